@@ -1,0 +1,33 @@
+"""keras_gdx: optimizers, schedules, callbacks and regularizers for Keras 3."""
+
+try:
+    import keras as _keras  # noqa: F401
+except ImportError as error:
+    raise ImportError(
+        "Keras finds no backend to run on. Install one, for example: "
+        "pip install 'keras_gdx[tensorflow]'  or, without GPU support, "
+        "pip install 'keras_gdx[tensorflow-cpu]'."
+    ) from error
+
+from keras_gdx import callbacks, modifiers, optimizers, regularizers, schedules
+from keras_gdx._version import __version__
+from keras_gdx.create import create
+from keras_gdx.engine.attach import install as _install
+from keras_gdx.engine.structure import layer_decay
+from keras_gdx.registry import info, list, register  # noqa: A004 - read as `keras_gdx.list`
+
+_install()
+
+__all__ = [
+    "__version__",
+    "callbacks",
+    "create",
+    "info",
+    "layer_decay",
+    "list",
+    "modifiers",
+    "optimizers",
+    "register",
+    "regularizers",
+    "schedules",
+]

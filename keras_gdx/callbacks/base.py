@@ -1,0 +1,113 @@
+"""What a callback remembers, and how that survives an interruption."""
+
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import keras
+
+from keras_gdx.config import Configured
+
+__all__ = ["Callback", "Stateful"]
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A callback whose memory can be taken out and put back.
+
+    Whatever has these two methods takes part, a `Callback` of this package or not.
+
+    Example:
+        >>> import keras
+        >>> from keras_gdx.callbacks import PlateauController, Stateful
+        >>> isinstance(PlateauController(), Stateful)
+        True
+        >>> isinstance(keras.callbacks.EarlyStopping(), Stateful)
+        False
+    """
+
+    def state(self) -> dict[str, Any]:
+        """Returns what is remembered, by name: JSON's types, and arrays."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` returned, in this process or in another one."""
+
+
+class Nothing(NamedTuple):
+    """The memory of a callback that has none."""
+
+
+class Callback(Configured, keras.callbacks.Callback):
+    """Base class of callbacks that go on where they were interrupted.
+
+    A subclass names what it remembers in `fresh`, an immutable value, and keeps the
+    present one in `self.memory`; `state` and `restore` follow from that. Every `fit`
+    starts from `fresh`, so that an instance may serve many runs, with one exception:
+    a restored memory stays until an epoch begins. So `restore` before `fit` goes on
+    from there, once, and so does `restore` in another callback's `on_train_begin`,
+    whichever of the two stands first in the list. To go on in the same process,
+    say so: `callback.restore(callback.state())`.
+
+    Its arguments are its configuration, stored under their own names by `__init__`.
+    A subclass that has an `on_train_begin` or `on_epoch_begin` of its own calls
+    `super()`'s. It overrides a batch hook only if it has work there on every batch:
+    for any callback that does, Keras fetches the logs of each batch on the training
+    thread and so waits for the device.
+
+    Attributes:
+        fresh: NamedTuple that a run begins with; fields hold JSON's types, or arrays.
+        memory: NamedTuple of the same type, what is remembered now.
+
+    Example:
+        >>> from typing import NamedTuple
+        >>> class Count(NamedTuple):
+        ...     epochs: int = 0
+        >>> class Counter(Callback):
+        ...     fresh = Count()
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         self.memory = Count(self.memory.epochs + 1)
+        >>> counter = Counter()
+        >>> counter.on_epoch_end(0)
+        >>> counter.state()
+        {'epochs': 1}
+        >>> another = Counter()
+        >>> another.restore({'epochs': 7})
+        >>> another.on_train_begin()
+        >>> another.memory
+        Count(epochs=7)
+    """
+
+    fresh: Any = Nothing()
+
+    def __init__(self):
+        super().__init__()
+        self.memory = self.fresh
+        self._restored = False
+
+    def state(self):
+        """Returns what is remembered, by name."""
+        return self.memory._asdict()
+
+    def restore(self, state):
+        """Takes back what `state` returned; the next epoch goes on from it.
+
+        Args:
+            state: Dictionary; names that it lacks keep the value of a fresh run.
+
+        Raises:
+            ValueError: If a name in it is unknown.
+        """
+        if unknown := sorted(state.keys() - {*self.fresh._fields}):
+            raise ValueError(
+                f"{type(self).__name__} does not remember {', '.join(unknown)}. "
+                f"It remembers: {', '.join(self.fresh._fields) or 'nothing'}"
+            )
+        self.memory = self.fresh._replace(**state)
+        self._restored = True
+
+    def on_train_begin(self, logs=None):
+        """Forgets the run before, unless a memory was restored for this one."""
+        if not self._restored:
+            self.memory = self.fresh
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """From here on, a restored memory is like any other."""
+        self._restored = False

@@ -1,0 +1,82 @@
+"""`PlateauController` with the arguments of Keras' callback."""
+
+import inspect
+
+from keras_gdx.callbacks.plateau_controller import PlateauController
+from keras_gdx.registry import register
+
+__all__ = ["ReduceLROnPlateau"]
+
+
+@register
+class ReduceLROnPlateau(PlateauController):
+    """Takes the place of `keras.callbacks.ReduceLROnPlateau`.
+
+    Same arguments in the same order, same decisions; it works on top of schedules,
+    keeps its state through an interruption, and says so when the metric is missing. Two
+    things differ from `PlateauController`: `min_delta` is in the units of the metric,
+    and the last epoch of a cooldown counts again, so that 1 is like 0.
+
+    Args:
+        monitor: Name of the metric in the logs.
+        factor: Number in (0, 1) that multiplies the rate.
+        patience: Integer >= 0, epochs without improvement that make a plateau.
+        verbose: 1 to print each change, 0 not to.
+        mode: `"min"`, `"max"`, or `"auto"` to tell by the name.
+        min_delta: Number >= 0, the least change that is an improvement.
+        cooldown: Integer >= 0, epochs before counting starts again, the epoch in which
+            it does included.
+        min_lr: Number >= 0 below which no change brings the rate.
+        start_from_epoch: Integer >= 0, the first epoch that is observed.
+
+    Raises:
+        ValueError: As `PlateauController`.
+
+    Example:
+        >>> from keras_gdx.callbacks import ReduceLROnPlateau
+        >>> callback = ReduceLROnPlateau("val_loss", 0.2, patience=5, min_lr=0.001)
+        >>> callback.min_lr
+        0.001
+
+    Source: keras.callbacks.ReduceLROnPlateau.
+
+    Verified against: keras.callbacks.ReduceLROnPlateau.
+    """
+
+    def __init__(
+        self,
+        monitor="val_loss",
+        factor=0.1,
+        patience=10,
+        verbose=0,
+        mode="auto",
+        min_delta=1e-4,
+        cooldown=0,
+        min_lr=0.0,
+        *,
+        start_from_epoch=0,
+    ):
+        super().__init__(
+            monitor,
+            factor=factor,
+            patience=patience,
+            mode=mode,
+            min_delta=min_delta,
+            relative=False,
+            cooldown=cooldown,
+            min_learning_rate=min_lr,
+            start_from_epoch=start_from_epoch,
+            verbose=verbose,
+        )
+
+    @property
+    def min_lr(self):
+        """The least learning rate, by Keras' name."""
+        return self.min_learning_rate
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def _rule(self):
+        return super()._rule() | {"cooldown": max(self.cooldown - 1, 0)}

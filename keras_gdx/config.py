@@ -1,0 +1,93 @@
+"""Serialization derived from the constructor's signature."""
+
+import inspect
+import math
+import numbers
+from functools import cache
+
+import keras
+
+
+class Configured:
+    """Gives a class `get_config` and `from_config`.
+
+    The one rule: `__init__` stores every argument that it declares under the
+    argument's own name. Values that are Keras objects are serialized too, also
+    inside lists, tuples and dictionaries.
+    """
+
+    def get_config(self):
+        """Returns the constructor's arguments as a serializable dictionary."""
+        return {name: pack(getattr(self, name)) for name in declared_arguments(type(self))}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Builds an instance from what `get_config` returned."""
+        return cls(**{name: unpack(value, custom_objects) for name, value in config.items()})
+
+    def __repr__(self):
+        arguments = (f"{name}={getattr(self, name)!r}" for name in declared_arguments(type(self)))
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
+
+@cache
+def declared_arguments(cls):
+    """Maps each argument of `__init__`, across the `Configured` classes, to its default."""
+    defaults = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, Configured) and "__init__" in vars(base):
+            for p in inspect.signature(base.__init__).parameters.values():
+                if p.name != "self" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
+                    defaults[p.name] = p.default
+    return defaults
+
+
+def pack(value):
+    """Serializes one argument."""
+    if isinstance(value, (list, tuple)):
+        return [pack(x) for x in value]
+    if isinstance(value, dict):
+        return {str(k): pack(x) for k, x in value.items()}
+    if hasattr(value, "get_config") or (callable(value) and not isinstance(value, type)):
+        return keras.saving.serialize_keras_object(value)
+    return value
+
+
+def unpack(value, custom_objects=None):
+    """Undoes `pack`."""
+    if isinstance(value, list):
+        return [unpack(x, custom_objects) for x in value]
+    if isinstance(value, dict):
+        if "class_name" in value and "config" in value:
+            return keras.saving.deserialize_keras_object(value, custom_objects)
+        return {k: unpack(x, custom_objects) for k, x in value.items()}
+    return value
+
+
+def is_schedule(value):
+    """Whether `value` changes with the update index."""
+    return isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
+
+
+def is_number(value):
+    """Whether `value` is a real number; NumPy's scalars are, booleans are not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, type(None)))
+
+
+def check(condition, name, value, allowed):
+    """Raises the one kind of `ValueError` that bad arguments get."""
+    if not condition:
+        raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value!r}")
+
+
+def check_number(name, value, low=-math.inf, high=math.inf, *, open_high=False):
+    """Checks that `value` is a finite number in `[low, high]`, or `[low, high)`."""
+    right = ")" if open_high else "]"
+    allowed = f"a finite number in [{low}, {high}{right}" if high < math.inf else f"a number >= {low}"
+    inside = is_number(value) and math.isfinite(value) and low <= value <= high
+    check(inside and not (open_high and value == high), name, value, allowed)
+
+
+def check_choice(name, value, choices):
+    """Checks that `value` is one of `choices`."""
+    check(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))

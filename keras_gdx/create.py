@@ -1,0 +1,54 @@
+"""An optimizer by name, with the defaults that fit a model."""
+
+from keras_gdx.config import check, declared_arguments
+from keras_gdx.engine.structure import layer_decay as multipliers
+from keras_gdx.registry import info
+
+
+def create(
+    name, model=None, *, learning_rate=None, weight_decay=None, layer_decay=None, **arguments
+):
+    """Returns an optimizer with the right defaults for a model's structure.
+
+    Vectors, normalisation and embeddings are exempt from weight decay
+    (`no_decay="auto"`), and rules for matrices know from the model which variables those
+    are, also in a loop without `compile`.
+
+    Args:
+        name: A short name from `keras_gdx.list(kind="optimizer")`.
+        model: The built model to train. Needed for `layer_decay`.
+        learning_rate: Number or schedule; the rule's default if `None`.
+        weight_decay: Number or schedule; the rule's default if `None`.
+        layer_decay: Number in (0, 1]: each block learns at so many times the rate of the
+            block after it; see `keras_gdx.layer_decay`.
+        **arguments: Any other argument of the rule.
+
+    Raises:
+        ValueError: If there is no such rule, or an argument is out of its range.
+
+    Example:
+        >>> import keras, keras_gdx
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> optimizer = keras_gdx.create("adamw", model=model, weight_decay=0.1)
+        >>> optimizer.no_decay
+        'auto'
+    """
+    entry = info(name)
+    check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
+    known = declared_arguments(entry.cls)
+    if learning_rate is not None:
+        arguments["learning_rate"] = learning_rate
+    if weight_decay is not None:
+        arguments["weight_decay"] = weight_decay
+    if "no_decay" in known:
+        arguments.setdefault("no_decay", "auto")
+    if layer_decay is not None:
+        check(model is not None and model.built, "model", model, "a built model for `layer_decay`")
+        arguments["lr_multipliers"] = {
+            **(arguments.get("lr_multipliers") or {}),
+            **multipliers(model, layer_decay),
+        }
+    optimizer = entry.cls(**arguments)
+    if model is not None:
+        optimizer.attach(model)
+    return optimizer

@@ -1,0 +1,18 @@
+"""Real images for examples and tests, read through TensorFlow Datasets and never over the network.
+
+Not imported by `keras_gdx` itself: say `import keras_gdx.datasets`.
+"""
+
+try:
+    import tensorflow_datasets  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"keras_gdx.datasets needs {error.name}: pip install tensorflow-datasets importlib_resources",
+        name=error.name,
+    ) from error
+
+from keras_gdx.datasets.fashion_mnist import FashionMnistLocal
+from keras_gdx.datasets.images import Images, load
+from keras_gdx.datasets.mnist5k import Mnist5k
+
+__all__ = ["FashionMnistLocal", "Images", "Mnist5k", "load"]

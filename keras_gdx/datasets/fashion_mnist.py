@@ -1,0 +1,57 @@
+"""Fashion-MNIST, from files that Debian or Keras has put on this machine."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+
+from keras_gdx.datasets.local import LocalImages
+
+FILES = tuple(
+    f"{part}-{kind}-ubyte.gz"
+    for part in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+)
+
+
+class FashionMnistLocal(LocalImages):
+    """Zalando's 70,000 photos of clothes: 60,000 to train with and 10,000 to test with.
+
+    The four files are looked for where Debian's package `dataset-fashion-mnist` puts
+    them, then where `keras.datasets.fashion_mnist.load_data()` does.
+    """
+
+    CLASSES = (
+        "t-shirt", "trouser", "pullover", "dress", "coat",
+        "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    )  # fmt: skip
+    INSTALL = (
+        "apt-get install dataset-fashion-mnist (Debian), or with internet access "
+        'python -c "import keras; keras.datasets.fashion_mnist.load_data()"'
+    )
+
+    @classmethod
+    def source(cls):
+        """Returns the folder with all four files, or `None` where there is none."""
+        keras_home = os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()
+        folders = (
+            Path("/usr/share/datasets/fashion-mnist"),
+            Path(keras_home, "datasets", "fashion-mnist"),
+        )
+        return next((d for d in folders if all((d / name).is_file() for name in FILES)), None)
+
+    @classmethod
+    def read(cls, source, split):
+        """Returns `(images, labels)` of a split."""
+        files = FILES[:2] if split == "train" else FILES[2:]
+        return tuple(read_idx(source / name) for name in files)
+
+
+def read_idx(path):
+    """Reads a gzipped IDX file of bytes: 2 zeros, type 8, rank, big-endian sizes, data."""
+    with gzip.open(path) as file:
+        content = file.read()
+    rank = content[3]
+    shape = np.frombuffer(content, ">u4", count=rank, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)

@@ -1,0 +1,149 @@
+"""Where an optimizer meets a model.
+
+Keras tells an optimizer which variables to move, and nothing of epochs, evaluation,
+saving or the model's structure. So `compile` is extended by one call: it introduces our
+optimizers to the model, and lets the methods of this one model tell them what goes on.
+"""
+
+import functools
+import inspect
+
+import keras
+
+EVALUATING = (
+    "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
+)  # fmt: skip
+TRAINING = ("fit", "train_on_batch")
+
+
+def install():
+    """Extends `keras.Model.compile`, once."""
+    original = keras.Model.compile
+    if hasattr(original, "introduces"):
+        return
+
+    @functools.wraps(original)
+    def compile(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        introduce(self)
+
+    compile.introduces = True
+    keras.Model.compile = compile
+
+
+def introduce(model):
+    """Introduces our optimizers in `model.optimizer` to the model, and it to them."""
+    from keras_gdx.optimizers.base import Optimizer
+    from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer
+
+    for name in (*EVALUATING, *TRAINING):
+        vars(model).pop(name, None)
+    ours = [x for x in inside(model.optimizer) if isinstance(x, Optimizer)]
+    if not ours:
+        return
+    if type(model.optimizer) is keras.optimizers.LossScaleOptimizer:
+        model.optimizer = LossScaleOptimizer.from_config(model.optimizer.get_config())
+        ours = [x for x in inside(model.optimizer) if isinstance(x, Optimizer)]
+    for optimizer in ours:
+        optimizer.attach(model)
+    for name in EVALUATING:
+        vars(model)[name] = _evaluating(getattr(model, name), ours)
+    vars(model)["fit"] = _fitting(model.fit, ours)
+    vars(model)["train_on_batch"] = _training(model.train_on_batch, ours)
+
+
+def inside(optimizer):
+    """An optimizer and those that it contains."""
+    if optimizer is None:
+        return
+    yield optimizer
+    for part in (
+        getattr(optimizer, "inner_optimizer", None),
+        getattr(optimizer, "inner", None),
+        *getattr(optimizer, "optimizers", ()),
+    ):
+        yield from inside(part)
+
+
+def _evaluating(method, optimizers):
+    @functools.wraps(method)
+    def wrapped(*args, **kwargs):
+        if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
+            for optimizer in optimizers:  # the validation at the end of an epoch of `fit`
+                optimizer.flush()
+        with Evaluation(optimizers):
+            return method(*args, **kwargs)
+
+    return wrapped
+
+
+def _training(method, optimizers):
+    @functools.wraps(method)
+    def wrapped(*args, **kwargs):
+        for optimizer in optimizers:
+            optimizer.parking.leave()
+        return method(*args, **kwargs)
+
+    return wrapped
+
+
+def _fitting(method, optimizers):
+    @functools.wraps(method)
+    def wrapped(*args, **kwargs):
+        call = inspect.signature(method).bind(*args, **kwargs)
+        epochs = Epochs(optimizers)
+        given = call.arguments.get("callbacks")
+        if isinstance(given, keras.callbacks.CallbackList):
+            epochs.set_model(given.model)
+            given.callbacks.insert(0, epochs)
+        else:
+            call.arguments["callbacks"] = [epochs, *keras.tree.flatten(given or [])]
+        try:
+            return method(*call.args, **call.kwargs)
+        finally:
+            if isinstance(given, keras.callbacks.CallbackList):
+                given.callbacks.remove(epochs)
+
+    return wrapped
+
+
+class Evaluation:
+    """The model with the evaluation weights of all its optimizers."""
+
+    def __init__(self, optimizers):
+        self.optimizers = [x for x in optimizers if x.evaluates_others]
+
+    def __enter__(self):
+        self.entered = [x for x in self.optimizers if x.parking.enter()]
+
+    def __exit__(self, *_):
+        for optimizer in self.entered:
+            optimizer.parking.leave()
+
+
+class Epochs(keras.callbacks.Callback):
+    """The first callback of `fit`: tells our optimizers where epochs begin and end.
+
+    Between epochs the model holds the weights to evaluate with, so that what later
+    callbacks save or copy at the end of an epoch are those.
+    """
+
+    def __init__(self, optimizers):
+        super().__init__()
+        self.optimizers = optimizers
+
+    def on_train_begin(self, logs=None):
+        """Goes on from the trained weights of the last `fit`."""
+        for optimizer in self.optimizers:
+            optimizer.parking.leave()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Goes on from the trained weights."""
+        self.on_train_begin()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Closes the accumulation window; shows the evaluation weights."""
+        for optimizer in self.optimizers:
+            optimizer.flush()
+            if optimizer.evaluates_others:
+                optimizer.parking.enter()

@@ -1,0 +1,141 @@
+"""Hyper-parameters: numbers that may change while a compiled step runs.
+
+Each is kept as two float32 numbers that together carry the Python number, so that
+`1 - beta` is right to float32 precision on every backend and device.
+"""
+
+import operator
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gdx.config import check, check_number, is_number, is_schedule
+
+BOUNDS = {  # by the first word of the argument's name
+    "beta": {"low": 0, "high": 1, "open_high": True},
+    "momentum": {"low": 0, "high": 1, "open_high": True},
+    "rho": {"low": 0, "high": 1, "open_high": True},
+    "ema": {"low": 0, "high": 1},
+    "epsilon": {"low": 0},
+    "weight": {"low": 0},
+    "clipnorm": {"low": 0},
+    "clipvalue": {"low": 0},
+    "global": {"low": 0},
+}
+
+
+OPTIONAL = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "beta_1")
+
+
+def is_hyperparameter(name, default):
+    """Whether the argument `name` is a number that may change while training."""
+    return isinstance(default, float) or (default is None and name in OPTIONAL)
+
+
+def check_hyperparameter(name, value):
+    """Raises `ValueError` unless `value` is a number in the range of `name`, or a schedule."""
+    if is_schedule(value):
+        return
+    bounds = BOUNDS.get(name.split("_")[0], {})
+    check(
+        is_number(value),
+        name,
+        value,
+        f"a number{' >= 0' if bounds.get('low') == 0 else ''} or a LearningRateSchedule",
+    )
+    check_number(name, value, **bounds)
+
+
+class Hyperparameters:
+    """The numbers of one rule, in one small variable.
+
+    Args:
+        values: Maps names to Python numbers.
+        add_variable: `Optimizer.add_variable`.
+    """
+
+    def __init__(self, values, add_variable):
+        self.names = tuple(values)
+        pairs = np.array([_split(v) for v in values.values()], "float32").reshape(-1, 2)
+        self.variable = add_variable(
+            shape=pairs.shape,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(pairs, dtype),
+            dtype="float32",
+            name="hyperparameters",
+        )
+
+    def __contains__(self, name):
+        return name in self.names
+
+    def set(self, name, value):
+        """Changes one number, also for steps that are compiled already."""
+        pairs = keras.ops.convert_to_numpy(self.variable).copy()
+        pairs[self.names.index(name)] = _split(value)
+        self.variable.assign(pairs)
+
+    def read(self, dtype):
+        """Returns the numbers as scalars of `dtype`, by name."""
+        pairs = ops.convert_to_tensor(self.variable)
+        if dtype == "float64":
+            pairs = ops.cast(pairs, dtype)
+            return {name: pairs[i, 0] + pairs[i, 1] for i, name in enumerate(self.names)}
+        return {name: Scalar(pairs[i, 0], pairs[i, 1]) for i, name in enumerate(self.names)}
+
+
+def _split(value):
+    high = np.float32(value)
+    return high, np.float32(float(value) - float(high))
+
+
+class Scalar:
+    """A float32 number that knows what rounding took from it: it matters in `1 - beta`."""
+
+    def __init__(self, value, rest):
+        self.value = value
+        self.rest = rest
+
+    def __rsub__(self, other):
+        return (other - self.value) - self.rest
+
+    def __neg__(self):
+        return -self.value
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        return ops.cast(self.value, dtype.name if dtype else "float32")
+
+    def __jax_array__(self):
+        return self.value
+
+
+def _forward(name):
+    operation = getattr(operator, name)
+
+    def forward(self, other):
+        return operation(self.value, getattr(other, "value", other))
+
+    def backward(self, other):
+        return operation(other, self.value)
+
+    return forward, backward
+
+
+for _name in ("add", "mul", "truediv", "pow", "sub", "lt", "le", "gt", "ge"):
+    _forth, _back = _forward(_name)
+    setattr(Scalar, f"__{_name}__", _forth)
+    if _name in ("add", "mul", "truediv", "pow"):
+        setattr(Scalar, f"__r{_name}__", _back)
+
+
+class Scalars(SimpleNamespace):
+    """The `h` of one step: `t`, `lr` and every argument of the rule, resolved."""
+
+    def but(self, **changes):
+        """A copy with some entries replaced or added."""
+        return Scalars(**{**vars(self), **changes})
+
+
+def resolve(value, step, dtype):
+    """The value of an argument at update `step`: schedules are evaluated, the rest stays."""
+    return ops.cast(value(step), dtype) if is_schedule(value) else value

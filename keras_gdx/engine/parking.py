@@ -1,0 +1,62 @@
+"""Trained weights step aside for the weights to evaluate with, and come back unchanged."""
+
+import numpy as np
+from keras import ops
+
+from keras_gdx.engine import backend
+
+
+class Parking:
+    """Where the trained weights wait while the model holds others.
+
+    They are copied, not computed back: returning to them is exact in any dtype.
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.trained = None
+
+    @property
+    def occupied(self):
+        """Whether the model holds evaluation weights now.
+
+        If somebody has given it other weights since, those are the trained ones now.
+        """
+        if self.trained is not None and not self._untouched():
+            self.trained = None
+        return self.trained is not None
+
+    def enter(self):
+        """Gives the model its evaluation weights; returns whether that changed anything."""
+        if not self.optimizer.built or self.occupied:
+            return False
+        trained = [backend.snapshot(v) for v in self.optimizer.model_variables]
+        values = self.optimizer.evaluation_values(trained)
+        if values is None:
+            return False
+        self.trained = trained
+        self._assign(values)
+        return True
+
+    def leave(self):
+        """Gives the model its trained weights back, if they wait here."""
+        if self.occupied:
+            trained, self.trained = self.trained, None
+            self._assign(trained)
+
+    def _assign(self, values):
+        for variable, value in zip(self.optimizer.model_variables, values, strict=True):
+            variable.assign(ops.cast(value, variable.dtype))
+
+    def _untouched(self):
+        """Whether the model still holds the evaluation weights it was given."""
+        expected = self.optimizer.evaluation_values(self.trained)
+        return all(
+            np.allclose(
+                ops.convert_to_numpy(ops.cast(v, "float32")),
+                ops.convert_to_numpy(ops.cast(e, "float32")),
+                rtol=1e-2 if v.dtype in ("bfloat16", "float16") else 1e-5,
+                atol=1e-7,
+            )
+            for v, e in zip(self.optimizer.model_variables, expected, strict=True)
+        )

@@ -1,0 +1,77 @@
+"""Backends without replicas of their own: everything is a plain tensor.
+
+A branch here may not assign inside: on JAX the values travel, not the writes.
+"""
+
+from contextlib import nullcontext
+
+import keras
+from keras import ops
+
+
+def outside_graph():
+    """Where variables are made."""
+    return nullcontext()
+
+
+def near(optimizer, variable):
+    """Places what is created in this context where `variable` lives."""
+    return nullcontext()
+
+
+def snapshot(variable):
+    """The value of `variable` now, unchanged by later writes."""
+    return ops.copy(variable)
+
+
+def dense(gradient):
+    """The gradient as one tensor."""
+    return gradient
+
+
+def values(gradient):
+    """The entries of a gradient that are not zero by construction."""
+    return gradient
+
+
+def with_values(gradient, new):
+    """The same gradient with other entries."""
+    return new
+
+
+def rows(gradient):
+    """The rows that a sparse gradient names; `None` if it is dense."""
+    return None
+
+
+def reduce(gradients):
+    """The sum over replicas, without repeated rows."""
+    return gradients
+
+
+def run_if(predicate, fn, tensors, touched):
+    """Runs `fn(tensors)` if `predicate`, and restores every variable of `touched` if not."""
+    before = [ops.convert_to_tensor(v) for v in touched]
+    fn(tensors)
+    for variable, old in zip(touched, before, strict=True):
+        variable.assign(ops.where(predicate, variable, old))
+
+
+def run_outside_step(optimizer, fn):
+    """Runs `fn` between two steps."""
+    fn()
+
+
+def same_everywhere(flag):
+    """Whether `flag` is true on every replica."""
+    return flag
+
+
+def in_replica(optimizer):
+    """Whether a step may run here."""
+    return True
+
+
+def is_backend_variable(variable):
+    """Whether `variable` is one of the backend's own instead of Keras'."""
+    return not isinstance(variable, keras.Variable)

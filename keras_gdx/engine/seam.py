@@ -1,0 +1,216 @@
+"""The seam to Keras: a `keras.optimizers.Optimizer` whose step is ours.
+
+Keras' private names that optimizers need are used here and nowhere else.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.utils.tracking import no_automatic_dependency_tracking  # keeps lists out of checkpoints
+
+from keras_gdx.config import check, is_number, is_schedule
+from keras_gdx.engine import backend
+from keras_gdx.engine.step import flush, step
+from keras_gdx.engine.facts import path_of
+
+
+class KerasOptimizer(keras.optimizers.Optimizer):
+    """Counting, the learning rate, and what goes in and out of `apply`."""
+
+    parts: tuple[str, ...] = ()  # arguments that are rules themselves
+
+    def __init__(self, learning_rate, name=None):
+        super().__init__(_checked_rate(learning_rate), name=name)
+        self._given_rate = learning_rate
+        self._rate_factor = None
+        if is_schedule(learning_rate):
+            self._rate_factor = self.add_variable(
+                (), initializer="ones", dtype="float32", name="learning_rate_factor"
+            )
+
+    # -- counting ---------------------------------------------------------------------------
+
+    @property
+    def iterations(self):
+        """The number of updates made. Micro-batches and skipped steps do not count."""
+        return self._iterations
+
+    # -- learning rate ----------------------------------------------------------------------
+
+    @property
+    def learning_rate(self):
+        """The learning rate of the next update.
+
+        A number can be assigned at any time. If the rate follows a schedule, the rest
+        of the schedule is scaled so that it passes through that number now.
+        """
+        return self._learning_rate if self._rate_factor is None else self.rate_at(self.iterations)
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        if is_schedule(value):
+            raise TypeError(
+                f"The rate of {type(self).__name__} was made "
+                f"{'a schedule' if self._rate_factor is not None else 'a number'} by its "
+                "constructor, and steps may be compiled with it. Build a new optimizer."
+            )
+        value = float(ops.convert_to_numpy(value)) if ops.is_tensor(value) else value
+        _checked_rate(value)
+        planned = self._given_rate
+        if is_schedule(planned):
+            planned = float(ops.convert_to_numpy(planned(self.iterations)))
+            if planned == 0:
+                raise ValueError(
+                    "The schedule of the learning rate is 0 at this update; no factor makes it "
+                    f"{value}."
+                )
+            self._rate_factor.assign(value / planned)
+        else:
+            self._learning_rate.assign(value)
+        for part in self.parts:
+            getattr(self, part).scale_rate(value / planned if planned else 1.0)
+
+    def scale_rate(self, factor):
+        """Makes the learning rate `factor` times what the constructor was given."""
+        if self._rate_factor is not None:
+            self._rate_factor.assign(factor)
+        elif isinstance(self._learning_rate, keras.Variable):
+            self._learning_rate.assign(self._given_rate * factor)
+
+    def rate_at(self, step, dtype="float32"):
+        """The learning rate at update `step`."""
+        rate = self._learning_rate
+        if is_schedule(rate):
+            return ops.cast(rate(step), dtype) * ops.cast(self._rate_factor, dtype)
+        return ops.cast(rate() if not isinstance(rate, keras.Variable) else rate, dtype)
+
+    def rate_variables(self):
+        """The variables that hold the learning rate or its factor, by name."""
+        if self._rate_factor is not None:
+            return {"learning_rate_factor": self._rate_factor}
+        if isinstance(self._learning_rate, keras.Variable):
+            return {"learning_rate": self._learning_rate}
+        return {}
+
+    def configured_rate(self):
+        """The constructor's argument, or the number that has taken its place."""
+        if not isinstance(self._learning_rate, keras.Variable):
+            return self._given_rate
+        now = ops.convert_to_numpy(self._learning_rate)
+        return float(self._given_rate) if np.float32(self._given_rate) == now else float(now)
+
+    # -- variables --------------------------------------------------------------------------
+
+    @property
+    def model_variables(self):
+        """The variables that this optimizer moves."""
+        return self._trainable_variables
+
+    def index(self, variable):
+        """The position of a variable in `model_variables`."""
+        return self._get_variable_index(variable)
+
+    @no_automatic_dependency_tracking
+    def _admit(self, variables):
+        """Learns which variables there are; raises `ValueError` if they cannot be trained."""
+        check(len(variables) > 0, "variables", list(variables), "a list of at least one variable")
+        for variable in variables:
+            if not keras.backend.is_float_dtype(variable.dtype):
+                raise ValueError(
+                    f"Only floating-point variables can be trained. `{path_of(variable)}` has "
+                    f"dtype {variable.dtype}."
+                )
+        self._trainable_variables = list(variables)
+        self._trainable_variables_indices = {self._var_key(v): i for i, v in enumerate(variables)}
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def apply(self, grads, trainable_variables=None):
+        """Takes the gradients of one micro-batch, one for each variable.
+
+        Args:
+            grads: Tensors or `tf.IndexedSlices` of the shapes of the variables. A variable
+                whose gradient is `None` is left alone, with a warning.
+            trainable_variables: The variables; may be left out once the optimizer is built.
+
+        Raises:
+            ValueError: If there are no gradients, or one has another shape than its
+                variable, or a variable is not one the optimizer was built with.
+        """
+        grads = list(grads)
+        if trainable_variables is None:
+            check(self.built, "trainable_variables", None, "given until the optimizer is built")
+            trainable_variables = self.model_variables
+        variables = list(trainable_variables)
+        if len(grads) != len(variables):
+            raise ValueError(f"There are {len(grads)} gradients for {len(variables)} variables.")
+        if not self.built:
+            self.build(variables)
+        self._check_variables_are_known(variables)
+        grads, variables = self._filter_empty_gradients(grads, variables)
+        grads = [_checked_gradient(g, v) for g, v in zip(grads, variables, strict=True)]
+        # Variables of float8 layers are replaced by their "gradients", not moved.
+        grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
+        if not backend.in_replica(self):
+            raise ValueError(
+                "`apply` must be called inside `strategy.run`, not only inside `strategy.scope`."
+            )
+        with keras.name_scope(self.name):
+            step(self, grads, variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Not used: all variables move together, in `apply`."""
+        raise TypeError("Call `apply`: a keras_gdx optimizer moves all variables together.")
+
+    def flush(self):
+        """Applies the gradients of an accumulation window that is still open.
+
+        They are divided by the number of micro-batches that were really summed. `fit`
+        calls this at the end of every epoch; a loop of one's own should do so at its end.
+        """
+        flush(self)
+
+    # -- averages ---------------------------------------------------------------------------
+
+    @property
+    def _model_variables_moving_average(self):
+        """The averages, for Keras' own callbacks."""
+        return self.averages()
+
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Keras' way to say `no_decay`; unlike in Keras it is saved with the optimizer.
+
+        Args:
+            var_list: Variables without decay.
+            var_names: Strings; variables with one of them in their path have no decay.
+        """
+        import re
+
+        if self.built:
+            raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
+        paths = [f"^{re.escape(path_of(v))}$" for v in var_list or ()]
+        self.no_decay = (*self.no_decay_patterns, *paths, *(var_names or ()))
+
+
+def _checked_rate(rate):
+    """What Keras takes for a learning rate."""
+    if is_schedule(rate) or (callable(rate) and not is_number(rate)):
+        return rate
+    allowed = "a number >= 0, a LearningRateSchedule or a callable without arguments"
+    check(is_number(rate) and math.isfinite(rate) and rate >= 0, "learning_rate", rate, allowed)
+    return float(rate)
+
+
+def _checked_gradient(gradient, variable):
+    if not (ops.is_tensor(gradient) or backend.rows(gradient) is not None):
+        gradient = ops.convert_to_tensor(gradient, variable.dtype)
+    shape, expected = tuple(gradient.shape), tuple(variable.shape)
+    if len(shape) != len(expected) or any(
+        a not in (None, b) for a, b in zip(shape, expected, strict=True)
+    ):
+        raise ValueError(
+            f"The gradient of `{path_of(variable)}` has shape {shape}, the variable {expected}."
+        )
+    return gradient

@@ -1,0 +1,139 @@
+"""What a variable is in its model: a kernel, an embedding, a norm's scale, the output head."""
+
+import math
+import re
+from dataclasses import dataclass
+
+import keras
+
+from keras_gdx.config import check, check_number
+
+
+@dataclass(frozen=True)
+class Role:
+    """The part that a variable plays.
+
+    Attributes:
+        kind: `"kernel"`, `"embedding"`, `"norm"` or `"vector"` (biases and scalars too).
+        head: Whether its layer makes the model's output.
+        inputs: For a kernel, how many of its leading axes are inputs.
+        depth: How many blocks with kernels come before its own.
+    """
+
+    kind: str
+    head: bool = False
+    inputs: int = 1
+    depth: int = 0
+
+    def matrix_shape(self, shape):
+        """`(inputs, outputs)` of a kernel seen as a matrix."""
+        return math.prod(shape[: self.inputs]), math.prod(shape[self.inputs :])
+
+
+def role_of(variable):
+    """The role as far as the variable alone can tell, for loops without a model."""
+    rank = len(variable.shape)
+    if rank < 2:
+        return Role("vector")
+    name = variable.name.rpartition("/")[2].partition(":")[0]
+    return Role("embedding" if name == "embeddings" else "kernel", inputs=rank - 1)
+
+
+def roles(model):
+    """Maps `id(variable)` to its `Role` for every trainable variable of a built model."""
+    heads = {id(layer) for layer in _output_layers(model)}
+    found, depth = {}, -1
+    for block in _blocks(model):
+        members = [(layer, v) for layer in (block, *_inside(block)) for v in _own(layer)]
+        depth += any(_kind(layer, v) in ("kernel", "embedding") for layer, v in members)
+        for layer, v in members:
+            inputs = _input_axes(layer, v)
+            head = id(layer) in heads or id(block) in heads
+            found[id(v)] = Role(_kind(layer, v), head, inputs, max(depth, 0))
+    return found
+
+
+def layer_decay(model, rate):
+    """Returns learning-rate multipliers that shrink with the distance from the output.
+
+    A block that stands `n` blocks before the last one learns at `rate**n` times the
+    rate. A block is a layer of the model, or of a model inside it, together with what
+    is in the layer; a normalisation belongs to the block before it.
+
+    Args:
+        model: A built model.
+        rate: Float in (0, 1].
+
+    Returns:
+        A dictionary for `lr_multipliers`.
+
+    Example:
+        >>> import keras, keras_gdx
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="a"),
+        ...                           keras.layers.Dense(1, name="b")])
+        >>> sorted(set(keras_gdx.layer_decay(model, 0.5).values()))
+        [0.5, 1.0]
+    """
+    check_number("layer_decay", rate, 0, 1)
+    check(rate > 0, "layer_decay", rate, "a number in (0, 1]")
+    found = {v.path: role for v in model.trainable_variables if (role := roles(model).get(id(v)))}
+    last = max(role.depth for role in found.values())
+    return {f"^{re.escape(path)}$": rate ** (last - role.depth) for path, role in found.items()}
+
+
+def _blocks(model):
+    """The layers of a model in order, those of models inside it in their place."""
+    for layer in model._layers:
+        if isinstance(layer, keras.Model):
+            yield from _blocks(layer)
+        else:
+            yield layer
+
+
+def _inside(layer):
+    for part in layer._layers:
+        yield part
+        yield from _inside(part)
+
+
+def _own(layer):
+    return [v for v in layer._trainable_variables if v.trainable]
+
+
+def _kind(layer, variable):
+    name = type(layer).__name__
+    if "Embedding" in name:
+        return "embedding"
+    if name.endswith(("Normalization", "Norm")):
+        return "norm"
+    return "kernel" if len(variable.shape) >= 2 else "vector"
+
+
+def _input_axes(layer, variable):
+    """All axes but the last, unless an einsum equation says otherwise."""
+    rank = len(variable.shape)
+    if isinstance(layer, keras.layers.EinsumDense) and rank >= 2:
+        operands, output = layer.equation.replace(" ", "").split("->")
+        contracted = [axis not in output for axis in operands.split(",")[1]]
+        if contracted == sorted(contracted, reverse=True) and any(contracted):
+            return sum(contracted)
+    return max(1, rank - 1)
+
+
+def _output_layers(model):
+    """The layers with weights that come last before the model's outputs."""
+    outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
+    if not outputs:  # a subclassed model does not say: take the block that was made last
+        kernels = [x for x in _blocks(model) if any(len(v.shape) > 1 for v in x.trainable_variables)]
+        return kernels[-1:]
+    found = []
+    for output in outputs:
+        history = output._keras_history
+        while not getattr(history.operation, "weights", None):
+            inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+            if not inputs:
+                break
+            history = inputs[0]._keras_history
+        inner = isinstance(history.operation, keras.Model)
+        found += _output_layers(history.operation) if inner else [history.operation]
+    return found

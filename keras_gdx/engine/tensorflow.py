@@ -1,0 +1,128 @@
+"""TensorFlow: replicas, sparse gradients, branches in which replicas may talk.
+
+Keras clips and inspects each replica's own gradient and reduces afterwards. Here the
+sum over replicas comes first, so that N replicas take exactly the step that one would
+take on the same global batch. Optimizer state has no aggregation: a write in a replica
+is local to it, and equal on all of them because the reduced gradient is.
+"""
+
+import tensorflow as tf
+
+_distribute = tf.__internal__.distribute  # private: whether merge_call is needed at all
+
+
+def outside_graph():
+    """Where variables are made, also while a function is being traced."""
+    return tf.init_scope()
+
+
+def near(optimizer, variable):
+    """Places what is created in this context where `variable` lives."""
+    return optimizer._distribution_strategy.extended.colocate_vars_with(_native(variable))
+
+
+def snapshot(variable):
+    """The value of `variable` now, unchanged by later writes."""
+    return tf.identity(variable)
+
+
+def dense(gradient):
+    """The gradient as one tensor."""
+    return tf.convert_to_tensor(gradient)
+
+
+def values(gradient):
+    """The entries of a gradient that are not zero by construction."""
+    return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient
+
+
+def with_values(gradient, new):
+    """The same gradient with other entries."""
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(new, gradient.indices, gradient.dense_shape)
+    return new
+
+
+def rows(gradient):
+    """The rows that a sparse gradient names; `None` if it is dense."""
+    return gradient.indices if isinstance(gradient, tf.IndexedSlices) else None
+
+
+def read_rows(variable, rows, dtype):
+    """Some rows of a variable, without reading the others."""
+    return tf.cast(tf.gather(_native(variable), rows), dtype)
+
+
+def write_rows(variable, rows, new):
+    """Replaces some rows of a variable, without touching the others."""
+    native = _native(variable)
+    native.scatter_update(tf.IndexedSlices(tf.cast(new, native.dtype), rows))
+
+
+def _native(variable):
+    return variable.value if hasattr(variable, "path") else variable
+
+
+def reduce(gradients):
+    """The sum over replicas, in one packed all-reduce, without repeated rows."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return [_coalesced(g) for g in gradients]
+    return [_coalesced(g) for g in context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)]
+
+
+def _coalesced(gradient):
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    indices, position = tf.unique(gradient.indices)
+    summed = tf.math.unsorted_segment_sum(gradient.values, position, tf.shape(indices)[0])
+    return tf.IndexedSlices(summed, indices, gradient.dense_shape)
+
+
+def run_if(predicate, fn, tensors, touched):
+    """Runs `fn(tensors)` if `predicate`. The replicas may talk to each other in `fn`.
+
+    A `tf.cond` inside a replica must not contain a point at which replicas wait for
+    each other. So the branch is taken outside of them, once for all.
+    """
+    if _distribute.strategy_supports_no_merge_call():
+        _cond(predicate, lambda: fn(tensors))
+        return
+
+    def merged(strategy, predicate, tensors):
+        first = strategy.experimental_local_results(predicate)[0]
+        _cond(first, lambda: strategy.extended.call_for_each_replica(fn, args=(tensors,)))
+
+    tf.distribute.get_replica_context().merge_call(merged, args=(predicate, tensors))
+
+
+def _cond(predicate, fn):
+    def taken():
+        fn()
+        return True
+
+    tf.cond(predicate, taken, lambda: False)
+
+
+def run_outside_step(optimizer, fn):
+    """Runs `fn` in every replica, between two steps."""
+    tf.function(lambda: optimizer._distribution_strategy.run(fn))()
+
+
+def same_everywhere(flag):
+    """Whether `flag` is true on every replica."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return flag
+    failed = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~flag, tf.int32))
+    return tf.equal(failed, 0)
+
+
+def in_replica(optimizer):
+    """Whether a step may run here."""
+    return tf.distribute.in_cross_replica_context() is False
+
+
+def is_backend_variable(variable):
+    """Whether `variable` is one of the backend's own instead of Keras'."""
+    return isinstance(variable, tf.Variable)

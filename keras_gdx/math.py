@@ -1,0 +1,47 @@
+"""The vocabulary that update rules are written in."""
+
+from keras import ops
+
+
+def ema(old, new, beta):
+    """Exponential moving average: `beta * old + (1 - beta) * new`."""
+    return old + (new - old) * (1 - beta)
+
+
+def bias_correction(beta, t):
+    """`1 - beta**t`: what an average that started at zero is divided by after `t` updates.
+
+    Written so that it keeps its precision for `beta` near 1 and small `t`.
+    """
+    return -ops.expm1(t * ops.log1p(-(1 - beta)))
+
+
+def norm(x):
+    """Euclidean length of all entries."""
+    return ops.sqrt(ops.sum(ops.square(x)))
+
+
+def rms(x):
+    """Root of the mean square of all entries."""
+    return ops.sqrt(ops.mean(ops.square(x)))
+
+
+def ratio(a, b):
+    """`a / b` for lengths, and 1 where either is zero."""
+    both = (a > 0) & (b > 0)
+    return ops.where(both, a / ops.where(both, b, 1.0), 1.0)
+
+
+def orthogonalize(m, steps, coefficients):
+    """Brings all singular values of the matrix `m` near 1 by a quintic Newton-Schulz iteration.
+
+    Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".
+    """
+    a, b, c = coefficients
+    wide = m.shape[-2] <= m.shape[-1]
+    x = m if wide else ops.transpose(m)
+    x = x / ops.maximum(norm(x), 1e-7)
+    for _ in range(steps):
+        gram = ops.matmul(x, ops.transpose(x))
+        x = a * x + ops.matmul(b * gram + c * ops.matmul(gram, gram), x)
+    return x if wide else ops.transpose(x)

@@ -1,0 +1,46 @@
+"""Adaptive gradient clipping."""
+
+from keras import ops
+
+from keras_gdx.modifiers.base import Modifier
+from keras_gdx.registry import register
+
+__all__ = ["AdaptiveClip"]
+
+
+@register
+class AdaptiveClip(Modifier):
+    r"""Clips the gradient of every output unit in proportion to the length of its weights.
+
+    $$g_i \leftarrow g_i \min\left(1, \lambda
+      \frac{\max(\lVert w_i \rVert, \epsilon)}{\lVert g_i \rVert}\right)$$
+
+    where $i$ is an output unit: the last axis of a kernel. Vectors count entry by entry.
+
+    Args:
+        clipping: Number > 0 or schedule, $\lambda$.
+        epsilon: Number > 0: the least length that weights are taken to have.
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.SGD(0.1, before=[keras_gdx.modifiers.AdaptiveClip(0.02)])
+
+    Source: arXiv:2102.06171, Brock et al. 2021
+    Verified against: optax 0.2.8 adaptive_grad_clip, NumPy
+    """
+
+    elementwise = False
+
+    def __init__(self, clipping=0.01, epsilon=1e-3):
+        self.clipping = clipping
+        self.epsilon = epsilon
+
+    def __call__(self, h, x, g, w):
+        axes = tuple(range(len(x.shape) - 1)) if len(x.shape) > 1 else None
+        most = h.clipping * ops.maximum(_length(w, axes), h.epsilon)
+        length = _length(x, axes)
+        return x * ops.where(length > most, most / ops.maximum(length, 1e-6), 1.0)
+
+
+def _length(x, axes):
+    return ops.abs(x) if axes is None else ops.sqrt(ops.sum(x * x, axis=axes, keepdims=True))

@@ -1,0 +1,61 @@
+"""What a modifier is: a pure function put before or after a rule."""
+
+from keras_gdx.config import Configured, declared_arguments
+from keras_gdx.engine.hyperparameters import check_hyperparameter, is_hyperparameter, resolve
+from keras_gdx.optimizers.slots import Slot
+
+
+class Modifier(Configured):
+    """Changes the gradient before a rule sees it, or the direction that the rule found.
+
+    A subclass stores its arguments in `__init__`, names its `slots`, and defines
+    `__call__`. Any number among the arguments may be a schedule.
+    """
+
+    slots: tuple[Slot | str, ...] = ()
+    elementwise = True  # false: it mixes the entries of a tensor
+
+    def __call__(self, h, x, g, w, *slots):
+        """Returns the changed `x`, or `(x, *new_slots)` if there are slots.
+
+        Args:
+            h: This update's scalars, and each argument of the modifier, resolved.
+            x: The gradient (in `before`) or the direction (in `after`).
+            g: The gradient.
+            w: The weights before the update.
+            *slots: The modifier's slots for this variable.
+        """
+        raise NotImplementedError
+
+    def own_slots(self, optimizer):
+        """The slots under names that are unique in `optimizer`."""
+        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
+        names = self._slot_names(optimizer)
+        return [Slot(n, s.init, s.shape, s.signed) for n, s in zip(names, slots, strict=True)]
+
+    def run(self, optimizer, h, slots, x, g, w):
+        """Applies the modifier, with its slots read from and written to `slots`."""
+        own = {
+            name: resolve(getattr(self, name), h.t - 1, w.dtype)
+            for name in declared_arguments(type(self))
+        }
+        names = self._slot_names(optimizer)
+        result = self(h.but(**own), x, g, w, *(slots[name] for name in names))
+        if not names:
+            return result
+        x, *new = result
+        slots.update(zip(names, new, strict=True))
+        return x
+
+    def _slot_names(self, optimizer):
+        position = next(
+            i for i, m in enumerate((*optimizer.before, *optimizer.after)) if m is self
+        )
+        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
+        return [f"{type(self).__name__.lower()}{position}_{name}" for name in names]
+
+    def __setattr__(self, name, value):
+        default = declared_arguments(type(self)).get(name)
+        if is_hyperparameter(name, default):
+            check_hyperparameter(name, value)
+        super().__setattr__(name, value)

@@ -1,0 +1,32 @@
+"""Gradient centralization."""
+
+from keras import ops
+
+from keras_gdx.modifiers.base import Modifier
+from keras_gdx.registry import register
+
+__all__ = ["Centralize"]
+
+
+@register
+class Centralize(Modifier):
+    r"""Takes the mean over its inputs from the gradient of every output unit.
+
+    $$g \leftarrow g - \operatorname{mean}_{\text{all axes but the last}}(g)$$
+
+    For matrices and convolution kernels; vectors and scalars are left alone.
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.SGD(0.1, before=[keras_gdx.modifiers.Centralize()])
+
+    Source: arXiv:2004.01461, Yong et al. 2020
+    Verified against: optax 0.2.8 centralize, NumPy
+    """
+
+    elementwise = False
+
+    def __call__(self, h, x, g, w):
+        if len(x.shape) < 2:
+            return x
+        return x - ops.mean(x, axis=tuple(range(len(x.shape) - 1)), keepdims=True)

@@ -1,0 +1,68 @@
+"""Adam."""
+
+from keras import ops
+
+from keras_gdx.math import bias_correction, ema
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.slots import Slot
+from keras_gdx.registry import register
+
+__all__ = ["Adam"]
+
+
+@register
+class Adam(Optimizer):
+    r"""Adaptive moments: momentum, divided by the root of the mean squared gradient.
+
+    $$m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,
+      \quad u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}$$
+
+    With `amsgrad` the denominator holds the largest corrected $v$ so far (as in optax;
+    the paper corrects nothing, torch corrects after the maximum).
+
+    Args:
+        learning_rate: See `Optimizer`, as for all options not named here.
+        beta_1: Number in [0, 1) or schedule: memory of the momentum. 0 keeps none.
+        beta_2: Number in [0, 1) or schedule: memory of the squared gradient.
+        epsilon: Number >= 0 or schedule, outside the root (Keras' default is 1e-7).
+        amsgrad: If true, never lets the denominator shrink (arXiv:1904.09237).
+        **kwargs: The options of `Optimizer`.
+
+    Memory: 8 bytes per parameter (`momentum`, `velocity`); 12 with `amsgrad`.
+
+    Example:
+        >>> import keras, keras_gdx
+        >>> w = keras.Variable([1.0, 2.0])
+        >>> keras_gdx.optimizers.Adam(0.5).apply([[1.0, -3.0]], [w])
+        >>> w.numpy()
+        array([0.5, 2.5], dtype=float32)
+
+    Source: arXiv:1412.6980, Kingma and Ba 2015
+    Verified against: optax 0.2.8 adam and amsgrad, NumPy
+    """
+
+    slots = (
+        Slot("momentum", when="beta_1"),
+        Slot("velocity", signed=False),
+        Slot("maximum", signed=False, when="amsgrad"),
+    )
+
+    def __init__(
+        self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False, **kwargs
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.amsgrad = amsgrad
+
+    def prepare(self, h):
+        return {"c1": bias_correction(h.beta_1, h.t), "c2": bias_correction(h.beta_2, h.t)}
+
+    def direction(self, h, g, w, m, v, largest):
+        m = ema(m, g, h.beta_1)
+        v = ema(v, g * g, h.beta_2)
+        corrected = v / h.c2
+        if h.amsgrad:
+            corrected = largest = ops.maximum(largest, corrected)
+        return (m / h.c1) / (ops.sqrt(corrected) + h.epsilon), m, v, largest

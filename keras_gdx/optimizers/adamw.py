@@ -1,0 +1,33 @@
+"""Adam with decoupled weight decay."""
+
+from keras_gdx.optimizers.adam import Adam
+from keras_gdx.registry import register
+
+__all__ = ["AdamW"]
+
+
+@register
+class AdamW(Adam):
+    r"""Adam with decoupled weight decay, switched on.
+
+    $$w \leftarrow w - \eta\, (u + \lambda w)$$
+
+    with the direction $u$ of `Adam` and the weights before the step.
+
+    Args:
+        learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
+        weight_decay: Number >= 0 or schedule, $\lambda$. (0.01 as in torch; Keras has 0.004.)
+        **kwargs: The arguments of `Adam`.
+
+    Memory: 8 bytes per parameter (`momentum`, `velocity`).
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.AdamW(1e-3, weight_decay=0.1, no_decay="auto")
+
+    Source: arXiv:1711.05101, Loshchilov and Hutter 2019
+    Verified against: optax 0.2.8 adamw, NumPy
+    """
+
+    def __init__(self, learning_rate=1e-3, *, weight_decay=0.01, **kwargs):
+        super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)

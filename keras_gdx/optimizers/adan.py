@@ -1,0 +1,72 @@
+"""Adan: adaptive Nesterov momentum."""
+
+from keras import ops
+
+from keras_gdx.math import bias_correction, ema
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.slots import Slot
+from keras_gdx.registry import register
+
+__all__ = ["Adan"]
+
+
+@register
+class Adan(Optimizer):
+    r"""Adaptive Nesterov momentum: looks ahead along the change of the gradient.
+
+    With $d = g_t - g_{t-1}$, zero in the first step,
+
+    $$m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) d, \quad
+      n \leftarrow \beta_3 n + (1-\beta_3) (g + \beta_2 d)^2$$
+
+    $$u = \frac{\hat m + \beta_2 \hat v}{\sqrt{\hat n} + \epsilon}, \qquad
+      w \leftarrow \frac{w - \eta u}{1 + \eta \lambda}$$
+
+    where hats are bias corrections. The betas are memories: one minus those of the paper.
+
+    Args:
+        learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
+        beta_1: Number in [0, 1) or schedule: memory of the gradient.
+        beta_2: Number in [0, 1) or schedule: memory of its change.
+        beta_3: Number in [0, 1) or schedule: memory of the squares.
+        epsilon: Number >= 0 or schedule, outside the root.
+        **kwargs: The options of `Optimizer`. `weight_decay` is proximal, $\lambda$ above.
+
+    Memory: 16 bytes per parameter (`momentum`, `change`, `velocity`, `previous`).
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.Adan(1e-3, weight_decay=0.02)
+
+    Source: arXiv:2208.06677, Xie et al. 2022
+    Verified against: pytorch_optimizer 4.1.0 Adan (optax 0.2.8 deviates from the paper), NumPy
+    """
+
+    slots = ("momentum", "change", Slot("velocity", signed=False), "previous")
+
+    def __init__(
+        self, learning_rate=1e-3, *, beta_1=0.98, beta_2=0.92, beta_3=0.99, epsilon=1e-8, **kwargs
+    ):
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.beta_3 = beta_3
+        self.epsilon = epsilon
+
+    def prepare(self, h):
+        return {f"c{i}": bias_correction(getattr(h, f"beta_{i}"), h.t) for i in (1, 2, 3)}
+
+    def direction(self, h, g, w, m, v, n, previous):
+        d = ops.where(h.t > 1, g - previous, 0.0)
+        m = ema(m, g, h.beta_1)
+        v = ema(v, d, h.beta_2)
+        n = ema(n, ops.square(g + h.beta_2 * d), h.beta_3)
+        u = (m / h.c1 + h.beta_2 * v / h.c2) / (ops.sqrt(n / h.c3) + h.epsilon)
+        return u, m, v, n, g
+
+    def decay(self, h, w, u):
+        return u
+
+    def descend(self, h, w, u, *slots):
+        w = w - h.lr * u
+        return (w if h.weight_decay is None else w / (1 + h.lr * h.weight_decay)), *slots

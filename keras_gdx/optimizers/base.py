@@ -1,0 +1,433 @@
+"""The optimizer contract: declare slots, write pure functions."""
+
+from contextlib import contextmanager
+
+from keras import ops
+
+from keras_gdx.config import (
+    Configured,
+    check,
+    check_choice,
+    declared_arguments,
+    is_number,
+    is_schedule,
+    pack,
+)
+from keras_gdx.engine import backend
+from keras_gdx.engine.seam import KerasOptimizer
+from keras_gdx.engine.hyperparameters import (
+    Hyperparameters,
+    Scalars,
+    check_hyperparameter,
+    is_hyperparameter,
+    resolve,
+)
+from keras_gdx.engine.parking import Parking
+from keras_gdx.optimizers.slots import Slot
+from keras_gdx.engine.state import AVERAGE, State
+from keras_gdx.saving.state import load_state, save_state
+
+STATE_DTYPES = (None, "float32", "bfloat16", "float16", "int8")
+
+
+class Optimizer(Configured, KerasOptimizer):
+    """Base class of every update rule.
+
+    A rule does three things: its `__init__` stores each argument under the argument's
+    own name; `slots` names the state kept per variable; `direction` says what a step
+    is, as a pure function of tensors. Everything else stands here and in the engine,
+    once.
+
+    The options that every rule takes:
+
+    Args:
+        learning_rate: Number >= 0, `LearningRateSchedule` of the update index, or a
+            callable without arguments.
+        weight_decay: Number >= 0 or schedule. Decoupled: `w` loses `learning_rate *
+            weight_decay * w` in every update. `None` for no decay.
+        no_decay: Regular expressions; a variable whose path matches one is not decayed.
+            `"auto"` exempts vectors, scalars, normalisation and embeddings.
+        lr_multipliers: Dictionary from regular expressions on paths to factors of the
+            learning rate. The first one that matches counts.
+        before: Modifiers of the reduced gradient, in order.
+        after: Modifiers of the direction, in order.
+        state_dtype: How slots are kept: `None` is the variable's dtype but at least
+            float32; `"bfloat16"`, `"float16"` or `"float32"`; `"int8"` keeps slots of
+            4,096 values or more at 8.125 bits per value.
+        sparse: `"dense"` treats a `tf.IndexedSlices` gradient as the dense one that it
+            stands for. `"lazy"` moves only the rows that it names; their averages and
+            their decay rest in between, bias corrections count all updates.
+        skip_nonfinite: If true, an update whose reduced gradient has a NaN or an
+            infinity anywhere changes nothing and does not count.
+        clipnorm: Number > 0 or schedule: the most that the norm of each gradient may be.
+        global_clipnorm: The same for the norm of all gradients together.
+        clipvalue: The same for each entry. Only one of the three can be given.
+        use_ema: If true, keeps an exponential moving average of the weights, in at least
+            float32, once per update. It starts as a copy of the weights after the first.
+        ema_momentum: Number in [0, 1] or schedule: memory of that average.
+        ema_overwrite_frequency: Integer >= 1: every so many updates the weights become
+            their average. `None`: only at the end of `fit`.
+        loss_scale_factor: Number > 0 by which `scale_loss` multiplies the loss and the
+            update divides the gradients.
+        gradient_accumulation_steps: Integer >= 1: micro-batches per update. `None` is 1.
+        name: Name of the optimizer.
+
+    Raises:
+        ValueError: At construction, if an argument is out of its range.
+    """
+
+    slots: tuple[Slot | str, ...] = ()
+    shared: tuple[str, ...] = ()  # scalars kept once for the whole model
+    masks: tuple[str, ...] = ()  # arguments that are path patterns; `h` has them as booleans
+    elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
+
+    def __init__(
+        self,
+        learning_rate,
+        *,
+        weight_decay=None,
+        no_decay=(),
+        lr_multipliers=None,
+        before=(),
+        after=(),
+        state_dtype=None,
+        sparse="dense",
+        skip_nonfinite=False,
+        clipnorm=None,
+        global_clipnorm=None,
+        clipvalue=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+    ):
+        super().__init__(learning_rate, name=name)
+        self.state = None
+        self.hyperparameters = None
+        self._model = lambda: None
+        self.parking = Parking(self)
+        self.weight_decay = weight_decay
+        self.no_decay = no_decay if no_decay == "auto" else _patterns("no_decay", no_decay)
+        self.lr_multipliers = _multipliers(lr_multipliers)
+        self.before = tuple(before)
+        self.after = tuple(after)
+        self.state_dtype = state_dtype
+        self.sparse = sparse
+        self.skip_nonfinite = skip_nonfinite
+        self.clipnorm = clipnorm
+        self.global_clipnorm = global_clipnorm
+        self.clipvalue = clipvalue
+        self.use_ema = use_ema
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self._check_options()
+
+    def _check_options(self):
+        check_choice("state_dtype", self.state_dtype, STATE_DTYPES)
+        check_choice("sparse", self.sparse, ("dense", "lazy"))
+        clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}
+        given = {n: v for n, v in clips.items() if v is not None}
+        check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")
+        for name in ("ema_overwrite_frequency", "gradient_accumulation_steps"):
+            value = getattr(self, name)
+            valid = value is None or (is_number(value) and value == int(value) and value >= 1)
+            check(valid, name, value, "None or an integer >= 1")
+        scale = self.loss_scale_factor
+        valid = scale is None or (is_number(scale) and 0 < scale < float("inf"))
+        check(valid, "loss_scale_factor", scale, "None or a number > 0")
+        if self.sparse == "lazy":
+            mixing = [m for m in (self, *self.before, *self.after) if not m.elementwise]
+            if mixing or self.state_dtype == "int8":
+                raise ValueError(
+                    'Argument `sparse` cannot be "lazy": '
+                    f"{type(mixing[0]).__name__ if mixing else 'eight-bit state'} needs all rows."
+                )
+
+    # -- the rule: pure functions of tensors ------------------------------------------------
+
+    def direction(self, h, g, w, *slots):
+        """Returns `(u, *new_slots)`, where `-u` is the way to go.
+
+        Args:
+            h: This update's scalars: `t` (from 1), `lr`, `weight_decay` (`None` if this
+                variable is exempt), each argument of the rule, each of `masks` as a
+                boolean, each of `parts` as its own `h`, `role`, and what `prepare` and
+                `survey` added.
+            g: Gradient, summed over replicas and clipped; the shape of `w`.
+            w: Weights before the update, float32 or wider.
+            *slots: The slots in the order of their declaration.
+        """
+        raise NotImplementedError
+
+    def prepare(self, h):
+        """Scalars computed once per update and added to `h`, as a dictionary."""
+        return {}
+
+    def survey(self, h, model, *shared):
+        """Looks at all variables at once: returns `(scalars for h, *new_shared)`.
+
+        Args:
+            h: This update's scalars.
+            model: Lists with an entry for each variable that has a gradient, read when
+                asked for: `model.gradients`, `model.weights`, and `model.slots`, a
+                dictionary by name for each.
+            *shared: The scalars that `shared` names.
+        """
+        raise NotImplementedError
+
+    def decay(self, h, w, u):
+        """Adds decoupled weight decay to the direction."""
+        return u if h.weight_decay is None else u + h.weight_decay * w
+
+    def descend(self, h, w, u, *slots):
+        """Moves the weights: returns `(w, *new_slots)`."""
+        return w - h.lr * u, *slots
+
+    def part_of(self, facts):
+        """The name of the part that moves this variable; `None` for the rule itself."""
+        return None
+
+    def evaluation_values(self, trained):
+        """The weights to evaluate with, given the trained ones; `None` if they are the same."""
+        return self.averages() if self.use_ema else None
+
+    @property
+    def evaluates_others(self):
+        """Whether `fit`, `evaluate` and `save` must show the evaluation weights by themselves.
+
+        True for rules whose trained weights are not meant to be evaluated. With `use_ema`
+        Keras shows the averages only after `fit`, or inside `evaluation_weights()`.
+        """
+        return type(self).evaluation_values is not Optimizer.evaluation_values
+
+    # -- the pieces put together -------------------------------------------------------------
+
+    @property
+    def surveys(self):
+        """Whether the rule looks at all variables at once."""
+        return type(self).survey is not Optimizer.survey
+
+    @property
+    def no_decay_patterns(self):
+        """The regular expressions of `no_decay`."""
+        return () if self.no_decay == "auto" else tuple(self.no_decay)
+
+    def rule_of(self, facts):
+        """The rule that moves the variable with these facts."""
+        part = self.part_of(facts)
+        return getattr(self, part) if part else self
+
+    def own_slots(self):
+        """The rule's slots that are needed with its arguments."""
+        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
+        return [s for s in slots if s.when is None or self._uses(s.when)]
+
+    def _uses(self, argument):
+        value = getattr(self, argument)
+        return is_schedule(value) or bool(value)
+
+    def all_slots(self):
+        """The slots of the rule and of its modifiers."""
+        return self.own_slots() + [
+            slot for modifier in (*self.before, *self.after) for slot in modifier.own_slots(self)
+        ]
+
+    def scalars(self, step, dtype):
+        """The `h` of the update with index `step`."""
+        names = [n for n in declared_arguments(type(self)) if n not in NOT_FOR_RULES]
+        h = Scalars(**{name: resolve(getattr(self, name), step, dtype) for name in names})
+        h = h.but(**self.hyperparameters.read(dtype))
+        h.t = ops.cast(step + 1, dtype)
+        h.lr = self.rate_at(step, dtype)
+        for part in self.parts:
+            setattr(h, part, getattr(self, part).scalars(step, dtype))
+        return h.but(**self.prepare(h))
+
+    def advance(self, h, facts, g, w, slots):
+        """One update of one variable, as a pure function.
+
+        Args:
+            h: This update's scalars.
+            facts: The variable's `Facts`.
+            g: Its reduced gradient.
+            w: Its value.
+            slots: Its slots by name.
+
+        Returns:
+            The new value, and the new slots by name.
+        """
+        if part := self.part_of(facts):
+            shared = h.but(**vars(getattr(h, part)))
+            return getattr(self, part).advance(shared, facts, g, w, slots)
+        h = h.but(role=facts.role, lr=h.lr * facts.multiplier, **facts.masks)
+        h.weight_decay = h.weight_decay if facts.decays else None
+        new = dict(slots)
+        for modifier in self.before:
+            g = modifier.run(self, h, new, g, g, w)
+        u, own = self.steer(h, g, w, slots)
+        for modifier in self.after:
+            u = modifier.run(self, h, new, u, g, w)
+        w, *values = self.descend(h, w, self.decay(h, w, u), *own.values())
+        new.update((n, x) for n, x in zip(own, values, strict=True) if n in slots)
+        return w, new
+
+    def steer(self, h, g, w, slots):
+        """Calls `direction` with slots by name: returns the direction, and them anew."""
+        needed = {s.name for s in self.own_slots()}
+        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
+        old = [slots.get(n) if n in needed else 0.0 for n in names]
+        u, *new = self.direction(h, g, w, *old)
+        return u, dict(zip(names, new, strict=True))
+
+    # -- state -------------------------------------------------------------------------------
+
+    def attach(self, model):
+        """Tells the optimizer of the model whose variables it will move.
+
+        `compile` does this. From the model's structure follow what `"auto"` means and
+        which variables are kernels, embeddings or the output.
+        """
+        import weakref
+
+        self._model = weakref.ref(model)
+
+    def build(self, variables):
+        """Makes the state for these variables, once."""
+        if self.built:
+            return
+        with backend.outside_graph():
+            self._admit(variables)
+            self.make_hyperparameters()
+            self.state = State(self, self.model_variables, self._model())
+            self.built = True
+
+    def make_hyperparameters(self):
+        """Puts the numbers among the arguments into a variable, for the parts too."""
+        numbers = {
+            name: getattr(self, name)
+            for name, default in declared_arguments(type(self)).items()
+            if is_hyperparameter(name, default) and is_number(getattr(self, name))
+        }
+        self.hyperparameters = Hyperparameters(numbers, self.add_variable)
+        for part in self.parts:
+            getattr(self, part).make_hyperparameters()
+
+    @property
+    def variables(self):
+        """The optimizer's own variables."""
+        return self._variables + [v for p in self.parts for v in getattr(self, p).variables]
+
+    def averages(self):
+        """The moving averages of the weights, one variable each."""
+        return [slots[AVERAGE].read() for slots in self.state.slots]
+
+    def bytes_per_parameter(self, shape):
+        """Bytes of state per weight, for a float32 variable of this shape."""
+        from math import prod
+
+        sizes = [prod(s) for slot in self.all_slots() if (s := slot.shape(shape)) is not None]
+        return 4.0 * sum(sizes) / prod(shape)
+
+    def __setattr__(self, name, value):
+        arguments = declared_arguments(type(self))
+        if name in arguments and name != "learning_rate":
+            if is_hyperparameter(name, arguments[name]) and value is not None:
+                check_hyperparameter(name, value)
+            if getattr(self, "hyperparameters", None) is not None:
+                self._change(name, value)
+        super().__setattr__(name, value)
+
+    def _change(self, name, value):
+        """Makes a new value of an argument count in steps that are compiled already."""
+        old = getattr(self, name)
+        decides = any(isinstance(s, Slot) and s.when == name for s in self.slots)
+        dynamic = name in self.hyperparameters and is_number(value)
+        if dynamic and not (decides and bool(value) != bool(old)):
+            self.hyperparameters.set(name, value)
+        elif value != old:
+            raise ValueError(
+                f"Argument `{name}` is {old!r} and shapes the state or the compiled step, so it "
+                f"cannot become {value!r} once the optimizer is built. Build a new optimizer."
+            )
+
+    # -- evaluation weights ------------------------------------------------------------------
+
+    @contextmanager
+    def evaluation_weights(self):
+        """Inside this context the model holds the weights to evaluate with.
+
+        Those are the averages if `use_ema`, and what a rule such as `ScheduleFree` names.
+        Afterwards the trained weights are back, bit for bit.
+
+        Example:
+            >>> import keras, keras_gdx, numpy as np
+            >>> w = keras.Variable([1.0])
+            >>> optimizer = keras_gdx.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+            >>> for _ in range(2):
+            ...     optimizer.apply([[1.0]], [w])
+            >>> with optimizer.evaluation_weights():
+            ...     print(w.numpy())
+            [-0.5]
+            >>> w.numpy()
+            array([-1.], dtype=float32)
+        """
+        entered = self.parking.enter()
+        try:
+            yield
+        finally:
+            if entered:
+                self.parking.leave()
+
+    def finalize_variable_values(self, var_list):
+        """Gives the model the weights to evaluate with. Keras calls this at the end of `fit`.
+
+        The trained weights are kept, and the next `fit` goes on from them.
+        """
+        self.parking.enter()
+
+    # -- serialization -----------------------------------------------------------------------
+
+    def get_config(self):
+        """Returns every argument, serializable."""
+        return super().get_config() | {"learning_rate": pack(self.configured_rate())}
+
+    def save_own_variables(self, store):
+        """Writes the state by variable path and slot name."""
+        save_state(self, store)
+
+    def load_own_variables(self, store):
+        """Reads the state that matches; names the rest in one warning."""
+        load_state(self, store)
+
+
+NOT_FOR_RULES = set(declared_arguments(Optimizer)) - {
+    "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum"
+}  # fmt: skip
+
+
+def _patterns(name, patterns):
+    import re
+
+    check(not isinstance(patterns, str), name, patterns, "a list of regular expressions")
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(f"Argument `{name}` has a bad pattern {pattern!r}: {error}") from error
+    return tuple(patterns)
+
+
+def _multipliers(multipliers):
+    if multipliers is None:
+        return None
+    valid = isinstance(multipliers, dict) and all(
+        is_number(x) and 0 <= x < float("inf") for x in multipliers.values()
+    )
+    allowed = "a dictionary from regular expressions to numbers >= 0"
+    check(valid, "lr_multipliers", multipliers, allowed)
+    _patterns("lr_multipliers", tuple(multipliers))
+    return dict(multipliers)

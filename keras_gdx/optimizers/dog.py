@@ -1,0 +1,65 @@
+"""DoG: distance over gradients."""
+
+from keras import ops
+
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.slots import Slot
+from keras_gdx.registry import register
+
+__all__ = ["DoG"]
+
+
+@register
+class DoG(Optimizer):
+    r"""Gradient descent that finds its own step size: distance over gradients.
+
+    $$\bar r_t = \max_{s \le t} \lVert w_s - w_0 \rVert \quad (\text{at least } \bar r_0
+      = \rho\, (1 + \lVert w_0 \rVert)), \qquad
+      w \leftarrow w - \eta \frac{\bar r_t}{\sqrt{\sum_{s \le t} \lVert g_s \rVert^2 + \epsilon}} g$$
+
+    with norms over the whole model. Average the weights (`use_ema=True`) to get what the
+    paper reports.
+
+    Args:
+        learning_rate: $\eta$, 1 in the paper; see `Optimizer`, as for all other options.
+        reps_rel: Number > 0 or schedule, $\rho$: the first movement, relative to the weights.
+        epsilon: Number >= 0 or schedule, inside the root.
+        **kwargs: The options of `Optimizer`. `weight_decay` is times the whole step size.
+
+    Memory: 4 bytes per parameter (`start`).
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.DoG(use_ema=True)
+
+    Source: arXiv:2302.12022, Ivgi et al. 2023
+    Verified against: optax 0.2.8 contrib.dog, NumPy
+    """
+
+    slots = (Slot("start", init="variable"),)
+    shared = ("farthest", "energy")
+    elementwise = False
+
+    def __init__(self, learning_rate=1.0, *, reps_rel=1e-6, epsilon=1e-8, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.reps_rel = reps_rel
+        self.epsilon = epsilon
+
+    def survey(self, h, model, farthest, energy):
+        starts = [slots["start"] for slots in model.slots]
+        moved = _length([w - s for w, s in zip(model.weights, starts, strict=True)])
+        first = h.reps_rel * (1 + _length(starts))
+        farthest = ops.maximum(farthest, ops.maximum(moved, first))
+        energy = energy + ops.square(_length(model.gradients))
+        return {"eta": farthest / ops.sqrt(energy + h.epsilon)}, farthest, energy
+
+    def direction(self, h, g, w, start):
+        return g, start
+
+    def descend(self, h, w, u, start):
+        return w - h.lr * h.eta * u, start
+
+
+def _length(tensors):
+    """Norm of all tensors together."""
+    return ops.sqrt(sum(ops.sum(ops.square(x)) for x in tensors))

@@ -1,0 +1,48 @@
+"""Lion: evolved sign momentum."""
+
+from keras import ops
+
+from keras_gdx.math import ema
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.registry import register
+
+__all__ = ["Lion"]
+
+
+@register
+class Lion(Optimizer):
+    r"""Evolved sign momentum: every weight moves by exactly the learning rate.
+
+    $$u = \operatorname{sign}(\beta_1 m + (1-\beta_1) g), \qquad
+      m \leftarrow \beta_2 m + (1-\beta_2) g$$
+
+    Use a rate 3 to 10 times smaller than for AdamW, and as much more weight decay.
+
+    Args:
+        learning_rate: See `Optimizer`, as for all options not named here.
+        beta_1: Number in [0, 1) or schedule: share of the momentum in the direction.
+        beta_2: Number in [0, 1) or schedule: memory of the momentum.
+        **kwargs: The options of `Optimizer`.
+
+    Memory: 4 bytes per parameter (`momentum`).
+
+    Example:
+        >>> import keras, keras_gdx
+        >>> w = keras.Variable([1.0, 2.0])
+        >>> keras_gdx.optimizers.Lion(0.5).apply([[0.1, -30.0]], [w])
+        >>> w.numpy()
+        array([0.5, 2.5], dtype=float32)
+
+    Source: arXiv:2302.06675, Chen et al. 2023
+    Verified against: optax 0.2.8 lion, NumPy
+    """
+
+    slots = ("momentum",)
+
+    def __init__(self, learning_rate=1e-4, *, beta_1=0.9, beta_2=0.99, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+
+    def direction(self, h, g, w, m):
+        return ops.sign(ema(m, g, h.beta_1)), ema(m, g, h.beta_2)

@@ -1,0 +1,94 @@
+"""Muon: momentum, orthogonalized."""
+
+from keras import ops
+
+from keras_gdx.config import check, check_choice
+from keras_gdx.math import orthogonalize
+from keras_gdx.optimizers.adamw import AdamW
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.registry import register
+
+__all__ = ["Muon"]
+
+
+@register
+class Muon(Optimizer):
+    r"""Momentum for matrices, with all singular values of the step brought near one.
+
+    $$m \leftarrow \mu m + g, \qquad G = g + \mu m, \qquad
+      u = s \cdot \operatorname{NS}(G) \approx s\, U V^\top \quad\text{for}\quad G = U \Sigma V^\top$$
+
+    Kernels are seen as (inputs, outputs): those of convolutions with all leading axes as
+    inputs, those of attention projections as their einsum equation says. `fallback` moves
+    the rest: embeddings, the layer that makes the output, vectors and scalars, as the
+    structure of the compiled model tells. Without a model (a loop of one's own), every
+    variable of rank >= 2 is a matrix, unless it is called `embeddings`; tell the structure
+    with `optimizer.attach(model)`.
+
+    Args:
+        learning_rate: See `Optimizer`, as for all options not named here.
+        momentum: Number in [0, 1) or schedule, $\mu$.
+        nesterov: If false, $G = m$.
+        ns_steps: Integer >= 1: Newton-Schulz iterations, in float32.
+        ns_coefficients: Three numbers: the quintic of an iteration.
+        adjust: `"original"` scales by `sqrt(max(1, outputs / inputs))`, `"match_rms_adamw"`
+            by `0.2 * sqrt(max(inputs, outputs))` so that AdamW's rates fit, `None` not at all.
+        fallback: The rule for the other variables, `AdamW()` if `None`. Its rate is its
+            own; a number assigned to `learning_rate` later scales both.
+        **kwargs: The options of `Optimizer`. `weight_decay` is for the matrices.
+
+    Memory: 4 bytes per parameter of a matrix (`momentum`), the fallback's for the rest.
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.Muon(
+        ...     0.02, weight_decay=0.01, fallback=keras_gdx.optimizers.AdamW(3e-3))
+
+    Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; arXiv:2502.16982
+    Verified against: torch 2.13 torch.optim.Muon on transposed kernels, NumPy
+    """
+
+    slots = ("momentum",)
+    parts = ("fallback",)
+    elementwise = False
+
+    def __init__(
+        self,
+        learning_rate=0.02,
+        *,
+        momentum=0.95,
+        nesterov=True,
+        ns_steps=5,
+        ns_coefficients=(3.4445, -4.775, 2.0315),
+        adjust="original",
+        fallback=None,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        check_choice("adjust", adjust, ("original", "match_rms_adamw", None))
+        check(len(ns_coefficients) == 3, "ns_coefficients", ns_coefficients, "three numbers")
+        fallback = AdamW() if fallback is None else fallback
+        check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.ns_steps = ns_steps
+        self.ns_coefficients = tuple(ns_coefficients)
+        self.adjust = adjust
+        self.fallback = fallback
+
+    def part_of(self, facts):
+        is_matrix = facts.role.kind == "kernel" and not facts.role.head
+        return None if is_matrix else "fallback"
+
+    def direction(self, h, g, w, m):
+        m = h.momentum * m + g
+        matrix = g + h.momentum * m if h.nesterov else m
+        shape = h.role.matrix_shape(w.shape)
+        matrix = ops.cast(ops.reshape(matrix, shape), "float32")
+        u = orthogonalize(matrix, h.ns_steps, h.ns_coefficients)
+        inputs, outputs = shape
+        if h.adjust == "original":
+            u = u * max(1.0, outputs / inputs) ** 0.5
+        elif h.adjust == "match_rms_adamw":
+            u = u * (0.2 * max(inputs, outputs) ** 0.5)
+        return ops.cast(ops.reshape(u, w.shape), w.dtype), m

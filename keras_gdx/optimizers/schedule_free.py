@@ -1,0 +1,221 @@
+"""Schedule-Free learning: averaging in the place of a learning-rate schedule."""
+
+from keras import ops
+
+from keras_gdx.config import check, check_number, pack
+from keras_gdx.math import bias_correction, ema
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.slots import Slot
+from keras_gdx.registry import register
+
+__all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
+
+
+class Averaging(Optimizer):
+    """What the schedule-free rules share; a subclass adds the direction at `y`."""
+
+    slots = (Slot("z", init="variable"),)
+    shared = ("weight_sum", "rate_max")
+
+    def __init__(
+        self,
+        learning_rate,
+        *,
+        beta=0.9,
+        weight_lr_power=2.0,
+        r=0.0,
+        warmup_steps=0,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, **kwargs)
+        check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
+        check(beta != 0, "beta", beta, "a number in (0, 1)")
+        check_number("warmup_steps", warmup_steps, 0)
+        self.beta = beta
+        self.weight_lr_power = weight_lr_power
+        self.r = r
+        self.warmup_steps = warmup_steps
+
+    def survey(self, h, model, weight_sum, rate_max):
+        warm = ops.minimum(1.0, h.t / h.warmup_steps) if h.warmup_steps else ops.ones_like(h.t)
+        rate_max = ops.maximum(rate_max, h.lr * warm)
+        weight = h.t**h.r * rate_max**h.weight_lr_power
+        weight_sum = weight_sum + weight
+        share = weight / ops.where(weight_sum > 0, weight_sum, 1.0)
+        return {"warm": warm, "share": share}, weight_sum, rate_max
+
+    def descend(self, h, y, u, z, *kept):
+        rate = h.lr * h.warm
+        y = y + h.share * (z - y) - rate * (1 - h.beta * (1 - h.share)) * u
+        return y, z - rate * u, *kept
+
+    def evaluation_values(self, trained):
+        beta = self.scalars(self.iterations, "float32").beta
+        zs = [slots["z"].read() for slots in self.state.slots]
+        pairs = [(ops.cast(y, z.dtype), z) for y, z in zip(trained, zs, strict=True)]
+        return [y + (y - z) * ops.cast((1 - beta) / beta, z.dtype) for y, z in pairs]
+
+
+@register
+class ScheduleFreeSGD(Averaging):
+    r"""Gradient descent without a schedule: averaging does what decay would do.
+
+    Gradients are taken at $y$, steps move $z$, and $x$ is the average to evaluate:
+
+    $$z \leftarrow z - \gamma\, (u + \lambda y), \quad x \leftarrow (1 - c) x + c z, \quad
+      y = (1 - \beta) z + \beta x$$
+
+    with $u = g(y)$, $\gamma = \eta \min(1, t / \text{warmup})$, and $c$ the share of
+    $t^r \gamma_{\max}^p$ in its sum over all updates. While training the variables hold
+    $y$. In `fit`, evaluation, prediction, saving and export see $x$ by themselves; in a
+    loop of one's own use `evaluation_weights()`, and `finalize_variable_values` at the end.
+
+    Args:
+        learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
+        beta: Number in (0, 1) or schedule, $\beta$: takes the place of momentum.
+        weight_lr_power: Number >= 0 or schedule, $p$.
+        r: Number >= 0 or schedule, $r$: more than 0 forgets early weights faster.
+        warmup_steps: Integer >= 0: updates of linear warm-up.
+        **kwargs: The options of `Optimizer`, but for `use_ema`.
+
+    Memory: 4 bytes per parameter (`z`).
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.ScheduleFreeSGD(1.0, warmup_steps=100)
+
+    Source: arXiv:2405.15682, Defazio et al. 2024
+    Verified against: schedulefree 1.4.1 SGDScheduleFree, NumPy
+    """
+
+    def __init__(self, learning_rate=1.0, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+
+    def direction(self, h, g, y, z):
+        return g, z
+
+
+@register
+class ScheduleFreeAdamW(Averaging):
+    r"""AdamW without a schedule and without momentum: averaging takes the place of both.
+
+    As `ScheduleFreeSGD`, with
+
+    $$v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \qquad
+      u = \frac{g}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}$$
+
+    The paper puts the bias correction into the rate and so into the averaging weights; this
+    is the later form of the authors' package, with it in the denominator.
+
+    Args:
+        learning_rate: See `Optimizer`, as for all options not named here.
+        beta: Number in (0, 1) or schedule, $\beta$: takes the place of `beta_1`.
+        beta_2: Number in [0, 1) or schedule: memory of the squared gradient.
+        epsilon: Number >= 0 or schedule, outside the root.
+        **kwargs: The arguments of `ScheduleFreeSGD`.
+
+    Memory: 8 bytes per parameter (`z`, `velocity`).
+
+    Example:
+        >>> import keras_gdx
+        >>> optimizer = keras_gdx.optimizers.ScheduleFreeAdamW(2.5e-3, warmup_steps=100)
+
+    Source: arXiv:2405.15682, Defazio et al. 2024
+    Verified against: schedulefree 1.4.1 AdamWScheduleFree, NumPy
+    """
+
+    slots = (*Averaging.slots, Slot("velocity", signed=False))
+
+    def __init__(
+        self,
+        learning_rate=2.5e-3,
+        *,
+        beta=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        weight_decay=0.0,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, beta=beta, weight_decay=weight_decay, **kwargs)
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    def prepare(self, h):
+        return {"c2": bias_correction(h.beta_2, h.t)}
+
+    def direction(self, h, g, y, z, v):
+        v = ema(v, g * g, h.beta_2)
+        return g / (ops.sqrt(v / h.c2) + h.epsilon), z, v
+
+
+@register
+class ScheduleFree(Averaging):
+    r"""The averaging of `ScheduleFreeSGD` around the direction of any other rule.
+
+    Args:
+        inner: A rule of keras_gdx. Its rate, decay and other options hold for the whole.
+            $\beta$ takes the place of its momentum, so switch that off (`Adam(beta_1=0.0)`).
+        beta: See `ScheduleFreeSGD`, as for the other arguments.
+        weight_lr_power: Number >= 0 or schedule.
+        r: Number >= 0 or schedule.
+        warmup_steps: Integer >= 0.
+        name: Name of the optimizer.
+
+    Memory: 4 bytes per parameter (`z`) more than `inner`.
+
+    Example:
+        >>> import keras_gdx
+        >>> inner = keras_gdx.optimizers.Lion(1e-4, weight_decay=0.1)
+        >>> optimizer = keras_gdx.optimizers.ScheduleFree(inner, warmup_steps=100)
+
+    Source: arXiv:2405.15682, Defazio et al. 2024
+    Verified against: schedulefree 1.4.1, NumPy
+    """
+
+    parts = ("inner",)
+
+    def __init__(
+        self, inner=None, *, beta=0.9, weight_lr_power=2.0, r=0.0, warmup_steps=0, name=None
+    ):
+        from keras_gdx.optimizers.sgd import SGD
+
+        inner = SGD(1.0) if inner is None else inner
+        simple = isinstance(inner, Optimizer) and not inner.parts and not inner.surveys
+        check(simple, "inner", inner, "a rule of keras_gdx that looks at one variable at a time")
+        super().__init__(
+            inner.configured_rate(),
+            beta=beta,
+            weight_lr_power=weight_lr_power,
+            r=r,
+            warmup_steps=warmup_steps,
+            name=name,
+            **{option: getattr(inner, option) for option in INHERITED},
+        )
+        self.inner = inner
+
+    @property
+    def slots(self):
+        """`z`, and what the inner rule keeps."""
+        return (*Averaging.slots, *self.inner.own_slots())
+
+    @property
+    def elementwise(self):
+        """As the inner rule, which has checked its own options already."""
+        return self.inner.elementwise if hasattr(self, "inner") else True
+
+    def direction(self, h, g, y, z, *kept):
+        names = [slot.name for slot in self.inner.own_slots()]
+        own = h.but(**vars(h.inner) | {"lr": h.lr, "weight_decay": h.weight_decay})
+        u, new = self.inner.steer(own, g, y, dict(zip(names, kept, strict=True)))
+        return u, z, *(new[name] for name in names)
+
+    def get_config(self):
+        own = ("inner", "beta", "weight_lr_power", "r", "warmup_steps", "name")
+        return {name: pack(getattr(self, name)) for name in own}
+
+
+INHERITED = (
+    "weight_decay", "no_decay", "lr_multipliers", "before", "after", "state_dtype", "sparse",
+    "skip_nonfinite", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "loss_scale_factor",
+    "gradient_accumulation_steps",
+)  # fmt: skip

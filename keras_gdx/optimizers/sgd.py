@@ -1,0 +1,49 @@
+"""Stochastic gradient descent."""
+
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.slots import Slot
+from keras_gdx.registry import register
+
+__all__ = ["SGD"]
+
+
+@register
+class SGD(Optimizer):
+    r"""Gradient descent, plain, with momentum, or with Nesterov's momentum.
+
+    $$m \leftarrow \mu m + g, \qquad u = m \quad\text{or, Nesterov's,}\quad u = g + \mu m,
+      \qquad w \leftarrow w - \eta u$$
+
+    The velocity does not contain the learning rate, so a change of the rate acts at once
+    (Keras' own SGD keeps the rate inside). Whether a step is full batch, mini-batch or
+    stochastic is a matter of how much data its gradient has seen.
+
+    Args:
+        learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
+        momentum: Number in [0, 1) or schedule, $\mu$.
+        nesterov: If true, looks ahead along the momentum.
+        **kwargs: The options of `Optimizer`.
+
+    Memory: 4 bytes per parameter with momentum, none without.
+
+    Example:
+        >>> import keras, keras_gdx
+        >>> w = keras.Variable([1.0, 2.0])
+        >>> keras_gdx.optimizers.SGD(0.5).apply([[1.0, 1.0]], [w])
+        >>> w.numpy()
+        array([0.5, 1.5], dtype=float32)
+
+    Source: Robbins and Monro 1951; Polyak 1964; Nesterov 1983
+    Verified against: optax 0.2.8 sgd, NumPy
+    """
+
+    slots = (Slot("momentum", when="momentum"),)
+
+    def __init__(self, learning_rate=0.01, *, momentum=0.0, nesterov=False, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.momentum = momentum
+        self.nesterov = nesterov
+
+    def direction(self, h, g, w, m):
+        m = h.momentum * m + g
+        return (g + h.momentum * m if h.nesterov else m), m

@@ -1,0 +1,149 @@
+"""What there is: one decorator that makes a class public, and three questions about it."""
+
+import importlib
+import pkgutil
+import re
+import sys
+from dataclasses import dataclass
+from fnmatch import fnmatch
+
+import keras
+
+PACKAGE = "keras_gdx"
+KINDS = {
+    "optimizer": keras.optimizers.Optimizer,
+    "schedule": keras.optimizers.schedules.LearningRateSchedule,
+    "callback": keras.callbacks.Callback,
+    "regularizer": keras.regularizers.Regularizer,
+    "constraint": keras.constraints.Constraint,
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the registry knows about a class.
+
+    Attributes:
+        name: The short name, e.g. `"adamw"`.
+        kind: `"optimizer"`, `"schedule"`, `"callback"`, `"regularizer"`, `"constraint"` or `"modifier"`.
+        cls: The class itself.
+        summary: The first line of its docstring.
+        paper: Where the definition comes from.
+        verified: The independent implementations that its tests compare it with.
+    """
+
+    name: str
+    kind: str
+    cls: type
+    summary: str
+    paper: str
+    verified: str
+
+    @property
+    def bytes_per_parameter(self):
+        """Bytes of state for each weight of a 1024 x 1024 matrix; `None` if it keeps none."""
+        return self.cls().bytes_per_parameter((1024, 1024)) if self.kind == "optimizer" else None
+
+
+REGISTRY: dict[str, Entry] = {}
+
+
+def register(cls):
+    """Makes `cls` serializable by Keras and lists it for `keras_gdx` and its tests.
+
+    Afterwards `compile(optimizer="keras_gdx>Adan")` works, and so does the short
+    name `"adan"`, unless the word is one of Keras' own.
+    """
+    kind = next((kind for kind, base in KINDS.items() if issubclass(cls, base)), "modifier")
+    name = cls.__name__.lower()
+    REGISTRY[name] = Entry(
+        name=name,
+        kind=kind,
+        cls=cls,
+        summary=(cls.__doc__ or "").strip().partition("\n")[0],
+        paper=_line(cls, "Source"),
+        verified=_line(cls, "Verified against"),
+    )
+    keras.saving.register_keras_serializable(PACKAGE)(cls)
+    names = keras.saving.get_custom_objects()
+    names[f"{PACKAGE}>{name}"] = cls
+    if kind == "optimizer" and not _is_keras_own(name):
+        names[name] = cls
+    return cls
+
+
+def list(pattern="*", kind=None):  # noqa: A001 - read as `keras_gdx.list`
+    """Returns the names of what there is.
+
+    Args:
+        pattern: Shell-style pattern for the short name, e.g. `"adam*"`.
+        kind: Restricts the answer to `"optimizer"`, `"schedule"`, `"callback"`,
+            `"regularizer"`, `"constraint"` or `"modifier"`.
+
+    Example:
+        >>> import keras_gdx
+        >>> keras_gdx.list("adam*")
+        ['adam', 'adamw']
+    """
+    return sorted(
+        name
+        for name, entry in REGISTRY.items()
+        if fnmatch(name, pattern.lower()) and kind in (None, entry.kind)
+    )
+
+
+def info(name):
+    """Returns the `Entry` of `name`: summary, paper, bytes per parameter, verified against.
+
+    Raises:
+        ValueError: If there is nothing of that name; the message has the nearest ones.
+
+    Example:
+        >>> import keras_gdx
+        >>> keras_gdx.info("lion").bytes_per_parameter
+        4.0
+    """
+    try:
+        return REGISTRY[name.lower()]
+    except KeyError:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.lower(), REGISTRY, cutoff=0.5) or sorted(REGISTRY)
+        raise ValueError(f"There is no {name!r} in keras_gdx. Nearest: {', '.join(near)}") from None
+
+
+def get(optimizer):
+    """Returns an optimizer for a name, ours before Keras', a configuration or an optimizer."""
+    if isinstance(optimizer, str) and optimizer.lower() in REGISTRY:
+        return REGISTRY[optimizer.lower()].cls()
+    return keras.optimizers.get(optimizer)
+
+
+def export(package):
+    """Imports every module of a folder and lifts the public classes into the folder's name.
+
+    So a new rule is one new file. `tools/catalogue.py` writes the same names into
+    the folder's `__init__.pyi`, for editors and type checkers.
+    """
+    module = sys.modules[package]
+    names = []
+    for found in pkgutil.iter_modules(module.__path__):
+        part = importlib.import_module(f"{package}.{found.name}")
+        for name in getattr(part, "__all__", ()):
+            setattr(module, name, getattr(part, name))
+            names.append(name)
+    return sorted(names)
+
+
+def _line(cls, title):
+    """The one-line section `title:` of the docstring."""
+    found = re.search(rf"^ *{title}: *(.+?)(?=\n *\n|\n *[A-Z][\w ]*:|\s*\Z)", cls.__doc__ or "", re.M | re.S)
+    return " ".join(found[1].split()).rstrip(".") if found else ""
+
+
+def _is_keras_own(name):
+    try:
+        keras.optimizers.get(name)
+    except (ValueError, TypeError):
+        return False
+    return True

@@ -1,0 +1,189 @@
+"""Optimizer state in files: by variable path and slot name, never by position.
+
+The stored form is canonical: float slots as they are read, not codes or packed
+buffers. So a file loads with another `state_dtype`, number of replicas or layout, and
+a changed model restores what matches.
+"""
+
+import json
+import re
+import warnings
+from collections import Counter
+
+import numpy as np
+from keras import ops
+
+FORMAT = 1
+MANIFEST = "manifest"
+
+
+def save_state(optimizer, store):
+    """Writes the state of `optimizer` into a dictionary of arrays."""
+    manifest = {"format": FORMAT, "rule": type(optimizer).__name__, "variables": []}
+    numbers = {"iterations": optimizer.iterations}
+    numbers.update(_rates(optimizer))
+    if optimizer.state is not None:
+        manifest["variables"] = [
+            {"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts
+        ]
+        numbers.update(optimizer.state.shared)
+        if optimizer.state.sums:
+            numbers["summed"] = optimizer.state.count
+        for index, group in enumerate(_tensors(optimizer)):
+            for name, read in group.items():
+                store[f"{index}|{name}"] = _array(read())
+    for name, value in numbers.items():
+        store[name] = _array(value)
+    store[MANIFEST] = np.frombuffer(json.dumps(manifest).encode(), "uint8")
+
+
+def load_state(optimizer, store):
+    """Restores what matches, and names the rest in one warning.
+
+    Raises:
+        ValueError: If the state is that of another rule, or of a newer format. Nothing is
+            changed then.
+    """
+    manifest = _manifest(optimizer, store)
+    if optimizer.state is None and manifest["variables"]:
+        warnings.warn(
+            f"The state of {type(optimizer).__name__} was not restored: the optimizer is not "
+            "built yet. Call `optimizer.build(model.trainable_variables)` first.",
+            stacklevel=3,
+        )
+        return
+    _restore_numbers(optimizer, store)
+    if optimizer.state is None:
+        return
+    saved = _saved_slots(store)
+    pairs = _pairs(manifest["variables"], optimizer.state.facts)
+    problems = [f"{v['path']} (saved only)" for i, v in enumerate(manifest["variables"]) if i not in pairs]
+    written = set()
+    parked = []
+    for old, new in pairs.items():
+        written.add(new)
+        problems += _restore_variable(optimizer, new, saved.get(old, {}), parked)
+    facts = optimizer.state.facts
+    problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in written]
+    if len(parked) == len(facts):
+        optimizer.parking.trained = parked
+    if problems:
+        warnings.warn(
+            f"Not all of the state of {type(optimizer).__name__} was restored. What did not "
+            f"match, and starts afresh or was left out: {', '.join(problems)}.",
+            stacklevel=3,
+        )
+
+
+def _manifest(optimizer, store):
+    if MANIFEST not in store.keys():  # noqa: SIM118 - Keras' stores are not mappings
+        raise ValueError("This is not the state of a keras_gdx optimizer: it has no manifest.")
+    manifest = json.loads(bytes(np.asarray(store[MANIFEST], "uint8")))
+    if manifest["format"] > FORMAT:
+        raise ValueError(
+            f"The state has format {manifest['format']}; this version reads up to {FORMAT}. "
+            "Install a newer keras_gdx."
+        )
+    if manifest["rule"] != type(optimizer).__name__:
+        raise ValueError(
+            f"The state was saved by {manifest['rule']} and cannot be given to "
+            f"{type(optimizer).__name__}. To load the weights alone, pass `skip_mismatch=True`."
+        )
+    return manifest
+
+
+def _rates(optimizer):
+    """The variables of the learning rate, the parts' too."""
+    found = dict(optimizer.rate_variables())
+    for part in optimizer.parts:
+        for name, variable in _rates(getattr(optimizer, part)).items():
+            found[f"{part}.{name}"] = variable
+    return found
+
+
+def _tensors(optimizer):
+    """For each model variable, functions that read what belongs to it, by name."""
+    state = optimizer.state
+    trained = optimizer.parking.trained if optimizer.parking.occupied else None
+    for index, slots in enumerate(state.slots):
+        group = {name: slot.read for name, slot in slots.items()}
+        if state.sums:
+            group["sum"] = lambda index=index: state.sums[index]
+        if trained:
+            group["trained"] = lambda index=index: trained[index]
+        yield group
+
+
+def _restore_numbers(optimizer, store):
+    known = {"iterations": optimizer.iterations, **_rates(optimizer)}
+    if optimizer.state is not None:
+        known.update(optimizer.state.shared)
+        if optimizer.state.sums:
+            known["summed"] = optimizer.state.count
+    for name, variable in known.items():
+        if name in store.keys():  # noqa: SIM118
+            variable.assign(ops.cast(np.asarray(store[name]), variable.dtype))
+
+
+def _saved_slots(store):
+    found = {}
+    for key in store.keys():  # noqa: SIM118
+        index, bar, name = key.partition("|")
+        if bar:
+            found.setdefault(int(index), {})[name] = store[key]
+    return found
+
+
+def _restore_variable(optimizer, index, saved, parked):
+    """Writes the slots of one variable; returns what did not match."""
+    state, problems = optimizer.state, []
+    path = state.facts[index].path
+    slots = state.slots[index]
+    for name, slot in slots.items():
+        if name in saved and tuple(saved[name].shape) == tuple(slot.read().shape):
+            slot.write(ops.convert_to_tensor(np.asarray(saved[name])))
+        else:
+            problems.append(f"{path}: {name} (not saved)")
+    for name, value in saved.items():
+        if name == "trained":
+            parked.append(ops.cast(np.asarray(value), optimizer.model_variables[index].dtype))
+        elif name == "sum" and state.sums:
+            state.sums[index].assign(np.asarray(value))
+            state.active.add(index)
+        elif name == "sum" and not np.any(value):
+            pass
+        elif name not in slots:
+            problems.append(f"{path}: {name} (saved only)")
+    return problems
+
+
+def _pairs(saved, facts):
+    """Maps positions in the file to positions in the optimizer.
+
+    Keras numbers layers without a name of their own through the whole process, so the
+    same model may have other paths the second time. If the two sides agree in all but
+    those numbers, they are the same model; otherwise only equal paths count.
+    """
+    before = [(v["path"], tuple(v["shape"])) for v in saved]
+    now = [(f.path, f.shape) for f in facts]
+    if sorted(before) != sorted(now) and _stems(before) == _stems(now):
+        return {i: i for i in range(len(now))}
+    positions = {key: i for i, key in enumerate(_numbered(now))}
+    return {i: positions[key] for i, key in enumerate(_numbered(before)) if key in positions}
+
+
+def _stems(variables):
+    return [(re.sub(r"_\d+(?=/|$)", "", path), shape) for path, shape in variables]
+
+
+def _numbered(variables):
+    """Tells variables with the same path and shape apart by their order."""
+    seen = Counter()
+    for variable in variables:
+        seen[variable] += 1
+        yield *variable, seen[variable]
+
+
+def _array(value):
+    array = ops.convert_to_numpy(value)
+    return array.astype("float32") if array.dtype.name in ("bfloat16", "float16") else array

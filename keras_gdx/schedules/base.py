@@ -1,0 +1,256 @@
+"""What a schedule is, and the arithmetic of schedules."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gdx.config import Configured, check, check_number, is_number, is_schedule
+from keras_gdx.registry import register
+from keras_gdx.schedules.math import check_steps
+
+__all__ = ["Clipped", "Product", "Schedule", "Shifted", "Sum"]
+
+
+class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
+    """A number that changes with the update index: learning rate, weight decay, momentum.
+
+    A schedule is a value. It can be added to, subtracted from and multiplied by
+    a number or another schedule, clipped and shifted; Keras' own schedules may
+    take part, and the result is again a schedule that a model saves and loads.
+
+    A new one does two things. Its `__init__` stores each argument under its own
+    name. Its `__call__` is a pure function of the update index `t`, which counts
+    optimizer updates from 0 and may be an integer, a tensor of integers or floats,
+    or a vector of them; it returns float32 of the same shape. It does not branch
+    on `t` in Python, so it compiles with XLA; it subtracts from `t` before it casts,
+    because float32 counts only to 2**24. Past the end the last value stays.
+
+    Example:
+        >>> from keras import ops
+        >>> from keras_gdx.schedules import Linear, Schedule
+        >>> class Alternating(Schedule):
+        ...     def __init__(self, value):
+        ...         self.value = value
+        ...
+        ...     def __call__(self, t):
+        ...         return self.value * ops.cast(t % 2, "float32")
+        >>> schedule = 0.5 * Alternating(1.0) + Linear(1.0, decay_steps=4).shift(2)
+        >>> print(schedule.sample(8))
+        [1.   1.5  1.   1.25 0.5  0.75 0.   0.5 ]
+    """
+
+    __array_ufunc__ = None  # `np.float32(0.1) * schedule` is a schedule, not an array
+
+    def __call__(self, t):
+        """Returns the value at update `t`.
+
+        Args:
+            t: Update index from 0: integer, scalar tensor or vector.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define `__call__(t)`.")
+
+    def __add__(self, other):
+        return Sum(self, other)
+
+    def __mul__(self, other):
+        return Product(self, other)
+
+    def __sub__(self, other):
+        return Sum(self, Product(other, -1.0))
+
+    def __rsub__(self, other):
+        return Sum(-self, other)
+
+    def __neg__(self):
+        return Product(self, -1.0)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def clip(self, low, high):
+        """Returns the schedule held within `[low, high]`."""
+        return Clipped(self, low, high)
+
+    def shift(self, steps):
+        """Returns the schedule put off by `steps` updates; its first value holds until then."""
+        return Shifted(self, steps)
+
+    def sample(self, n):
+        """Returns the values of the first `n` updates as a float32 NumPy array."""
+        check_steps("n", n, 1)
+        return ops.convert_to_numpy(self(np.arange(n)))
+
+    def plot(self, n):
+        """Draws the values of the first `n` updates.
+
+        Returns:
+            A `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: If matplotlib is missing; `keras_gdx[report]` brings it.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError(
+                "`Schedule.plot` needs matplotlib: pip install 'keras_gdx[report]'"
+            ) from error
+        figure = Figure(figsize=(6, 3), layout="constrained")
+        axes = figure.subplots()
+        axes.plot(self.sample(n))
+        axes.set(xlabel="update", ylabel=type(self).__name__)
+        return figure
+
+
+def evaluate(value, t):
+    """The value at `t` of a number, of a schedule, or of one of Keras' own."""
+    if not is_schedule(value):
+        return value
+    if isinstance(value, Schedule) or np.ndim(t) == 0:
+        return ops.cast(value(t), "float32")
+    return ops.cast(ops.vectorized_map(value, ops.convert_to_tensor(t)), "float32")
+
+
+def check_operand(name, value):
+    """Checks that `value` can be reckoned with."""
+    finite = is_number(value) and np.isfinite(value)
+    check(finite or is_schedule(value), name, value, "a finite number or a schedule")
+
+
+@register
+class Sum(Schedule):
+    r"""Two schedules added: what `a + b` and `a - b` return.
+
+    $$\eta_t = a_t + b_t$$
+
+    Args:
+        left: Number or schedule $a$.
+        right: Number or schedule $b$.
+
+    Raises:
+        ValueError: If an argument is neither a finite number nor a schedule.
+
+    Example:
+        >>> from keras_gdx.schedules import Linear
+        >>> schedule = Linear(1.0, decay_steps=4) + 0.5
+        >>> print(schedule.sample(6))
+        [1.5  1.25 1.   0.75 0.5  0.5 ]
+
+    Source: by definition
+
+    Verified against: NumPy
+    """
+
+    def __init__(self, left, right):
+        check_operand("left", left)
+        check_operand("right", right)
+        self.left = left
+        self.right = right
+
+    def __call__(self, t):
+        return evaluate(self.left, t) + evaluate(self.right, t)
+
+
+@register
+class Product(Schedule):
+    r"""Two schedules multiplied: what `a * b` and `-a` return.
+
+    $$\eta_t = a_t \, b_t$$
+
+    Args:
+        left: Number or schedule $a$.
+        right: Number or schedule $b$.
+
+    Raises:
+        ValueError: If an argument is neither a finite number nor a schedule.
+
+    Example:
+        >>> from keras_gdx.schedules import Linear
+        >>> schedule = 2 * Linear(1.0, decay_steps=4)
+        >>> print(schedule.sample(6))
+        [2.  1.5 1.  0.5 0.  0. ]
+
+    Source: by definition
+
+    Verified against: NumPy
+    """
+
+    def __init__(self, left, right):
+        check_operand("left", left)
+        check_operand("right", right)
+        self.left = left
+        self.right = right
+
+    def __call__(self, t):
+        return evaluate(self.left, t) * evaluate(self.right, t)
+
+
+@register
+class Clipped(Schedule):
+    r"""A schedule held within bounds: what `schedule.clip(low, high)` returns.
+
+    $$\eta_t = \min(\max(s_t, l), h)$$
+
+    Args:
+        schedule: Schedule $s$.
+        low: Float $l$, the least value.
+        high: Float $h \ge l$, the greatest value.
+
+    Raises:
+        ValueError: If `schedule` is none, a bound is not finite, or `low > high`.
+
+    Example:
+        >>> from keras_gdx.schedules import Linear
+        >>> schedule = Linear(1.0, decay_steps=4).clip(0.25, 0.75)
+        >>> print(schedule.sample(6))
+        [0.75 0.75 0.5  0.25 0.25 0.25]
+
+    Source: by definition
+
+    Verified against: NumPy
+    """
+
+    def __init__(self, schedule, low, high):
+        check(is_schedule(schedule), "schedule", schedule, "a schedule")
+        check_number("low", low)
+        check_number("high", high, low)
+        self.schedule = schedule
+        self.low = low
+        self.high = high
+
+    def __call__(self, t):
+        return ops.clip(evaluate(self.schedule, t), self.low, self.high)
+
+
+@register
+class Shifted(Schedule):
+    r"""A schedule that begins later: what `schedule.shift(steps)` returns.
+
+    $$\eta_t = s_{\max(t - n, 0)}$$
+
+    Args:
+        schedule: Schedule $s$.
+        steps: Integer $n \ge 0$, updates to wait.
+
+    Raises:
+        ValueError: If `schedule` is none, or `steps` is not an integer >= 0.
+
+    Example:
+        >>> from keras_gdx.schedules import Linear
+        >>> schedule = Linear(1.0, decay_steps=2).shift(2)
+        >>> print(schedule.sample(6))
+        [1.  1.  1.  0.5 0.  0. ]
+
+    Source: by definition
+
+    Verified against: NumPy
+    """
+
+    def __init__(self, schedule, steps):
+        check(is_schedule(schedule), "schedule", schedule, "a schedule")
+        check_steps("steps", steps)
+        self.schedule = schedule
+        self.steps = steps
+
+    def __call__(self, t):
+        return evaluate(self.schedule, ops.maximum(t - self.steps, 0))

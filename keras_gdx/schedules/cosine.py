@@ -1,0 +1,51 @@
+"""Half a cosine wave down."""
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import blend, check_steps, half_wave, remaining
+
+__all__ = ["Cosine"]
+
+
+@register
+class Cosine(Schedule):
+    r"""Half a cosine wave to the last value.
+
+    Slow at both ends, fast in between. It must know the length of the run: cut
+    short, it stops at a value that is far too high.
+
+    $$\eta_t = \eta_0 \left(\alpha + (1 - \alpha) \, \tfrac12
+      \left(1 + \cos \tfrac{\pi \min(t, D)}{D}\right)\right)$$
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        decay_steps: Integer $D \ge 1$, updates until the last value.
+        alpha: Float in [0, 1], fraction of the initial value that remains.
+
+    Raises:
+        ValueError: If the rate is negative, `decay_steps` is not an integer >= 1, or
+            `alpha` is outside [0, 1].
+
+    Example:
+        >>> from keras_gdx.schedules import Cosine
+        >>> schedule = Cosine(1.0, decay_steps=4)
+        >>> print(schedule.sample(6).round(4))
+        [1.     0.8536 0.5    0.1464 0.     0.    ]
+
+    Source: arXiv:1608.03983, Loshchilov and Hutter 2016
+
+    Verified against: optax, torch CosineAnnealingLR
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("decay_steps", decay_steps, 1)
+        check_number("alpha", alpha, 0, 1)
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = decay_steps
+        self.alpha = alpha
+
+    def __call__(self, t):
+        share = half_wave(remaining(t, self.decay_steps))
+        return self.initial_learning_rate * blend(1.0, self.alpha, share)

@@ -1,0 +1,49 @@
+"""A straight line down."""
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import blend, check_steps, remaining
+
+__all__ = ["Linear"]
+
+
+@register
+class Linear(Schedule):
+    r"""A straight line to the last value.
+
+    The safe choice when the length of the run is known: to zero, it is what the
+    theory of the last iterate asks for, and hard to beat in practice.
+
+    $$\eta_t = \eta_0 + (\eta_D - \eta_0) \min\left(\tfrac{t}{D}, 1\right)$$
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        decay_steps: Integer $D \ge 1$, updates until the last value.
+        end_learning_rate: Float $\eta_D \ge 0$, the value from update $D$ on.
+
+    Raises:
+        ValueError: If a rate is negative, or `decay_steps` is not an integer >= 1.
+
+    Example:
+        >>> from keras_gdx.schedules import Linear
+        >>> schedule = Linear(1.0, decay_steps=4)
+        >>> print(schedule.sample(6))
+        [1.   0.75 0.5  0.25 0.   0.  ]
+
+    Source: arXiv:2310.07831, Defazio 2023
+
+    Verified against: optax, torch LinearLR, transformers
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("decay_steps", decay_steps, 1)
+        check_number("end_learning_rate", end_learning_rate, 0)
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = decay_steps
+        self.end_learning_rate = end_learning_rate
+
+    def __call__(self, t):
+        left = remaining(t, self.decay_steps)
+        return blend(self.initial_learning_rate, self.end_learning_rate, left)

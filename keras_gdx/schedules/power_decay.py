@@ -1,0 +1,52 @@
+"""Decay by a power of time."""
+
+from keras import ops
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+
+__all__ = ["PowerDecay"]
+
+
+@register
+class PowerDecay(Schedule):
+    r"""Falls as a power of the update index, without an end.
+
+    For runs whose length is not known beforehand. With $\tfrac12 < \gamma \le 1$ the
+    steps are those under which stochastic gradient descent is sure to converge
+    (their sum is infinite, the sum of their squares is not).
+
+    $$\eta_t = \eta_0 \, (1 + \beta t)^{-\gamma}$$
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        beta: Float $\beta \ge 0$ per update: the fall begins after about $1 / \beta$ updates.
+        gamma: Float $\gamma \ge 0$, how fast it falls in the long run; 1 is inverse time
+            decay, 0.5 an inverse square root.
+
+    Raises:
+        ValueError: If an argument is negative or not a number.
+
+    Example:
+        >>> from keras_gdx.schedules import PowerDecay
+        >>> schedule = PowerDecay(1.0, beta=1.0, gamma=1.0)
+        >>> print(schedule.sample(4))
+        [1.         0.5        0.33333334 0.25      ]
+
+    Source: arXiv:1107.2490, Xu 2011; conditions on gamma: Robbins and Monro 1951
+
+    Verified against: torch ASGD
+    """
+
+    def __init__(self, initial_learning_rate, beta, gamma):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_number("beta", beta, 0)
+        check_number("gamma", gamma, 0)
+        self.initial_learning_rate = initial_learning_rate
+        self.beta = beta
+        self.gamma = gamma
+
+    def __call__(self, t):
+        base = 1.0 + self.beta * ops.cast(t, "float32")
+        return self.initial_learning_rate * base**-self.gamma

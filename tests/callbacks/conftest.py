@@ -1,0 +1,31 @@
+"""One small, repeatable run."""
+
+import keras
+import numpy as np
+import pytest
+
+
+class Problem:
+    """A linear model, its data, and `fit` without randomness."""
+
+    def __init__(self):
+        noise = np.random.default_rng(0)
+        self.x = noise.normal(size=(16, 3)).astype("float32")
+        self.y = noise.normal(size=(16, 1)).astype("float32")
+
+    def model(self, optimizer=None, **options):
+        dense = keras.layers.Dense(1, kernel_initializer="ones")
+        model = keras.Sequential([keras.Input((3,)), dense])
+        model.compile(optimizer or keras.optimizers.SGD(0.5), "mse", **options)
+        return model
+
+    def fit(self, model, callbacks, epochs=2, **options):
+        """Returns the history; there are four batches an epoch."""
+        options = {"validation_data": (self.x, self.y), "verbose": 0, "shuffle": False} | options
+        arguments = {"batch_size": 4, "epochs": epochs, "callbacks": callbacks}
+        return model.fit(self.x, self.y, **arguments, **options).history
+
+
+@pytest.fixture(scope="session")
+def problem():
+    return Problem()

@@ -1,0 +1,92 @@
+"""What every registered callback promises."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gdx.callbacks
+from keras_gdx.callbacks import Stateful
+from keras_gdx.registry import REGISTRY
+
+ENTRIES = [entry for entry in REGISTRY.values() if entry.kind == "callback"]
+BATCH_HOOKS = [
+    f"on_{kind}batch_{end}"
+    for kind in ("", "train_", "test_", "predict_")
+    for end in ("begin", "end")
+]
+
+every_callback = pytest.mark.parametrize(
+    "cls", [entry.cls for entry in ENTRIES], ids=[entry.name for entry in ENTRIES]
+)
+
+
+def through_json(state):
+    """As a file would carry it: arrays beside the text, all else in it."""
+    arrays = {}
+
+    def put_aside(array):
+        arrays[str(len(arrays))] = np.asarray(array)
+        return {"array": str(len(arrays) - 1)}
+
+    text = json.dumps(state, default=put_aside, allow_nan=False)
+    return json.loads(text, object_hook=lambda d: arrays[d["array"]] if [*d] == ["array"] else d)
+
+
+def test_there_are_callbacks():
+    assert {entry.name for entry in ENTRIES} >= {"hyperparameterlogger", "plateaucontroller"}
+    assert "Callback" in keras_gdx.callbacks.__all__
+
+
+@every_callback
+def test_configuration_survives(cls):
+    callback = cls()
+    again = cls.from_config(json.loads(json.dumps(callback.get_config())))
+    assert again.get_config() == callback.get_config()
+    other = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(callback))
+    assert type(other) is cls
+    assert other.get_config() == callback.get_config()
+
+
+@every_callback
+def test_state_survives_as_json(cls, problem):
+    callback = cls()
+    problem.fit(problem.model(), [callback], epochs=3)
+    again = cls()
+    again.restore(through_json(callback.state()))
+    np.testing.assert_equal(again.state(), callback.state())
+    assert isinstance(callback, Stateful)
+
+
+@every_callback
+def test_unknown_state_is_refused(cls):
+    with pytest.raises(ValueError, match="does not remember unheard_of"):
+        cls().restore({"unheard_of": 1})
+
+
+@every_callback
+def test_interrupted_is_uninterrupted(cls, problem):
+    whole, first, second = cls(), cls(), cls()
+    straight = problem.fit(problem.model(), [whole], epochs=6)
+    model = problem.model()
+    before = problem.fit(model, [first], epochs=3)
+    second.restore(through_json(first.state()))
+    after = problem.fit(model, [second], epochs=6, initial_epoch=3)
+    np.testing.assert_equal(second.state(), whole.state())
+    assert {key: before[key] + after[key] for key in straight} == straight
+
+
+@every_callback
+def test_batches_cost_nothing(cls):
+    """Keras waits for the device after each batch if only one callback has such a hook."""
+    for hook in BATCH_HOOKS:
+        assert getattr(cls, hook) is getattr(keras.callbacks.Callback, hook)
+        assert hook not in vars(cls())
+
+
+@every_callback
+def test_docstring_is_complete(cls):
+    for section in ("Args:", "Example:"):
+        assert section in cls.__doc__
+    assert len(cls.__doc__.partition("\n")[0]) <= 80

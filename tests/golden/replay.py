@@ -1,0 +1,38 @@
+"""Runs our own optimizers over given gradients."""
+
+import keras
+
+from keras_gdx import optimizers
+
+
+def build(rule, kwargs):
+    """Makes an optimizer; arguments that are rules are written the same way, as dictionaries."""
+
+    def resolved(value):
+        is_rule = isinstance(value, dict) and "rule" in value
+        return build(value["rule"], value["kwargs"]) if is_rule else value
+
+    return getattr(optimizers, rule)(**{name: resolved(x) for name, x in kwargs.items()})
+
+
+def make_variables(weights, dtype="float32"):
+    """One variable for each named array."""
+    return [keras.Variable(w, dtype=dtype, name=name) for name, w in weights.items()]
+
+
+def replay(optimizer, variables, gradients):
+    """Yields the values of the variables after each step."""
+    optimizer.build(variables)
+
+    def apply(step):
+        optimizer.apply(step, variables)
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        apply = tf.function(apply)
+    for step in gradients:
+        apply(
+            [keras.ops.convert_to_tensor(g, v.dtype) for g, v in zip(step, variables, strict=True)]
+        )
+        yield [keras.ops.convert_to_numpy(v) for v in variables]

@@ -1,0 +1,26 @@
+"""Ivgi et al. 2023 (arXiv:2302.12022), algorithm 1.
+
+The distance and the sum of squares belong to all variables together. Epsilon stands inside the
+root, as in the authors' program. The decay is no gradient: it does not enter the sum.
+"""
+
+import numpy as np
+
+HYPER = ({"learning_rate": 0.75, "reps_rel": 0.02, "epsilon": 3.0, "weight_decay": 0.3},)
+
+
+def trajectory(
+    weights, gradients, *, learning_rate=1.0, reps_rel=1e-6, epsilon=1e-8, weight_decay=0.0
+):
+    start = w = list(weights)
+    distance, squares = reps_rel * (1 + length(start)), 0.0
+    for step in gradients:
+        distance = max(distance, length([x - y for x, y in zip(w, start, strict=True)]))
+        squares = squares + length(step) ** 2
+        rate = learning_rate * distance / np.sqrt(squares + epsilon)
+        w = [x - rate * (g + weight_decay * x) for x, g in zip(w, step, strict=True)]
+        yield w
+
+
+def length(values):
+    return np.sqrt(sum(np.sum(x**2) for x in values))

@@ -1,0 +1,179 @@
+"""Schedules have the values of other libraries, and of float64 where float32 is hard-pressed."""
+
+import json
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gdx import schedules
+from keras_gdx.schedules import (
+    Clipped,
+    Constant,
+    Cosine,
+    Linear,
+    Polynomial,
+    PowerDecay,
+    Schedule,
+    Sequential,
+    Warmup,
+    WarmupStableDecay,
+)
+
+ORACLES = json.loads(Path(__file__).with_name("oracles.json").read_text())
+KERAS_OWN = [
+    keras.optimizers.schedules.CosineDecay(0.0, 8, warmup_target=0.1, warmup_steps=3),
+    keras.optimizers.schedules.CosineDecayRestarts(0.1, 4),
+    keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5, staircase=True),
+    keras.optimizers.schedules.InverseTimeDecay(0.1, 3, 0.5),
+    keras.optimizers.schedules.PiecewiseConstantDecay([3, 5], [0.1, 0.2, 0.3]),
+    keras.optimizers.schedules.PolynomialDecay(0.1, 5, cycle=True),
+]
+
+
+@pytest.mark.parametrize(("here", "there", "values"), ORACLES, ids=lambda x: str(x)[:60])
+def test_has_the_values_of(here, there, values):
+    schedule = eval(here, vars(schedules))
+    np.testing.assert_allclose(schedule.sample(len(values)), values, rtol=2e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("before_end", [1, 10, 10**4, 10**6])
+def test_keeps_its_digits_near_the_end_of_a_long_run(before_end):
+    n = 10**9
+    left = before_end / n
+    t = n - before_end
+    expected = {
+        Linear(1.0, n): left,
+        Linear(1.0, n).shift(10**9): 1.0,
+        Polynomial(1.0, n, power=0.5, k=2.0): math.sqrt(left * (2 - left)),
+        Cosine(1.0, n): math.sin(math.pi / 2 * left) ** 2,
+        WarmupStableDecay(1.0, 10, n - 110, 100): min(before_end, 100) / 100,
+        WarmupStableDecay(1.0, 0, 0, n, "1-sqrt"): left / (1 + math.sqrt(1 - left)),
+        Warmup(Linear(1.0, 2 * 10**6), n - 10**6): min(1.0, 0.5 + before_end / (2 * 10**6)),
+        Sequential([(n - 7, 0.5), (7, Linear(1.0, 7))]): before_end / 7 if before_end < 7 else 0.5,
+        PowerDecay(1.0, 1e-9, 2.0): (1 + t / n) ** -2,
+    }
+    for schedule, value in expected.items():
+        for step in (t, np.int64(t), np.array([t], "int32")):
+            result = float(np.squeeze(keras.ops.convert_to_numpy(schedule(step))))
+            np.testing.assert_allclose(result, value, rtol=1e-6, err_msg=repr(schedule))
+
+
+@pytest.mark.parametrize("shape", ["linear", "1-sqrt", "cosine", "exponential"])
+def test_a_trapezoid_meets_its_corners_exactly(shape):
+    values = WarmupStableDecay(0.5, 4, 3, 5, shape, end_factor=0.25).sample(16)
+    assert values[0] == 0.125
+    assert (values[4:8] == 0.5).all()
+    assert (values[12:] == 0.125).all()
+    assert (np.diff(values[:5]) > 0).all()
+    assert (np.diff(values[7:13]) < 0).all()
+
+
+def test_no_steps_of_warmup_are_none():
+    assert list(Warmup(Linear(1.0, 2), 0).sample(3)) == [1.0, 0.5, 0.0]
+    assert list(WarmupStableDecay(1.0, 0, 0, 2).sample(3)) == [1.0, 0.5, 0.0]
+    assert list(Sequential([(0, 9.0), (2, Linear(1.0, 2))]).sample(3)) == [1.0, 0.5, 0.0]
+
+
+def test_arithmetic():
+    a, b = Linear(1.0, 5, 0.1), Cosine(0.3, 7)
+    x, y = a.sample(10), b.sample(10)
+    factor = keras.optimizers.schedules.ExponentialDecay(1.0, 2, 0.5)
+    z = np.array([float(factor(t)) for t in range(10)])
+    expected = [
+        (a * 0.1, x * 0.1),
+        (0.1 * a, x * 0.1),
+        (np.float32(0.1) * a, x * 0.1),
+        (a + b, x + y),
+        (1 + a, 1 + x),
+        (a - b, x - y),
+        (1 - a, 1 - x),
+        (a * b, x * y),
+        (-a, -x),
+        (sum([a, b]), x + y),
+        (a * factor, x * z),
+        (factor * a, x * z),
+        (factor - a, z - x),
+        (a.clip(0.2, 0.5), x.clip(0.2, 0.5)),
+        (a.shift(3), x[np.maximum(np.arange(10) - 3, 0)]),
+        ((a * 2 - b).shift(2).clip(0, 1), (2 * x - y)[np.maximum(np.arange(10) - 2, 0)].clip(0, 1)),
+    ]
+    for schedule, values in expected:
+        assert isinstance(schedule, Schedule)
+        np.testing.assert_allclose(schedule.sample(10), values, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("own", KERAS_OWN, ids=lambda s: type(s).__name__)
+def test_takes_the_schedules_of_keras(own):
+    values = np.array([float(own(t)) for t in range(12)])
+    delayed = values[np.maximum(np.arange(14) - 2, 0)]
+    for schedule, expected in [
+        (Warmup(own, 2, initial=delayed[0]), delayed),
+        (Sequential([(2, own), (12, own)]), np.concatenate([values[:2], values])),
+        (Clipped(own, 0.05, 0.15), values.clip(0.05, 0.15)),
+        (own + Constant(1.0), values + 1),
+    ]:
+        n = len(expected)
+        np.testing.assert_allclose(schedule.sample(n), expected, rtol=1e-6, atol=1e-7)
+        one_by_one = [float(schedule(t)) for t in range(n)]
+        np.testing.assert_allclose(one_by_one, expected, rtol=1e-6, atol=1e-7)
+        config = keras.saving.serialize_keras_object(schedule)
+        again = keras.saving.deserialize_keras_object(config)
+        np.testing.assert_array_equal(again.sample(n), schedule.sample(n))
+
+
+BAD = [
+    (lambda: Constant("fast"), "value", "fast"),
+    (lambda: Constant(math.nan), "value", "nan"),
+    (lambda: Constant(True), "value", "True"),
+    (lambda: Linear(-0.1, 5), "initial_learning_rate", "-0.1"),
+    (lambda: Linear(0.1, 0), "decay_steps", "0"),
+    (lambda: Linear(0.1, 2.5), "decay_steps", "2.5"),
+    (lambda: Linear(0.1, 2**31), "decay_steps", "2147483648"),
+    (lambda: Linear(0.1, 5, math.inf), "end_learning_rate", "inf"),
+    (lambda: Polynomial(0.1, 5, power=0), "power", "0"),
+    (lambda: Polynomial(0.1, 5, k=-1), "k", "-1"),
+    (lambda: Cosine(0.1, 5, alpha=1.5), "alpha", "1.5"),
+    (lambda: PowerDecay(0.1, -1, 1), "beta", "-1"),
+    (lambda: PowerDecay(0.1, 1, None), "gamma", "None"),
+    (lambda: WarmupStableDecay(0.1, -1, 5, 5), "warmup_steps", "-1"),
+    (lambda: WarmupStableDecay(0.1, 5, None, 5), "stable_steps", "None"),
+    (lambda: WarmupStableDecay(0.1, 5, 5, 0), "decay_steps", "0"),
+    (lambda: WarmupStableDecay(0.1, 5, 5, 5, "sqrt"), "shape", "'1-sqrt'"),
+    (lambda: WarmupStableDecay(0.1, 5, 5, 5, "exponential"), "end_factor", "above 0"),
+    (lambda: Warmup(None, 5), "schedule", "None"),
+    (lambda: Warmup(0.1, 5.0), "warmup_steps", "5.0"),
+    (lambda: Warmup(0.1, 5, "zero"), "initial", "zero"),
+    (lambda: Sequential([]), "pieces", "non-empty"),
+    (lambda: Sequential([0.1]), "pieces", "pairs"),
+    (lambda: Sequential([(5, 0.1), (-1, 0.1)]), r"pieces\[1\]\[0\]", "-1"),
+    (lambda: Sequential([(5, "fast")]), r"pieces\[0\]\[1\]", "fast"),
+    (lambda: Constant(1) + "fast", "right", "fast"),
+    (lambda: Constant(1) * math.inf, "right", "inf"),
+    (lambda: Constant(1).clip(1, 0), "high", "0"),
+    (lambda: Constant(1).shift(-1), "steps", "-1"),
+    (lambda: Constant(1).sample(0), "n", "0"),
+]
+
+
+@pytest.mark.parametrize(("make", "argument", "received"), BAD)
+def test_says_what_is_wrong_at_construction(make, argument, received):
+    with pytest.raises(ValueError, match=rf"`{argument}` must be .*{received}"):
+        make()
+
+
+def test_plot():
+    figure = pytest.importorskip("matplotlib.figure")
+    drawn = Cosine(1.0, 4).plot(6)
+    assert isinstance(drawn, figure.Figure)
+    x, y = drawn.axes[0].lines[0].get_data()
+    np.testing.assert_array_equal(x, np.arange(6))
+    np.testing.assert_array_equal(y, Cosine(1.0, 4).sample(6))
+
+
+def test_plot_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"keras_gdx\[report\]"):
+        Constant(1.0).plot(3)
