@@ -1,6 +1,8 @@
 """An optimizer by name, with the defaults that fit a model."""
 
-from keras_gdx.config import check, declared_arguments
+from inspect import signature
+
+from keras_gdx.config import check
 from keras_gdx.engine.structure import layer_decay as multipliers
 from keras_gdx.registry import info
 
@@ -35,20 +37,30 @@ def create(
     """
     entry = info(name)
     check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
-    known = declared_arguments(entry.cls)
-    if learning_rate is not None:
-        arguments["learning_rate"] = learning_rate
-    if weight_decay is not None:
-        arguments["weight_decay"] = weight_decay
-    if "no_decay" in known:
-        arguments.setdefault("no_decay", "auto")
+    given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+    arguments |= {k: v for k, v in given.items() if v is not None}
     if layer_decay is not None:
         check(model is not None and model.built, "model", model, "a built model for `layer_decay`")
-        arguments["lr_multipliers"] = {
-            **(arguments.get("lr_multipliers") or {}),
-            **multipliers(model, layer_decay),
-        }
-    optimizer = entry.cls(**arguments)
+        own = arguments.get("lr_multipliers") or {}
+        arguments["lr_multipliers"] = {**own, **multipliers(model, layer_decay)}
+    if hasattr(entry.cls, "default_inner"):
+        optimizer = _wrapped(entry.cls, model, arguments)
+    else:
+        optimizer = entry.cls(**{"no_decay": "auto", **arguments})
     if model is not None:
         optimizer.attach(model)
     return optimizer
+
+
+def _wrapped(cls, model, arguments):
+    """A wrapper around an optimizer that takes all arguments but the wrapper's own."""
+    own = {n: arguments.pop(n) for n in signature(cls).parameters if n in arguments}
+    inner = own.pop("inner", cls.default_inner)
+    if isinstance(inner, str):
+        inner = create(inner, model, **arguments)
+    elif arguments:
+        raise ValueError(
+            f"Give {', '.join(arguments)} to `inner`, or name it by a string. "
+            f"Received: inner={inner!r}"
+        )
+    return cls(inner, **own)

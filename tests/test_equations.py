@@ -4,37 +4,43 @@ The references run in float64. Their learning rates are exact in float32, which 
 keeps them, so that float64 variables can be compared far beyond the precision of float32.
 """
 
-import importlib
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from golden.problem import problem
-from golden.replay import build, make_variables, replay
 
 from keras_gdx import optimizers  # noqa: F401 - fills the registry
 from keras_gdx.registry import REGISTRY
+from tests.golden.problem import problem
+from tests.golden.replay import build, make_variables, replay
 
 OPTIMIZERS = sorted(name for name, entry in REGISTRY.items() if entry.kind == "optimizer")
 TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-9, "atol": 1e-9}}
 
 
 def load(name):
-    """The reference of a rule: `HYPER`, which is a tuple of arguments to try, and `trajectory`."""
-    try:
-        return importlib.import_module(f"reference.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"reference.{name}":
-            raise
+    """The reference of a rule.
+
+    It has `trajectory`, which yields the weights after each step, and `HYPER`, a tuple of
+    arguments to try; it may have `final`, the weights to evaluate with after the last step, and
+    `DTYPES`, if not every precision of the variables is kept.
+    """
+    if find_spec(f"tests.reference.{name}") is None:
         pytest.fail(
             f"{name} has no reference. Write tests/reference/{name}.py: its paper's algorithm in "
-            "NumPy, `trajectory(weights, gradients, **hyper)`, and `HYPER`, a tuple of arguments."
+            "NumPy, `trajectory(weights, gradients, **hyper)`, and `HYPER`, a tuple of arguments.",
+            pytrace=False,
         )
+    return import_module(f"tests.reference.{name}")
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_rule_takes_the_steps_of_its_paper(name, dtype):
     reference = load(name)
+    if dtype not in getattr(reference, "DTYPES", TOLERANCE):
+        pytest.skip(f"{name} computes in {reference.DTYPES}")
     weights, gradients = problem(steps=50, seed=1)
     gradients = list(zip(*gradients.values(), strict=True))
     start = [w.astype("float64") for w in weights.values()]
@@ -54,6 +60,7 @@ def test_rule_takes_the_steps_of_its_paper(name, dtype):
 
 
 def assert_same(found, expected, names, dtype, when):
+    __tracebackhide__ = True
     for name, ours, theirs in zip(names, found, expected, strict=True):
         np.testing.assert_allclose(
             ours, theirs, **TOLERANCE[dtype], err_msg=f"{name}, {when}", verbose=False

@@ -1,13 +1,14 @@
 """Every rule takes the steps that an independent implementation takes (`golden/record.py`)."""
 
-import importlib
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
-from golden.problem import problem
-from golden.replay import build, make_variables, replay
+
+from tests.golden.problem import problem
+from tests.golden.replay import build, make_variables, replay
 
 FILES = sorted((Path(__file__).parent / "golden" / "data").glob("*.npz"))
 
@@ -30,6 +31,7 @@ def recording(request):
 
 
 def assert_same(found, expected, names, when):
+    __tracebackhide__ = True
     for name, ours, theirs in zip(names, found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=2e-5, atol=2e-6, err_msg=f"{name}, {when}")
 
@@ -38,8 +40,9 @@ def test_rule_takes_the_recorded_steps(recording):
     meta, weights, gradients, trajectory, averages = recording
     optimizer = build(meta["rule"], meta["kwargs"])
     variables = make_variables(weights)
-    for step, found in enumerate(replay(optimizer, variables, gradients)):
-        assert_same(found, trajectory[step], weights, f"step {step}, {meta['oracle']}")
+    found = replay(optimizer, variables, gradients)
+    for step, both in enumerate(zip(found, trajectory, strict=True)):
+        assert_same(*both, weights, f"step {step}, {meta['oracle']}")
     if averages:
         optimizer.finalize_variable_values(variables)
         assert_same([v.numpy() for v in variables], averages, weights, "average")
@@ -47,10 +50,11 @@ def test_rule_takes_the_recorded_steps(recording):
 
 def test_recording_follows_the_paper(recording):
     meta, weights, gradients, trajectory, averages = recording
-    reference = importlib.import_module(f"reference.{meta['rule'].lower()}")
+    reference = import_module(f"tests.reference.{meta['rule'].lower()}")
     start = [w.astype("float64") for w in weights.values()]
     steps = [[g.astype("float64") for g in step] for step in gradients]
-    for step, found in enumerate(reference.trajectory(start, steps, **meta["kwargs"])):
-        assert_same(found, trajectory[step], weights, f"step {step}, {meta['oracle']}")
+    found = reference.trajectory(start, steps, **meta["kwargs"])
+    for step, both in enumerate(zip(found, trajectory, strict=True)):
+        assert_same(*both, weights, f"step {step}, {meta['oracle']}")
     if averages:
         assert_same(reference.final(start, steps, **meta["kwargs"]), averages, weights, "average")

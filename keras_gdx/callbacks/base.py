@@ -48,9 +48,10 @@ class Callback(Configured, keras.callbacks.Callback):
 
     Its arguments are its configuration, stored under their own names by `__init__`.
     A subclass that has an `on_train_begin` or `on_epoch_begin` of its own calls
-    `super()`'s. It overrides a batch hook only if it has work there on every batch:
-    for any callback that does, Keras fetches the logs of each batch on the training
-    thread and so waits for the device.
+    `super()`'s. It has a batch hook only if it has work there: one callback with
+    `on_train_batch_end` is enough for Keras to read every batch's logs on the training
+    thread, which on JAX and PyTorch waits for the device (on TensorFlow Keras always
+    does).
 
     Attributes:
         fresh: NamedTuple that a run begins with; fields hold JSON's types, or arrays.

@@ -1,7 +1,7 @@
 """The learning rate and its like, in the logs."""
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.hyperparameters import hyperparameters, leaves
+from keras_gdx.callbacks.hyperparameters import groups, hyperparameters
 from keras_gdx.config import check, check_choice
 from keras_gdx.registry import register
 
@@ -27,8 +27,8 @@ class HyperparameterLogger(Callback):
             "beta_2"]`. `None` writes those that it has of `learning_rate`,
             `weight_decay`, `momentum`, `beta_1`, and, if it averages, `ema_momentum`.
         every: `"epoch"` writes at the end of each epoch and costs nothing in
-            between. `"batch"` writes after each batch as well, for which Keras has
-            to wait for the batch to finish before it starts the next one.
+            between. `"batch"` also writes after each batch, and so waits for each
+            batch to finish, which Keras does anyway on TensorFlow.
 
     Raises:
         ValueError: If an argument is not one of these, or when training begins, if
@@ -55,16 +55,16 @@ class HyperparameterLogger(Callback):
         check_choice("every", every, ("epoch", "batch"))
         self.names = names
         self.every = every
-        if every == "batch":  # a class that had the hook would slow every run down
+        if every == "batch":  # not a method: see `Callback` on batch hooks
             self.on_train_batch_end = self._write  # type: ignore[method-assign]
 
     def on_train_begin(self, logs=None):
         """Checks that the optimizer has what was asked for."""
         super().on_train_begin(logs)
-        found = leaves(self.model.optimizer)
-        for name in self.names or ():
-            known = any(hasattr(leaf, name) for _, leaf in found)
-            check(known, "names", self.names, f"attributes of the optimizer; {name!r} is none")
+        layers = [layer for _, found in groups(self.model.optimizer) for layer in found]
+        known = {name for name in self.names or () if any(hasattr(x, name) for x in layers)}
+        missing = ", ".join(name for name in self.names or () if layers and name not in known)
+        check(not missing, "names", self.names, f"what the optimizer has; it has no {missing}")
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the values of the next update."""

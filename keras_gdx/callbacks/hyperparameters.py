@@ -6,28 +6,29 @@ from keras_gdx.config import is_schedule
 
 __all__ = []
 
-WRAPPED = ("inner_optimizer", "inner")
 
+def groups(optimizer):
+    """Finds the optimizers that have a learning rate, with the ones inside them.
 
-def leaves(optimizer):
-    """Returns `(suffix, optimizer)` for each optimizer that has a learning rate of its own.
-
-    Looks into wrappers, and into `MultiOptimizer`, for which alone the suffix is not
-    empty: `_` and the optimizer's name, as in Keras' own logs, numbered if two share it.
+    Returns:
+        A list of `(suffix, layers)`. `layers` runs from a wrapper to what it wraps; the
+        first answers for the learning rate. There is one entry with an empty suffix, or,
+        with a `MultiOptimizer`, one for each of its parts: `_` and the part's name, as in
+        Keras' own logs, numbered if two share it.
     """
-    if parts := getattr(optimizer, "optimizers", None):
-        names = [part.name for part in parts]
-        unique = len({*names}) == len(names)
-        suffixes = [f"_{name}" if unique else f"_{name}_{i}" for i, name in enumerate(names)]
-        return [
-            (suffix, leaf)
-            for suffix, part in zip(suffixes, parts, strict=True)
-            for _, leaf in leaves(part)
-        ]
-    for name in WRAPPED:
-        if hasattr(optimizer, name):
-            return leaves(getattr(optimizer, name))
-    return [("", optimizer)]
+    layers = _layers(optimizer)
+    parts = getattr(layers[-1], "optimizers", None)
+    if parts is None:
+        return [("", layers)]
+    names = [part.name for part in parts]
+    unique = len({*names}) == len(names)
+    suffixes = [f"_{name}" if unique else f"_{name}_{i}" for i, name in enumerate(names)]
+    return [(suffix, _layers(part)) for suffix, part in zip(suffixes, parts, strict=True)]
+
+
+def _layers(optimizer):
+    inner = getattr(optimizer, "inner_optimizer", None) or getattr(optimizer, "inner", None)
+    return [optimizer, *(_layers(inner) if inner else ())]
 
 
 def number(value, step):
@@ -46,12 +47,17 @@ def hyperparameters(optimizer, names):
     Args:
         optimizer: Any Keras optimizer.
         names: Attributes of optimizers; those that are missing or `None` are left out,
-            and so is `ema_momentum` without `use_ema`.
+            and so is `ema_momentum` without `use_ema`. A wrapper goes before what it wraps.
     """
-    return {
-        name + suffix: number(value, leaf.iterations)
-        for suffix, leaf in leaves(optimizer)
-        for name in names
-        if (value := getattr(leaf, name, None)) is not None
-        and (name != "ema_momentum" or getattr(leaf, "use_ema", True))
-    }
+    found = {}
+    for suffix, layers in groups(optimizer):
+        for name in names:
+            user = next((layer for layer in layers if _in_use(layer, name) is not None), None)
+            if user is not None:
+                found[name + suffix] = number(getattr(user, name), user.iterations)
+    return found
+
+
+def _in_use(optimizer, name):
+    averages = name != "ema_momentum" or getattr(optimizer, "use_ema", True)
+    return getattr(optimizer, name, None) if averages else None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.hyperparameters import hyperparameters, leaves, number
+from keras_gdx.callbacks.hyperparameters import groups, hyperparameters, number
 from keras_gdx.config import check, check_choice, check_number, is_number
 from keras_gdx.registry import register
 
@@ -110,9 +110,10 @@ class PlateauController(Callback):
 
     Raises:
         ValueError: If an argument is out of range, or `mode="auto"` with a metric
-            whose name does not tell; when training begins, if the optimizer takes no
-            new rate; after the first epoch observed, if its logs lack the metric.
-            Later epochs without it, as with `validation_freq`, are passed over.
+            whose name does not tell; when training begins, or at the first plateau, if
+            the optimizer takes no new rate; after the first epoch observed, if its logs
+            lack the metric. Later epochs without it, as with `validation_freq`, are
+            passed over.
 
     Example:
         >>> import keras, numpy as np
@@ -176,14 +177,9 @@ class PlateauController(Callback):
     def on_train_begin(self, logs=None):
         """Makes sure that the learning rate can be changed."""
         super().on_train_begin(logs)
-        for _, optimizer in leaves(self.model.optimizer):
-            if not _takes_a_rate(optimizer):
-                raise ValueError(
-                    f"{type(self).__name__} cannot change the learning rate of "
-                    f"{optimizer.name!r}: Keras' own optimizers take no new rate when theirs is "
-                    "a schedule or a callable. Give it a number as `learning_rate`, or use an "
-                    "optimizer of keras_gdx, whose schedules can be scaled."
-                )
+        for _, layers in groups(self.model.optimizer):
+            if not _takes_a_rate(layers):
+                raise ValueError(_refusal(layers))
 
     def on_epoch_end(self, epoch, logs=None):
         """Observes the metric and acts on a plateau."""
@@ -217,11 +213,15 @@ class PlateauController(Callback):
         }
 
     def _lower(self, epoch):
-        for suffix, optimizer in leaves(self.model.optimizer):
+        for suffix, layers in groups(self.model.optimizer):
+            optimizer = layers[0]
             rate = number(optimizer.learning_rate, optimizer.iterations)
             lower = max(rate * self.factor, self.min_learning_rate)
             if lower < rate:
-                optimizer.learning_rate = lower
+                try:
+                    optimizer.learning_rate = lower
+                except (AttributeError, TypeError) as error:
+                    raise ValueError(_refusal(layers)) from error
                 if self.verbose:
                     print(
                         f"\nEpoch {epoch + 1}: {self.monitor} has not improved on "
@@ -229,8 +229,17 @@ class PlateauController(Callback):
                     )
 
 
-def _takes_a_rate(optimizer):
-    """Whether it has a number as its rate, or a setter of its own."""
+def _takes_a_rate(layers):
+    """Whether the rate is a number, or every layer has a setter that is not Keras' own."""
+    rate = layers[0].learning_rate
+    setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
     keras_own = keras.optimizers.Optimizer.learning_rate
-    has_setter = getattr(type(optimizer), "learning_rate", None) is not keras_own
-    return has_setter or isinstance(optimizer.learning_rate, keras.Variable)
+    return isinstance(rate, keras.Variable) or not (callable(rate) or keras_own in setters)
+
+
+def _refusal(layers):
+    return (
+        f"The learning rate of {layers[-1].name!r} cannot be lowered: it is a callable, or the "
+        "schedule of one of Keras' own optimizers. Give a number as `learning_rate`, or, for a "
+        "schedule, use an optimizer of keras_gdx: those scale it."
+    )

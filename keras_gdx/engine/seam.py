@@ -46,7 +46,8 @@ class KerasOptimizer(keras.optimizers.Optimizer):
         A number can be assigned at any time. If the rate follows a schedule, the rest
         of the schedule is scaled so that it passes through that number now.
         """
-        return self._learning_rate if self._rate_factor is None else self.rate_at(self.iterations)
+        rate = self._learning_rate
+        return rate if isinstance(rate, keras.Variable) else self.rate_at(self.iterations)
 
     @learning_rate.setter
     def learning_rate(self, value):

@@ -40,7 +40,7 @@ def step(optimizer, gradients, variables):
 def flush(optimizer):
     """Applies what an open accumulation window holds, scaled by what was really summed."""
     state = optimizer.state
-    if state is None or not state.sums or not state.active or int(state.count) == 0:
+    if state is None or not state.sums or not state.active or not state.count.numpy():
         return
     variables = [optimizer.model_variables[i] for i in sorted(state.active)]
     backend.run_outside_step(optimizer, lambda: _close_window(optimizer, variables, []))

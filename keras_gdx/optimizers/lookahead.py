@@ -42,10 +42,11 @@ class Lookahead(Optimizer):
     """
 
     slots = (Slot("slow", init="variable"),)
+    default_inner = "adam"
 
     def __init__(self, inner=None, *, sync_period=6, slow_step_size=0.5, name=None):
         super().__init__(0.0, name=name)
-        self.inner = get("adam" if inner is None else inner)
+        self.inner = get(self.default_inner if inner is None else inner)
         check(int(sync_period) == sync_period, "sync_period", sync_period, "an integer >= 1")
         check_number("sync_period", sync_period, 1)
         self.sync_period = sync_period
@@ -79,11 +80,10 @@ class Lookahead(Optimizer):
         backend.run_if(due, lambda _: self._synchronize(), [], touched)
 
     def _synchronize(self):
-        h = self.scalars(self.iterations, "float32")
         for variable, slots in zip(self.model_variables, self.state.slots, strict=True):
             slow, dtype = slots["slow"].read(), wide(variable)
-            step = (ops.cast(variable, dtype) - slow) * ops.cast(h.slow_step_size, dtype)
-            followed = slow + step
+            h = self.scalars(self.iterations, dtype)
+            followed = slow + (ops.cast(variable, dtype) - slow) * h.slow_step_size
             slots["slow"].write(followed)
             variable.assign(ops.cast(followed, variable.dtype))
 

@@ -2,13 +2,15 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_choice
+from keras_gdx.config import check, check_choice, is_schedule
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import register
+from keras_gdx.schedules import Product
 
 __all__ = ["Muon"]
+
 
 
 @register
@@ -33,8 +35,8 @@ class Muon(Optimizer):
         ns_coefficients: Three numbers: the quintic of an iteration.
         adjust: `"original"` scales by `sqrt(max(1, outputs / inputs))`, `"match_rms_adamw"`
             by `0.2 * sqrt(max(inputs, outputs))` so that AdamW's rates fit, `None` not at all.
-        fallback: The rule for the other variables, `AdamW()` if `None`. Its rate is its
-            own; a number assigned to `learning_rate` later scales both.
+        fallback: The rule for the other variables. `None` is `AdamW` at 0.05 times the rate, a
+            number or a schedule, and at 1e-3 if it is a callable. A number assigned to `learning_rate` later scales both.
         **kwargs: The options of `Optimizer`. `weight_decay` is for the matrices.
 
     Memory: 4 bytes per parameter of a matrix (`momentum`), the fallback's for the rest.
@@ -67,7 +69,8 @@ class Muon(Optimizer):
         super().__init__(learning_rate, **kwargs)
         check_choice("adjust", adjust, ("original", "match_rms_adamw", None))
         check(len(ns_coefficients) == 3, "ns_coefficients", ns_coefficients, "three numbers")
-        fallback = AdamW() if fallback is None else fallback
+        if fallback is None:
+            fallback = AdamW(_fraction(learning_rate))
         check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
         self.momentum = momentum
         self.nesterov = nesterov
@@ -92,3 +95,10 @@ class Muon(Optimizer):
         elif h.adjust == "match_rms_adamw":
             u = u * (0.2 * max(inputs, outputs) ** 0.5)
         return ops.cast(ops.reshape(u, w.shape), w.dtype), m
+
+
+def _fraction(rate):
+    """The rate for AdamW that fits to one for Muon."""
+    if is_schedule(rate):
+        return Product(rate, 0.05)
+    return 1e-3 if callable(rate) else 0.05 * rate

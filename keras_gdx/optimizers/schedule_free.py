@@ -1,12 +1,15 @@
 """Schedule-Free learning: averaging in the place of a learning-rate schedule."""
 
+from dataclasses import replace
+
 from keras import ops
 
 from keras_gdx.config import check, check_number, pack
+from keras_gdx.engine.state import wide
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
-from keras_gdx.registry import register
+from keras_gdx.registry import get, register
 
 __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
 
@@ -50,10 +53,13 @@ class Averaging(Optimizer):
         return y, z - rate * u, *kept
 
     def evaluation_values(self, trained):
-        beta = self.scalars(self.iterations, "float32").beta
         zs = [slots["z"].read() for slots in self.state.slots]
-        pairs = [(ops.cast(y, z.dtype), z) for y, z in zip(trained, zs, strict=True)]
-        return [y + (y - z) * ops.cast((1 - beta) / beta, z.dtype) for y, z in pairs]
+        return [self._average(ops.cast(y, z.dtype), z) for y, z in zip(trained, zs, strict=True)]
+
+    def _average(self, y, z):
+        """`x` as it follows from `y` and `z`."""
+        beta = self.scalars(self.iterations, wide(z)).beta
+        return y + (y - z) * ((1 - beta) / beta)
 
 
 @register
@@ -153,7 +159,7 @@ class ScheduleFree(Averaging):
     r"""The averaging of `ScheduleFreeSGD` around the direction of any other rule.
 
     Args:
-        inner: A rule of keras_gdx. Its rate, decay and other options hold for the whole.
+        inner: A rule of keras_gdx or the name of one, `SGD()` if `None`. Its rate, decay and other options hold for the whole.
             $\beta$ takes the place of its momentum, so switch that off (`Adam(beta_1=0.0)`).
         beta: See `ScheduleFreeSGD`, as for the other arguments.
         weight_lr_power: Number >= 0 or schedule.
@@ -173,13 +179,12 @@ class ScheduleFree(Averaging):
     """
 
     parts = ("inner",)
+    default_inner = "sgd"
 
     def __init__(
         self, inner=None, *, beta=0.9, weight_lr_power=2.0, r=0.0, warmup_steps=0, name=None
     ):
-        from keras_gdx.optimizers.sgd import SGD
-
-        inner = SGD(1.0) if inner is None else inner
+        inner = get(self.default_inner if inner is None else inner)
         simple = isinstance(inner, Optimizer) and not inner.parts and not inner.surveys
         check(simple, "inner", inner, "a rule of keras_gdx that looks at one variable at a time")
         super().__init__(
@@ -196,7 +201,7 @@ class ScheduleFree(Averaging):
     @property
     def slots(self):
         """`z`, and what the inner rule keeps."""
-        return (*Averaging.slots, *self.inner.own_slots())
+        return (*Averaging.slots, *(replace(s, when=None) for s in self.inner.own_slots()))
 
     @property
     def elementwise(self):
@@ -208,6 +213,11 @@ class ScheduleFree(Averaging):
         own = h.but(**vars(h.inner) | {"lr": h.lr, "weight_decay": h.weight_decay})
         u, new = self.inner.steer(own, g, y, dict(zip(names, kept, strict=True)))
         return u, z, *(new[name] for name in names)
+
+    def _change(self, name, value):
+        super()._change(name, value)
+        if name in INHERITED:
+            setattr(self.inner, name, value)
 
     def get_config(self):
         own = ("inner", "beta", "weight_lr_power", "r", "warmup_steps", "name")

@@ -117,8 +117,18 @@ def check_operand(name, value):
     check(finite or is_schedule(value), name, value, "a finite number or a schedule")
 
 
+class Pair(Schedule):
+    """What is made of two operands."""
+
+    def __init__(self, left, right):
+        check_operand("left", left)
+        check_operand("right", right)
+        self.left = left
+        self.right = right
+
+
 @register
-class Sum(Schedule):
+class Sum(Pair):
     r"""Two schedules added: what `a + b` and `a - b` return.
 
     $$\eta_t = a_t + b_t$$
@@ -141,18 +151,12 @@ class Sum(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, left, right):
-        check_operand("left", left)
-        check_operand("right", right)
-        self.left = left
-        self.right = right
-
     def __call__(self, t):
         return evaluate(self.left, t) + evaluate(self.right, t)
 
 
 @register
-class Product(Schedule):
+class Product(Pair):
     r"""Two schedules multiplied: what `a * b` and `-a` return.
 
     $$\eta_t = a_t \, b_t$$
@@ -175,12 +179,6 @@ class Product(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, left, right):
-        check_operand("left", left)
-        check_operand("right", right)
-        self.left = left
-        self.right = right
-
     def __call__(self, t):
         return evaluate(self.left, t) * evaluate(self.right, t)
 
@@ -197,7 +195,7 @@ class Clipped(Schedule):
         high: Float $h \ge l$, the greatest value.
 
     Raises:
-        ValueError: If `schedule` is none, a bound is not finite, or `low > high`.
+        ValueError: If `schedule` is not a schedule, a bound not finite, or `low > high`.
 
     Example:
         >>> from keras_gdx.schedules import Linear
@@ -233,7 +231,7 @@ class Shifted(Schedule):
         steps: Integer $n \ge 0$, updates to wait.
 
     Raises:
-        ValueError: If `schedule` is none, or `steps` is not an integer >= 0.
+        ValueError: If `schedule` is not a schedule, or `steps` not an integer >= 0.
 
     Example:
         >>> from keras_gdx.schedules import Linear

@@ -79,7 +79,7 @@ def test_interrupted_is_uninterrupted(cls, problem):
 
 @every_callback
 def test_batches_cost_nothing(cls):
-    """Keras waits for the device after each batch if only one callback has such a hook."""
+    """Where Keras reads logs on another thread, one such hook is enough to stop it."""
     for hook in BATCH_HOOKS:
         assert getattr(cls, hook) is getattr(keras.callbacks.Callback, hook)
         assert hook not in vars(cls())

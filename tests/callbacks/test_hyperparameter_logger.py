@@ -5,15 +5,18 @@ import pytest
 from keras.optimizers import SGD, Adam, AdamW, LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay
 
+from keras_gdx import optimizers
 from keras_gdx.callbacks import Callback, HyperparameterLogger
 
 halves = ExponentialDecay(0.5, 4, 0.5)  # over an epoch of four batches
 
 
-class Wrapper:
-    """Any wrapper with `inner`; not something to compile with."""
+class Wrapper(SGD):
+    """A wrapper whose own rate counts, not that of what it wraps."""
 
     def __init__(self, inner):
+        super().__init__(0.125)
+        self.momentum = None
         self.inner = inner
 
 
@@ -47,12 +50,32 @@ def logged(optimizer, **options):
             {"learning_rate": 0.25, "weight_decay": 0.125, "beta_1": 0.5, "ema_momentum": 0.75},
         ),
         (LossScaleOptimizer(Adam(halves, beta_1=0.5)), {"learning_rate": 0.5, "beta_1": 0.5}),
-        (Wrapper(LossScaleOptimizer(SGD(0.25))), {"learning_rate": 0.25, "momentum": 0.0}),
+        (Wrapper(LossScaleOptimizer(SGD(0.25))), {"learning_rate": 0.125, "momentum": 0.0}),
     ],
     ids=["number", "callable", "schedule", "adam", "adamw", "loss scale", "wrapper"],
 )
 def test_every_kind_of_optimizer(optimizer, expected):
     assert logged(optimizer) == expected
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (
+            lambda: optimizers.SGD(halves, momentum=halves),
+            {"learning_rate": 0.25, "momentum": 0.25},
+        ),
+        (lambda: optimizers.SGD(lambda: 0.25), {"learning_rate": 0.25, "momentum": 0.0}),
+        (lambda: optimizers.Lion(0.25, weight_decay=halves), {"weight_decay": 0.25}),
+        (lambda: LossScaleOptimizer(optimizers.SGD(halves)), {"learning_rate": 0.25}),
+        (lambda: optimizers.Lookahead(optimizers.SGD(halves)), {"learning_rate": 0.25}),
+        (lambda: optimizers.ScheduleFree(optimizers.Lion(0.25)), {"learning_rate": 0.25}),
+    ],
+    ids=["sgd", "callable", "lion", "loss scale", "lookahead", "schedule free"],
+)
+def test_every_kind_of_our_own(make, expected, problem):
+    history = problem.fit(problem.model(make()), [HyperparameterLogger()], epochs=1)
+    assert expected.items() <= {key: value[0] for key, value in history.items()}.items()
 
 
 def test_schedule_of_another_hyperparameter():
@@ -134,5 +157,5 @@ def test_bad_arguments(arguments):
 
 
 def test_a_name_that_the_optimizer_lacks(problem):
-    with pytest.raises(ValueError, match="'learning_rat' is none"):
-        problem.fit(problem.model(), [HyperparameterLogger(["learning_rat"])])
+    with pytest.raises(ValueError, match="it has no learning_rat, betta"):
+        problem.fit(problem.model(), [HyperparameterLogger(["learning_rat", "momentum", "betta"])])

@@ -9,6 +9,7 @@ import pytest
 from keras.optimizers import SGD, LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay
 
+from keras_gdx import optimizers
 from keras_gdx.callbacks import Callback, HyperparameterLogger, PlateauController, ReduceLROnPlateau
 from keras_gdx.callbacks.plateau_controller import Plateau, direction, observe
 
@@ -157,6 +158,42 @@ def test_interrupted_is_uninterrupted(problem, stop):
     assert len({*straight["learning_rate"]}) > 2
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        optimizers.SGD,
+        lambda rate: LossScaleOptimizer(optimizers.SGD(rate)),
+        lambda rate: optimizers.Lookahead(optimizers.SGD(rate)),
+        lambda rate: optimizers.ScheduleFree(optimizers.SGD(rate)),
+    ],
+    ids=["sgd", "loss scale", "lookahead", "schedule free"],
+)
+def test_on_top_of_a_schedule(problem, make):
+    model = problem.model(make(ExponentialDecay(0.5, 4, 0.5)))
+    callbacks = [Feed([2, 1, 1, 1, 0]), PlateauController(patience=2), HyperparameterLogger()]
+    history = problem.fit(model, callbacks, epochs=5)
+    planned = [0.25, 0.125, 0.0625, 0.03125, 0.015625]
+    assert history["learning_rate"] == [*planned[:4], planned[4] / 2]
+
+
+def test_resumes_from_a_file_on_top_of_a_schedule(problem, tmp_path):
+    def make():
+        return PlateauController(patience=1, cooldown=1)
+
+    def model():
+        return problem.model(optimizers.Adam(ExponentialDecay(0.5, 8, 0.5)))
+
+    values = [3, 3, 3, 3, 2, 2]
+    straight = problem.fit(model(), [Feed(values), make()], epochs=6)
+    interrupted, first, second = model(), make(), make()
+    before = problem.fit(interrupted, [Feed(values), first], epochs=3)
+    interrupted.save(tmp_path / "model.keras")
+    second.restore(json.loads(json.dumps(first.state())))
+    resumed = keras.models.load_model(tmp_path / "model.keras")
+    after = problem.fit(resumed, [Feed(values), second], epochs=6, initial_epoch=3)
+    assert before["learning_rate"] + after["learning_rate"] == straight["learning_rate"]
+
+
 def test_under_a_strategy(problem):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("tf.distribute")
@@ -179,12 +216,27 @@ def test_missing_metric(problem):
         problem.fit(problem.model(), [PlateauController()], validation_data=None)
 
 
-@pytest.mark.parametrize("rate", [ExponentialDecay(0.5, 1, 0.5), lambda: 0.5])
-@pytest.mark.parametrize("wrap", [lambda x: x, LossScaleOptimizer])
-def test_schedule_of_keras_own_optimizer(problem, rate, wrap):
-    model = problem.model(wrap(SGD(rate, name="plain")))
-    with pytest.raises(ValueError, match="'plain': Keras' own optimizers take no new rate"):
-        problem.fit(model, [PlateauController()])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda name: SGD(ExponentialDecay(0.5, 1, 0.5), name=name),
+        lambda name: SGD(lambda: 0.5, name=name),
+        lambda name: LossScaleOptimizer(SGD(ExponentialDecay(0.5, 1, 0.5), name=name)),
+        lambda name: optimizers.Lookahead(SGD(ExponentialDecay(0.5, 1, 0.5), name=name)),
+        lambda name: optimizers.SGD(lambda: 0.5, name=name),
+    ],
+    ids=["schedule", "callable", "loss scale", "lookahead", "our callable"],
+)
+def test_rate_that_cannot_be_changed(problem, make):
+    model = problem.model(make("plain"))
+    with pytest.raises(ValueError, match="learning rate of 'plain' cannot be lowered"):
+        problem.fit(model, [Feed([1, 1]), PlateauController(patience=1)])
+
+
+def test_schedule_of_keras_own_optimizer_is_refused_before_the_first_epoch(problem):
+    model = problem.model(SGD(ExponentialDecay(0.5, 1, 0.5)))
+    with pytest.raises(ValueError, match="cannot be lowered"):
+        problem.fit(model, [PlateauController()], epochs=1)
 
 
 def test_verbose(capsys):

@@ -12,8 +12,9 @@ and, in an environment of its own with Python 3.11,
 
     pip install tensorflow-cpu==2.15.1 tensorflow-addons==0.23.0
 
-All run in float64, and what is kept is rounded to float32: in float32 some are less exact than
-the tolerance (the rectifier of optax's RAdam is off by several percent around the fifth step).
+All run in float64, and what is kept is rounded to float32. In float32 optax's Adam ends 2.6
+times the tolerance of the test away from that, and its RAdam 21 times: bias corrections lose
+digits as `1 - beta**t`, and the rectifier even more.
 """
 
 import json

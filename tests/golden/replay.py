@@ -35,4 +35,4 @@ def replay(optimizer, variables, gradients):
         apply(
             [keras.ops.convert_to_tensor(g, v.dtype) for g, v in zip(step, variables, strict=True)]
         )
-        yield [keras.ops.convert_to_numpy(v) for v in variables]
+        yield [v.numpy() for v in variables]

@@ -18,7 +18,12 @@ HYPER = (
         "min_dim_size_to_factor": 2,
         "weight_decay": 0.2,
     },
-    {"epsilon_2": 0.3, "min_dim_size_to_factor": 3, "weight_decay": 1.0},
+    {
+        "learning_rate": 0.03125,
+        "epsilon_2": 0.7,
+        "min_dim_size_to_factor": 3,
+        "weight_decay": 0.5,
+    },
 )
 
 

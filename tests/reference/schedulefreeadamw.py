@@ -1,6 +1,6 @@
 """Defazio et al. 2024 (arXiv:2405.15682), algorithm 1; what differs: see `schedulefree.py`."""
 
-from reference.schedulefree import adam, average
+from tests.reference.schedulefree import adam, average
 
 HYPER = (
     {

@@ -1,6 +1,6 @@
 """Defazio et al. 2024 (arXiv:2405.15682), section 2: averaged gradient descent."""
 
-from reference.schedulefree import average, descent
+from tests.reference.schedulefree import average, descent
 
 HYPER = (
     {

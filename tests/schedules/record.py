@@ -188,7 +188,7 @@ def cases():
     )
 
     yield (
-        "Sequential([(4, Linear(0.0, 4, 0.1)), (6, 0.1), (3, Constant(0.05)), (9, Cosine(1.0, 9))])",
+        "Sequential([(4, Linear(0, 4, 0.1)), (6, 0.1), (3, Constant(0.05)), (9, Cosine(1, 9))])",
         "optax join_schedules",
         in_turn(
             (4, optax.linear_schedule(0.0, 0.1, 4)),

@@ -100,20 +100,15 @@ def test_is_finite_from_the_first_update_to_long_after_the_last(schedule):
 def test_can_be_reckoned_with(schedule):
     values = schedule.sample(10)
     np.testing.assert_allclose((2 * schedule - 1).sample(10), 2 * values - 1, rtol=1e-6)
-    np.testing.assert_array_equal(schedule.shift(4).sample(14)[4:], values)
+    np.testing.assert_allclose(schedule.shift(4).sample(14)[4:], values, rtol=1e-6)
 
 
-@pytest.mark.parametrize("jit_compile", [True, False], ids=["xla", "graph"])
-def test_steers_an_optimizer_before_and_after_saving(schedule, jit_compile, tmp_path):
+def test_steers_an_optimizer_before_and_after_saving(schedule, tmp_path):
     """The gradient is 1, so that the weight is minus the sum of the rates."""
     model = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
     )
-    model.compile(
-        keras.optimizers.SGD(schedule),
-        loss=keras.losses.MeanAbsoluteError(),
-        jit_compile=jit_compile,
-    )
+    model.compile(keras.optimizers.SGD(schedule), "mae")
     ones = np.ones((3, 1), "float32")
     model.fit(ones, -100 * ones, batch_size=1, verbose=0)
     model.save(tmp_path / "model.keras")

@@ -1,0 +1,175 @@
+"""Penalties for models that exist already."""
+
+import re
+import warnings
+
+import keras
+
+from keras_gdx.config import check
+
+__all__ = ["apply"]
+
+# Attention and GRU keep some of these as matrices.
+NOT_KERNELS = ("alpha", "beta", "bias", "gamma")
+
+
+def apply(model, regularizer, include=None, exclude=None):
+    """Attaches a regularizer to variables of a model that exists: trained, loaded, compiled.
+
+    It counts from the next batch on, in `fit` and in `evaluate`, and takes the place of
+    what the variables had before. The weights, the optimizer and the metrics stay.
+
+    A saved model keeps it, for the layers tell their files of it: those of Keras do, alone,
+    in functional and sequential models and within layers that save their parts. A subclassed
+    model or layer whose own constructor makes the layers does not, and a warning names the
+    variables: after loading, call `apply` again.
+
+    Args:
+        model: Built `keras.Model`, the one that is trained; models and layers inside it
+            count as parts of it.
+        regularizer: `keras.regularizers.Regularizer`, or what `keras.regularizers.get` takes.
+            `None` takes regularizers off.
+        include: Regular expression, searched for in each trainable variable's `path`. `None`
+            means kernels and embeddings: rank >= 2, and not called bias, alpha, beta or gamma.
+            Anchor it at the end rather than at the beginning: in a loaded sequential model
+            Keras' paths no longer begin with the model's name.
+        exclude: Regular expression; variables whose path it is found in are left out.
+
+    Returns:
+        The paths of the variables, a list. Frozen ones are never among them: Keras counts no
+        penalty for them.
+
+    Raises:
+        ValueError: If the model is not built, a pattern is not a regular expression, or no
+            variable is left.
+
+    Example:
+        >>> import keras
+        >>> from keras_gdx import regularizers
+        >>> layers = [keras.Input((3,)), keras.layers.Dense(2, name="head")]
+        >>> model = keras.Sequential(layers, name="model")
+        >>> regularizers.apply(model, regularizers.GroupLasso(0.1))
+        ['model/head/kernel']
+        >>> len(model.losses)
+        1
+    """
+    check(isinstance(model, keras.Model), "model", model, "a `keras.Model`")
+    check(
+        model.trainable_variables,
+        "model",
+        model,
+        "built and not frozen (call it on data to build it)",
+    )
+    regularizer = keras.regularizers.get(regularizer)
+    chosen = _select(model.trainable_variables, include, exclude)
+    for variable in chosen:
+        variable.regularizer = regularizer
+    forgotten = _remember(model, chosen, regularizer)
+    if forgotten:
+        warnings.warn(
+            "The regularizer is in force, but a saved model will not have it for "
+            f"{', '.join(v.path for v in forgotten)}: "
+            "the layers around these variables do not save it. Apply it again after loading.",
+            stacklevel=2,
+        )
+    for layer in _tree(model):
+        if isinstance(layer, keras.Model):  # compiled steps know the old penalties only
+            layer.train_function = layer.test_function = None
+    return [variable.path for variable in chosen]
+
+
+def _select(variables, include, exclude):
+    included, excluded = _pattern("include", include), _pattern("exclude", exclude)
+    chosen = [
+        v
+        for v in variables
+        if (included.search(v.path) if included else len(v.shape) > 1 and v.name not in NOT_KERNELS)
+        and not (excluded and excluded.search(v.path))
+    ]
+    if not chosen:
+        paths = ", ".join(v.path for v in variables[:20]) + (", ..." if variables[20:] else "")
+        raise ValueError(
+            f"No variable is left to regularize. Received: include={include!r}, "
+            f"exclude={exclude!r}. The trainable variables are: {paths}"
+        )
+    return chosen
+
+
+def _pattern(name, value):
+    try:
+        return value and re.compile(value)
+    except (re.error, TypeError):
+        check(False, name, value, "None or a regular expression")
+
+
+def _remember(model, chosen, regularizer):
+    """Sets the layers' `*_regularizer` attributes; returns the variables that none of them saves.
+
+    An attribute of a layer speaks for all variables of one name in it. Whether it is saved
+    is not asked of the layer's type but tried out.
+    """
+    wanted = {id(v) for v in chosen}
+    attributes = [
+        (layer, name, variables)
+        for layer, name, variables in _attributes(model)
+        if wanted.issuperset(map(id, variables))
+    ]
+    probes = [_Probe() for _ in attributes]
+    before = [getattr(layer, name) for layer, name, _ in attributes]
+    _assign(attributes, probes)
+    try:
+        keras.saving.serialize_keras_object(model.get_config())
+    except NotImplementedError:  # the architecture cannot be saved at all
+        pass
+    finally:
+        _assign(attributes, before)
+    _assign(attributes, [regularizer] * len(attributes))
+    saved = {
+        id(v) for probe, a in zip(probes, attributes, strict=True) if probe.saved for v in a[2]
+    }
+    return [v for v in chosen if id(v) not in saved]
+
+
+def _attributes(model):
+    """Yields `(layer, attribute, the variables it speaks for)`."""
+    for layer in _tree(model):
+        for attribute in vars(layer):
+            if attribute.endswith("_regularizer"):
+                name = attribute.lstrip("_").removesuffix("_regularizer")
+                variables = [v for v in layer.trainable_variables if name in _stems(v)]
+                if variables:
+                    yield layer, attribute, variables
+
+
+def _stems(variable):
+    """What precedes `_regularizer` in the attribute for a variable, in one layer or another."""
+    name = variable.name
+    return {name, name.removesuffix("_kernel"), "depthwise" if name == "kernel" else name}
+
+
+def _assign(attributes, values):
+    for (layer, name, _), value in zip(attributes, values, strict=True):
+        setattr(layer, name, value)
+
+
+def _tree(model):
+    """The model and all layers inside it, each once."""
+    found, left = {}, [model]
+    while left:
+        layer = left.pop()
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            for value in vars(layer).values():
+                parts = value if isinstance(value, (list, tuple)) else [value]
+                left += [part for part in parts if isinstance(part, keras.Layer)]
+    return list(found.values())
+
+
+class _Probe(keras.regularizers.Regularizer):
+    """Stands in for a regularizer and remembers whether anything wanted to save it."""
+
+    saved = False
+
+    def get_config(self):
+        self.saved = True
+        return {}

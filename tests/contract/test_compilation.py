@@ -1,0 +1,44 @@
+"""XLA, a graph and eager execution give the same weights."""
+
+import keras
+import numpy as np
+import pytest
+
+from tests.contract.harness import Run, assert_same, batches
+from tests.contract.rules import every_rule, make
+
+OPTIONS = {
+    "plain": {},
+    "everything": {
+        "gradient_accumulation_steps": 2,
+        "skip_nonfinite": True,
+        "global_clipnorm": 0.5,
+        "weight_decay": 0.1,
+    },
+}
+
+
+@every_rule
+@pytest.mark.parametrize("option", OPTIONS)
+def test_xla_equals_graph_equals_eager(rule, option):
+    data = list(batches(4))
+    runs = [Run(lambda: make(rule, **OPTIONS[option]), mode=m).train(data) for m in ("xla", "graph", "eager")]
+    assert_same(runs[0], runs[1])
+    assert_same(runs[2], runs[1])
+
+
+@every_rule
+@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("jit", [False, True])
+def test_trains_in_fit(rule, steps, jit):
+    """With an uneven last batch: 56 examples in batches of 16."""
+    x, y = next(batches(1, 56))
+    results = []
+    for options in ({"jit_compile": jit, "steps_per_execution": steps}, {"run_eagerly": True}):
+        keras.utils.set_random_seed(0)
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+        net.compile(make(rule), "mse", **options)
+        net.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+        assert net.optimizer.iterations.numpy() == 8
+        results.append(np.concatenate([w.ravel() for w in net.get_weights()]))
+    np.testing.assert_allclose(*results, atol=5e-6)

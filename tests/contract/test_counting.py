@@ -1,0 +1,143 @@
+"""Everything that counts steps counts updates; the tail of a window is not lost."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gdx
+from keras_gdx.config import declared_arguments
+from keras_gdx.engine.hyperparameters import is_hyperparameter
+from keras_gdx.schedules import Constant, Linear
+from tests.contract.harness import Run, assert_same, batches
+from tests.contract.rules import SETTINGS, WRAPPERS, core, every_rule, make
+
+
+def split(data, parts):
+    for x, y in data:
+        yield from zip(np.split(x, parts), np.split(y, parts), strict=True)
+
+
+@every_rule
+def test_micro_batches_equal_one_batch(rule):
+    data = list(batches(4))
+    rate = Linear(0.1 if rule != "dog" else 1.0, 4)
+    large = Run(lambda: make(rule, rate)).train(data)
+    small = Run(lambda: make(rule, rate, gradient_accumulation_steps=4), size=4).train(split(data, 4))
+    assert_same(small, large)
+    assert small.optimizer.iterations.numpy() == large.optimizer.iterations.numpy() == 4
+
+
+@every_rule
+def test_the_tail_of_a_window_is_applied_and_scaled_by_what_was_summed(rule):
+    data = list(split(batches(2), 4))[:6]
+    run = Run(lambda: make(rule, gradient_accumulation_steps=4), size=4).train(data)
+    assert run.optimizer.iterations.numpy() == 1
+    run.optimizer.flush()
+    assert run.optimizer.iterations.numpy() == 2
+    halves = [np.concatenate(parts) for parts in zip(*data[4:], strict=True)]
+    large = Run(lambda: make(rule)).train(batches(1))
+    same = Run(lambda: make(rule), size=8)
+    for v, w in zip([*same.model, *same.optimizer.variables], [*large.model, *large.optimizer.variables], strict=True):
+        v.assign(w)
+    assert_same(run, same.train([tuple(halves)]))
+    weights = run.weights()
+    run.optimizer.flush()  # nothing is left
+    np.testing.assert_array_equal(run.weights(), weights)
+
+
+def test_fit_applies_the_tail_at_the_end_of_every_epoch_before_validation():
+    x, y = next(batches(1, 40))
+    for validation in ({}, {"validation_data": (x, y)}):
+        keras.utils.set_random_seed(0)
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile(keras_gdx.optimizers.SGD(0.01, gradient_accumulation_steps=4), "mse")
+        seen = []
+
+        class Watch(keras.callbacks.Callback):
+            def on_test_begin(self, logs=None):
+                seen.append(self.model.optimizer.iterations.numpy())  # noqa: B023
+
+        history = net.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=[Watch()], **validation)
+        assert net.optimizer.iterations.numpy() == 4  # 5 micro-batches are 4 + 1, twice
+        assert net.optimizer.state.count.numpy() == 0
+        if validation:
+            assert seen == [2, 4]
+            net_loss = net.evaluate(x, y, verbose=0)
+            assert history.history["val_loss"][-1] == pytest.approx(net_loss, rel=1e-5)
+
+
+@every_rule
+def test_ema_counts_updates_and_starts_as_a_copy(rule):
+    if rule.startswith("schedulefree"):
+        pytest.skip("its weights are an average already")
+    data = list(batches(3))
+    options = {"use_ema": True, "ema_momentum": 0.5}
+    run = Run(lambda: make(rule, gradient_accumulation_steps=4, **options), size=4)
+    history = []
+    for batch in data:
+        run.train(split([batch], 4))
+        history.append([v.numpy().copy() for v in run.model])
+    if rule == "lookahead":  # the average is of the fast weights
+        return
+    expected = history[0]
+    for weights in history[1:]:
+        expected = [0.5 * a + 0.5 * w for a, w in zip(expected, weights, strict=True)]
+    for a, b in zip(core(run.optimizer).averages(), expected, strict=True):
+        np.testing.assert_allclose(a.numpy(), b, rtol=1e-5, atol=1e-6)
+
+
+@every_rule
+def test_a_hyper_parameter_may_be_a_schedule(rule):
+    data = list(batches(4))
+    options = {"weight_decay": 0.1, "global_clipnorm": 0.5}
+    scheduled = {name: Constant(value) for name, value in options.items()}
+    a = Run(lambda: make(rule, Constant(0.02), **scheduled)).train(data)
+    b = Run(lambda: make(rule, 0.02, **options)).train(data)
+    assert_same(a, b)
+
+
+@every_rule
+def test_the_rules_own_numbers_may_be_schedules(rule):
+    if rule in WRAPPERS:
+        pytest.skip("made from another rule")
+    base, own = (declared_arguments(c) for c in (keras_gdx.optimizers.Optimizer, type(make(rule))))
+    names = [n for n, default in own.items() if n not in base and is_hyperparameter(n, default)]
+    numbers = {n: getattr(make(rule), n) for n in names}
+    schedules = {n: Constant(x) for n, x in numbers.items() if x and n not in SETTINGS.get(rule, {})}
+    data = list(batches(3))
+    scheduled = Run(lambda: make(rule, **schedules)).train(data)
+    # A schedule is float32, so `1 - beta` is a little less precise.
+    assert_same(scheduled, Run(lambda: make(rule)).train(data), atol=2e-5, rtol=1e-4)
+
+
+@every_rule
+def test_a_number_set_after_tracing_counts(rule):
+    """Keras bakes numbers into the compiled step and ignores the new value."""
+    data = list(batches(4))
+    changed = Run(lambda: make(rule, weight_decay=0.1)).train(data[:2])
+    traces = changed.traces
+    core(changed.optimizer).weight_decay = 0.5
+    changed.optimizer.learning_rate = 0.01
+    changed.train(data[2:])
+    assert changed.traces == traces
+    same = Run(lambda: make(rule, weight_decay=0.1)).train(data[:2])
+    kept = same.weights()
+    same.train(data[2:])
+    assert np.abs(changed.weights() - same.weights()).max() > 1e-5 * np.abs(kept).max()
+    assert core(changed.optimizer).get_config()["weight_decay"] == 0.5
+
+
+@every_rule
+def test_does_not_retrace(rule):
+    run = Run(lambda: make(rule, Linear(0.02, 10), gradient_accumulation_steps=2)).train(batches(5))
+    assert run.traces == 1
+
+
+@every_rule
+def test_a_skipped_step_is_no_step(rule):
+    data = list(batches(4))
+    broken = (np.full_like(data[0][0], np.nan), data[0][1])
+    run = Run(lambda: make(rule, Linear(0.05, 8), skip_nonfinite=True))
+    run.train([data[0], broken, *data[1:], broken])
+    assert_same(run, Run(lambda: make(rule, Linear(0.05, 8))).train(data), atol=0, rtol=3e-7)
+    assert run.optimizer.iterations.numpy() == 4

@@ -1,0 +1,110 @@
+"""N replicas take the step that one would take on the same global batch."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_gdx
+from keras_gdx import modifiers
+from keras_gdx.schedules import Constant
+from tests.contract.harness import Run, assert_same, batches
+from tests.contract.rules import every_rule, make
+
+OPTIONS = {
+    "plain": {},
+    "clipnorm": {"clipnorm": 0.3},
+    "global_clipnorm": {"global_clipnorm": 0.5},
+    "clipvalue": {"clipvalue": 0.05},
+    "accumulation": {"gradient_accumulation_steps": 2},
+    "ema": {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+    "decay": {"weight_decay": Constant(0.1), "no_decay": ["bias"], "lr_multipliers": {"kernel": 0.5}},
+    "skip_nonfinite": {"skip_nonfinite": True, "loss_scale_factor": 8.0},
+    "modifiers": {"before": [modifiers.Grokfast(0.5)], "after": [modifiers.Cautious()]},
+    "bfloat16_state": {"state_dtype": "bfloat16"},
+    "all_together": {
+        "gradient_accumulation_steps": 2,
+        "global_clipnorm": 0.5,
+        "use_ema": True,
+        "weight_decay": 0.1,
+        "skip_nonfinite": True,
+    },
+}
+
+
+@every_rule
+@pytest.mark.parametrize("option", OPTIONS)
+def test_two_replicas_equal_one(rule, option, mirrored):
+    options = OPTIONS[option]
+    if rule.startswith("schedulefree") and options.get("use_ema"):
+        pytest.skip("its weights are an average already")
+    data = list(batches(5))
+
+    def build():
+        return make(rule, **options)
+
+    tolerance = {"atol": 1e-3} if "state_dtype" in options else {}
+    two, one = Run(build, mirrored).train(data), Run(build).train(data)
+    for run in (two, one):
+        run.optimizer.flush()
+    assert_same(two, one, **tolerance)
+    for v in two.optimizer.variables:  # what replica 1 keeps is what is saved from replica 0
+        copies = [np.asarray(x) for x in mirrored.experimental_local_results(v.value)]
+        np.testing.assert_array_equal(*copies, err_msg=v.path)
+
+
+@every_rule
+def test_infinity_on_any_replica_is_no_step(rule, mirrored):
+    (x, y), *_ = batches(1)
+    poisoned = x.copy()
+    poisoned[-1] = np.inf  # on the second replica
+    run = Run(lambda: make(rule, skip_nonfinite=True), mirrored).train([(x, y)])
+    weights, state = run.weights(), run.state()
+    run.train([(poisoned, y)])
+    np.testing.assert_array_equal(run.weights(), weights)
+    for before, after in zip(state, run.state(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert run.optimizer.iterations.numpy() == 1
+
+
+@every_rule
+def test_one_all_reduce_per_update(rule, mirrored):
+    """Nothing is sent for a micro-batch; everything is sent at once for an update."""
+    run = Run(lambda: make(rule, gradient_accumulation_steps=2), mirrored)
+    x, y = next(batches(1))
+    args = (run._split(x), run._split(y))
+    graph = run.step.get_concrete_function(*args).graph
+    sent = [op for g in _graphs(graph) for op in g.get_operations() if "CollectiveReduce" in op.type]
+    assert len(sent) == 2  # one for each replica
+    assert not [op for op in graph.get_operations() if "CollectiveReduce" in op.type]
+
+
+def _graphs(graph):
+    yield graph
+    for function in graph._functions.values():
+        yield from _graphs(function.graph if hasattr(function, "graph") else function)
+
+
+@every_rule
+def test_trains_in_fit_under_a_strategy(rule, mirrored):
+    x, y = next(batches(1, 64))
+    results = []
+    for strategy in (mirrored, None):
+        keras.utils.set_random_seed(0)
+        with (strategy or tf.distribute.get_strategy()).scope():
+            net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+            net.compile(make(rule), "mse")
+        net.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+        results.append(np.concatenate([w.ravel() for w in net.get_weights()]))
+    np.testing.assert_allclose(*results, atol=5e-6)
+
+
+def test_refuses_to_step_outside_of_replicas(mirrored):
+    with mirrored.scope():
+        w = keras.Variable([1.0])
+        optimizer = keras_gdx.optimizers.SGD(0.1)
+        optimizer.build([w])
+        with pytest.raises(ValueError, match=r"strategy\.run"):
+            optimizer.apply([tf.constant([1.0])], [w])
+
+
