@@ -32,14 +32,21 @@ class Configured:
 
 @cache
 def declared_arguments(cls):
-    """Maps each argument of `__init__`, across the `Configured` classes, to its default."""
-    defaults = {}
-    for base in reversed(cls.__mro__):
+    """Maps each argument that the constructor takes to its default.
+
+    A constructor with `**kwargs` takes those of the next `Configured` class too.
+    """
+    levels = []
+    for base in cls.__mro__:
         if issubclass(base, Configured) and "__init__" in vars(base):
-            for p in inspect.signature(base.__init__).parameters.values():
-                if p.name != "self" and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
-                    defaults[p.name] = p.default
-    return defaults
+            parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+            levels.append({p.name: p.default for p in parameters if p.kind not in VARIADIC})
+            if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+                break
+    return {name: default for level in reversed(levels) for name, default in level.items()}
+
+
+VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
 def pack(value):

@@ -17,8 +17,10 @@ TRAINING = ("fit", "train_on_batch")
 
 
 def install():
-    """Extends `keras.Model.compile`, once."""
-    original = keras.Model.compile
+    """Extends `compile` of all models, once."""
+    # Keras asks whether a model's `compile` is the one of this class: extend it in place.
+    owner = next(cls for cls in keras.Model.__mro__ if "compile" in vars(cls))
+    original = owner.compile
     if hasattr(original, "introduces"):
         return
 
@@ -28,7 +30,7 @@ def install():
         introduce(self)
 
     compile.introduces = True
-    keras.Model.compile = compile
+    owner.compile = compile
 
 
 def introduce(model):
@@ -41,9 +43,10 @@ def introduce(model):
     ours = [x for x in inside(model.optimizer) if isinstance(x, Optimizer)]
     if not ours:
         return
-    if type(model.optimizer) is keras.optimizers.LossScaleOptimizer:
-        model.optimizer = LossScaleOptimizer.from_config(model.optimizer.get_config())
-        ours = [x for x in inside(model.optimizer) if isinstance(x, Optimizer)]
+    scaled = model.optimizer
+    if type(scaled) is keras.optimizers.LossScaleOptimizer and not scaled.built:
+        options = scaled.get_config() | {"inner_optimizer": scaled.inner_optimizer}
+        model.optimizer = LossScaleOptimizer(**options)
     for optimizer in ours:
         optimizer.attach(model)
     for name in EVALUATING:

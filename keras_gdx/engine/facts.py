@@ -4,7 +4,7 @@ import re
 import warnings
 from dataclasses import dataclass
 
-from keras_gdx.engine.structure import Role, role_of, roles
+from keras_gdx.engine.structure import Role, path_of, relative_path, role_of, roles
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Facts:
     """One variable, as the rule's options see it.
 
     Attributes:
-        path: The variable's path in its model.
+        path: The variable's path in its model, without the model's own name.
         shape: Its shape.
         role: Its part in the model.
         decays: Whether `weight_decay` applies to it.
@@ -31,38 +31,32 @@ class Facts:
 def facts_of(optimizer, variables, model=None):
     """Returns the `Facts` of each variable; warns of patterns that match none of them."""
     known = roles(model) if model is not None else {}
-    paths = [path_of(v) for v in variables]
+    names = [(relative_path(v, model), path_of(v)) for v in variables]
     multipliers = optimizer.lr_multipliers or {}
     masks = {name: getattr(optimizer, name) for name in optimizer.masks}
-    patterns = [p for p in (*multipliers, *optimizer.no_decay_patterns, *sum(masks.values(), ()))]
-    for pattern in patterns:
-        if not any(re.search(pattern, path) for path in paths):
+    for pattern in (*multipliers, *optimizer.no_decay_patterns, *sum(masks.values(), ())):
+        if not any(_matches([pattern], n) for n in names):
             warnings.warn(
                 f"The pattern {pattern!r} matches no variable. Paths are, for example, "
-                f"{', '.join(paths[:3])}.",
+                f"{', '.join(path for path, _ in names[:3])}.",
                 stacklevel=2,
             )
     found = []
-    for variable, path in zip(variables, paths, strict=True):
+    for variable, name in zip(variables, names, strict=True):
         role = known.get(id(variable)) or role_of(variable)
         automatic = optimizer.no_decay == "auto" and role.kind != "kernel"
         found.append(
             Facts(
-                path=path,
+                path=name[0],
                 shape=tuple(variable.shape),
                 role=role,
-                decays=not (automatic or _matches(optimizer.no_decay_patterns, path)),
-                multiplier=next((x for p, x in multipliers.items() if re.search(p, path)), 1.0),
-                masks={name: _matches(patterns, path) for name, patterns in masks.items()},
+                decays=not (automatic or _matches(optimizer.no_decay_patterns, name)),
+                multiplier=next((x for p, x in multipliers.items() if _matches([p], name)), 1.0),
+                masks={mask: _matches(patterns, name) for mask, patterns in masks.items()},
             )
         )
     return found
 
 
-def path_of(variable):
-    """The path of a Keras variable, or the name of a bare one."""
-    return getattr(variable, "path", None) or variable.name
-
-
-def _matches(patterns, path):
-    return any(re.search(pattern, path) for pattern in patterns)
+def _matches(patterns, names):
+    return any(re.search(pattern, name) for pattern in patterns for name in names)

@@ -13,7 +13,7 @@ from keras.src.utils.tracking import no_automatic_dependency_tracking  # keeps l
 from keras_gdx.config import check, is_number, is_schedule
 from keras_gdx.engine import backend
 from keras_gdx.engine.step import flush, step
-from keras_gdx.engine.facts import path_of
+from keras_gdx.engine.structure import path_of
 
 
 class KerasOptimizer(keras.optimizers.Optimizer):
@@ -51,11 +51,12 @@ class KerasOptimizer(keras.optimizers.Optimizer):
 
     @learning_rate.setter
     def learning_rate(self, value):
-        if is_schedule(value):
+        fixed = is_schedule(self._learning_rate) or isinstance(self._learning_rate, keras.Variable)
+        if is_schedule(value) or not fixed:
             raise TypeError(
-                f"The rate of {type(self).__name__} was made "
-                f"{'a schedule' if self._rate_factor is not None else 'a number'} by its "
-                "constructor, and steps may be compiled with it. Build a new optimizer."
+                f"The rate of {type(self).__name__} was made {self._given_rate!r} by its "
+                f"constructor and cannot become {value!r}: steps may be compiled with it. Build "
+                "a new optimizer."
             )
         value = float(ops.convert_to_numpy(value)) if ops.is_tensor(value) else value
         _checked_rate(value)

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_gdx.engine import backend
-from keras_gdx.engine.facts import facts_of, path_of
+from keras_gdx.engine.facts import facts_of
+from keras_gdx.engine.structure import path_of
 from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Plain
 
 LOW_PRECISION = ("float16", "bfloat16")

@@ -9,6 +9,9 @@ import keras
 from keras_gdx.config import check, check_number
 
 
+VECTORS = ("bias", "alpha", "beta", "gamma")  # whatever their rank: attention, GRU, PReLU
+
+
 @dataclass(frozen=True)
 class Role:
     """The part that a variable plays.
@@ -33,9 +36,9 @@ class Role:
 def role_of(variable):
     """The role as far as the variable alone can tell, for loops without a model."""
     rank = len(variable.shape)
-    if rank < 2:
-        return Role("vector")
     name = variable.name.rpartition("/")[2].partition(":")[0]
+    if rank < 2 or name in VECTORS:
+        return Role("vector")
     return Role("embedding" if name == "embeddings" else "kernel", inputs=rank - 1)
 
 
@@ -76,9 +79,22 @@ def layer_decay(model, rate):
     """
     check_number("layer_decay", rate, 0, 1)
     check(rate > 0, "layer_decay", rate, "a number in (0, 1]")
-    found = {v.path: role for v in model.trainable_variables if (role := roles(model).get(id(v)))}
+    known = roles(model)
+    variables = [v for v in model.trainable_variables if id(v) in known]
+    found = {relative_path(v, model): known[id(v)] for v in variables}
     last = max(role.depth for role in found.values())
     return {f"^{re.escape(path)}$": rate ** (last - role.depth) for path, role in found.items()}
+
+
+def path_of(variable):
+    """The path of a Keras variable, or the name of a bare one."""
+    return getattr(variable, "path", None) or variable.name
+
+
+def relative_path(variable, model):
+    """The path without the model's own name, which a loaded Sequential model leaves out."""
+    path = path_of(variable)
+    return path.removeprefix(f"{model.name}/") if model is not None else path
 
 
 def _blocks(model):
@@ -106,7 +122,8 @@ def _kind(layer, variable):
         return "embedding"
     if name.endswith(("Normalization", "Norm")):
         return "norm"
-    return "kernel" if len(variable.shape) >= 2 else "vector"
+    is_vector = len(variable.shape) < 2 or variable.name in VECTORS
+    return "vector" if is_vector else "kernel"
 
 
 def _input_axes(layer, variable):

@@ -238,7 +238,7 @@ class Optimizer(Configured, KerasOptimizer):
 
     def scalars(self, step, dtype):
         """The `h` of the update with index `step`."""
-        names = [n for n in declared_arguments(type(self)) if n not in NOT_FOR_RULES]
+        names = self._arguments()
         h = Scalars(**{name: resolve(getattr(self, name), step, dtype) for name in names})
         h = h.but(**self.hyperparameters.read(dtype))
         h.t = ops.cast(step + 1, dtype)
@@ -309,12 +309,20 @@ class Optimizer(Configured, KerasOptimizer):
         """Puts the numbers among the arguments into a variable, for the parts too."""
         numbers = {
             name: getattr(self, name)
-            for name, default in declared_arguments(type(self)).items()
+            for name, default in self._arguments().items()
             if is_hyperparameter(name, default) and is_number(getattr(self, name))
         }
         self.hyperparameters = Hyperparameters(numbers, self.add_variable)
         for part in self.parts:
             getattr(self, part).make_hyperparameters()
+
+    def _arguments(self):
+        """The arguments that rules and clipping see, with their defaults."""
+        return ENGINE_NUMBERS | {
+            name: default
+            for name, default in declared_arguments(type(self)).items()
+            if name not in declared_arguments(Optimizer)
+        }
 
     @property
     def variables(self):
@@ -333,7 +341,7 @@ class Optimizer(Configured, KerasOptimizer):
         return 4.0 * sum(sizes) / prod(shape)
 
     def __setattr__(self, name, value):
-        arguments = declared_arguments(type(self))
+        arguments = declared_arguments(Optimizer) | declared_arguments(type(self))
         if name in arguments and name != "learning_rate":
             if is_hyperparameter(name, arguments[name]) and value is not None:
                 check_hyperparameter(name, value)
@@ -393,7 +401,8 @@ class Optimizer(Configured, KerasOptimizer):
 
     def get_config(self):
         """Returns every argument, serializable."""
-        return super().get_config() | {"learning_rate": pack(self.configured_rate())}
+        config = super().get_config()
+        return config | ({"learning_rate": pack(self.configured_rate())} if "learning_rate" in config else {})
 
     def save_own_variables(self, store):
         """Writes the state by variable path and slot name."""
@@ -404,9 +413,10 @@ class Optimizer(Configured, KerasOptimizer):
         load_state(self, store)
 
 
-NOT_FOR_RULES = set(declared_arguments(Optimizer)) - {
-    "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum"
-}  # fmt: skip
+ENGINE_NUMBERS = {
+    name: declared_arguments(Optimizer)[name]
+    for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")
+}
 
 
 def _patterns(name, patterns):

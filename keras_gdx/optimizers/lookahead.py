@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_number, pack
+from keras_gdx.config import check, check_number
 from keras_gdx.engine import backend
 from keras_gdx.engine.state import wide
 from keras_gdx.optimizers.base import Optimizer
@@ -88,6 +88,7 @@ class Lookahead(Optimizer):
             variable.assign(ops.cast(followed, variable.dtype))
 
     def attach(self, model):
+        super().attach(model)
         if isinstance(self.inner, Optimizer):
             self.inner.attach(model)
 
@@ -123,7 +124,3 @@ class Lookahead(Optimizer):
         own = super().bytes_per_parameter(shape)
         ours = isinstance(self.inner, Optimizer)
         return own + self.inner.bytes_per_parameter(shape) if ours else own
-
-    def get_config(self):
-        own = ("inner", "sync_period", "slow_step_size", "name")
-        return {name: pack(getattr(self, name)) for name in own}

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from keras import ops
 
-from keras_gdx.config import check, check_number, pack
+from keras_gdx.config import check, check_number
 from keras_gdx.engine.state import wide
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
@@ -219,9 +219,6 @@ class ScheduleFree(Averaging):
         if name in INHERITED:
             setattr(self.inner, name, value)
 
-    def get_config(self):
-        own = ("inner", "beta", "weight_lr_power", "r", "warmup_steps", "name")
-        return {name: pack(getattr(self, name)) for name in own}
 
 
 INHERITED = (

@@ -111,8 +111,8 @@ def test_create_fits_the_model(rule):
     optimizer.build(model.trainable_variables)
     facts = {f.path: f for f in core(optimizer).state.facts}
     decayed = {path for path, f in facts.items() if f.decays}
-    assert decayed == {"net/hidden/kernel", "net/head/kernel"}
-    paths = ("net/embedding/embeddings", "net/hidden/kernel", "net/head/bias")
+    assert decayed == {"hidden/kernel", "head/kernel"}
+    paths = ("embedding/embeddings", "hidden/kernel", "head/bias")
     assert [facts[path].multiplier for path in paths] == [0.25, 0.5, 1.0]
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
 

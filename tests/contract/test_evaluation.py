@@ -1,0 +1,97 @@
+"""The weights to evaluate with are shown, and the trained ones come back bit for bit."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gdx
+from tests.contract.harness import Run, batches
+from tests.contract.rules import core, every_rule, make
+
+X, Y = next(batches(1, 64))
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_swap_and_back_is_identity(rule, dtype, mirrored):
+    options = {} if "free" in rule else {"use_ema": True, "ema_momentum": 0.9}
+    for strategy in (None, mirrored):
+        run = Run(lambda: make(rule, 0.1 if rule != "dog" else 1.0, **options), strategy, dtype=dtype)
+        run.train(batches(4))
+        before = run.weights()
+        with run.optimizer.evaluation_weights():
+            assert (run.weights() != before).any()
+            with run.optimizer.evaluation_weights():  # once is enough
+                pass
+            assert (run.weights() != before).any()
+        np.testing.assert_array_equal(run.weights(), before)
+
+
+@pytest.mark.parametrize("rule", ["schedulefree", "schedulefreesgd", "schedulefreeadamw"])
+def test_schedule_free_shows_its_average_everywhere(rule, tmp_path):
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+    net.compile(make(rule, 0.05), "mse")
+    seen = {}
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3:
+                seen["trained"] = [v.numpy() for v in net.trainable_variables]
+                seen["loss"] = net.evaluate(X, Y, verbose=0)
+                seen["prediction"] = net.predict(X, verbose=0)
+                net.save(tmp_path / "middle.keras")
+                net.save_weights(tmp_path / "middle.weights.h5")
+                net.export(tmp_path / "middle", verbose=False)
+                seen["after"] = [v.numpy() for v in net.trainable_variables]
+
+        def on_epoch_end(self, epoch, logs=None):
+            seen["at_end"] = [v.numpy() for v in net.trainable_variables]
+
+    net.fit(X, Y, batch_size=8, epochs=1, verbose=0, shuffle=False, callbacks=[Watch()])
+    for a, b in zip(seen["trained"], seen["after"], strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(seen["at_end"], net.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+    loaded = keras.models.load_model(tmp_path / "middle.keras")
+    assert loaded.evaluate(X, Y, verbose=0) == pytest.approx(seen["loss"], rel=1e-6)
+    expected = average(loaded.optimizer, seen["trained"])
+    for a, b, y in zip(loaded.get_weights(), expected, seen["trained"], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        assert (a != y).any()
+    np.testing.assert_allclose(loaded.predict(X, verbose=0), seen["prediction"], rtol=1e-5, atol=1e-6)
+    exported = keras.layers.TFSMLayer(tmp_path / "middle", call_endpoint="serve")
+    np.testing.assert_allclose(exported(X), seen["prediction"], rtol=1e-4, atol=1e-5)
+
+
+def average(optimizer, trained):
+    """`x` from `y` and `z` by the definition `y = (1 - beta) z + beta x`."""
+    zs = [slots["z"].read().numpy() for slots in optimizer.state.slots]
+    return [(y - (1 - 0.9) * z) / 0.9 for y, z in zip(trained, zs, strict=True)]
+
+
+def test_weights_that_somebody_sets_after_fit_are_the_new_ones():
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    net.compile(keras_gdx.optimizers.ScheduleFreeSGD(0.1), "mse")
+    net.fit(X, Y, verbose=0)
+    chosen = [np.full_like(w, 0.5) for w in net.get_weights()]
+    net.set_weights(chosen)
+    with net.optimizer.evaluation_weights():
+        pass
+    for a, b in zip(net.get_weights(), chosen, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_ema_is_shown_at_the_end_of_fit_and_training_goes_on_from_the_trained_weights():
+    nets = []
+    for epochs in ((2,), (1, 1)):
+        keras.utils.set_random_seed(0)
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile(make("adamw", use_ema=True), "mse")
+        for n in epochs:
+            net.fit(X, Y, epochs=n, batch_size=16, shuffle=False, verbose=0)
+        nets.append(net)
+    for a, b, c in zip(nets[0].get_weights(), nets[1].get_weights(), core(net.optimizer).averages(), strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, c.numpy())
