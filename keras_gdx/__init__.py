@@ -14,7 +14,7 @@ from keras_gdx._version import __version__
 from keras_gdx.create import create
 from keras_gdx.engine.attach import install as _install
 from keras_gdx.engine.structure import layer_decay
-from keras_gdx.registry import info, list, register  # noqa: A004 - read as `keras_gdx.list`
+from keras_gdx.registry import info, list, register
 
 _install()
 

@@ -90,7 +90,9 @@ def check(condition, name, value, allowed):
 def check_number(name, value, low=-math.inf, high=math.inf, *, open_high=False):
     """Checks that `value` is a finite number in `[low, high]`, or `[low, high)`."""
     right = ")" if open_high else "]"
-    allowed = f"a finite number in [{low}, {high}{right}" if high < math.inf else f"a number >= {low}"
+    allowed = (
+        f"a finite number in [{low}, {high}{right}" if high < math.inf else f"a number >= {low}"
+    )
     inside = is_number(value) and math.isfinite(value) and low <= value <= high
     check(inside and not (open_high and value == high), name, value, allowed)
 

@@ -19,13 +19,17 @@ KINDS = {
 }
 
 
+KERAS_OWN = {name.lower() for name in dir(keras.optimizers)}  # what `compile("adam")` means
+
+
 @dataclass(frozen=True)
 class Entry:
     """What the registry knows about a class.
 
     Attributes:
         name: The short name, e.g. `"adamw"`.
-        kind: `"optimizer"`, `"schedule"`, `"callback"`, `"regularizer"`, `"constraint"` or `"modifier"`.
+        kind: `"optimizer"`, `"schedule"`, `"callback"`, `"regularizer"`, `"constraint"` or
+            `"modifier"`.
         cls: The class itself.
         summary: The first line of its docstring.
         paper: Where the definition comes from.
@@ -67,12 +71,12 @@ def register(cls):
     keras.saving.register_keras_serializable(PACKAGE)(cls)
     names = keras.saving.get_custom_objects()
     names[f"{PACKAGE}>{name}"] = cls
-    if kind == "optimizer" and not _is_keras_own(name):
+    if kind == "optimizer" and name not in KERAS_OWN:
         names[name] = cls
     return cls
 
 
-def list(pattern="*", kind=None):  # noqa: A001 - read as `keras_gdx.list`
+def list(pattern="*", kind=None):
     """Returns the names of what there is.
 
     Args:
@@ -137,13 +141,7 @@ def export(package):
 
 def _line(cls, title):
     """The one-line section `title:` of the docstring."""
-    found = re.search(rf"^ *{title}: *(.+?)(?=\n *\n|\n *[A-Z][\w ]*:|\s*\Z)", cls.__doc__ or "", re.M | re.S)
+    found = re.search(
+        rf"^ *{title}: *(.+?)(?=\n *\n|\n *[A-Z][\w ]*:|\s*\Z)", cls.__doc__ or "", re.M | re.S
+    )
     return " ".join(found[1].split()).rstrip(".") if found else ""
-
-
-def _is_keras_own(name):
-    try:
-        keras.optimizers.get(name)
-    except (ValueError, TypeError):
-        return False
-    return True

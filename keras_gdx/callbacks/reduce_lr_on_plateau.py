@@ -1,7 +1,5 @@
 """`PlateauController` with the arguments of Keras' callback."""
 
-import inspect
-
 from keras_gdx.callbacks.plateau_controller import PlateauController
 from keras_gdx.registry import register
 
@@ -73,10 +71,6 @@ class ReduceLROnPlateau(PlateauController):
     def min_lr(self):
         """The least learning rate, by Keras' name."""
         return self.min_learning_rate
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def _rule(self):
         return super()._rule() | {"cooldown": max(self.cooldown - 1, 0)}

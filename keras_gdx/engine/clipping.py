@@ -15,7 +15,9 @@ def clip(gradients, h):
         return _map(lambda g, n: _shrink(g, n, h.clipnorm), gradients, norms)
     if h.global_clipnorm is not None:
         total = ops.sqrt(sum(ops.cast(_energy(g), "float32") for g in gradients))
-        return _map(lambda g, n: _shrink(g, n, h.global_clipnorm), gradients, [total] * len(gradients))
+        return _map(
+            lambda g, n: _shrink(g, n, h.global_clipnorm), gradients, [total] * len(gradients)
+        )
     return gradients
 
 

@@ -41,7 +41,7 @@ def with_values(gradient, new):
 
 def rows(gradient):
     """The rows that a sparse gradient names; `None` if it is dense."""
-    return None
+    return
 
 
 def reduce(gradients):

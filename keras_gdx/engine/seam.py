@@ -8,7 +8,9 @@ import math
 import keras
 import numpy as np
 from keras import ops
-from keras.src.utils.tracking import no_automatic_dependency_tracking  # keeps lists out of checkpoints
+from keras.src.utils.tracking import (
+    no_automatic_dependency_tracking,
+)  # keeps lists out of checkpoints
 
 from keras_gdx.config import check, is_number, is_schedule
 from keras_gdx.engine import backend

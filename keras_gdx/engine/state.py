@@ -7,8 +7,8 @@ from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.facts import facts_of
-from keras_gdx.engine.structure import path_of
 from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Plain
+from keras_gdx.engine.structure import path_of
 
 LOW_PRECISION = ("float16", "bfloat16")
 AVERAGE = "ema"  # the slot of the weights' moving average
@@ -45,8 +45,7 @@ class State:
                 slots[AVERAGE] = Plain(_add(optimizer, v, AVERAGE, v.shape, wide(v), "variable"))
         widest = max(wide(v) for v in variables)
         self.shared = {
-            name: optimizer.add_variable((), dtype=widest, name=name)
-            for name in optimizer.shared
+            name: optimizer.add_variable((), dtype=widest, name=name) for name in optimizer.shared
         }
         self.sums = self.count = None
         self.active = set()

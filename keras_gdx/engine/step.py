@@ -12,8 +12,8 @@ from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.clipping import clip
-from keras_gdx.math import ema
 from keras_gdx.engine.state import AVERAGE, wide
+from keras_gdx.math import ema
 
 
 def step(optimizer, gradients, variables):

@@ -8,7 +8,6 @@ import keras
 
 from keras_gdx.config import check, check_number
 
-
 VECTORS = ("bias", "alpha", "beta", "gamma")  # whatever their rank: attention, GRU, PReLU
 
 
@@ -141,7 +140,9 @@ def _output_layers(model):
     """The layers with weights that come last before the model's outputs."""
     outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
     if not outputs:  # a subclassed model does not say: take the block that was made last
-        kernels = [x for x in _blocks(model) if any(len(v.shape) > 1 for v in x.trainable_variables)]
+        kernels = [
+            x for x in _blocks(model) if any(len(v.shape) > 1 for v in x.trainable_variables)
+        ]
         return kernels[-1:]
     found = []
     for output in outputs:

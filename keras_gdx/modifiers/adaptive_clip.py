@@ -23,7 +23,8 @@ class AdaptiveClip(Modifier):
 
     Example:
         >>> import keras_gdx
-        >>> optimizer = keras_gdx.optimizers.SGD(0.1, before=[keras_gdx.modifiers.AdaptiveClip(0.02)])
+        >>> clip = keras_gdx.modifiers.AdaptiveClip(0.02)
+        >>> optimizer = keras_gdx.optimizers.SGD(0.1, before=[clip])
 
     Source: arXiv:2102.06171, Brock et al. 2021
     Verified against: optax 0.2.8 adaptive_grad_clip, NumPy

@@ -48,9 +48,7 @@ class Modifier(Configured):
         return x
 
     def _slot_names(self, optimizer):
-        position = next(
-            i for i, m in enumerate((*optimizer.before, *optimizer.after)) if m is self
-        )
+        position = next(i for i, m in enumerate((*optimizer.before, *optimizer.after)) if m is self)
         names = [s.name if isinstance(s, Slot) else s for s in self.slots]
         return [f"{type(self).__name__.lower()}{position}_{name}" for name in names]
 

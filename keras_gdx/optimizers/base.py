@@ -14,7 +14,6 @@ from keras_gdx.config import (
     pack,
 )
 from keras_gdx.engine import backend
-from keras_gdx.engine.seam import KerasOptimizer
 from keras_gdx.engine.hyperparameters import (
     Hyperparameters,
     Scalars,
@@ -23,8 +22,9 @@ from keras_gdx.engine.hyperparameters import (
     resolve,
 )
 from keras_gdx.engine.parking import Parking
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.engine.seam import KerasOptimizer
 from keras_gdx.engine.state import AVERAGE, State
+from keras_gdx.optimizers.slots import Slot
 from keras_gdx.saving.state import load_state, save_state
 
 STATE_DTYPES = (None, "float32", "bfloat16", "float16", "int8")
@@ -189,7 +189,7 @@ class Optimizer(Configured, KerasOptimizer):
 
     def part_of(self, facts):
         """The name of the part that moves this variable; `None` for the rule itself."""
-        return None
+        return
 
     def evaluation_values(self, trained):
         """The weights to evaluate with, given the trained ones; `None` if they are the same."""
@@ -402,7 +402,9 @@ class Optimizer(Configured, KerasOptimizer):
     def get_config(self):
         """Returns every argument, serializable."""
         config = super().get_config()
-        return config | ({"learning_rate": pack(self.configured_rate())} if "learning_rate" in config else {})
+        return config | (
+            {"learning_rate": pack(self.configured_rate())} if "learning_rate" in config else {}
+        )
 
     def save_own_variables(self, store):
         """Writes the state by variable path and slot name."""

@@ -15,7 +15,8 @@ class DoG(Optimizer):
 
     $$\bar r_t = \max_{s \le t} \lVert w_s - w_0 \rVert \quad (\text{at least } \bar r_0
       = \rho\, (1 + \lVert w_0 \rVert)), \qquad
-      w \leftarrow w - \eta \frac{\bar r_t}{\sqrt{\sum_{s \le t} \lVert g_s \rVert^2 + \epsilon}} g$$
+      w \leftarrow w - \eta\, g\, \frac{\bar r_t}{\sqrt{\sum_{s \le t} \lVert g_s \rVert^2
+      + \epsilon}}$$
 
     with norms over the whole model. Average the weights (`use_ema=True`) to get what the
     paper reports.

@@ -12,13 +12,12 @@ from keras_gdx.schedules import Product
 __all__ = ["Muon"]
 
 
-
 @register
 class Muon(Optimizer):
     r"""Momentum for matrices, with all singular values of the step brought near one.
 
     $$m \leftarrow \mu m + g, \qquad G = g + \mu m, \qquad
-      u = s \cdot \operatorname{NS}(G) \approx s\, U V^\top \quad\text{for}\quad G = U \Sigma V^\top$$
+      u = s \operatorname{NS}(G) \approx s\, U V^\top \quad\text{for}\quad G = U \Sigma V^\top$$
 
     Kernels are seen as (inputs, outputs): those of convolutions with all leading axes as
     inputs, those of attention projections as their einsum equation says. `fallback` moves
@@ -36,7 +35,8 @@ class Muon(Optimizer):
         adjust: `"original"` scales by `sqrt(max(1, outputs / inputs))`, `"match_rms_adamw"`
             by `0.2 * sqrt(max(inputs, outputs))` so that AdamW's rates fit, `None` not at all.
         fallback: The rule for the other variables. `None` is `AdamW` at 0.05 times the rate, a
-            number or a schedule, and at 1e-3 if it is a callable. A number assigned to `learning_rate` later scales both.
+            number or a schedule, and at 1e-3 if it is a callable. A number assigned to
+            `learning_rate` later scales both.
         **kwargs: The options of `Optimizer`. `weight_decay` is for the matrices.
 
     Memory: 4 bytes per parameter of a matrix (`momentum`), the fallback's for the rest.

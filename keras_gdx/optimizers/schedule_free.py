@@ -159,8 +159,8 @@ class ScheduleFree(Averaging):
     r"""The averaging of `ScheduleFreeSGD` around the direction of any other rule.
 
     Args:
-        inner: A rule of keras_gdx or the name of one, `SGD()` if `None`. Its rate, decay and other options hold for the whole.
-            $\beta$ takes the place of its momentum, so switch that off (`Adam(beta_1=0.0)`).
+        inner: A rule of keras_gdx or the name of one, `SGD()` if `None`. Its rate, decay and
+            other options hold for the whole. $\beta$ takes the place of its momentum, so switch that off (`Adam(beta_1=0.0)`).
         beta: See `ScheduleFreeSGD`, as for the other arguments.
         weight_lr_power: Number >= 0 or schedule.
         r: Number >= 0 or schedule.
@@ -218,7 +218,6 @@ class ScheduleFree(Averaging):
         super()._change(name, value)
         if name in INHERITED:
             setattr(self.inner, name, value)
-
 
 
 INHERITED = (

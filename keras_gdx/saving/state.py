@@ -57,7 +57,9 @@ def load_state(optimizer, store):
         return
     saved = _saved_slots(store)
     pairs = _pairs(manifest["variables"], optimizer.state.facts)
-    problems = [f"{v['path']} (saved only)" for i, v in enumerate(manifest["variables"]) if i not in pairs]
+    problems = [
+        f"{v['path']} (saved only)" for i, v in enumerate(manifest["variables"]) if i not in pairs
+    ]
     written = set()
     parked = []
     for old, new in pairs.items():

@@ -1,4 +1,4 @@
-"""A small model by hand, trained in a plain loop: quick to trace, with one variable of each kind."""
+"""A small model by hand, trained in a plain loop, with one variable of each kind."""
 
 import keras
 import numpy as np
@@ -28,7 +28,9 @@ def variables(dtype="float32"):
 def loss(model, x, y):
     kernel, bias, convolution, gain = (tf.cast(v, "float32") for v in model)
     hidden = tf.tanh(x @ kernel + bias)
-    hidden = hidden * tf.reshape(convolution, (1, 16))[:, :8] + tf.reshape(convolution, (1, 16))[:, 8:]
+    hidden = (
+        hidden * tf.reshape(convolution, (1, 16))[:, :8] + tf.reshape(convolution, (1, 16))[:, 8:]
+    )
     return tf.reduce_sum((gain * tf.reduce_sum(hidden, 1, keepdims=True) - y) ** 2)
 
 

@@ -22,7 +22,10 @@ OPTIONS = {
 @pytest.mark.parametrize("option", OPTIONS)
 def test_xla_equals_graph_equals_eager(rule, option):
     data = list(batches(4))
-    runs = [Run(lambda: make(rule, **OPTIONS[option]), mode=m).train(data) for m in ("xla", "graph", "eager")]
+    runs = [
+        Run(lambda: make(rule, **OPTIONS[option]), mode=m).train(data)
+        for m in ("xla", "graph", "eager")
+    ]
     assert_same(runs[0], runs[1])
     assert_same(runs[2], runs[1])
 
@@ -36,7 +39,9 @@ def test_trains_in_fit(rule, steps, jit):
     results = []
     for options in ({"jit_compile": jit, "steps_per_execution": steps}, {"run_eagerly": True}):
         keras.utils.set_random_seed(0)
-        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+        net = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)]
+        )
         net.compile(make(rule), "mse", **options)
         net.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
         assert net.optimizer.iterations.numpy() == 8

@@ -22,7 +22,9 @@ def test_micro_batches_equal_one_batch(rule):
     data = list(batches(4))
     rate = Linear(0.1 if rule != "dog" else 1.0, 4)
     large = Run(lambda: make(rule, rate)).train(data)
-    small = Run(lambda: make(rule, rate, gradient_accumulation_steps=4), size=4).train(split(data, 4))
+    small = Run(lambda: make(rule, rate, gradient_accumulation_steps=4), size=4).train(
+        split(data, 4)
+    )
     assert_same(small, large)
     assert small.optimizer.iterations.numpy() == large.optimizer.iterations.numpy() == 4
 
@@ -37,7 +39,11 @@ def test_the_tail_of_a_window_is_applied_and_scaled_by_what_was_summed(rule):
     halves = [np.concatenate(parts) for parts in zip(*data[4:], strict=True)]
     large = Run(lambda: make(rule)).train(batches(1))
     same = Run(lambda: make(rule), size=8)
-    for v, w in zip([*same.model, *same.optimizer.variables], [*large.model, *large.optimizer.variables], strict=True):
+    for v, w in zip(
+        [*same.model, *same.optimizer.variables],
+        [*large.model, *large.optimizer.variables],
+        strict=True,
+    ):
         v.assign(w)
     assert_same(run, same.train([tuple(halves)]))
     weights = run.weights()
@@ -57,7 +63,16 @@ def test_fit_applies_the_tail_at_the_end_of_every_epoch_before_validation():
             def on_test_begin(self, logs=None):
                 seen.append(self.model.optimizer.iterations.numpy())  # noqa: B023
 
-        history = net.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=[Watch()], **validation)
+        history = net.fit(
+            x,
+            y,
+            batch_size=8,
+            epochs=2,
+            verbose=0,
+            shuffle=False,
+            callbacks=[Watch()],
+            **validation,
+        )
         assert net.optimizer.iterations.numpy() == 4  # 5 micro-batches are 4 + 1, twice
         assert net.optimizer.state.count.numpy() == 0
         if validation:
@@ -103,7 +118,9 @@ def test_the_rules_own_numbers_may_be_schedules(rule):
     base, own = (declared_arguments(c) for c in (keras_gdx.optimizers.Optimizer, type(make(rule))))
     names = [n for n, default in own.items() if n not in base and is_hyperparameter(n, default)]
     numbers = {n: getattr(make(rule), n) for n in names}
-    schedules = {n: Constant(x) for n, x in numbers.items() if x and n not in SETTINGS.get(rule, {})}
+    schedules = {
+        n: Constant(x) for n, x in numbers.items() if x and n not in SETTINGS.get(rule, {})
+    }
     data = list(batches(3))
     scheduled = Run(lambda: make(rule, **schedules)).train(data)
     # A schedule is float32, so `1 - beta` is a little less precise.

@@ -16,7 +16,9 @@ X, Y = next(batches(1, 64))
 def test_swap_and_back_is_identity(rule, dtype, mirrored):
     options = {} if "free" in rule else {"use_ema": True, "ema_momentum": 0.9}
     for strategy in (None, mirrored):
-        run = Run(lambda: make(rule, 0.1 if rule != "dog" else 1.0, **options), strategy, dtype=dtype)
+        run = Run(
+            lambda: make(rule, 0.1 if rule != "dog" else 1.0, **options), strategy, dtype=dtype
+        )
         run.train(batches(4))
         before = run.weights()
         with run.optimizer.evaluation_weights():
@@ -30,7 +32,9 @@ def test_swap_and_back_is_identity(rule, dtype, mirrored):
 @pytest.mark.parametrize("rule", ["schedulefree", "schedulefreesgd", "schedulefreeadamw"])
 def test_schedule_free_shows_its_average_everywhere(rule, tmp_path):
     keras.utils.set_random_seed(0)
-    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+    net = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)]
+    )
     net.compile(make(rule, 0.05), "mse")
     seen = {}
 
@@ -60,7 +64,9 @@ def test_schedule_free_shows_its_average_everywhere(rule, tmp_path):
     for a, b, y in zip(loaded.get_weights(), expected, seen["trained"], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
         assert (a != y).any()
-    np.testing.assert_allclose(loaded.predict(X, verbose=0), seen["prediction"], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.predict(X, verbose=0), seen["prediction"], rtol=1e-5, atol=1e-6
+    )
     exported = keras.layers.TFSMLayer(tmp_path / "middle", call_endpoint="serve")
     np.testing.assert_allclose(exported(X), seen["prediction"], rtol=1e-4, atol=1e-5)
 
@@ -92,6 +98,8 @@ def test_ema_is_shown_at_the_end_of_fit_and_training_goes_on_from_the_trained_we
         for n in epochs:
             net.fit(X, Y, epochs=n, batch_size=16, shuffle=False, verbose=0)
         nets.append(net)
-    for a, b, c in zip(nets[0].get_weights(), nets[1].get_weights(), core(net.optimizer).averages(), strict=True):
+    for a, b, c in zip(
+        nets[0].get_weights(), nets[1].get_weights(), core(net.optimizer).averages(), strict=True
+    ):
         np.testing.assert_array_equal(a, b)
         np.testing.assert_array_equal(a, c.numpy())

@@ -52,7 +52,9 @@ def test_says_where_it_comes_from_and_what_it_costs(rule):
     w = keras.Variable(np.zeros((160, 256), "float32"))
     optimizer.build([w])
     allocated = sum(v.numpy().nbytes for v in optimizer.variables if len(v.shape) > 0)
-    hyperparameters = sum(v.numpy().nbytes for v in optimizer.variables if v.name == "hyperparameters")
+    hyperparameters = sum(
+        v.numpy().nbytes for v in optimizer.variables if v.name == "hyperparameters"
+    )
     expected = optimizer.bytes_per_parameter((160, 256)) * 160 * 256
     assert allocated - hyperparameters == pytest.approx(expected)
 
@@ -75,7 +77,12 @@ def test_config_round_trip_of_every_option(rule, rate):
     assert type(second) is type(first)
     assert keras.optimizers.serialize(second) == config
     assert [type(m) for m in core(second).before] == [modifiers.Grokfast, modifiers.Centralize]
-    assert keras.optimizers.serialize(type(first).from_config(pickle.loads(pickle.dumps(first.get_config())))) == config
+    assert (
+        keras.optimizers.serialize(
+            type(first).from_config(pickle.loads(pickle.dumps(first.get_config())))
+        )
+        == config
+    )
 
 
 @every_rule
@@ -91,7 +98,9 @@ def test_an_equal_config_takes_equal_steps(rule):
 @every_rule
 def test_accepts_what_keras_takes_for_a_rate(rule):
     for rate in (1, 0, np.float32(0.5), np.int64(1), 0.1, lambda: 0.1):
-        assert float(make(rule, rate).learning_rate) == pytest.approx(rate() if callable(rate) else rate)
+        assert float(make(rule, rate).learning_rate) == pytest.approx(
+            rate() if callable(rate) else rate
+        )
 
 
 @every_rule
@@ -107,7 +116,9 @@ def test_create_fits_the_model(rule):
         ],
         name="net",
     )
-    optimizer = keras_gdx.create(rule, model=model, learning_rate=0.01, weight_decay=0.1, layer_decay=0.5)
+    optimizer = keras_gdx.create(
+        rule, model=model, learning_rate=0.01, weight_decay=0.1, layer_decay=0.5
+    )
     optimizer.build(model.trainable_variables)
     facts = {f.path: f for f in core(optimizer).state.facts}
     decayed = {path for path, f in facts.items() if f.decays}
@@ -118,4 +129,6 @@ def test_create_fits_the_model(rule):
 
 
 def test_wrappers_are_known():
-    assert set(WRAPPERS) == {name for name in REGISTRY if hasattr(REGISTRY[name].cls, "default_inner")}
+    assert set(WRAPPERS) == {
+        name for name in REGISTRY if hasattr(REGISTRY[name].cls, "default_inner")
+    }

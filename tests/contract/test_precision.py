@@ -13,12 +13,19 @@ X, Y = next(batches(1, 64))
 @every_rule
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
 def test_keeps_dtypes_and_slots_are_wide(rule, dtype):
-    run = Run(lambda: make(rule, weight_decay=0.01, use_ema="free" not in rule, gradient_accumulation_steps=2), dtype=dtype)
+    run = Run(
+        lambda: make(
+            rule, weight_decay=0.01, use_ema="free" not in rule, gradient_accumulation_steps=2
+        ),
+        dtype=dtype,
+    )
     run.train(batches(2))
     assert {v.dtype for v in run.model} == {dtype}
     assert np.isfinite(run.weights()).all()
     optimizer = core(run.optimizer)
-    slots = [s.read() for slots in optimizer.state.slots for s in slots.values()] + optimizer.state.sums
+    slots = [
+        s.read() for slots in optimizer.state.slots for s in slots.values()
+    ] + optimizer.state.sums
     assert {s.dtype for s in slots} <= {"float64" if dtype == "float64" else "float32"}
 
 
@@ -27,7 +34,9 @@ def test_state_dtype_is_obeyed(rule):
     run = Run(lambda: make(rule, state_dtype="bfloat16")).train(batches(4))
     optimizer = core(run.optimizer)
     for slot in optimizer.all_slots():
-        found = {slots[slot.name].read().dtype for slots in optimizer.state.slots if slot.name in slots}
+        found = {
+            slots[slot.name].read().dtype for slots in optimizer.state.slots if slot.name in slots
+        }
         assert found <= {"float32" if slot.init == "variable" else "bfloat16"}
     plain = Run(lambda: make(rule)).train(batches(4))
     np.testing.assert_allclose(run.weights(), plain.weights(), atol=0.05)
@@ -57,11 +66,17 @@ def test_trains_in_mixed_precision(rule, policy):
     losses = []
     for dtype in (policy, "float32"):
         keras.utils.set_random_seed(0)
-        layers = [keras.Input((4,)), keras.layers.Dense(8, "tanh", dtype=dtype), keras.layers.Dense(1, dtype=dtype)]
+        layers = [
+            keras.Input((4,)),
+            keras.layers.Dense(8, "tanh", dtype=dtype),
+            keras.layers.Dense(1, dtype=dtype),
+        ]
         net = keras.Sequential(layers)
         net.dtype_policy = dtype
         net.compile(make(rule), "mse")
-        losses.append(net.fit(X, Y, epochs=3, batch_size=16, shuffle=False, verbose=0).history["loss"][-1])
+        losses.append(
+            net.fit(X, Y, epochs=3, batch_size=16, shuffle=False, verbose=0).history["loss"][-1]
+        )
     assert losses[0] == pytest.approx(losses[1], rel=0.03)
 
 

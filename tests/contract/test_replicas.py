@@ -18,7 +18,11 @@ OPTIONS = {
     "clipvalue": {"clipvalue": 0.05},
     "accumulation": {"gradient_accumulation_steps": 2},
     "ema": {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
-    "decay": {"weight_decay": Constant(0.1), "no_decay": ["bias"], "lr_multipliers": {"kernel": 0.5}},
+    "decay": {
+        "weight_decay": Constant(0.1),
+        "no_decay": ["bias"],
+        "lr_multipliers": {"kernel": 0.5},
+    },
     "skip_nonfinite": {"skip_nonfinite": True, "loss_scale_factor": 8.0},
     "modifiers": {"before": [modifiers.Grokfast(0.5)], "after": [modifiers.Cautious()]},
     "bfloat16_state": {"state_dtype": "bfloat16"},
@@ -74,7 +78,9 @@ def test_one_all_reduce_per_update(rule, mirrored):
     x, y = next(batches(1))
     args = (run._split(x), run._split(y))
     graph = run.step.get_concrete_function(*args).graph
-    sent = [op for g in _graphs(graph) for op in g.get_operations() if "CollectiveReduce" in op.type]
+    sent = [
+        op for g in _graphs(graph) for op in g.get_operations() if "CollectiveReduce" in op.type
+    ]
     assert len(sent) == 2  # one for each replica
     assert not [op for op in graph.get_operations() if "CollectiveReduce" in op.type]
 
@@ -92,7 +98,9 @@ def test_trains_in_fit_under_a_strategy(rule, mirrored):
     for strategy in (mirrored, None):
         keras.utils.set_random_seed(0)
         with (strategy or tf.distribute.get_strategy()).scope():
-            net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)])
+            net = keras.Sequential(
+                [keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)]
+            )
             net.compile(make(rule), "mse")
         net.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
         results.append(np.concatenate([w.ravel() for w in net.get_weights()]))
@@ -106,5 +114,3 @@ def test_refuses_to_step_outside_of_replicas(mirrored):
         optimizer.build([w])
         with pytest.raises(ValueError, match=r"strategy\.run"):
             optimizer.apply([tf.constant([1.0])], [w])
-
-

@@ -17,7 +17,11 @@ DATA = list(batches(8, 64))
 
 def model(rule, **options):
     keras.utils.set_random_seed(0)
-    layers = [keras.Input((4,)), keras.layers.Dense(8, "tanh", name="a"), keras.layers.Dense(1, name="b")]
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(8, "tanh", name="a"),
+        keras.layers.Dense(1, name="b"),
+    ]
     net = keras.Sequential(layers, name="net")
     rate = Linear(1.0 if rule == "dog" else 0.05, 60)
     net.compile(make(rule, rate, gradient_accumulation_steps=3, **options), "mse")
@@ -32,7 +36,9 @@ def train(net, data):
 
 def weights(net):
     """The weights as they are trained on, wherever they wait."""
-    return [v.numpy() for v in net.trainable_variables] + [np.asarray(v) for v in net.optimizer.variables]
+    return [v.numpy() for v in net.trainable_variables] + [
+        np.asarray(v) for v in net.optimizer.variables
+    ]
 
 
 def restored_from(kind, net, rule, path):
@@ -44,7 +50,9 @@ def restored_from(kind, net, rule, path):
         net.save_weights(path / "net.weights.h5")
         again.load_weights(path / "net.weights.h5")
     elif kind == "checkpoint":
-        saved = tf.train.Checkpoint(model=net, optimizer=net.optimizer).save(str(path / "checkpoint"))
+        saved = tf.train.Checkpoint(model=net, optimizer=net.optimizer).save(
+            str(path / "checkpoint")
+        )
         status = tf.train.Checkpoint(model=again, optimizer=again.optimizer).restore(saved)
         status.assert_existing_objects_matched()
     return again
@@ -63,7 +71,9 @@ def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
 
 
 @every_rule
-@pytest.mark.parametrize("options", [{"use_ema": True}, {"weight_decay": 0.1, "state_dtype": "bfloat16"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"use_ema": True}, {"weight_decay": 0.1, "state_dtype": "bfloat16"}], ids=str
+)
 def test_fit_in_two_parts_equals_fit_in_one(rule, options, tmp_path):
     """Also where the end of `fit` gives the model other weights than the trained ones."""
     if "free" in rule and "use_ema" in options:
@@ -95,13 +105,19 @@ def test_state_moves_between_numbers_of_replicas_and_state_dtypes(rule, mirrored
         core(one.optimizer).save_own_variables(again)
         assert set(again) == set(store)
         for name in set(store) - {"manifest"}:
-            np.testing.assert_allclose(again[name], store[name], rtol=1e-2 if options else 0, atol=1e-6 if options else 0)
+            np.testing.assert_allclose(
+                again[name], store[name], rtol=1e-2 if options else 0, atol=1e-6 if options else 0
+            )
 
 
 def test_a_new_head_restores_the_rest_and_names_what_did_not_match(tmp_path):
     net = train(model("adamw"), DATA[:4])
     net.save_weights(tmp_path / "net.weights.h5")
-    layers = [keras.Input((4,)), keras.layers.Dense(8, "tanh", name="a"), keras.layers.Dense(2, name="c")]
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(8, "tanh", name="a"),
+        keras.layers.Dense(2, name="c"),
+    ]
     other = keras.Sequential(layers, name="net")
     other.compile(keras_gdx.optimizers.AdamW(0.05, gradient_accumulation_steps=3), "mse")
     other.optimizer.build(other.trainable_variables)

@@ -29,7 +29,11 @@ ALL = [slices(list(range(6)), np.random.default_rng(i).normal(size=(6, 4))) for 
 
 
 @every_rule
-@pytest.mark.parametrize("options", [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"gradient_accumulation_steps": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"gradient_accumulation_steps": 2}],
+    ids=str,
+)
 def test_sparse_equals_its_dense_twin(rule, options):
     sparse = trained(make(rule, **options), REPEATED)
     dense = trained(make(rule, **options), [tf.convert_to_tensor(g) for g in REPEATED])
@@ -79,7 +83,9 @@ def test_lazy_on_two_replicas(rule, mirrored):
         def step():
             def replica():
                 index = tf.distribute.get_replica_context().replica_id_in_sync_group
-                rows, values = parts[index if isinstance(index, int) else int(tf.get_static_value(index))]  # noqa: B023
+                rows, values = parts[
+                    index if isinstance(index, int) else int(tf.get_static_value(index))
+                ]
                 optimizer.apply([slices(rows, values)], [w])  # noqa: B023
 
             strategy.run(replica)  # noqa: B023

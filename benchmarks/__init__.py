@@ -1,0 +1,1 @@
+"""Measurements, always as a ratio against Keras' own in the same run."""

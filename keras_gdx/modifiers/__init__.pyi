@@ -1,0 +1,9 @@
+# Written by `python tools/catalogue.py`.
+
+from keras_gdx.modifiers.adaptive_clip import AdaptiveClip as AdaptiveClip
+from keras_gdx.modifiers.base import Modifier as Modifier
+from keras_gdx.modifiers.cautious import Cautious as Cautious
+from keras_gdx.modifiers.centralize import Centralize as Centralize
+from keras_gdx.modifiers.grokfast import Grokfast as Grokfast
+from keras_gdx.modifiers.trust_ratio import TrustRatio as TrustRatio
+from keras_gdx.modifiers.update_clip import UpdateClip as UpdateClip

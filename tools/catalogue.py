@@ -1,0 +1,132 @@
+"""Writes down what the registry knows, for readers and for editors.
+
+    python tools/catalogue.py [--check]
+
+writes `docs/catalogue.md`, and an `__init__.pyi` for every folder that discovers its modules.
+With `--check` nothing is written, and the exit status is 1 if a file is stale.
+"""
+
+import argparse
+import re
+import sys
+from importlib import import_module
+from inspect import Parameter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from keras_gdx.config import declared_arguments
+from keras_gdx.optimizers import Optimizer
+from keras_gdx.registry import REGISTRY
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = "python tools/catalogue.py"
+KINDS = ("optimizer", "modifier", "schedule", "callback", "regularizer", "constraint")
+OPTIONS = declared_arguments(Optimizer)
+
+
+def files():
+    """Maps the path of each file to the text that it should have."""
+    found = {ROOT / "docs" / "catalogue.md": catalogue()}
+    for init in sorted(ROOT.glob("keras_gdx/*/__init__.py")):
+        if "export(__name__)" in init.read_text(encoding="utf-8"):
+            found[init.with_suffix(".pyi")] = stub(init.parent.name)
+    return found
+
+
+def stub(folder):
+    """The names of a folder, for tools that do not run its `__init__.py`."""
+    package = import_module(f"keras_gdx.{folder}")
+    names = sorted((getattr(package, name).__module__, name) for name in package.__all__)
+    lines = [f"from {module} import {name} as {name}" for module, name in names]
+    return "\n".join([f"# Written by `{COMMAND}`.", "", *lines, ""])
+
+
+def catalogue():
+    """A table for each kind of thing."""
+    parts = [
+        "# The catalogue",
+        f"Written by `{COMMAND}` from the registry; `keras_gdx.list()` has the same names.",
+    ]
+    for kind in KINDS:
+        entries = [e for e in REGISTRY.values() if e.kind == kind and _is_ours(e.cls)]
+        if entries:
+            entries.sort(key=lambda e: e.name)
+            parts += [f"## {kind.capitalize()}s", *_introduction(kind), _table(kind, entries)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_ours(cls):
+    return cls.__module__.startswith("keras_gdx.")
+
+
+def _introduction(kind):
+    yield import_module(f"keras_gdx.{kind}s").__doc__
+    if kind == "optimizer":
+        yield (
+            "`**options` are those of `Optimizer`: "
+            + ", ".join(f"`{a}`" for a in _arguments(OPTIONS) if a != "learning_rate")
+            + ". *Bytes* is the state per parameter of a float32 matrix of 1024 x 1024 with the "
+            "arguments below."
+        )
+
+
+def _table(kind, entries):
+    columns = {
+        "Name": lambda e: f"[`{e.cls.__name__}`](../{e.cls.__module__.replace('.', '/')}.py)",
+        "What it is for": lambda e: e.summary,
+        "Arguments": lambda e: _signature(e.cls),
+        "Bytes": lambda e: f"{e.bytes_per_parameter:.2g}",
+        "Source": lambda e: _linked(e.paper),
+        "Verified against": lambda e: e.verified,
+    }
+    if kind != "optimizer":
+        del columns["Bytes"]
+    rows = [[cell(e).replace("|", r"\|") for cell in columns.values()] for e in entries]
+    lines = [[*columns], ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _signature(cls):
+    arguments = declared_arguments(cls)
+    if issubclass(cls, Optimizer):
+        has_options = OPTIONS.keys() <= arguments.keys()
+        arguments = {n: d for n, d in arguments.items() if n not in OPTIONS or d != OPTIONS[n]}
+        shown = [*_arguments(arguments), *(["**options"] if has_options else [])]
+    else:
+        shown = _arguments(arguments)
+    return f"`{', '.join(shown)}`" if shown else ""
+
+
+def _arguments(defaults):
+    """Each argument as in a signature, `1e-08` as `1e-8`."""
+    return [
+        name if default is Parameter.empty else f"{name}={re.sub('e-0', 'e-', repr(default))}"
+        for name, default in defaults.items()
+    ]
+
+
+def _linked(source):
+    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[\g<0>](https://arxiv.org/abs/\1)", source)
+
+
+def main(arguments=None):
+    """Writes what is stale, or only names it; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
+    check = parser.parse_args(arguments).check
+    stale = {path: text for path, text in files().items() if not is_fresh(path, text)}
+    for path, text in stale.items():
+        if not check:
+            path.write_text(text, encoding="utf-8")
+        print(f"{path.relative_to(ROOT)}: {'stale' if check else 'written'}")
+    return int(check and bool(stale))
+
+
+def is_fresh(path, text):
+    """Whether the file at `path` has this text."""
+    return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
