@@ -1,6 +1,6 @@
 """What `import keras_gdx` costs over `import keras`.
 
-    python -m benchmarks.import_time
+Run with `python -m benchmarks.import_time`.
 """
 
 import statistics

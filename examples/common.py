@@ -32,8 +32,9 @@ def largest_difference(model, images, out):
     """Saves the model in both formats, reloads both and compares their answers with its own."""
     model.save(out / "model.keras")
     model.export(out / "saved_model", verbose=False)
-    answer = model.predict(images, verbose=0)
-    reloaded = keras.saving.load_model(out / "model.keras").predict(images, verbose=0)
+    answer = model.predict(images, batch_size=len(images), verbose=0)
+    reloaded = keras.saving.load_model(out / "model.keras")
+    reloaded = reloaded.predict(images, batch_size=len(images), verbose=0)
     program = tf.saved_model.load(out / "saved_model")
     served = program.serve(images).numpy()
     return max(np.abs(answer - reloaded).max(), np.abs(answer - served).max())

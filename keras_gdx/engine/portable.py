@@ -54,7 +54,7 @@ def run_if(predicate, fn, tensors, touched):
     before = [ops.convert_to_tensor(v) for v in touched]
     fn(tensors)
     for variable, old in zip(touched, before, strict=True):
-        variable.assign(ops.where(predicate, variable, old))
+        variable.assign(ops.where(predicate, ops.convert_to_tensor(variable), old))
 
 
 def run_outside_step(optimizer, fn):

@@ -4,6 +4,7 @@ Keras' private names that optimizers need are used here and nowhere else.
 """
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,11 +23,12 @@ class KerasOptimizer(keras.optimizers.Optimizer):
     """Counting, the learning rate, and what goes in and out of `apply`."""
 
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
+    state: Any = None  # a `State`, once built
+    _rate_factor: Any = None  # a variable, if the rate follows a schedule
 
     def __init__(self, learning_rate, name=None):
         super().__init__(_checked_rate(learning_rate), name=name)
         self._given_rate = learning_rate
-        self._rate_factor = None
         if is_schedule(learning_rate):
             self._rate_factor = self.add_variable(
                 (), initializer="ones", dtype="float32", name="learning_rate_factor"

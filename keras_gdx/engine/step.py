@@ -51,8 +51,8 @@ def _close_window(optimizer, variables, _):
     sums = [state.sums[optimizer.index(v)] for v in variables]
     gradients = [backend.snapshot(total) for total in sums]
     count = backend.snapshot(state.count)
-    for total in sums:
-        total.assign(ops.zeros_like(total))
+    for total, gradient in zip(sums, gradients, strict=True):
+        total.assign(ops.zeros_like(gradient))
     state.count.assign(0)
     _update(optimizer, variables, gradients, 1.0 / ops.cast(count, "float32"))
 

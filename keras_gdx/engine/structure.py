@@ -144,7 +144,7 @@ def _output_layers(model):
             x for x in _blocks(model) if any(len(v.shape) > 1 for v in x.trainable_variables)
         ]
         return kernels[-1:]
-    found = []
+    found: list[keras.layers.Layer] = []
     for output in outputs:
         history = output._keras_history
         while not getattr(history.operation, "weights", None):

@@ -75,14 +75,10 @@ class Adafactor(Optimizer):
         self.scale_parameter = scale_parameter
         self.min_dim_size_to_factor = min_dim_size_to_factor
 
-    @property
-    def slots(self):
-        """Row and column means of matrices, whole second moments of the rest."""
-
         def factored(shape):
-            return len(shape) >= 2 and min(shape[-2:]) >= self.min_dim_size_to_factor
+            return len(shape) >= 2 and min(shape[-2:]) >= min_dim_size_to_factor
 
-        return (
+        self.slots = (
             Slot("row", shape=lambda s: s[:-1] if factored(s) else None, signed=False),
             Slot("column", shape=lambda s: (*s[:-2], s[-1]) if factored(s) else None, signed=False),
             Slot("velocity", shape=lambda s: None if factored(s) else s, signed=False),

@@ -1,6 +1,7 @@
 """The optimizer contract: declare slots, write pure functions."""
 
 from contextlib import contextmanager
+from typing import Any
 
 from keras import ops
 
@@ -76,10 +77,12 @@ class Optimizer(Configured, KerasOptimizer):
         ValueError: At construction, if an argument is out of its range.
     """
 
-    slots: tuple[Slot | str, ...] = ()
+    slots: tuple[Slot | str, ...] = ()  # set by `__init__` if they depend on arguments
     shared: tuple[str, ...] = ()  # scalars kept once for the whole model
     masks: tuple[str, ...] = ()  # arguments that are path patterns; `h` has them as booleans
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
+    built = False
+    hyperparameters: Any = None  # `Hyperparameters`, once built
 
     def __init__(
         self,
@@ -104,8 +107,6 @@ class Optimizer(Configured, KerasOptimizer):
         name=None,
     ):
         super().__init__(learning_rate, name=name)
-        self.state = None
-        self.hyperparameters = None
         self._model = lambda: None
         self.parking = Parking(self)
         self.weight_decay = weight_decay
@@ -345,7 +346,7 @@ class Optimizer(Configured, KerasOptimizer):
         if name in arguments and name != "learning_rate":
             if is_hyperparameter(name, arguments[name]) and value is not None:
                 check_hyperparameter(name, value)
-            if getattr(self, "hyperparameters", None) is not None:
+            if self.hyperparameters is not None:
                 self._change(name, value)
         super().__setattr__(name, value)
 

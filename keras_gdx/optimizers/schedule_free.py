@@ -17,7 +17,7 @@ __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
 class Averaging(Optimizer):
     """What the schedule-free rules share; a subclass adds the direction at `y`."""
 
-    slots = (Slot("z", init="variable"),)
+    slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
     shared = ("weight_sum", "rate_max")
 
     def __init__(
@@ -160,7 +160,8 @@ class ScheduleFree(Averaging):
 
     Args:
         inner: A rule of keras_gdx or the name of one, `SGD()` if `None`. Its rate, decay and
-            other options hold for the whole. $\beta$ takes the place of its momentum, so switch that off (`Adam(beta_1=0.0)`).
+            other options hold for the whole. $\beta$ takes the place of its momentum, so
+            switch that off: `Adam(beta_1=0.0)`.
         beta: See `ScheduleFreeSGD`, as for the other arguments.
         weight_lr_power: Number >= 0 or schedule.
         r: Number >= 0 or schedule.
@@ -197,16 +198,8 @@ class ScheduleFree(Averaging):
             **{option: getattr(inner, option) for option in INHERITED},
         )
         self.inner = inner
-
-    @property
-    def slots(self):
-        """`z`, and what the inner rule keeps."""
-        return (*Averaging.slots, *(replace(s, when=None) for s in self.inner.own_slots()))
-
-    @property
-    def elementwise(self):
-        """As the inner rule, which has checked its own options already."""
-        return self.inner.elementwise if hasattr(self, "inner") else True
+        self.elementwise = inner.elementwise
+        self.slots = (*self.slots, *(replace(s, when=None) for s in inner.own_slots()))
 
     def direction(self, h, g, y, z, *kept):
         names = [slot.name for slot in self.inner.own_slots()]

@@ -61,7 +61,7 @@ def load_state(optimizer, store):
         f"{v['path']} (saved only)" for i, v in enumerate(manifest["variables"]) if i not in pairs
     ]
     written = set()
-    parked = []
+    parked: list = []
     for old, new in pairs.items():
         written.add(new)
         problems += _restore_variable(optimizer, new, saved.get(old, {}), parked)
@@ -128,7 +128,7 @@ def _restore_numbers(optimizer, store):
 
 
 def _saved_slots(store):
-    found = {}
+    found: dict[int, dict] = {}
     for key in store.keys():  # noqa: SIM118
         index, bar, name = key.partition("|")
         if bar:
@@ -180,7 +180,7 @@ def _stems(variables):
 
 def _numbered(variables):
     """Tells variables with the same path and shape apart by their order."""
-    seen = Counter()
+    seen: Counter = Counter()
     for variable in variables:
         seen[variable] += 1
         yield *variable, seen[variable]

@@ -80,7 +80,7 @@ class Steps:
     @property
     def value(self):
         """The variable as a NumPy array."""
-        return np.array(keras.ops.convert_to_numpy(self.variable), "float32")
+        return np.array(self.variable.numpy(), "float32")
 
     def moved(self, *gradients):
         """How far these gradients move the variable."""

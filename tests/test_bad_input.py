@@ -1,0 +1,574 @@
+"""What is wrong is refused at once, by name, and changes nothing.
+
+Every message has the name of the argument and what was given for it. Whatever goes
+wrong in a step, the weights and the state are as before, bit for bit.
+"""
+
+import itertools
+import math
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_gdx
+from keras_gdx import modifiers, optimizers
+from keras_gdx.config import declared_arguments
+from keras_gdx.engine.hyperparameters import is_hyperparameter
+from keras_gdx.registry import REGISTRY
+from keras_gdx.schedules import Constant, Linear
+from tests.contract.rules import RULES, WRAPPERS, core, every_rule, make
+
+nan, inf = math.nan, math.inf
+
+
+def refused(name, received, call, *args, error=ValueError, **kwargs):
+    """Asserts that the call raises, with the name of the argument and what was received."""
+    with pytest.raises(error) as caught:
+        call(*args, **kwargs)
+    message = str(caught.value)
+    assert re.search(rf"\b{name}\b", message), f"{message!r} does not name `{name}`"
+    assert repr(received) in message, f"{message!r} does not tell of {received!r}"
+
+
+# -- numbers ---------------------------------------------------------------------------------
+
+OUTSIDE = {  # for each number, or that of one class, values just outside of its range
+    "learning_rate": [-1e-9],
+    "weight_decay": [-1e-9],
+    "clipnorm": [-1.0, 0],
+    "global_clipnorm": [-1.0, 0],
+    "clipvalue": [-1.0, 0],
+    "ema_momentum": [-0.01, 1.01],
+    "ema_overwrite_frequency": [-1, 0, 1.5],
+    "loss_scale_factor": [-1.0, 0],
+    "gradient_accumulation_steps": [-1, 0, 1.5],
+    "beta": [-0.1, 0.0, 1.0],
+    "beta_1": [-0.1, 1.0],
+    "beta_2": [-0.1, 1.0],
+    "beta_3": [-0.1, 1.0],
+    "momentum": [-0.1, 1.0],
+    "epsilon": [-1e-9],
+    "epsilon_1": [-1e-9],
+    "epsilon_2": [-1e-9],
+    "decay_rate": [-0.8, 0.0],
+    "clip_threshold": [-1.0, 0.0],
+    "min_dim_size_to_factor": [-1, 0, 1.5],
+    "reps_rel": [-1e-6, 0.0],
+    "sync_period": [-1, 0, 1.5],
+    "slow_step_size": [-0.1, 1.1],
+    "ns_steps": [-1, 0, 1.5],
+    "radam.threshold": [-1.0, 3.9],
+    "weight_lr_power": [-0.1],
+    "r": [-0.1],
+    "warmup_steps": [-1, 1.5],
+    "adaptiveclip.clipping": [-0.1, 0.0],
+    "adaptiveclip.epsilon": [-1e-3, 0.0],
+    "grokfast.alpha": [-0.1, 1.0],
+    "grokfast.lam": [-0.1],
+    "updateclip.threshold": [-1.0, 0.0],
+}
+NO_NUMBERS = [nan, inf, -inf, "0.1", "fast", [0.1], True, object()]
+MAY_BE_NONE = {
+    "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_overwrite_frequency",
+    "loss_scale_factor", "gradient_accumulation_steps", "clip_threshold", "adafactor.beta_1",
+    "adafactor.learning_rate",
+}  # fmt: skip
+
+
+def numbers_of(name):
+    """The arguments of a rule or modifier that are numbers."""
+    return [
+        argument
+        for argument, default in declared_arguments(REGISTRY[name].cls).items()
+        if is_hyperparameter(argument, default)
+        or (isinstance(default, int) and not isinstance(default, bool))
+        or argument in OUTSIDE
+    ]
+
+
+NUMBERS = [
+    (name, argument)
+    for name, entry in REGISTRY.items()
+    if entry.kind in ("optimizer", "modifier")
+    for argument in numbers_of(name)
+]
+every_number = pytest.mark.parametrize(("name", "argument"), NUMBERS)
+
+
+def wrong_numbers(name, argument):
+    """What the argument must not be."""
+    full = f"{name}.{argument}"
+    outside = OUTSIDE[full] if full in OUTSIDE else OUTSIDE[argument]
+    nothing = [] if {full, argument} & MAY_BE_NONE else [None]
+    return outside + NO_NUMBERS + nothing
+
+
+@every_number
+def test_a_number_out_of_range_is_refused(name, argument):
+    for value in wrong_numbers(name, argument):
+        refused(argument, value, REGISTRY[name].cls, **{argument: value})
+
+
+@every_number
+def test_a_wrong_number_is_refused_after_building_too(name, argument):
+    if REGISTRY[name].kind == "modifier":
+        target = REGISTRY[name].cls()
+    else:
+        target = REGISTRY[name].cls()
+        target.build(weights())
+    config = target.get_config()
+    for value in wrong_numbers(name, argument):
+        with pytest.raises(ValueError, match=rf"\b{argument}\b"):
+            setattr(target, argument, value)
+    assert target.get_config() == config
+
+
+@every_rule
+@pytest.mark.parametrize("schedule", [Linear, keras.optimizers.schedules.CosineDecay])
+def test_the_class_of_a_schedule_is_no_schedule(rule, schedule):
+    refused("learning_rate", schedule, make, rule, schedule)
+    refused("weight_decay", schedule, make, rule, weight_decay=schedule)
+
+
+# -- options ---------------------------------------------------------------------------------
+
+
+@every_rule
+def test_an_unknown_argument_is_refused(rule):
+    with pytest.raises((TypeError, ValueError), match="betta"):
+        make(rule, betta=0.9)
+
+
+@every_rule
+def test_two_kinds_of_clipping_are_refused(rule):
+    clips = {"clipnorm": 1.0, "global_clipnorm": 2.0, "clipvalue": 3.0}
+    for pair in itertools.combinations(clips.items(), 2):
+        for name, value in pair:
+            refused(name, value, make, rule, **dict(pair))
+
+
+@every_rule
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("state_dtype", ["int4", "float32 ", 32, ["int8"], np.float32]),
+        ("sparse", ["rows", "", None, True, ["lazy"]]),
+    ],
+)
+def test_what_is_no_choice_is_refused(rule, name, values):
+    for value in values:
+        refused(name, value, make, rule, **{name: value})
+
+
+def test_choices_and_coefficients_of_muon():
+    for value in ("nonsense", 1.0, ["original"]):
+        refused("adjust", value, optimizers.Muon, adjust=value)
+    for value in ((1.0, 2.0), (1.0, 2.0, nan), (1.0, 2.0, "3"), 3.0, None, "abc"):
+        refused("ns_coefficients", value, optimizers.Muon, ns_coefficients=value)
+
+
+@every_rule
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_what_is_no_list_of_modifiers_is_refused(rule, name):
+    one = modifiers.Centralize()
+    for value in (one, [modifiers.Centralize], ["centralize"], "centralize", [one, 3], 3):
+        refused(name, value, make, rule, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_one_modifier_twice_would_share_its_memory(name):
+    twice = 2 * [modifiers.Grokfast()]
+    refused(name, twice, optimizers.SGD, **{name: twice})
+
+
+@pytest.mark.parametrize("rule", WRAPPERS)
+@pytest.mark.parametrize("value", ["nonsense", 3, [0.1], optimizers.SGD], ids=str)
+def test_what_is_no_inner_optimizer_is_refused(rule, value):
+    refused("inner", value, REGISTRY[rule].cls, value)
+
+
+def test_what_cannot_be_averaged_is_refused():
+    for value in (optimizers.Muon(), optimizers.DoG(), keras.optimizers.SGD()):
+        refused("inner", value, optimizers.ScheduleFree, value)
+    refused("use_ema", True, optimizers.ScheduleFreeSGD, use_ema=True)
+    refused("use_ema", True, optimizers.ScheduleFree, optimizers.SGD(use_ema=True))
+
+
+def test_what_is_no_fallback_is_refused():
+    for value in ("adamw", 3, keras.optimizers.Adam(), optimizers.AdamW):
+        refused("fallback", value, optimizers.Muon, fallback=value)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"no_decay": ["bias"]}, {"lr_multipliers": {"bias": 0.5}}, {"state_dtype": "bfloat16"},
+        {"sparse": "lazy"}, {"skip_nonfinite": True}, {"clipnorm": 1.0}, {"use_ema": True},
+        {"loss_scale_factor": 2.0}, {"gradient_accumulation_steps": 2},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_option_that_a_fallback_would_ignore_is_refused(option):
+    ((name, value),) = option.items()
+    refused(name, value, optimizers.Muon, fallback=optimizers.AdamW(**option))
+
+
+@every_rule
+def test_lazy_is_refused_where_rows_are_mixed(rule):
+    lazy = {"sparse": "lazy"}
+    if not core(make(rule)).elementwise:
+        refused("sparse", "lazy", make, rule, **lazy)
+        assert not core(make(rule, sparse="dense")).elementwise
+    else:
+        make(rule, **lazy)
+        refused("sparse", "lazy", make, rule, state_dtype="int8", **lazy)
+        refused("sparse", "lazy", make, rule, before=[modifiers.Centralize()], **lazy)
+        refused("sparse", "lazy", make, rule, after=[modifiers.TrustRatio()], **lazy)
+
+
+BEFORE_BUILDING = [
+    {"state_dtype": "int4"},
+    {"sparse": "rows"},
+    {"gradient_accumulation_steps": 0},
+    {"no_decay": "bias"},
+    {"lr_multipliers": {"(bias": 0.5}},
+    {"before": [3]},
+    {"clipnorm": 1.0, "clipvalue": 1.0},
+]
+
+
+@every_rule
+@pytest.mark.parametrize("options", BEFORE_BUILDING, ids=str)
+def test_what_is_assigned_before_building_is_checked_too(rule, options):
+    def assign_and_build():
+        optimizer = make(rule)
+        for name, value in options.items():
+            setattr(core(optimizer), name, value)
+        optimizer.build(weights())
+
+    name, value = list(options.items())[-1]
+    refused(name, value, assign_and_build)
+
+
+# -- patterns --------------------------------------------------------------------------------
+
+
+def patterns_of(rule):
+    return ["no_decay", *REGISTRY[rule].cls.masks]
+
+
+@every_rule
+def test_what_is_no_list_of_patterns_is_refused(rule):
+    for name in patterns_of(rule):
+        for value in ("bias", 3, {"bias"} and 0.5):
+            refused(name, value, make, rule, **{name: value})
+        for value in ("(bias", "*", 3, None):
+            refused(name, value, make, rule, **{name: ["kernel", value]})
+
+
+@every_rule
+def test_what_is_no_dictionary_of_multipliers_is_refused(rule):
+    for value in ("bias", ["bias"], 0.5, {"bias": -0.1}, {"bias": nan}, {"bias": inf}):
+        refused("lr_multipliers", value, make, rule, lr_multipliers=value)
+    for value in ({"bias": "0.1"}, {"bias": None}, {"bias": Constant(0.1)}):
+        refused("lr_multipliers", value, make, rule, lr_multipliers=value)
+    for pattern in ("(bias", "*", 3):
+        refused("lr_multipliers", pattern, make, rule, lr_multipliers={"bias": 1, pattern: 0.5})
+
+
+@every_rule
+def test_a_pattern_that_matches_nothing_is_told(rule):
+    options = {"lr_multipliers": {"bias": 1.0, "dense_7": 0.5}}
+    options |= {name: ["kernel", f"{name}_nowhere$"] for name in patterns_of(rule)}
+    optimizer = make(rule, **options)
+    with pytest.warns(UserWarning, match="matches no variable") as warned:
+        optimizer.build(weights())
+    told = " ".join(str(w.message) for w in warned)
+    for pattern in ("dense_7", *(f"{name}_nowhere$" for name in patterns_of(rule))):
+        assert repr(pattern) in told
+    assert "'bias'" not in told
+    assert "'kernel'" not in told
+
+
+def test_excluding_from_decay_takes_lists():
+    optimizer = optimizers.AdamW()
+    refused("var_names", "bias", optimizer.exclude_from_weight_decay, var_names="bias")
+    assert optimizer.no_decay == ()
+    optimizer.build(weights())
+    with pytest.raises(ValueError, match="exclude_from_weight_decay"):
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+
+
+# -- variables and gradients -----------------------------------------------------------------
+
+
+def weights():
+    noise = np.random.default_rng(0)
+    return [
+        keras.Variable(noise.normal(size=shape).astype("float32"), name=name)
+        for name, shape in (("kernel", (4, 3)), ("bias", (3,)))
+    ]
+
+
+def gradients(seed):
+    noise = np.random.default_rng(seed)
+    return [noise.normal(size=(4, 3)).astype("float32"), noise.normal(size=3).astype("float32")]
+
+
+class Trained:
+    """A rule after three micro-batches of two variables: with accumulation a window is open."""
+
+    def __init__(self, rule, **options):
+        self.weights = weights()
+        self.optimizer = make(rule, **options)
+        self.optimizer.build(self.weights)
+        for seed in range(3):
+            self.optimizer.apply(gradients(seed), self.weights)
+
+    def values(self):
+        return [np.asarray(v.numpy()) for v in (*self.weights, *self.optimizer.variables)]
+
+
+def assert_identical(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+KERNEL, BIAS = gradients(9)
+WRONG_STEPS = {  # gradients, and what the message says
+    "another shape": ([KERNEL, np.ones(4, "float32")], r"`bias` has shape \(4,\).* \(3,\)"),
+    "transposed": ([KERNEL.T, BIAS], r"`kernel` has shape \(3, 4\).* \(4, 3\)"),
+    "one number": ([1.0, BIAS], r"`kernel` has shape \(\).* \(4, 3\)"),
+    "one more axis": ([KERNEL[None], BIAS], r"`kernel` has shape \(1, 4, 3\).* \(4, 3\)"),
+    "too few": ([KERNEL], "1 gradient.* 2 variables"),
+    "too many": ([KERNEL, BIAS, BIAS], "3 gradient.* 2 variables"),
+    "none": ([], "gradient"),
+    "all None": ([None, None], "[Nn]o gradient"),
+}
+
+
+@every_rule
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2}], ids=["", "window"])
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+def test_a_wrong_step_is_no_step(rule, options, graph):
+    run, twin = Trained(rule, **options), Trained(rule, **options)
+    before = run.values()
+
+    def attempt(grads, variables):
+        step = tf.function(lambda: run.optimizer.apply(grads, variables))
+        (step if graph else step.python_function)()
+
+    for grads, message in WRONG_STEPS.values():
+        with pytest.raises(ValueError, match=message):
+            attempt(grads, run.weights)
+        assert_identical(run.values(), before)
+    for variables in (weights(), [run.weights[0], weights()[1]]):
+        with pytest.raises(ValueError, match=f"(?s)Unknown variable.*{variables[1].path}|kernel"):
+            attempt([KERNEL, BIAS], variables)
+        assert_identical(run.values(), before)
+    sparse = tf.IndexedSlices(tf.ones((1, 3)), tf.constant([0]), tf.constant([5, 3]))
+    with pytest.raises(ValueError, match=r"`kernel` has shape \(5, 3\)"):
+        attempt([sparse, BIAS], run.weights)
+    assert_identical(run.values(), before)
+    for each in (run, twin):  # and afterwards all goes on as if nothing had been
+        each.optimizer.apply([KERNEL, BIAS], each.weights)
+    assert_identical(run.values(), twin.values())
+
+
+@every_rule
+def test_a_wrong_first_step_is_no_step(rule):
+    for grads, message in WRONG_STEPS.values():
+        optimizer, variables = make(rule), weights()
+        with pytest.raises(ValueError, match=message):
+            optimizer.apply(grads, variables)
+        assert_identical([v.numpy() for v in variables], [v.numpy() for v in weights()])
+        assert optimizer.iterations.numpy() == 0
+    with pytest.raises(ValueError, match=r"trainable_variables.*None"):
+        make(rule).apply([KERNEL, BIAS])
+    with pytest.raises(ValueError, match="gradient"):
+        make(rule).apply_gradients([])
+
+
+@every_rule
+def test_a_shape_unknown_while_tracing_is_taken(rule):
+    run, twin = Trained(rule), Trained(rule)
+    unknown = 2 * [tf.TensorSpec(None, "float32")]
+    step = tf.function(
+        lambda *grads: run.optimizer.apply(grads, run.weights), input_signature=unknown
+    )
+    step(KERNEL, BIAS)
+    twin.optimizer.apply([KERNEL, BIAS], twin.weights)
+    for a, b in zip(run.weights, twin.weights, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@every_rule
+def test_a_variable_without_gradient_is_left_alone_and_told(rule):
+    run = Trained(rule, weight_decay=0.1)
+    state = core(run.optimizer).state
+
+    def bias():
+        slots = {**state.slots[1], **run.optimizer.state.slots[1]}.values()
+        return [run.weights[1].numpy(), *(np.asarray(slot.read()) for slot in slots)]
+
+    kernel, before, count = run.weights[0].numpy(), bias(), run.optimizer.iterations.numpy()
+    with pytest.warns(UserWarning, match="bias"):
+        run.optimizer.apply([KERNEL, None], run.weights)
+    assert_identical(bias(), before)
+    assert (run.weights[0].numpy() != kernel).all()
+    assert run.optimizer.iterations.numpy() == count + 1
+
+
+@every_rule
+def test_what_cannot_be_trained_is_refused(rule):
+    def fails(variables, *words):
+        with pytest.raises(ValueError, match=".*".join(words)):
+            make(rule).build(variables)
+
+    fails([], "variables", r"\[\]")
+    fails([*weights(), keras.Variable([1, 2], dtype="int32", name="counter")], "counter", "int32")
+    fails([keras.Variable([True], dtype="bool", name="flag")], "flag", "bool")
+    fails(weights()[0], "variables", "kernel")
+    fails([1.0, 2.0], "variables", "1.0")
+
+
+@every_rule
+def test_a_step_outside_of_replicas_is_refused(rule, mirrored):
+    with mirrored.scope():
+        variables = weights()
+        optimizer = make(rule)
+        optimizer.build(variables)
+    before = [v.numpy() for v in (*variables, *optimizer.variables)]
+    for scope in (mirrored.scope(), mirrored.scope()):
+        with scope, pytest.raises(ValueError, match=r"strategy\.run"):
+            optimizer.apply([tf.constant(KERNEL), tf.constant(BIAS)], variables)
+    assert_identical([v.numpy() for v in (*variables, *optimizer.variables)], before)
+
+
+# -- changes and state -----------------------------------------------------------------------
+
+OTHER = {  # for each argument that is no number, another value that would be right at first
+    "no_decay": ["bias"],
+    "lr_multipliers": {"bias": 0.5},
+    "before": [modifiers.Centralize()],
+    "after": [modifiers.Cautious()],
+    "state_dtype": "bfloat16",
+    "sparse": "lazy",
+    "loss_scale_factor": 2.0,
+    "gradient_accumulation_steps": 4,
+    "ema_overwrite_frequency": 5,
+    "min_dim_size_to_factor": 2,
+    "no_adaptation": ["bias"],
+    "ns_steps": 3,
+    "ns_coefficients": (2.0, -1.5, 0.5),
+    "adjust": None,
+    "fallback": optimizers.SGD(),
+    "inner": optimizers.SGD(),
+    "sync_period": 7,
+    "warmup_steps": 7,
+    "name": "another",
+}
+
+
+@every_rule
+def test_what_shapes_the_step_cannot_change_once_built(rule):
+    run, twin = Trained(rule), Trained(rule)
+    before, config = run.values(), run.optimizer.get_config()
+    for target in {id(o): o for o in (run.optimizer, core(run.optimizer))}.values():
+        for name, default in declared_arguments(type(target)).items():
+            if is_hyperparameter(name, default) or name == "learning_rate":
+                continue
+            other = not default if isinstance(default, bool) else OTHER[name]
+            refused(name, other, setattr, target, name, other)
+            assert getattr(target, name) != other
+    assert run.optimizer.get_config() == config
+    for each in (run, twin):
+        each.optimizer.apply([KERNEL, BIAS], each.weights)
+    assert_identical(run.values(), twin.values())
+    assert any((a != b).any() for a, b in zip(run.values(), before, strict=True))
+
+
+@every_rule
+def test_a_number_cannot_become_a_schedule_once_built(rule):
+    run = Trained(rule)
+    before = run.values()
+    for name, default in declared_arguments(type(run.optimizer)).items():
+        if is_hyperparameter(name, default) and name != "learning_rate":
+            value = getattr(run.optimizer, name)
+            refused(name, value, setattr, run.optimizer, name, Constant(0.5))
+    assert_identical(run.values(), before)
+
+
+@every_rule
+@pytest.mark.parametrize("built", [False, True])
+@pytest.mark.parametrize("rate", [0.1, Linear(0.1, 9)], ids=["number", "schedule"])
+def test_a_wrong_rate_cannot_be_assigned(rule, rate, built):
+    optimizer = make(rule, rate)
+    if built:
+        optimizer.build(weights())
+    state, config = [v.numpy() for v in optimizer.variables], optimizer.get_config()
+    for value in (-0.1, *NO_NUMBERS, None):
+        refused("learning_rate", value, setattr, optimizer, "learning_rate", value)
+    for value in (Linear(0.2, 9), keras.optimizers.schedules.CosineDecay(0.2, 9), lambda: 0.2):
+        args = (setattr, optimizer, "learning_rate", value)
+        refused("learning_rate", value, *args, error=TypeError)
+    assert_identical([v.numpy() for v in optimizer.variables], state)
+    assert optimizer.get_config() == config
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+
+
+@every_rule
+def test_the_state_of_another_rule_is_refused(rule):
+    run = Trained(rule)
+    before = run.values()
+    for other in ("sgd" if rule != "sgd" else "adam", "radam" if rule != "radam" else "lion"):
+        store = {}
+        Trained(other).optimizer.save_own_variables(store)
+        names = type(make(other)).__name__, type(run.optimizer).__name__
+        with pytest.raises(ValueError, match=r"\b{}\b.*\b{}\b".format(*names)):
+            run.optimizer.load_own_variables(store)
+        assert_identical(run.values(), before)
+    store = {}
+    keras_own = keras.optimizers.Adam()
+    keras_own.build(weights())
+    keras_own.save_own_variables(store)
+    with pytest.raises(ValueError, match="keras_gdx"):
+        run.optimizer.load_own_variables(store)
+    assert_identical(run.values(), before)
+
+
+# -- by name ---------------------------------------------------------------------------------
+
+
+def dense(built=True):
+    return keras.Sequential([keras.Input((2,))] * built + [keras.layers.Dense(1)])
+
+
+@pytest.mark.parametrize("name", ["adamm", "cosine", "centralize", "", 3, None], ids=repr)
+def test_creating_by_an_unknown_name(name):
+    with pytest.raises(ValueError, match=re.escape(repr(name))):
+        keras_gdx.create(name)
+
+
+def test_an_unknown_name_is_answered_by_its_neighbours():
+    with pytest.raises(ValueError, match=r"adam\b"):
+        keras_gdx.create("adamm")
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_creating_with_wrong_arguments(rule):
+    create = keras_gdx.create
+    refused("model", None, create, rule, layer_decay=0.5)
+    model = dense(built=False)
+    refused("model", model, create, rule, model, layer_decay=0.5)
+    for value in (0, -0.5, 1.5, nan, "0.5"):
+        refused("layer_decay", value, create, rule, dense(), layer_decay=value)
+    refused("learning_rate", -1, create, rule, learning_rate=-1)
+    refused("learning_rate", "fast", create, rule, dense(), learning_rate="fast")
+    refused("weight_decay", "0.1", create, rule, weight_decay="0.1")
+    refused("model", "net", create, rule, "net")
+    with pytest.raises((TypeError, ValueError), match="betta"):
+        create(rule, betta=0.9)

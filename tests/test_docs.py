@@ -1,0 +1,202 @@
+"""Everything public says what it is for, in a form that can be checked, with examples that run."""
+
+import dataclasses
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import keras
+import pytest
+
+import keras_gdx
+from keras_gdx.config import declared_arguments
+from keras_gdx.registry import REGISTRY
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md"))]
+PAGES = {page.name: page for page in PAGES if page.is_file() and "```python" in page.read_text()}
+OPTIONAL = []  # modules left out, because what they need is not installed
+
+
+def load(name):
+    """Imports a module; `None` if a package that is not ours is missing."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("keras_gdx"):
+            raise
+        OPTIONAL.append(name)
+        return None
+
+
+NAMES = [found.name for found in pkgutil.walk_packages(keras_gdx.__path__, "keras_gdx.")]
+MODULES = [keras_gdx, *filter(None, map(load, sorted(NAMES)))]
+FOLDERS = [m for m in MODULES if m.__name__.count(".") <= 1 and hasattr(m, "__all__")]
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in FOLDERS
+    for name in module.__all__
+    if inspect.isclass(getattr(module, name)) or inspect.isfunction(getattr(module, name))
+}
+CLASSES = {name: x for name, x in PUBLIC.items() if inspect.isclass(x)}
+FUNCTIONS = {name: x for name, x in PUBLIC.items() if not inspect.isclass(x)}
+OURS = {name: e for name, e in REGISTRY.items() if e.cls.__module__.startswith("keras_gdx.")}
+EXAMPLES = {
+    test.name: test for m in MODULES for test in doctest.DocTestFinder().find(m) if test.examples
+}
+
+
+def over(names):
+    return pytest.mark.parametrize("name", names)
+
+
+@pytest.fixture(autouse=True)
+def registry_afterwards_as_before():
+    """Examples may register classes of their own."""
+    registries = (REGISTRY, keras.saving.get_custom_objects())
+    before = [dict(r) for r in registries]
+    yield
+    for registry, entries in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(entries)
+
+
+def sections(thing):
+    """The docstring in parts, by title; `""` is what comes before the first title."""
+    found, title = {"": ""}, ""
+    for line in (inspect.cleandoc(thing.__doc__ or "")).splitlines():
+        header = re.match(r"([A-Z][a-z ]+):(?: |$)(.*)", line)
+        if header:
+            title, line = header.groups()
+            found[title] = ""
+        found[title] += line + "\n"
+    return found
+
+
+def documented(thing):
+    """The names in `Args:`, or, of a dataclass, in `Attributes:`."""
+    title = "Attributes" if dataclasses.is_dataclass(thing) else "Args"
+    return set(re.findall(r"^    (\*{0,2}\w+):", sections(thing).get(title, ""), re.M))
+
+
+# -- what is written -------------------------------------------------------------------------
+
+
+@over(PUBLIC)
+def test_first_line_is_a_sentence(name):
+    first = (PUBLIC[name].__doc__ or "").partition("\n")[0]
+    assert re.fullmatch(r"[A-Z0-9`].*\.", first), f"the docstring begins {first!r}"
+    assert len(first) <= 100
+
+
+@over([name for name, cls in CLASSES.items() if not getattr(cls, "_is_protocol", False)])
+def test_every_argument_is_documented(name):
+    cls = CLASSES[name]
+    takes = {str(p).partition("=")[0].partition(":")[0] for p in parameters(cls)}
+    found = documented(cls)
+    constructor = next(c for c in cls.__mro__ if "__init__" in vars(c))
+    if constructor.__module__.startswith("keras_gdx"):  # others document their own
+        assert not takes - found
+    inherited = declared_arguments(cls) if hasattr(cls, "get_config") else {}
+    assert found <= takes | inherited.keys(), "these are not arguments"
+
+
+def parameters(function):
+    return inspect.signature(function).parameters.values()
+
+
+@over(CLASSES)
+def test_further_arguments_are_those_of_a_class_that_exists(name):
+    args = sections(CLASSES[name]).get("Args", "")
+    rest = re.search(r"^    \*\*kwargs: ((?:.+\n?(?:     .+\n)*))", args, re.M)
+    if rest:
+        classes = re.findall(r"`([\w.]+)`", rest[1])
+        assert classes, "**kwargs does not say whose arguments these are"
+        assert any(exists(x) for x in classes), f"there is no {classes}"
+
+
+def exists(name):
+    """Whether `name` is one of our classes, or one of Keras' by its full name."""
+    if name.startswith("keras."):
+        found = keras
+        for part in name.split(".")[1:]:
+            found = getattr(found, part, None)
+        return inspect.isclass(found)
+    return any(full.rpartition(".")[2] == name for full in CLASSES)
+
+
+@over(FUNCTIONS)
+def test_every_argument_of_a_function_is_documented_or_named_in_the_first_line(name):
+    function = FUNCTIONS[name]
+    known = documented(function) | set(re.findall(r"`(\w+)`", sections(function)[""]))
+    assert not {str(p).partition("=")[0] for p in parameters(function)} - known
+
+
+@over(OURS)
+def test_says_where_it_comes_from(name):
+    entry = OURS[name]
+    assert entry.paper, "the docstring has no `Source:`"
+    assert all(re.match(r"arXiv:\d{4}\.\d{4,5}\b", x) for x in re.findall("arXiv.*", entry.paper))
+    if entry.kind in ("optimizer", "modifier", "regularizer", "constraint"):
+        assert re.search(r"arXiv:|\b(19|20)\d\d\b", entry.paper), f"{entry.paper} is no publication"
+
+
+@over(OURS)
+def test_says_what_it_was_verified_against(name):
+    assert OURS[name].verified, "the docstring has no `Verified against:`"
+
+
+@over(OURS)
+def test_has_an_example(name):
+    assert ">>>" in sections(OURS[name].cls).get("Example", ""), "the docstring has no `Example:`"
+
+
+@over([name for name, e in OURS.items() if e.kind in ("optimizer", "modifier")])
+def test_says_how_much_memory_it_takes(name):
+    """The first number of bytes per parameter, or "none", is that of the default arguments."""
+    entry = OURS[name]
+    bare = keras_gdx.optimizers.SGD()
+    if entry.kind == "modifier":
+        optimizer = keras_gdx.optimizers.SGD(before=[entry.cls()])
+    else:
+        optimizer = entry.cls()
+    found = optimizer.bytes_per_parameter((1024, 1024))
+    text = sections(entry.cls).get("Memory", "")
+    if entry.kind == "modifier" and not found:
+        return
+    assert text, "the docstring has no `Memory:`"
+    said = re.search(r"([\d.]+) bytes?\s+per\s+parameter|\b[Nn]one\b", text)
+    assert said, f"`Memory:` says neither `... bytes per parameter` nor `none`: {text}"
+    expected = float(said[1] or 0)
+    if re.search(r"more\s+than\s+`inner`", text):
+        inner = getattr(optimizer, "inner", bare)
+        expected += inner.bytes_per_parameter((1024, 1024))
+    assert expected == pytest.approx(found, rel=0.05), f"it is {found:.2g}"
+
+
+# -- what is shown ---------------------------------------------------------------------------
+
+
+@over(EXAMPLES)
+def test_example_in_docstring(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE, verbose=False)
+    runner.run(EXAMPLES[name], out=report.append, clear_globs=False)
+    if report:
+        pytest.fail("".join(report), pytrace=False)
+
+
+@over(PAGES)
+def test_code_on_page(name, tmp_path, monkeypatch):
+    """The blocks of a page are one program."""
+    monkeypatch.chdir(tmp_path)
+    text = PAGES[name].read_text(encoding="utf-8")
+    namespace = {"__name__": "page"}
+    for block in re.finditer(r"^```python\n(.*?)^```", text, re.M | re.S):
+        above = text.count("\n", 0, block.start(1))
+        code = compile("\n" * above + block[1], str(PAGES[name]), "exec")
+        exec(code, namespace)

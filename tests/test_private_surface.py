@@ -1,0 +1,199 @@
+"""The private names of Keras and TensorFlow that the package stands on.
+
+When a release moves one of them, the test of that name fails. Outside of `engine/` and
+`distribute/` there are none, and what is used there is listed here.
+"""
+
+import ast
+import re
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+import keras
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
+ALLOWED = ("engine", "distribute")
+
+# What has the name, the name, and what it is needed for.
+PRIVATE = {
+    "optimizer": {
+        "_check_variables_are_known": "to refuse variables that it was not built with",
+        "_filter_empty_gradients": "to leave variables without a gradient alone, as Keras does",
+        "_get_variable_index": "to find the slots of a variable",
+        "_iterations": "the counter itself; Keras' `iterations` divides it by the micro-batches",
+        "_learning_rate": "to scale a schedule where Keras' setter would replace it",
+        "_model_variables_moving_average": "where Keras' own callbacks look for averages",
+        "_overwrite_variables_directly_with_gradients": "float8 layers send new values this way",
+        "_trainable_variables": "what Keras takes for the variables that it was built with",
+        "_trainable_variables_indices": "the same",
+        "_var_key": "the keys of `_trainable_variables_indices`",
+    },
+    "optimizer on TensorFlow": {
+        "_distribution_strategy": "the strategy it was made in, for the place of its variables",
+    },
+    "layer": {
+        "_inbound_nodes": "to walk from a model's outputs back to the layers that have weights",
+        "_layers": "the layers inside a layer, in their order, whatever the layer is",
+        "_trainable_variables": "the variables of a layer without those of the layers inside",
+    },
+    "tensor": {
+        "_keras_history": "to walk from a model's outputs back to the layers that have weights",
+    },
+    "module": {
+        "keras.src.utils.tracking.no_automatic_dependency_tracking": (
+            "keeps the model's variables out of the optimizer's checkpoint"
+        ),
+    },
+    "module on TensorFlow": {
+        "tensorflow.__internal__.distribute.strategy_supports_no_merge_call": (
+            "whether replicas need a merge call to branch together"
+        ),
+    },
+}
+LISTED = {name for names in PRIVATE.values() for name in names}
+NAMEDTUPLE = {"_asdict", "_fields", "_make", "_replace"}  # public, whatever they look like
+
+
+# -- they exist ------------------------------------------------------------------------------
+
+
+@cache
+def probes():
+    """What Keras makes of each kind, by kind."""
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True)
+    optimizer.build([keras.Variable([1.0])])
+    layer = keras.layers.Dense(1)
+    tensor = layer(keras.Input((1,)))
+    return {"optimizer": optimizer, "layer": layer, "tensor": tensor}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in PRIVATE.items() for name in names]
+)
+def test_exists(kind, name):
+    kind, _, backend = kind.partition(" on ")
+    if backend and keras.backend.backend() != backend.lower():
+        pytest.skip(f"only on {backend}")
+    found = resolve(name) if kind == "module" else hasattr(probes()[kind], name)
+    assert found, f"Keras {keras.__version__} has no {name} in its {kind} any more"
+
+
+def resolve(name):
+    """Whether a dotted name leads to something."""
+    module, _, rest = name.partition(".")
+    found = import_module(module)
+    for part in rest.split("."):
+        module = f"{module}.{part}"
+        if not hasattr(found, part):
+            try:
+                import_module(module)
+            except ImportError:
+                return False
+        found = getattr(found, part)
+    return True
+
+
+# -- they are all ----------------------------------------------------------------------------
+
+TREES = {
+    str(path.relative_to(PACKAGE)): ast.parse(path.read_text(encoding="utf-8"))
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+
+def is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in NAMEDTUPLE
+
+
+def defined_here():
+    """Private names that the package gives to something itself."""
+    for tree in TREES.values():
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                yield node.name
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                yield node.attr
+
+
+def attributes(tree):
+    """Private names that are read, written, overridden or asked for, with their lines."""
+    plain = [c for c in ast.walk(tree) if isinstance(c, ast.ClassDef) and not c.bases]
+    own = {
+        id(node)
+        for c in plain
+        for node in ast.walk(c)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and id(node) not in own:
+            yield node.attr, node.lineno
+        elif isinstance(node, ast.ClassDef) and node.bases:
+            yield from ((f.name, f.lineno) for f in node.body if isinstance(f, ast.FunctionDef))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
+            yield from ((a.value, a.lineno) for a in node.args if isinstance(a, ast.Constant))
+
+
+def foreign_attributes(tree):
+    """Those of Keras' objects, and those that nothing in the package defines."""
+    keras_own = {name for probe in probes().values() for name in dir(probe)}
+    others = set(defined_here()) - keras_own
+    for name, line in attributes(tree):
+        if isinstance(name, str) and is_private(name) and name not in others:
+            yield name, line
+
+
+def foreign_modules(tree):
+    """Private modules and what is taken from them, by full name, with their lines."""
+    known = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {a.asname: a.name for a in node.names if a.asname}
+            names = [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            known |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+            names = [f"{node.module}.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Attribute):
+            head, _, rest = ast.unparse(node).partition(".")
+            names = [f"{known.get(head, head)}.{rest}"]
+        else:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+                head, _, rest = ast.unparse(node.value).partition(".")
+                known |= {ast.unparse(t): f"{known.get(head, head)}.{rest}" for t in node.targets}
+            continue
+        for name in names:
+            if re.match(r"keras\.src\b|tensorflow\.python\b|tensorflow\.__internal__\b", name):
+                yield name, node.lineno
+
+
+def uses():
+    """Every use of a foreign private name: `(file, line, name)`."""
+    for file, tree in TREES.items():
+        for name, line in (*foreign_attributes(tree), *foreign_modules(tree)):
+            yield file, line, name
+
+
+USES = sorted(set(uses()))
+
+
+def report(uses):
+    return "\n".join(f"keras_gdx/{file}:{line}: {name}" for file, line, name in uses)
+
+
+def test_only_the_engine_uses_private_names():
+    outside = [use for use in USES if not use[0].startswith(ALLOWED)]
+    assert not outside, f"private names outside of {' and '.join(ALLOWED)}:\n{report(outside)}"
+
+
+def test_the_list_is_complete():
+    missing = [
+        (file, line, name)
+        for file, line, name in USES
+        if file.startswith(ALLOWED) and not any(f"{x}.".startswith(f"{name}.") for x in LISTED)
+    ]
+    assert not missing, f"add to PRIVATE, with a reason:\n{report(missing)}"
+
+
+def test_nothing_is_listed_in_vain():
+    assert not LISTED - {name for _, _, name in USES}
