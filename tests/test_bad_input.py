@@ -30,7 +30,8 @@ def refused(name, received, call, *args, error=ValueError, **kwargs):
         call(*args, **kwargs)
     message = str(caught.value)
     assert re.search(rf"\b{name}\b", message), f"{message!r} does not name `{name}`"
-    assert repr(received) in message, f"{message!r} does not tell of {received!r}"
+    told = received if isinstance(received, str) else repr(received)
+    assert told in message, f"{message!r} does not tell of {received!r}"
 
 
 # -- numbers ---------------------------------------------------------------------------------
@@ -229,28 +230,27 @@ def test_lazy_is_refused_where_rows_are_mixed(rule):
         refused("sparse", "lazy", make, rule, after=[modifiers.TrustRatio()], **lazy)
 
 
-BEFORE_BUILDING = [
-    {"state_dtype": "int4"},
-    {"sparse": "rows"},
-    {"gradient_accumulation_steps": 0},
-    {"no_decay": "bias"},
-    {"lr_multipliers": {"(bias": 0.5}},
-    {"before": [3]},
-    {"clipnorm": 1.0, "clipvalue": 1.0},
+BEFORE_BUILDING = [  # what is assigned, and what of it the message tells
+    ({"state_dtype": "int4"}, "int4"),
+    ({"sparse": "rows"}, "rows"),
+    ({"gradient_accumulation_steps": 0}, 0),
+    ({"no_decay": "bias"}, "bias"),
+    ({"lr_multipliers": {"(bias": 0.5}}, "(bias"),
+    ({"before": [3]}, [3]),
+    ({"clipnorm": 1.0, "clipvalue": 2.0}, 2.0),
 ]
 
 
 @every_rule
-@pytest.mark.parametrize("options", BEFORE_BUILDING, ids=str)
-def test_what_is_assigned_before_building_is_checked_too(rule, options):
-    def assign_and_build():
+def test_what_is_assigned_before_building_is_checked_too(rule):
+    def assign_and_build(options):
         optimizer = make(rule)
         for name, value in options.items():
             setattr(core(optimizer), name, value)
         optimizer.build(weights())
 
-    name, value = list(options.items())[-1]
-    refused(name, value, assign_and_build)
+    for options, received in BEFORE_BUILDING:
+        refused(list(options)[-1], received, assign_and_build, options)
 
 
 # -- patterns --------------------------------------------------------------------------------
@@ -263,7 +263,7 @@ def patterns_of(rule):
 @every_rule
 def test_what_is_no_list_of_patterns_is_refused(rule):
     for name in patterns_of(rule):
-        for value in ("bias", 3, {"bias"} and 0.5):
+        for value in ("bias", 3, 0.5):
             refused(name, value, make, rule, **{name: value})
         for value in ("(bias", "*", 3, None):
             refused(name, value, make, rule, **{name: ["kernel", value]})

@@ -29,7 +29,7 @@ def run(folder):
         return subprocess.run(
             [sys.executable, ROOT / "examples" / "fit_images.py", "--data-dir", "data", *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
             capture_output=True,
             text=True,
         )

@@ -4,7 +4,7 @@ Not imported by `keras_gdx` itself: say `import keras_gdx.datasets`.
 """
 
 try:
-    import tensorflow_datasets  # noqa: F401
+    import tensorflow_datasets.core  # noqa: F401 - says what is wrong, the package alone does not
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"keras_gdx.datasets needs {error.name}: "
