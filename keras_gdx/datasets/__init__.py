@@ -7,7 +7,7 @@ try:
     import tensorflow_datasets.core  # noqa: F401 - says what is wrong, the package alone does not
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"keras_gdx.datasets needs {error.name}: "
+        f"keras_gdx.datasets cannot be used ({error}): "
         "pip install tensorflow-datasets importlib_resources",
         name=error.name,
     ) from error

@@ -30,11 +30,11 @@ class Parking:
         """Gives the model its evaluation weights; returns whether that changed anything."""
         if not self.optimizer.built or self.occupied:
             return False
-        trained = [backend.snapshot(v) for v in self.optimizer.model_variables]
-        values = self.optimizer.evaluation_values(trained)
+        variables = self.optimizer.model_variables
+        values = self.optimizer.evaluation_values(variables)
         if values is None:
             return False
-        self.trained = trained
+        self.trained = [backend.snapshot(v) for v in variables]
         self._assign(values)
         return True
 

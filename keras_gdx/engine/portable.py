@@ -57,9 +57,9 @@ def run_if(predicate, fn, tensors, touched):
         variable.assign(ops.where(predicate, ops.convert_to_tensor(variable), old))
 
 
-def run_outside_step(optimizer, fn):
-    """Runs `fn` between two steps."""
-    fn()
+def outside_step(optimizer, fn):
+    """A function that runs `fn` between two steps."""
+    return fn
 
 
 def same_everywhere(flag):

@@ -22,7 +22,6 @@ from keras_gdx.engine.structure import path_of
 class KerasOptimizer(keras.optimizers.Optimizer):
     """Counting, the learning rate, and what goes in and out of `apply`."""
 
-    parts: tuple[str, ...] = ()  # arguments that are rules themselves
     state: Any = None  # a `State`, once built
     _rate_factor: Any = None  # a variable, if the rate follows a schedule
 

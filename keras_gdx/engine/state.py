@@ -31,6 +31,7 @@ class State:
         sums: Sums of the gradients of an open accumulation window, or `None`.
         count: How many micro-batches are in `sums`.
         active: Indices of the variables that have ever had a gradient.
+        closers: Functions that close the window, by the variables that they move.
     """
 
     def __init__(self, optimizer, variables, model):
@@ -49,6 +50,7 @@ class State:
         }
         self.sums = self.count = None
         self.active = set()
+        self.closers = {}
         if optimizer.gradient_accumulation_steps:
             self.sums = [_add(optimizer, v, "sum", v.shape, wide(v), 0.0) for v in variables]
             self.count = optimizer.add_variable((), dtype="int32", name="summed")

@@ -42,8 +42,12 @@ def flush(optimizer):
     state = optimizer.state
     if state is None or not state.sums or not state.active or not state.count.numpy():
         return
-    variables = [optimizer.model_variables[i] for i in sorted(state.active)]
-    backend.run_outside_step(optimizer, lambda: _close_window(optimizer, variables, []))
+    active = tuple(sorted(state.active))
+    if active not in state.closers:  # traced once
+        variables = [optimizer.model_variables[i] for i in active]
+        close = partial(_close_window, optimizer, variables, [])
+        state.closers[active] = backend.outside_step(optimizer, close)
+    state.closers[active]()
 
 
 def _close_window(optimizer, variables, _):

@@ -104,9 +104,9 @@ def _cond(predicate, fn):
     tf.cond(predicate, taken, lambda: False)
 
 
-def run_outside_step(optimizer, fn):
-    """Runs `fn` in every replica, between two steps."""
-    tf.function(lambda: optimizer._distribution_strategy.run(fn))()
+def outside_step(optimizer, fn):
+    """A function that runs `fn` in every replica, between two steps."""
+    return tf.function(lambda: optimizer._distribution_strategy.run(fn))
 
 
 def same_everywhere(flag):

@@ -1,4 +1,4 @@
-"""The optimizer contract: declare slots, write pure functions."""
+"""An update rule with everything around it: options, state, averages, files."""
 
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +11,6 @@ from keras_gdx.config import (
     check_choice,
     declared_arguments,
     is_number,
-    is_schedule,
     pack,
 )
 from keras_gdx.engine import backend
@@ -25,19 +24,20 @@ from keras_gdx.engine.hyperparameters import (
 from keras_gdx.engine.parking import Parking
 from keras_gdx.engine.seam import KerasOptimizer
 from keras_gdx.engine.state import AVERAGE, State
+from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.saving.state import load_state, save_state
 
 STATE_DTYPES = (None, "float32", "bfloat16", "float16", "int8")
 
 
-class Optimizer(Configured, KerasOptimizer):
-    """Base class of every update rule.
+class Optimizer(Rule, Configured, KerasOptimizer):
+    """Base class of every optimizer.
 
     A rule does three things: its `__init__` stores each argument under the argument's
     own name; `slots` names the state kept per variable; `direction` says what a step
-    is, as a pure function of tensors. Everything else stands here and in the engine,
-    once.
+    is, as a pure function of tensors (see `Rule`). Everything else stands here and in the
+    engine, once.
 
     The options that every rule takes:
 
@@ -77,10 +77,6 @@ class Optimizer(Configured, KerasOptimizer):
         ValueError: At construction, if an argument is out of its range.
     """
 
-    slots: tuple[Slot | str, ...] = ()  # set by `__init__` if they depend on arguments
-    shared: tuple[str, ...] = ()  # scalars kept once for the whole model
-    masks: tuple[str, ...] = ()  # arguments that are path patterns; `h` has them as booleans
-    elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
     built = False
     hyperparameters: Any = None  # `Hyperparameters`, once built
 
@@ -112,8 +108,8 @@ class Optimizer(Configured, KerasOptimizer):
         self.weight_decay = weight_decay
         self.no_decay = no_decay if no_decay == "auto" else _patterns("no_decay", no_decay)
         self.lr_multipliers = _multipliers(lr_multipliers)
-        self.before = tuple(before)
-        self.after = tuple(after)
+        self.before = _modifiers("before", before)
+        self.after = _modifiers("after", after)
         self.state_dtype = state_dtype
         self.sparse = sparse
         self.skip_nonfinite = skip_nonfinite
@@ -148,50 +144,6 @@ class Optimizer(Configured, KerasOptimizer):
                     f"{type(mixing[0]).__name__ if mixing else 'eight-bit state'} needs all rows."
                 )
 
-    # -- the rule: pure functions of tensors ------------------------------------------------
-
-    def direction(self, h, g, w, *slots):
-        """Returns `(u, *new_slots)`, where `-u` is the way to go.
-
-        Args:
-            h: This update's scalars: `t` (from 1), `lr`, `weight_decay` (`None` if this
-                variable is exempt), each argument of the rule, each of `masks` as a
-                boolean, each of `parts` as its own `h`, `role`, and what `prepare` and
-                `survey` added.
-            g: Gradient, summed over replicas and clipped; the shape of `w`.
-            w: Weights before the update, float32 or wider.
-            *slots: The slots in the order of their declaration.
-        """
-        raise NotImplementedError
-
-    def prepare(self, h):
-        """Scalars computed once per update and added to `h`, as a dictionary."""
-        return {}
-
-    def survey(self, h, model, *shared):
-        """Looks at all variables at once: returns `(scalars for h, *new_shared)`.
-
-        Args:
-            h: This update's scalars.
-            model: Lists with an entry for each variable that has a gradient, read when
-                asked for: `model.gradients`, `model.weights`, and `model.slots`, a
-                dictionary by name for each.
-            *shared: The scalars that `shared` names.
-        """
-        raise NotImplementedError
-
-    def decay(self, h, w, u):
-        """Adds decoupled weight decay to the direction."""
-        return u if h.weight_decay is None else u + h.weight_decay * w
-
-    def descend(self, h, w, u, *slots):
-        """Moves the weights: returns `(w, *new_slots)`."""
-        return w - h.lr * u, *slots
-
-    def part_of(self, facts):
-        """The name of the part that moves this variable; `None` for the rule itself."""
-        return
-
     def evaluation_values(self, trained):
         """The weights to evaluate with, given the trained ones; `None` if they are the same."""
         return self.averages() if self.use_ema else None
@@ -208,34 +160,9 @@ class Optimizer(Configured, KerasOptimizer):
     # -- the pieces put together -------------------------------------------------------------
 
     @property
-    def surveys(self):
-        """Whether the rule looks at all variables at once."""
-        return type(self).survey is not Optimizer.survey
-
-    @property
     def no_decay_patterns(self):
         """The regular expressions of `no_decay`."""
         return () if self.no_decay == "auto" else tuple(self.no_decay)
-
-    def rule_of(self, facts):
-        """The rule that moves the variable with these facts."""
-        part = self.part_of(facts)
-        return getattr(self, part) if part else self
-
-    def own_slots(self):
-        """The rule's slots that are needed with its arguments."""
-        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
-        return [s for s in slots if s.when is None or self._uses(s.when)]
-
-    def _uses(self, argument):
-        value = getattr(self, argument)
-        return is_schedule(value) or bool(value)
-
-    def all_slots(self):
-        """The slots of the rule and of its modifiers."""
-        return self.own_slots() + [
-            slot for modifier in (*self.before, *self.after) for slot in modifier.own_slots(self)
-        ]
 
     def scalars(self, step, dtype):
         """The `h` of the update with index `step`."""
@@ -247,42 +174,6 @@ class Optimizer(Configured, KerasOptimizer):
         for part in self.parts:
             setattr(h, part, getattr(self, part).scalars(step, dtype))
         return h.but(**self.prepare(h))
-
-    def advance(self, h, facts, g, w, slots):
-        """One update of one variable, as a pure function.
-
-        Args:
-            h: This update's scalars.
-            facts: The variable's `Facts`.
-            g: Its reduced gradient.
-            w: Its value.
-            slots: Its slots by name.
-
-        Returns:
-            The new value, and the new slots by name.
-        """
-        if part := self.part_of(facts):
-            shared = h.but(**vars(getattr(h, part)))
-            return getattr(self, part).advance(shared, facts, g, w, slots)
-        h = h.but(role=facts.role, lr=h.lr * facts.multiplier, **facts.masks)
-        h.weight_decay = h.weight_decay if facts.decays else None
-        new = dict(slots)
-        for modifier in self.before:
-            g = modifier.run(self, h, new, g, g, w)
-        u, own = self.steer(h, g, w, slots)
-        for modifier in self.after:
-            u = modifier.run(self, h, new, u, g, w)
-        w, *values = self.descend(h, w, self.decay(h, w, u), *own.values())
-        new.update((n, x) for n, x in zip(own, values, strict=True) if n in slots)
-        return w, new
-
-    def steer(self, h, g, w, slots):
-        """Calls `direction` with slots by name: returns the direction, and them anew."""
-        needed = {s.name for s in self.own_slots()}
-        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
-        old = [slots.get(n) if n in needed else 0.0 for n in names]
-        u, *new = self.direction(h, g, w, *old)
-        return u, dict(zip(names, new, strict=True))
 
     # -- state -------------------------------------------------------------------------------
 
@@ -333,13 +224,6 @@ class Optimizer(Configured, KerasOptimizer):
     def averages(self):
         """The moving averages of the weights, one variable each."""
         return [slots[AVERAGE].read() for slots in self.state.slots]
-
-    def bytes_per_parameter(self, shape):
-        """Bytes of state per weight, for a float32 variable of this shape."""
-        from math import prod
-
-        sizes = [prod(s) for slot in self.all_slots() if (s := slot.shape(shape)) is not None]
-        return 4.0 * sum(sizes) / prod(shape)
 
     def __setattr__(self, name, value):
         arguments = declared_arguments(Optimizer) | declared_arguments(type(self))
@@ -403,9 +287,9 @@ class Optimizer(Configured, KerasOptimizer):
     def get_config(self):
         """Returns every argument, serializable."""
         config = super().get_config()
-        return config | (
-            {"learning_rate": pack(self.configured_rate())} if "learning_rate" in config else {}
-        )
+        if "learning_rate" in config:
+            config["learning_rate"] = pack(self.configured_rate())
+        return config
 
     def save_own_variables(self, store):
         """Writes the state by variable path and slot name."""
@@ -432,6 +316,12 @@ def _patterns(name, patterns):
         except (re.error, TypeError) as error:
             raise ValueError(f"Argument `{name}` has a bad pattern {pattern!r}: {error}") from error
     return tuple(patterns)
+
+
+def _modifiers(name, modifiers):
+    valid = isinstance(modifiers, (list, tuple)) and all(hasattr(m, "run") for m in modifiers)
+    check(valid, name, modifiers, "a list of modifiers")
+    return tuple(modifiers)
 
 
 def _multipliers(multipliers):

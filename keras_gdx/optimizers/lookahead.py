@@ -67,10 +67,12 @@ class Lookahead(Optimizer):
         self._synchronize_after(before)
 
     def flush(self):
-        if isinstance(self.inner, Optimizer) and self.built:
-            before = backend.snapshot(self.iterations)
-            self.inner.flush()
-            backend.run_outside_step(self, lambda: self._synchronize_after(before))
+        if not (isinstance(self.inner, Optimizer) and self.built):
+            return
+        before = self.iterations.numpy()
+        self.inner.flush()
+        if self.iterations.numpy() > before and self.iterations.numpy() % self.sync_period == 0:
+            backend.outside_step(self, self._synchronize)()
 
     def _synchronize_after(self, before):
         """Synchronizes if there has been an update and its turn has come."""

@@ -61,7 +61,7 @@ def test_fit_applies_the_tail_at_the_end_of_every_epoch_before_validation():
 
         class Watch(keras.callbacks.Callback):
             def on_test_begin(self, logs=None):
-                seen.append(self.model.optimizer.iterations.numpy())  # noqa: B023
+                seen.append(self.model.optimizer.iterations.numpy())
 
         history = net.fit(
             x,
@@ -158,3 +158,19 @@ def test_a_skipped_step_is_no_step(rule):
     run.train([data[0], broken, *data[1:], broken])
     assert_same(run, Run(lambda: make(rule, Linear(0.05, 8))).train(data), atol=0, rtol=3e-7)
     assert run.optimizer.iterations.numpy() == 4
+
+
+@every_rule
+def test_closing_a_window_is_traced_once(rule, monkeypatch):
+    run = Run(lambda: make(rule, gradient_accumulation_steps=4), size=4)
+    data = list(split(batches(1), 4))[:3]
+    cls, calls = type(core(run.optimizer)), []
+    advance = cls.advance
+    monkeypatch.setattr(cls, "advance", lambda *args: calls.append(1) or advance(*args))
+    seen = []
+    for _ in range(3):
+        run.train(data)
+        run.optimizer.flush()
+        seen.append(len(calls))
+    assert seen[0] == seen[1] == seen[2] > 0
+    assert run.optimizer.iterations.numpy() == 3

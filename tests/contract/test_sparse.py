@@ -86,9 +86,9 @@ def test_lazy_on_two_replicas(rule, mirrored):
                 rows, values = parts[
                     index if isinstance(index, int) else int(tf.get_static_value(index))
                 ]
-                optimizer.apply([slices(rows, values)], [w])  # noqa: B023
+                optimizer.apply([slices(rows, values)], [w])
 
-            strategy.run(replica)  # noqa: B023
+            strategy.run(replica)
 
         for _ in range(3):
             step()

@@ -1,0 +1,132 @@
+"""What an update rule is: the state that it names, and pure functions of tensors."""
+
+from math import prod
+
+from keras_gdx.config import is_schedule
+from keras_gdx.optimizers.slots import Slot
+
+
+class Rule:
+    """The contract. It never touches a variable, a replica, a dtype or a file.
+
+    A subclass names its `slots` and defines `direction`. The other methods are hooks with
+    a default that most rules keep.
+    """
+
+    slots: tuple[Slot | str, ...] = ()  # set by `__init__` if they depend on arguments
+    shared: tuple[str, ...] = ()  # scalars kept once for the whole model
+    masks: tuple[str, ...] = ()  # arguments that are path patterns; `h` has them as booleans
+    parts: tuple[str, ...] = ()  # arguments that are rules themselves
+    elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
+    before: tuple = ()  # modifiers of the gradient
+    after: tuple = ()  # modifiers of the direction
+
+    def direction(self, h, g, w, *slots):
+        """Returns `(u, *new_slots)`, where `-u` is the way to go.
+
+        Args:
+            h: This update's scalars: `t` (from 1), `lr`, `weight_decay` (`None` if this
+                variable is exempt), each argument of the rule, each of `masks` as a
+                boolean, each of `parts` as its own `h`, `role`, and what `prepare` and
+                `survey` added.
+            g: Gradient, summed over replicas and clipped; the shape of `w`.
+            w: Weights before the update, float32 or wider.
+            *slots: The slots in the order of their declaration.
+        """
+        raise NotImplementedError
+
+    def prepare(self, h):
+        """Scalars computed once per update and added to `h`, as a dictionary."""
+        return {}
+
+    def survey(self, h, model, *shared):
+        """Looks at all variables at once: returns `(scalars for h, *new_shared)`.
+
+        Args:
+            h: This update's scalars.
+            model: Lists with an entry for each variable that has a gradient, read when
+                asked for: `model.gradients`, `model.weights`, and `model.slots`, a
+                dictionary by name for each.
+            *shared: The scalars that `shared` names.
+        """
+        raise NotImplementedError
+
+    def decay(self, h, w, u):
+        """Adds decoupled weight decay to the direction."""
+        return u if h.weight_decay is None else u + h.weight_decay * w
+
+    def descend(self, h, w, u, *slots):
+        """Moves the weights: returns `(w, *new_slots)`."""
+        return w - h.lr * u, *slots
+
+    def part_of(self, facts):
+        """The name of the part that moves this variable; `None` for the rule itself."""
+        return
+
+    # -- the pieces put together -------------------------------------------------------------
+
+    @property
+    def surveys(self):
+        """Whether the rule looks at all variables at once."""
+        return type(self).survey is not Rule.survey
+
+    def rule_of(self, facts):
+        """The rule that moves the variable with these facts."""
+        part = self.part_of(facts)
+        return getattr(self, part) if part else self
+
+    def own_slots(self):
+        """The rule's slots that are needed with its arguments."""
+        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
+        return [s for s in slots if s.when is None or self._uses(s.when)]
+
+    def _uses(self, argument):
+        value = getattr(self, argument)
+        return is_schedule(value) or bool(value)
+
+    def all_slots(self):
+        """The slots of the rule and of its modifiers."""
+        return self.own_slots() + [
+            slot for modifier in (*self.before, *self.after) for slot in modifier.own_slots(self)
+        ]
+
+    def advance(self, h, facts, g, w, slots):
+        """One update of one variable, as a pure function.
+
+        Args:
+            h: This update's scalars.
+            facts: The variable's `Facts`.
+            g: Its reduced gradient.
+            w: Its value.
+            slots: Its slots by name.
+
+        Returns:
+            The new value, and the new slots by name.
+        """
+        if part := self.part_of(facts):
+            shared = h.but(**vars(getattr(h, part)))
+            return getattr(self, part).advance(shared, facts, g, w, slots)
+        h = h.but(role=facts.role, lr=h.lr * facts.multiplier, **facts.masks)
+        h.weight_decay = h.weight_decay if facts.decays else None
+        new = dict(slots)
+        for modifier in self.before:
+            g = modifier.run(self, h, new, g, g, w)
+        u, own = self.steer(h, g, w, slots)
+        for modifier in self.after:
+            u = modifier.run(self, h, new, u, g, w)
+        w, *values = self.descend(h, w, self.decay(h, w, u), *own.values())
+        new.update((n, x) for n, x in zip(own, values, strict=True) if n in slots)
+        return w, new
+
+    def steer(self, h, g, w, slots):
+        """Calls `direction` with slots by name: returns the direction, and them anew."""
+        needed = {s.name for s in self.own_slots()}
+        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
+        old = [slots.get(n) if n in needed else 0.0 for n in names]
+        u, *new = self.direction(h, g, w, *old)
+        return u, dict(zip(names, new, strict=True))
+
+    def bytes_per_parameter(self, shape):
+        """Bytes of state per weight, for a float32 variable of this shape."""
+        sizes = [prod(s) for slot in self.all_slots() if (s := slot.shape(shape)) is not None]
+        return 4.0 * sum(sizes) / prod(shape)
