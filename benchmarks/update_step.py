@@ -1,7 +1,8 @@
 """One optimizer step, ours against Keras' rule of the same name.
 
-Run with `python -m benchmarks.update_step`. Prints the ratio of times (below 1: ours is faster) as median and quartiles of interleaved
-rounds, for a step that XLA compiles and for one that it does not.
+Run with `python -m benchmarks.update_step`. Prints the ratio of times (below 1: ours is
+faster) as median and quartiles of interleaved rounds, for a step that XLA compiles and for
+one that it does not.
 """
 
 import os

@@ -95,14 +95,21 @@ def check(condition, name, value, allowed):
         raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value!r}")
 
 
-def check_number(name, value, low=-math.inf, high=math.inf, *, open_high=False):
-    """Checks that `value` is a finite number in `[low, high]`, or `[low, high)`."""
-    right = ")" if open_high else "]"
-    allowed = (
-        f"a finite number in [{low}, {high}{right}" if high < math.inf else f"a number >= {low}"
-    )
+def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, open_high=False):
+    """Checks that `value` is a finite number in `[low, high]`, with open ends if so asked."""
+    if high < math.inf:
+        allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
+    else:
+        allowed = f"a finite number {'>' if open_low else '>='} {low}"
     inside = is_number(value) and math.isfinite(value) and low <= value <= high
-    check(inside and not (open_high and value == high), name, value, allowed)
+    at_open_end = (open_low and value == low) or (open_high and value == high)
+    check(inside and not at_open_end, name, value, allowed)
+
+
+def check_integer(name, value, low):
+    """Checks that `value` is an integer of at least `low`."""
+    valid = is_number(value) and math.isfinite(value) and value == int(value) and value >= low
+    check(valid, name, value, f"an integer >= {low}")
 
 
 def check_choice(name, value, choices):

@@ -4,12 +4,13 @@ from inspect import signature
 
 from keras_gdx.config import check
 from keras_gdx.engine.structure import layer_decay as multipliers
+from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import info
 
 
 def create(
     name, model=None, *, learning_rate=None, weight_decay=None, layer_decay=None, **arguments
-):
+) -> Optimizer:
     """Returns an optimizer with the right defaults for a model's structure.
 
     Vectors, normalisation and embeddings are exempt from weight decay

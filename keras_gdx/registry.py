@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -76,7 +77,7 @@ def register(cls):
     return cls
 
 
-def list(pattern="*", kind=None):
+def list(pattern: str = "*", kind: str | None = None) -> Sequence[str]:
     """Returns the names of what there is.
 
     Args:
@@ -96,7 +97,7 @@ def list(pattern="*", kind=None):
     )
 
 
-def info(name):
+def info(name: str) -> Entry:
     """Returns the `Entry` of `name`: summary, paper, bytes per parameter, verified against.
 
     Raises:
@@ -108,19 +109,25 @@ def info(name):
         4.0
     """
     try:
-        return REGISTRY[name.lower()]
+        return REGISTRY[str(name).lower()]
     except KeyError:
         from difflib import get_close_matches
 
-        near = get_close_matches(name.lower(), REGISTRY, cutoff=0.5) or sorted(REGISTRY)
+        near = get_close_matches(str(name).lower(), REGISTRY, cutoff=0.5) or sorted(REGISTRY)
         raise ValueError(f"There is no {name!r} in keras_gdx. Nearest: {', '.join(near)}") from None
 
 
-def get(optimizer):
+def get(optimizer, argument="optimizer"):
     """Returns an optimizer for a name, ours before Keras', a configuration or an optimizer."""
     if isinstance(optimizer, str) and optimizer.lower() in REGISTRY:
         return REGISTRY[optimizer.lower()].cls()
-    return keras.optimizers.get(optimizer)
+    try:
+        return keras.optimizers.get(optimizer)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Argument `{argument}` must be a Keras optimizer or the name of one. Received: "
+            f"{argument}={optimizer!r}"
+        ) from error
 
 
 def export(package):

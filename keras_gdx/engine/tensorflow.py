@@ -31,6 +31,23 @@ def dense(gradient):
     return tf.convert_to_tensor(gradient)
 
 
+def is_fully_known(shape):
+    """Whether a shape is known before the step runs."""
+    return tf.TensorShape(shape).is_fully_defined()
+
+
+def ensure_shape(gradient, shape):
+    """The gradient, refused when the step runs if it has another shape."""
+    return gradient if rows(gradient) is not None else tf.ensure_shape(gradient, shape)
+
+
+def with_table(gradient, variable):
+    """The gradient; if it is sparse, it knows the shape of the whole."""
+    if isinstance(gradient, tf.IndexedSlices) and gradient.dense_shape is None:
+        return tf.IndexedSlices(gradient.values, gradient.indices, tf.constant(variable.shape))
+    return gradient
+
+
 def values(gradient):
     """The entries of a gradient that are not zero by construction."""
     return gradient.values if isinstance(gradient, tf.IndexedSlices) else gradient

@@ -13,6 +13,7 @@ class Modifier(Configured):
     """
 
     slots: tuple[Slot | str, ...] = ()
+    bounds: dict[str, dict] = {}  # noqa: RUF012 - ranges of arguments, where names do not tell
     elementwise = True  # false: it mixes the entries of a tensor
 
     def __call__(self, h, x, g, w, *slots):
@@ -55,5 +56,5 @@ class Modifier(Configured):
     def __setattr__(self, name, value):
         default = declared_arguments(type(self)).get(name)
         if is_hyperparameter(name, default):
-            check_hyperparameter(name, value)
+            check_hyperparameter(name, value, default, self.bounds)
         super().__setattr__(name, value)

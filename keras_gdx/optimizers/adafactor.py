@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_gdx.config import check_integer
 from keras_gdx.math import ema, rms
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -67,6 +68,7 @@ class Adafactor(Optimizer):
         **kwargs,
     ):
         super().__init__(RelativeStep() if learning_rate is None else learning_rate, **kwargs)
+        check_integer("min_dim_size_to_factor", min_dim_size_to_factor, 1)
         self.beta_1 = beta_1
         self.decay_rate = decay_rate
         self.epsilon_1 = epsilon_1

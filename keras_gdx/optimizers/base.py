@@ -1,14 +1,18 @@
 """An update rule with everything around it: options, state, averages, files."""
 
+import weakref
 from contextlib import contextmanager
 from typing import Any
 
+import keras
 from keras import ops
 
 from keras_gdx.config import (
     Configured,
     check,
     check_choice,
+    check_integer,
+    check_number,
     declared_arguments,
     is_number,
     pack,
@@ -130,12 +134,10 @@ class Optimizer(Rule, Configured, KerasOptimizer):
         given = {n: v for n, v in clips.items() if v is not None}
         check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")
         for name in ("ema_overwrite_frequency", "gradient_accumulation_steps"):
-            value = getattr(self, name)
-            valid = value is None or (is_number(value) and value == int(value) and value >= 1)
-            check(valid, name, value, "None or an integer >= 1")
-        scale = self.loss_scale_factor
-        valid = scale is None or (is_number(scale) and 0 < scale < float("inf"))
-        check(valid, "loss_scale_factor", scale, "None or a number > 0")
+            if getattr(self, name) is not None:
+                check_integer(name, getattr(self, name), 1)
+        if self.loss_scale_factor is not None:
+            check_number("loss_scale_factor", self.loss_scale_factor, 0, open_low=True)
         if self.sparse == "lazy":
             mixing = [m for m in (self, *self.before, *self.after) if not m.elementwise]
             if mixing or self.state_dtype == "int8":
@@ -183,14 +185,14 @@ class Optimizer(Rule, Configured, KerasOptimizer):
         `compile` does this. From the model's structure follow what `"auto"` means and
         which variables are kernels, embeddings or the output.
         """
-        import weakref
-
+        check(isinstance(model, keras.Model), "model", model, "a Keras model")
         self._model = weakref.ref(model)
 
     def build(self, variables):
         """Makes the state for these variables, once."""
         if self.built:
             return
+        self._check_options()
         with backend.outside_graph():
             self._admit(variables)
             self.make_hyperparameters()
@@ -219,7 +221,7 @@ class Optimizer(Rule, Configured, KerasOptimizer):
     @property
     def variables(self):
         """The optimizer's own variables."""
-        return self._variables + [v for p in self.parts for v in getattr(self, p).variables]
+        return super().variables + [v for p in self.parts for v in getattr(self, p).variables]
 
     def averages(self):
         """The moving averages of the weights, one variable each."""
@@ -228,10 +230,12 @@ class Optimizer(Rule, Configured, KerasOptimizer):
     def __setattr__(self, name, value):
         arguments = declared_arguments(Optimizer) | declared_arguments(type(self))
         if name in arguments and name != "learning_rate":
-            if is_hyperparameter(name, arguments[name]) and value is not None:
-                check_hyperparameter(name, value)
+            if is_hyperparameter(name, arguments[name]):
+                check_hyperparameter(name, value, arguments[name], self.bounds)
             if self.hyperparameters is not None:
                 self._change(name, value)
+            if name in self.masks:
+                value = _patterns(name, value)
         super().__setattr__(name, value)
 
     def _change(self, name, value):
@@ -241,7 +245,7 @@ class Optimizer(Rule, Configured, KerasOptimizer):
         dynamic = name in self.hyperparameters and is_number(value)
         if dynamic and not (decides and bool(value) != bool(old)):
             self.hyperparameters.set(name, value)
-        elif value != old:
+        elif value != old and not (isinstance(value, list) and tuple(value) == old):
             raise ValueError(
                 f"Argument `{name}` is {old!r} and shapes the state or the compiled step, so it "
                 f"cannot become {value!r} once the optimizer is built. Build a new optimizer."
@@ -300,6 +304,12 @@ class Optimizer(Rule, Configured, KerasOptimizer):
         load_state(self, store)
 
 
+# What a rule that is part of another one leaves to that.
+WHOLE = tuple(
+    name
+    for name in declared_arguments(Optimizer)
+    if name not in ("learning_rate", "weight_decay", "before", "after", "name")
+)
 ENGINE_NUMBERS = {
     name: declared_arguments(Optimizer)[name]
     for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")
@@ -309,7 +319,7 @@ ENGINE_NUMBERS = {
 def _patterns(name, patterns):
     import re
 
-    check(not isinstance(patterns, str), name, patterns, "a list of regular expressions")
+    check(isinstance(patterns, (list, tuple)), name, patterns, "a list of regular expressions")
     for pattern in patterns:
         try:
             re.compile(pattern)
@@ -319,8 +329,11 @@ def _patterns(name, patterns):
 
 
 def _modifiers(name, modifiers):
-    valid = isinstance(modifiers, (list, tuple)) and all(hasattr(m, "run") for m in modifiers)
-    check(valid, name, modifiers, "a list of modifiers")
+    valid = isinstance(modifiers, (list, tuple)) and all(
+        hasattr(m, "run") and not isinstance(m, type) for m in modifiers
+    )
+    distinct = valid and len({id(m) for m in modifiers}) == len(modifiers)
+    check(distinct, name, modifiers, "a list of modifiers, each an instance of its own")
     return tuple(modifiers)
 
 

@@ -58,7 +58,7 @@ class LAMB(Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
-        self.no_adaptation = tuple(no_adaptation)
+        self.no_adaptation = no_adaptation
 
     def prepare(self, h):
         return {"c1": bias_correction(h.beta_1, h.t), "c2": bias_correction(h.beta_2, h.t)}

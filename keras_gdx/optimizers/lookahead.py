@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_number
+from keras_gdx.config import check_integer
 from keras_gdx.engine import backend
 from keras_gdx.engine.state import wide
 from keras_gdx.optimizers.base import Optimizer
@@ -46,9 +46,8 @@ class Lookahead(Optimizer):
 
     def __init__(self, inner=None, *, sync_period=6, slow_step_size=0.5, name=None):
         super().__init__(0.0, name=name)
-        self.inner = get(self.default_inner if inner is None else inner)
-        check(int(sync_period) == sync_period, "sync_period", sync_period, "an integer >= 1")
-        check_number("sync_period", sync_period, 1)
+        self.inner = get(self.default_inner if inner is None else inner, "inner")
+        check_integer("sync_period", sync_period, 1)
         self.sync_period = sync_period
         self.slow_step_size = slow_step_size
 
@@ -78,7 +77,7 @@ class Lookahead(Optimizer):
         """Synchronizes if there has been an update and its turn has come."""
         now = backend.snapshot(self.iterations)
         due = ops.logical_and(now > before, now % self.sync_period == 0)
-        touched = [*self._variables, *self.model_variables]
+        touched = [*super().variables, *self.model_variables]
         backend.run_if(due, lambda _: self._synchronize(), [], touched)
 
     def _synchronize(self):
@@ -120,7 +119,7 @@ class Lookahead(Optimizer):
     @property
     def variables(self):
         """Its own and the inner optimizer's."""
-        return self._variables + self.inner.variables
+        return super().variables + self.inner.variables
 
     def bytes_per_parameter(self, shape):
         own = super().bytes_per_parameter(shape)

@@ -1,11 +1,20 @@
 """Muon: momentum, orthogonalized."""
 
+import math
+
 from keras import ops
 
-from keras_gdx.config import check, check_choice, is_schedule
+from keras_gdx.config import (
+    check,
+    check_choice,
+    check_integer,
+    declared_arguments,
+    is_number,
+    is_schedule,
+)
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
-from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.base import WHOLE, Optimizer
 from keras_gdx.registry import register
 from keras_gdx.schedules import Product
 
@@ -67,11 +76,17 @@ class Muon(Optimizer):
         **kwargs,
     ):
         super().__init__(learning_rate, **kwargs)
+        check_integer("ns_steps", ns_steps, 1)
         check_choice("adjust", adjust, ("original", "match_rms_adamw", None))
-        check(len(ns_coefficients) == 3, "ns_coefficients", ns_coefficients, "three numbers")
+        three = isinstance(ns_coefficients, (list, tuple)) and len(ns_coefficients) == 3
+        valid = three and all(is_number(x) and math.isfinite(x) for x in ns_coefficients)
+        check(valid, "ns_coefficients", ns_coefficients, "three numbers")
         if fallback is None:
             fallback = AdamW(_fraction(learning_rate))
         check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
+        for option in WHOLE:
+            value, default = getattr(fallback, option), declared_arguments(Optimizer)[option]
+            check(value == default, f"fallback.{option}", value, f"{default!r}: give it to Muon")
         self.momentum = momentum
         self.nesterov = nesterov
         self.ns_steps = ns_steps

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from keras import ops
 
-from keras_gdx.config import check, check_number
+from keras_gdx.config import check, check_integer
 from keras_gdx.engine.state import wide
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
@@ -19,6 +19,7 @@ class Averaging(Optimizer):
 
     slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
     shared = ("weight_sum", "rate_max")
+    bounds = {"beta": {"low": 0, "high": 1, "open_low": True, "open_high": True}}  # noqa: RUF012
 
     def __init__(
         self,
@@ -32,8 +33,7 @@ class Averaging(Optimizer):
     ):
         super().__init__(learning_rate, **kwargs)
         check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
-        check(beta != 0, "beta", beta, "a number in (0, 1)")
-        check_number("warmup_steps", warmup_steps, 0)
+        check_integer("warmup_steps", warmup_steps, 0)
         self.beta = beta
         self.weight_lr_power = weight_lr_power
         self.r = r
@@ -118,6 +118,7 @@ class ScheduleFreeAdamW(Averaging):
         beta: Number in (0, 1) or schedule, $\beta$: takes the place of `beta_1`.
         beta_2: Number in [0, 1) or schedule: memory of the squared gradient.
         epsilon: Number >= 0 or schedule, outside the root.
+        weight_decay: Number >= 0 or schedule, $\lambda$ of `ScheduleFreeSGD`.
         **kwargs: The arguments of `ScheduleFreeSGD`.
 
     Memory: 8 bytes per parameter (`z`, `velocity`).
@@ -185,8 +186,9 @@ class ScheduleFree(Averaging):
     def __init__(
         self, inner=None, *, beta=0.9, weight_lr_power=2.0, r=0.0, warmup_steps=0, name=None
     ):
-        inner = get(self.default_inner if inner is None else inner)
-        simple = isinstance(inner, Optimizer) and not inner.parts and not inner.surveys
+        inner = get(self.default_inner if inner is None else inner, "inner")
+        simple = isinstance(inner, Optimizer) and not (inner.parts or inner.surveys)
+        simple = simple and not hasattr(inner, "inner")
         check(simple, "inner", inner, "a rule of keras_gdx that looks at one variable at a time")
         super().__init__(
             inner.configured_rate(),

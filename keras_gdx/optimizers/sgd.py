@@ -24,7 +24,7 @@ class SGD(Optimizer):
         nesterov: If true, looks ahead along the momentum.
         **kwargs: The options of `Optimizer`.
 
-    Memory: 4 bytes per parameter with momentum, none without.
+    Memory: none; 4 bytes per parameter (`momentum`) with momentum.
 
     Example:
         >>> import keras, keras_gdx

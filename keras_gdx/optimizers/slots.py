@@ -17,8 +17,8 @@ class Slot:
         shape: Maps the variable's shape to the slot's. `None` as a result means that
             this variable has no such slot, and the rule is given `None` for it.
         signed: `False` promises values >= 0, so that eight bits can all hold magnitude.
-        when: Argument of the rule without which the slot is not needed. While it is
-            `False` or 0 nothing is stored, and the rule is given 0 for the slot.
+        when: Argument of the rule (modifiers have none) without which the slot is not
+            needed. While it is `False` or 0 nothing is stored, and the rule is given 0.
     """
 
     name: str

@@ -19,7 +19,7 @@ class RelativeStep(Schedule):
         maximum: Number > 0, the ceiling $m$, which holds for the first $1/m^2$ updates.
 
     Raises:
-        ValueError: If `maximum` is not a number >= 0.
+        ValueError: If `maximum` is not a number > 0.
 
     Example:
         >>> import keras_gdx
@@ -32,7 +32,7 @@ class RelativeStep(Schedule):
     """
 
     def __init__(self, maximum=1e-2):
-        check_number("maximum", maximum, 0)
+        check_number("maximum", maximum, 0, open_low=True)
         self.maximum = maximum
 
     def __call__(self, step):
