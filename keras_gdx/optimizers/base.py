@@ -110,10 +110,10 @@ class Optimizer(Rule, Configured, KerasOptimizer):
         self._model = lambda: None
         self.parking = Parking(self)
         self.weight_decay = weight_decay
-        self.no_decay = no_decay if no_decay == "auto" else _patterns("no_decay", no_decay)
-        self.lr_multipliers = _multipliers(lr_multipliers)
-        self.before = _modifiers("before", before)
-        self.after = _modifiers("after", after)
+        self.no_decay = no_decay
+        self.lr_multipliers = lr_multipliers
+        self.before = before
+        self.after = after
         self.state_dtype = state_dtype
         self.sparse = sparse
         self.skip_nonfinite = skip_nonfinite
@@ -128,6 +128,11 @@ class Optimizer(Rule, Configured, KerasOptimizer):
         self._check_options()
 
     def _check_options(self):
+        if self.no_decay != "auto":
+            self.no_decay = _patterns("no_decay", self.no_decay)
+        self.lr_multipliers = _multipliers(self.lr_multipliers)
+        self.before = _modifiers("before", self.before)
+        self.after = _modifiers("after", self.after)
         check_choice("state_dtype", self.state_dtype, STATE_DTYPES)
         check_choice("sparse", self.sparse, ("dense", "lazy"))
         clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}
