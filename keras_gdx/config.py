@@ -100,7 +100,7 @@ def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, o
     if high < math.inf:
         allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
     else:
-        allowed = f"a finite number {'>' if open_low else '>='} {low}"
+        allowed = f"a number {'>' if open_low else '>='} {low}"
     inside = is_number(value) and math.isfinite(value) and low <= value <= high
     at_open_end = (open_low and value == low) or (open_high and value == high)
     check(inside and not at_open_end, name, value, allowed)

@@ -100,6 +100,9 @@ def list(pattern: str = "*", kind: str | None = None) -> Sequence[str]:
 def info(name: str) -> Entry:
     """Returns the `Entry` of `name`: summary, paper, bytes per parameter, verified against.
 
+    Args:
+        name: A short name, e.g. `"lion"`.
+
     Raises:
         ValueError: If there is nothing of that name; the message has the nearest ones.
 

@@ -36,12 +36,12 @@ BOUNDS = {  # by the argument's name, or by the first word of it
     "threshold": POSITIVE,
     "weight": NOT_NEGATIVE,
 }
-OPTIONAL = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "clip_threshold")
+OPTIONAL = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "beta_1", "clip_threshold")
 
 
 def is_hyperparameter(name, default):
     """Whether the argument `name` is a number that may change while training."""
-    return isinstance(default, float) or (default is None and bool(_find(name, BOUNDS)))
+    return isinstance(default, float) or (default is None and name in OPTIONAL)
 
 
 def check_hyperparameter(name, value, default, bounds):
@@ -50,10 +50,11 @@ def check_hyperparameter(name, value, default, bounds):
     Args:
         name: The argument.
         value: What it is to be.
-        default: Its default; if that is `None`, so may the value be.
+        default: Its default; if that is `None`, so may the value be, and a decay too.
         bounds: Ranges of the class, by name, that go before `BOUNDS`.
     """
-    if is_schedule(value) or (value is None and (default is None or name in OPTIONAL)):
+    may_be_none = default is None or name in ("weight_decay", "clip_threshold")
+    if is_schedule(value) or (value is None and may_be_none):
         return
     check(is_number(value), name, value, "a number or a LearningRateSchedule")
     check_number(name, value, **(_find(name, bounds) or _find(name, BOUNDS)))

@@ -15,7 +15,7 @@ class AdaptiveClip(Modifier):
     $$g_i \leftarrow g_i \min\left(1, \lambda
       \frac{\max(\lVert w_i \rVert, \epsilon)}{\lVert g_i \rVert}\right)$$
 
-    where $i$ is an output unit: the last axis of a kernel. Vectors count entry by entry.
+    where $i$ is an output unit: the last axis of a kernel. A vector is one unit.
 
     Args:
         clipping: Number > 0 or schedule, $\lambda$.
@@ -38,11 +38,11 @@ class AdaptiveClip(Modifier):
         self.epsilon = epsilon
 
     def __call__(self, h, x, g, w):
-        axes = tuple(range(len(x.shape) - 1)) if len(x.shape) > 1 else None
+        axes = tuple(range(len(x.shape) - 1)) or None  # a vector is one unit
         most = h.clipping * ops.maximum(_length(w, axes), h.epsilon)
         length = _length(x, axes)
         return x * ops.where(length > most, most / ops.maximum(length, 1e-6), 1.0)
 
 
 def _length(x, axes):
-    return ops.abs(x) if axes is None else ops.sqrt(ops.sum(x * x, axis=axes, keepdims=True))
+    return ops.sqrt(ops.sum(x * x, axis=axes, keepdims=True))

@@ -9,7 +9,8 @@ class Modifier(Configured):
     """Changes the gradient before a rule sees it, or the direction that the rule found.
 
     A subclass stores its arguments in `__init__`, names its `slots`, and defines
-    `__call__`. Any number among the arguments may be a schedule.
+    `__call__`. Any number among the arguments may be a schedule; that is how it changes
+    while training, for a modifier cannot be changed once it is made.
     """
 
     slots: tuple[Slot | str, ...] = ()
@@ -54,6 +55,11 @@ class Modifier(Configured):
         return [f"{type(self).__name__.lower()}{position}_{name}" for name in names]
 
     def __setattr__(self, name, value):
+        if name in vars(self):
+            raise AttributeError(
+                f"`{name}` of {type(self).__name__} is part of compiled steps and cannot become "
+                f"{value!r}. Make a new modifier, or give it a schedule."
+            )
         default = declared_arguments(type(self)).get(name)
         if is_hyperparameter(name, default):
             check_hyperparameter(name, value, default, self.bounds)

@@ -21,7 +21,7 @@ class Centralize(Modifier):
         >>> optimizer = keras_gdx.optimizers.SGD(0.1, before=[keras_gdx.modifiers.Centralize()])
 
     Source: arXiv:2004.01461, Yong et al. 2020
-    Verified against: optax 0.2.8 centralize, NumPy
+    Verified against: optax 0.2.8 centralize (given kernels with the outputs first), NumPy
     """
 
     elementwise = False

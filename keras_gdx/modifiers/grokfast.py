@@ -13,6 +13,9 @@ class Grokfast(Modifier):
 
     $$\bar g \leftarrow \alpha \bar g + (1 - \alpha) g, \qquad g \leftarrow g + \lambda \bar g$$
 
+    $\bar g$ starts at zero, so the amplification builds up over $1/(1-\alpha)$ updates; the
+    authors' code starts it at the first gradient.
+
     Args:
         alpha: Number in [0, 1) or schedule: memory of the slow part.
         lam: Number >= 0 or schedule, $\lambda$: how much of it is added.

@@ -133,6 +133,8 @@ class Optimizer(Rule, Configured, KerasOptimizer):
         self.lr_multipliers = _multipliers(self.lr_multipliers)
         self.before = _modifiers("before", self.before)
         self.after = _modifiers("after", self.after)
+        shared = [m for m in self.after if any(m is other for other in self.before)]
+        check(not shared, "after", self.after, "modifiers that are not in `before` too")
         check_choice("state_dtype", self.state_dtype, STATE_DTYPES)
         check_choice("sparse", self.sparse, ("dense", "lazy"))
         clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}

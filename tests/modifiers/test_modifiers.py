@@ -1,0 +1,399 @@
+"""Modifiers do what optax and their formulas say, in every optimizer, mode and file."""
+
+import copy
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_gdx import modifiers
+from keras_gdx.config import declared_arguments
+from keras_gdx.engine.hyperparameters import is_hyperparameter
+from keras_gdx.optimizers import LAMB, SGD, Adam, AdamW
+from keras_gdx.registry import REGISTRY
+from keras_gdx.schedules import Constant, Linear
+
+with np.load(Path(__file__).with_name("oracles.npz")) as _file:
+    ORACLES = dict(_file)
+META = json.loads(str(ORACLES.pop("meta")))
+EVERY = sorted(name for name, entry in REGISTRY.items() if entry.kind == "modifier")
+
+
+def recorded(case):
+    """What stands in the record under `case/`, by variable."""
+    return {k.partition("/")[2]: x for k, x in ORACLES.items() if k.partition("/")[0] == case}
+
+
+WEIGHTS, GRADIENTS = recorded("weights"), recorded("gradients")
+NAMES = list(WEIGHTS)
+
+
+def several(count):
+    """Gradients of `count` steps: those of the record first."""
+    rng = np.random.default_rng(5)
+    yield GRADIENTS
+    for _ in range(count - 1):
+        yield {name: rng.normal(size=g.shape) for name, g in GRADIENTS.items()}
+
+
+def variables(dtype="float64"):
+    return [keras.Variable(w, dtype=dtype, name=name) for name, w in WEIGHTS.items()]
+
+
+def train(optimizer, steps, model=None, mode="eager"):
+    """Yields the weights, by variable, before the first and after each step.
+
+    A rate is kept in float32, so those of exact tests are powers of two.
+    """
+    model = model or variables()
+    optimizer.build(model)
+
+    def step(gradients):
+        optimizer.apply_gradients(zip(gradients, model, strict=True))
+
+    run = step if mode == "eager" else tf.function(step, jit_compile=mode == "xla")
+    yield {v.name: v.numpy() for v in model}
+    for gradients in steps:
+        run([tf.constant(gradients[v.name], v.dtype) for v in model])
+        yield {v.name: v.numpy() for v in model}
+
+
+def changed(modifier, steps=(GRADIENTS,), place="before", dtype="float64"):
+    """What a modifier makes of the gradients: SGD with rate 1 takes just that from weights."""
+    seen = list(train(SGD(1.0, **{place: [modifier]}), steps, variables(dtype)))
+    return [{n: a[n] - b[n] for n in NAMES} for a, b in pairwise(seen)]
+
+
+def assert_close(found, expected, rtol=1e-12, atol=1e-13):
+    assert found.keys() == expected.keys()
+    for name, x in found.items():
+        np.testing.assert_allclose(x, expected[name], rtol=rtol, atol=atol, err_msg=name)
+
+
+# -- values ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize(("case", "here", "there"), META, ids=lambda x: x)
+def test_does_what_optax_does(case, here, there, place):
+    modifier = eval(here, vars(modifiers))
+    assert f"{there.partition('(')[0]}" in REGISTRY[type(modifier).__name__.lower()].verified
+    assert_close(changed(modifier, place=place)[0], recorded(case))
+    single = changed(eval(here, vars(modifiers)), place=place, dtype="float32")[0]
+    assert_close(single, recorded(case), rtol=1e-5, atol=1e-6)
+
+
+def test_the_record_has_both_sides_of_every_threshold():
+    for _, here, there in META:
+        modifier = eval(here, vars(modifiers))
+        x = changed(modifier)[0]
+        kept = {name: np.allclose(x[name], GRADIENTS[name], rtol=1e-9) for name in NAMES}
+        assert not all(kept.values()), there
+        assert any(kept.values()), there
+
+
+def centralize(g, w):
+    return g if g.ndim < 2 else g - g.reshape(-1, g.shape[-1]).mean(0)
+
+
+def adaptive_clip(g, w, clipping=0.01, epsilon=1e-3):
+    """Unit by unit. A vector is one unit."""
+    units = [np.s_[...]] if g.ndim < 2 else [np.s_[..., i] for i in range(g.shape[-1])]
+    result = g.copy()
+    for unit in units:
+        length = np.linalg.norm(g[unit])
+        most = clipping * max(np.linalg.norm(w[unit]), epsilon)
+        if length > most:
+            result[unit] = g[unit] * most / length
+    return result
+
+
+def cautious(g, w):
+    """`g` agrees with itself wherever it is not zero."""
+    return g / max(np.mean(g != 0), 1e-3)
+
+
+def trust_ratio(g, w):
+    a, b = np.linalg.norm(w.ravel()), np.linalg.norm(g.ravel())
+    return g * a / b if a and b else g
+
+
+def update_clip(g, w, threshold=1.0):
+    rms = np.sqrt(np.mean(g**2))
+    return g * min(1.0, threshold / rms) if rms else g
+
+
+def grokfast(g, w, alpha=0.98, lam=2.0):
+    """The first step."""
+    return g + lam * (1 - alpha) * g
+
+
+FORMULAS = {
+    "adaptiveclip": (adaptive_clip, {"clipping": 0.2, "epsilon": 0.1}),
+    "cautious": (cautious, {}),
+    "centralize": (centralize, {}),
+    "grokfast": (grokfast, {"alpha": 0.75, "lam": 0.5}),
+    "trustratio": (trust_ratio, {}),
+    "updateclip": (update_clip, {"threshold": 0.5}),
+}
+
+over_every_modifier = pytest.mark.parametrize("name", EVERY)
+
+
+def make(name, **options):
+    return REGISTRY[name].cls(**options)
+
+
+def test_no_modifier_is_left_out():
+    assert set(FORMULAS) == set(EVERY)
+
+
+@over_every_modifier
+@pytest.mark.parametrize("given", [False, True], ids=["defaults", "arguments"])
+def test_does_what_its_formula_says(name, given):
+    formula, options = FORMULAS[name]
+    options = options if given else {}
+    expected = {n: formula(GRADIENTS[n], WEIGHTS[n], **options) for n in NAMES}
+    assert_close(changed(make(name, **options))[0], expected)
+
+
+def test_grokfast_remembers():
+    alpha, lam, steps = 0.7, 1.5, list(several(6))
+    found = changed(modifiers.Grokfast(alpha, lam), steps)
+    for t in range(len(steps)):
+        for n in NAMES:
+            past = sum((1 - alpha) * alpha ** (t - s) * steps[s][n] for s in range(t + 1))
+            expected = steps[t][n] + lam * past
+            np.testing.assert_allclose(found[t][n], expected, rtol=1e-10, atol=1e-11)
+
+
+def test_grokfast_keeps_its_average_in_its_slot():
+    alpha, steps = 0.7, list(several(4))
+    optimizer = SGD(1.0, before=[modifiers.Grokfast(alpha)])
+    list(train(optimizer, steps))
+    for n, slots in zip(NAMES, optimizer.state.slots, strict=True):
+        (average,) = slots.values()
+        expected = sum((1 - alpha) * alpha ** (3 - s) * steps[s][n] for s in range(4))
+        np.testing.assert_allclose(average.read().numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_cautious_drops_what_momentum_does_against_the_gradient():
+    momentum, rate, steps = 0.75, 0.125, list(several(5))
+    seen = list(train(SGD(rate, momentum=momentum, after=[modifiers.Cautious()]), steps))
+    u = {n: np.zeros_like(w) for n, w in WEIGHTS.items()}
+    dropped = 0
+    for t, gradients in enumerate(steps):
+        for n, g in gradients.items():
+            u[n] = momentum * u[n] + g
+            agrees = u[n] * g > 0
+            dropped += np.sum(u[n] * g < 0)
+            expected = seen[t][n] - rate * u[n] * agrees / max(agrees.mean(), 1e-3)
+            np.testing.assert_allclose(seen[t + 1][n], expected, rtol=1e-11, atol=1e-12)
+    assert dropped > 20
+
+
+def test_cautious_compares_with_the_gradient_that_the_rule_saw():
+    """That is the one after `before`."""
+    turn = modifiers.Grokfast(0.0, 1.0)
+    turn.__class__ = type("Turn", (modifiers.Grokfast,), {"__call__": lambda *a: (-a[2], a[5])})
+    seen = list(train(SGD(1.0, before=[turn], after=[modifiers.Cautious()]), [GRADIENTS]))
+    found = {n: seen[0][n] - seen[1][n] for n in NAMES}
+    assert_close(found, {n: -cautious(GRADIENTS[n], None) for n in NAMES})
+
+
+def test_lamb_is_adam_with_a_trust_ratio():
+    steps = list(several(8))
+    adam = AdamW(0.05, epsilon=1e-6, weight_decay=None, after=[modifiers.TrustRatio()])
+    lamb = LAMB(0.05, weight_decay=0.0)
+    plain = AdamW(0.05, epsilon=1e-6, weight_decay=None)
+    *_, a = train(adam, steps, variables("float32"))
+    *_, b = train(lamb, steps, variables("float32"))
+    *_, c = train(plain, steps, variables("float32"))
+    assert_close(a, b, rtol=1e-6, atol=1e-6)
+    assert max(np.abs(a[n] - c[n]).max() for n in NAMES) > 0.01
+
+
+# -- how they are put together ---------------------------------------------------------------
+
+
+def test_modifiers_run_in_order():
+    first, second = (trust_ratio, modifiers.TrustRatio), (update_clip, modifiers.UpdateClip)
+    results = []
+    for (f, a), (g, b) in ((first, second), (second, first)):
+        expected = {n: g(f(GRADIENTS[n], WEIGHTS[n]), WEIGHTS[n]) for n in NAMES}
+        for place in ("before", "after"):
+            seen = list(train(SGD(1.0, **{place: [a(), b()]}), [GRADIENTS]))
+            assert_close({n: seen[0][n] - seen[1][n] for n in NAMES}, expected)
+        results.append(expected)
+    assert np.abs(results[0]["convolution"] - results[1]["convolution"]).max() > 0.01
+
+
+def test_before_is_seen_by_the_rule_and_after_is_not():
+    clip, momentum, steps = 0.1, 0.9, list(several(2))
+    options = {"learning_rate": 1.0, "momentum": momentum}
+    seen = {
+        place: list(train(SGD(**options, **{place: [modifiers.UpdateClip(clip)]}), steps))
+        for place in ("before", "after")
+    }
+    for n in NAMES:
+        g, h = (step[n] for step in steps)
+        inside = momentum * update_clip(g, None, clip) + update_clip(h, None, clip)
+        outside = update_clip(momentum * g + h, None, clip)
+        for place, expected in (("before", inside), ("after", outside)):
+            found = seen[place][1][n] - seen[place][2][n]
+            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_weight_decay_stands_outside():
+    clip, rate, decay = 0.1, 0.5, 0.2
+    optimizer = SGD(rate, weight_decay=decay, after=[modifiers.UpdateClip(clip)])
+    *_, found = train(optimizer, [GRADIENTS])
+    expected = {
+        n: w - rate * (update_clip(GRADIENTS[n], w, clip) + decay * w) for n, w in WEIGHTS.items()
+    }
+    assert_close(found, expected)
+
+
+def numbers(name):
+    """The arguments of a modifier that may be schedules, with other values than the defaults."""
+    arguments = declared_arguments(REGISTRY[name].cls)
+    options = FORMULAS[name][1]
+    assert set(options) == {n for n, default in arguments.items() if is_hyperparameter(n, default)}
+    return options
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if numbers(name)])
+def test_a_number_may_be_a_schedule(name):
+    steps = list(several(4))
+    options = numbers(name)
+    fixed = changed(make(name, **options), steps)
+    constant = changed(make(name, **{n: Constant(x) for n, x in options.items()}), steps)
+    for a, b in zip(fixed, constant, strict=True):
+        assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_a_schedule_counts_updates_from_zero():
+    schedule, steps = Linear(1.0, 4, 0.2), list(several(4))
+    values = [1.0, 0.8, 0.6, 0.4]
+    for mode in ("eager", "graph"):
+        optimizer = SGD(1.0, before=[modifiers.UpdateClip(schedule)])
+        seen = list(train(optimizer, steps, mode=mode))
+        for t, value in enumerate(values):
+            found = {n: seen[t][n] - seen[t + 1][n] for n in NAMES}
+            expected = {n: update_clip(steps[t][n], None, value) for n in NAMES}
+            assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_an_argument_does_not_leak_into_the_rule():
+    """Adam has an `epsilon` too."""
+    steps = list(several(3))
+    never = modifiers.AdaptiveClip(1e6, epsilon=1.0)
+    *_, a = train(Adam(0.1, epsilon=1e-7, before=[never]), steps)
+    *_, b = train(Adam(0.1, epsilon=1e-7), steps)
+    assert_close(a, b)
+
+
+@over_every_modifier
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_xla_equals_graph_equals_eager(name, place):
+    steps = list(several(4))
+    results = []
+    for mode in ("xla", "graph", "eager"):
+        optimizer = Adam(0.05, **{place: [make(name, **numbers(name))]})
+        *_, end = train(optimizer, steps, variables("float32"), mode)
+        results.append(end)
+    for end in results[:2]:
+        assert_close(end, results[2], rtol=2e-5, atol=2e-6)
+    assert np.abs(results[0]["matrix"] - WEIGHTS["matrix"]).max() > 1e-3
+
+
+# -- configuration and files -----------------------------------------------------------------
+
+
+@over_every_modifier
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("scheduled", [False, True], ids=["numbers", "schedules"])
+def test_config_round_trip_inside_an_optimizer(name, place, scheduled):
+    options = numbers(name)
+    given = {n: Linear(x, 9, x / 2) for n, x in options.items()} if scheduled else options
+    modifier = make(name, **given)
+    first = SGD(0.1, **{place: [modifier, modifiers.Grokfast(0.5)]})
+    config = keras.optimizers.serialize(first)
+    assert json.loads(json.dumps(config)) == config
+    second = keras.optimizers.deserialize(copy.deepcopy(config))
+    again, other = getattr(second, place)
+    assert type(again) is type(modifier)
+    assert again is not modifier
+    assert other.alpha == 0.5
+    assert keras.optimizers.serialize(second) == config
+    for n in options:
+        if scheduled:
+            assert type(getattr(again, n)) is Linear
+            assert getattr(again, n).get_config() == given[n].get_config()
+        else:
+            assert getattr(again, n) == options[n]
+    steps = list(several(3))
+    *_, a = train(first, steps)
+    *_, b = train(second, steps)
+    assert_close(a, b, rtol=0, atol=0)
+
+
+def two_memories():
+    fast, slow = modifiers.Grokfast(0.2, 1.0), modifiers.Grokfast(0.9, 3.0)
+    return SGD(0.125, before=[fast, modifiers.Centralize(), slow])
+
+
+def test_two_memories_are_kept_apart():
+    steps = list(several(4))
+    seen = list(train(two_memories(), steps))
+    fast, slow = ({n: np.zeros_like(w) for n, w in WEIGHTS.items()} for _ in range(2))
+    for t, gradients in enumerate(steps):
+        for n, g in gradients.items():
+            fast[n] = 0.2 * fast[n] + 0.8 * g
+            g = centralize(g + fast[n], None)
+            slow[n] = 0.9 * slow[n] + 0.1 * g
+            expected = seen[t][n] - 0.125 * (g + 3 * slow[n])
+            np.testing.assert_allclose(seen[t + 1][n], expected, rtol=1e-11, atol=1e-12)
+
+
+def test_slots_are_saved_and_restored():
+    steps = list(several(6))
+    whole = two_memories()
+    *_, expected = train(whole, steps)
+    first, model = two_memories(), variables()
+    list(train(first, steps[:3], model))
+    store = {}
+    first.save_own_variables(store)
+    saved = {key for key in store if "|" in key}
+    assert len(saved) == 2 * len(NAMES)
+
+    second = two_memories()
+    second.build(model)
+    second.load_own_variables(store)
+    for a, b in zip(first.state.slots, second.state.slots, strict=True):
+        assert list(a) == list(b) == ["grokfast0_average", "grokfast2_average"]
+        one, two = (a[name].read().numpy() for name in a)
+        assert (one != two).any()
+        for name in a:
+            np.testing.assert_array_equal(a[name].read().numpy(), b[name].read().numpy())
+    *_, found = train(second, steps[3:], model)
+    assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_without_its_memory_it_would_go_elsewhere():
+    """So that the test above can fail."""
+    steps = list(several(6))
+    *_, expected = train(two_memories(), steps)
+    model = variables()
+    list(train(two_memories(), steps[:3], model))
+    *_, found = train(two_memories(), steps[3:], model)
+    assert max(np.abs(found[n] - expected[n]).max() for n in NAMES) > 0.01
+
+
+def test_memory_is_counted():
+    assert SGD(0.1).bytes_per_parameter((8, 8)) == 0
+    assert two_memories().bytes_per_parameter((8, 8)) == 8
