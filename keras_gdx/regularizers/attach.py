@@ -6,11 +6,9 @@ import warnings
 import keras
 
 from keras_gdx.config import check
+from keras_gdx.engine.structure import VECTORS
 
 __all__ = ["apply"]
-
-# Attention and GRU keep some of these as matrices.
-NOT_KERNELS = ("alpha", "beta", "bias", "gamma")
 
 
 def apply(model, regularizer, include=None, exclude=None):
@@ -83,7 +81,7 @@ def _select(variables, include, exclude):
     chosen = [
         v
         for v in variables
-        if (included.search(v.path) if included else len(v.shape) > 1 and v.name not in NOT_KERNELS)
+        if (included.search(v.path) if included else len(v.shape) > 1 and v.name not in VECTORS)
         and not (excluded and excluded.search(v.path))
     ]
     if not chosen:
