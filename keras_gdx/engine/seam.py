@@ -190,7 +190,9 @@ class KerasOptimizer(keras.optimizers.Optimizer):
 
     @property
     def _model_variables_moving_average(self):
-        """The averages, for Keras' own callbacks."""
+        """The averages, for Keras' own callbacks, which ask whether there are any."""
+        if not self.use_ema:
+            raise AttributeError("There are no averages without `use_ema`.")
         return self.averages()
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
@@ -206,7 +208,12 @@ class KerasOptimizer(keras.optimizers.Optimizer):
             raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
         for name, given in (("var_list", var_list), ("var_names", var_names)):
             check(given is None or isinstance(given, (list, tuple)), name, given, "a list")
-        paths = [f"^{re.escape(path_of(v))}$" for v in var_list or ()]
+        # A loaded Sequential model leaves its own name out of the paths.
+        paths = []
+        for variable in var_list or ():
+            first, bar, rest = path_of(variable).partition("/")
+            prefix = f"({re.escape(first + bar)})?" if "/" in rest else re.escape(first + bar)
+            paths.append(f"^{prefix}{re.escape(rest)}$")
         self.no_decay = (*self.no_decay_patterns, *paths, *(var_names or ()))
 
 

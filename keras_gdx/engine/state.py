@@ -31,6 +31,7 @@ class State:
         sums: Sums of the gradients of an open accumulation window, or `None`.
         count: How many micro-batches are in `sums`.
         active: Indices of the variables that have ever had a gradient.
+        by_rows: Those of them whose gradients name rows, if only those shall move.
         closers: Functions that close the window, by the variables that they move.
     """
 
@@ -50,6 +51,7 @@ class State:
         }
         self.sums = self.count = None
         self.active = set()
+        self.by_rows = set()
         self.closers = {}
         if optimizer.gradient_accumulation_steps:
             self.sums = [_add(optimizer, v, "sum", v.shape, wide(v), 0.0) for v in variables]

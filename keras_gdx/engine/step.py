@@ -29,6 +29,8 @@ def step(optimizer, gradients, variables):
         _update(optimizer, variables, gradients, 1.0)
         return
     for index, gradient in zip(indices, gradients, strict=True):
+        if optimizer.sparse == "lazy" and backend.rows(gradient) is not None:
+            state.by_rows.add(index)
         total = state.sums[index]
         total.assign(total + backend.dense(gradient))
     state.count.assign(state.count + 1)
@@ -52,11 +54,12 @@ def flush(optimizer):
 
 def _close_window(optimizer, variables, _):
     state = optimizer.state
-    sums = [state.sums[optimizer.index(v)] for v in variables]
-    gradients = [backend.snapshot(total) for total in sums]
+    gradients = []
+    for index in map(optimizer.index, variables):
+        total = backend.snapshot(state.sums[index])
+        state.sums[index].assign(ops.zeros_like(total))
+        gradients.append(backend.only_rows(total) if index in state.by_rows else total)
     count = backend.snapshot(state.count)
-    for total, gradient in zip(sums, gradients, strict=True):
-        total.assign(ops.zeros_like(gradient))
     state.count.assign(0)
     _update(optimizer, variables, gradients, 1.0 / ops.cast(count, "float32"))
 

@@ -60,6 +60,13 @@ def with_values(gradient, new):
     return new
 
 
+def only_rows(gradient):
+    """The rows of a gradient that are not zero, as a sparse gradient."""
+    flat = tf.reshape(gradient, (tf.shape(gradient)[0], -1))
+    found = tf.where(tf.reduce_any(flat != 0, axis=1))[:, 0]
+    return tf.IndexedSlices(tf.gather(gradient, found), found, tf.shape(gradient))
+
+
 def rows(gradient):
     """The rows that a sparse gradient names; `None` if it is dense."""
     return gradient.indices if isinstance(gradient, tf.IndexedSlices) else None

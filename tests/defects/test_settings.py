@@ -9,12 +9,15 @@ import keras_gdx
 from tests.defects.harness import Steps, column, keras_shows, linear_model, same
 
 
-def decay_after_reload(optimizer, path):
+def decay_after_reload(optimizer, way, path):
     """By how much a step without gradient shrinks the kernel and the excluded bias."""
     ones = {"kernel_initializer": "ones", "bias_initializer": "ones"}
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, **ones)])
-    model.compile(optimizer(0.5, weight_decay=0.5), "mse")
-    model.optimizer.exclude_from_weight_decay(var_names=["bias"])
+    model = keras.Sequential([keras.layers.Dense(1, **ones)])
+    model.build((None, 1))
+    rule = optimizer(0.5, weight_decay=0.5)
+    excluded = {"var_names": ["bias"], "var_list": [model.layers[0].bias]}
+    rule.exclude_from_weight_decay(**{way: excluded[way]})
+    model.compile(rule, "mse")
     model.optimizer.build(model.trainable_variables)
     model.save(path)
     loaded = keras.models.load_model(path)
@@ -23,13 +26,18 @@ def decay_after_reload(optimizer, path):
     return [w.item() for w in loaded.get_weights()]
 
 
-def test_keras_d10_exclusion_from_decay_is_lost_on_reload(tmp_path):
+WAYS = pytest.mark.parametrize("way", ["var_names", "var_list"])
+
+
+@WAYS
+def test_keras_d10_exclusion_from_decay_is_lost_on_reload(way, tmp_path):
     path = tmp_path / "model.keras"
-    keras_shows([0.75, 0.75], [0.75, 1.0], decay_after_reload, keras.optimizers.SGD, path)
+    keras_shows([0.75, 0.75], [0.75, 1.0], decay_after_reload, keras.optimizers.SGD, way, path)
 
 
-def test_ours_d10_exclusion_from_decay_is_saved(tmp_path):
-    found = decay_after_reload(keras_gdx.optimizers.SGD, tmp_path / "model.keras")
+@WAYS
+def test_ours_d10_exclusion_from_decay_is_saved(way, tmp_path):
+    found = decay_after_reload(keras_gdx.optimizers.SGD, way, tmp_path / "model.keras")
     assert same(found, [0.75, 1.0])
 
 

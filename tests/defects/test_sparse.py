@@ -54,6 +54,21 @@ def test_ours_d21_only_the_rows_of_the_batch_move():
     assert same(steps.take(NEW).value, expected)
 
 
+def test_ours_d21_only_the_rows_of_a_window_move():
+    """Or the optimizer says that it cannot do this."""
+
+    def make():
+        return keras_gdx.optimizers.Adam(0.1, sparse="lazy", gradient_accumulation_steps=2)
+
+    try:
+        steps = sparse_steps(make).take(OLD, OLD)
+    except ValueError as refusal:
+        for name in ("sparse", "lazy", "gradient_accumulation_steps"):
+            assert name in str(refusal)  # noqa: PT017
+    else:
+        assert set(np.flatnonzero(steps.moved(NEW, NEW).any(axis=1)).tolist()) == {3}
+
+
 def whole_tables(make):
     """Whether the compiled step makes or writes a tensor of the size of the whole table."""
     steps = sparse_steps(make)
@@ -99,3 +114,13 @@ def test_keras_d35_norms_of_repeated_rows_are_wrong(option):
 @CLIPS
 def test_ours_d35_norms_of_repeated_rows_are_right(option):
     assert same(clipped_twice(keras_gdx.optimizers.SGD, option), [1.0, 0.0])
+
+
+@CLIPS
+def test_ours_d35_norms_of_rows_that_two_replicas_name_are_right(option, mirrored):
+    def make():
+        return keras_gdx.optimizers.SGD(1.0, **{option: 1.0})
+
+    steps = Steps(make, start=np.zeros(TABLE), strategy=mirrored)
+    steps.take([rows((4, (3.0, 0.0))), rows((4, (0.0, 4.0)))])
+    assert same(-steps.value[4], [0.6, 0.8])

@@ -1,6 +1,7 @@
 """What Keras counts while it accumulates gradients, and what it does with the tail."""
 
 import keras
+import tensorflow as tf
 
 import keras_gdx
 from tests.defects.harness import Steps, column, keras_shows, linear_model, same
@@ -41,12 +42,16 @@ def test_ours_d05_averages_count_updates():
     assert same(average_over_windows(keras_gdx.optimizers.SGD), [-2.25, -2.25])
 
 
-def after_each_fit(optimizer):
+def after_each_fit(optimizer, strategy=None):
     """The weight after six micro-batches of ones in windows of four, then two of tens."""
-    model = linear_model(optimizer(1.0, gradient_accumulation_steps=4))
+    strategy = strategy or tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
+    with strategy.scope():
+        model = linear_model(optimizer(1.0, gradient_accumulation_steps=4))
     weights = []
-    for x in (column(1, 1, 1, 1, 1, 1), column(10, 10)):
-        model.fit(x, x, batch_size=1, verbose=0)
+    for numbers in (6 * [1], 2 * [10]):
+        x = column(*replicas * numbers)
+        model.fit(x, x, batch_size=replicas, verbose=0)
         weights.append(model.get_weights()[0].item())
     return weights
 
@@ -58,3 +63,7 @@ def test_keras_d06_the_tail_waits_and_leaks_into_the_next_fit():
 
 def test_ours_d06_the_tail_is_applied():
     assert same(after_each_fit(keras_gdx.optimizers.SGD), [-2.0, -12.0])
+
+
+def test_ours_d06_the_tail_is_applied_with_replicas(mirrored):
+    assert same(after_each_fit(keras_gdx.optimizers.SGD, mirrored), [-2.0, -12.0])
