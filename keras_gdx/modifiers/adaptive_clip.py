@@ -30,7 +30,7 @@ class AdaptiveClip(Modifier):
     Verified against: optax 0.2.8 adaptive_grad_clip, NumPy
     """
 
-    bounds = {"epsilon": {"low": 0, "open_low": True}}  # noqa: RUF012
+    bounds = {"epsilon": {"low": 0, "open_low": True}}
     elementwise = False
 
     def __init__(self, clipping=0.01, epsilon=1e-3):

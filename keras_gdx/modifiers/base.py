@@ -14,7 +14,7 @@ class Modifier(Configured):
     """
 
     slots: tuple[Slot | str, ...] = ()
-    bounds: dict[str, dict] = {}  # noqa: RUF012 - ranges of arguments, where names do not tell
+    bounds: dict[str, dict] = {}  # ranges of arguments, where names do not tell
     elementwise = True  # false: it mixes the entries of a tensor
 
     def __call__(self, h, x, g, w, *slots):

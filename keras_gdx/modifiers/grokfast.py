@@ -31,7 +31,7 @@ class Grokfast(Modifier):
     """
 
     slots = ("average",)
-    bounds = {"alpha": {"low": 0, "high": 1, "open_high": True}}  # noqa: RUF012
+    bounds = {"alpha": {"low": 0, "high": 1, "open_high": True}}
 
     def __init__(self, alpha=0.98, lam=2.0):
         self.alpha = alpha

@@ -41,7 +41,7 @@ class RAdam(Optimizer):
     Verified against: optax 0.2.8 radam, NumPy
     """
 
-    bounds = {"threshold": {"low": 4}}  # noqa: RUF012
+    bounds = {"threshold": {"low": 4}}
     slots = ("momentum", Slot("velocity", signed=False))
 
     def __init__(

@@ -17,7 +17,7 @@ class Rule:
     shared: tuple[str, ...] = ()  # scalars kept once for the whole model
     masks: tuple[str, ...] = ()  # arguments that are path patterns; `h` has them as booleans
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
-    bounds: dict[str, dict] = {}  # noqa: RUF012 - ranges of arguments, where names do not tell
+    bounds: dict[str, dict] = {}  # ranges of arguments, where names do not tell
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
     before: tuple = ()  # modifiers of the gradient
     after: tuple = ()  # modifiers of the direction

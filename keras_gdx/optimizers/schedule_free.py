@@ -19,7 +19,7 @@ class Averaging(Optimizer):
 
     slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
     shared = ("weight_sum", "rate_max")
-    bounds = {"beta": {"low": 0, "high": 1, "open_low": True, "open_high": True}}  # noqa: RUF012
+    bounds = {"beta": {"low": 0, "high": 1, "open_low": True, "open_high": True}}
 
     def __init__(
         self,
