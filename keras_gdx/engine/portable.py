@@ -72,6 +72,11 @@ def run_if(predicate, fn, tensors, touched):
         variable.assign(ops.where(predicate, ops.convert_to_tensor(variable), old))
 
 
+def unconverted(fn):
+    """`fn` as it is written."""
+    return fn
+
+
 def outside_step(optimizer, fn):
     """A function that runs `fn` between two steps."""
     return fn

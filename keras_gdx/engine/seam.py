@@ -13,13 +13,13 @@ from keras.src.utils.tracking import (
     no_automatic_dependency_tracking,
 )  # keeps lists out of checkpoints
 
-from keras_gdx.config import check, is_number, is_schedule
+from keras_gdx.config import Configured, check, declared_arguments, is_number, is_schedule
 from keras_gdx.engine import backend
 from keras_gdx.engine.step import flush, step
 from keras_gdx.engine.structure import path_of
 
 
-class KerasOptimizer(keras.optimizers.Optimizer):
+class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     """Counting, the learning rate, and what goes in and out of `apply`."""
 
     state: Any = None  # a `State`, once built
@@ -107,6 +107,12 @@ class KerasOptimizer(keras.optimizers.Optimizer):
         now = ops.convert_to_numpy(self._learning_rate)
         return float(self._given_rate) if np.float32(self._given_rate) == now else float(now)
 
+    def __repr__(self):
+        """Needs no variable's value, so it can be printed while a function is traced."""
+        names = [name for name in declared_arguments(type(self)) if name != "learning_rate"]
+        shown = [f"{name}={getattr(self, name)!r}" for name in names]
+        return f"{type(self).__name__}({', '.join([repr(self._given_rate), *shown])})"
+
     # -- variables --------------------------------------------------------------------------
 
     @property
@@ -172,7 +178,7 @@ class KerasOptimizer(keras.optimizers.Optimizer):
                 "`apply` must be called inside `strategy.run`, not only inside `strategy.scope`."
             )
         with keras.name_scope(self.name):
-            step(self, grads, variables)
+            backend.unconverted(step)(self, grads, variables)
 
     def update_step(self, gradient, variable, learning_rate):
         """Not used: all variables move together, in `apply`."""

@@ -128,9 +128,14 @@ def _cond(predicate, fn):
     tf.cond(predicate, taken, lambda: False)
 
 
+def unconverted(fn):
+    """`fn` as it is written: AutoGraph need not read it inside somebody's `tf.function`."""
+    return tf.autograph.experimental.do_not_convert(fn)
+
+
 def outside_step(optimizer, fn):
     """A function that runs `fn` in every replica, between two steps."""
-    return tf.function(lambda: optimizer._distribution_strategy.run(fn))
+    return tf.function(lambda: optimizer._distribution_strategy.run(fn), autograph=False)
 
 
 def same_everywhere(flag):

@@ -8,7 +8,6 @@ import keras
 from keras import ops
 
 from keras_gdx.config import (
-    Configured,
     check,
     check_choice,
     check_integer,
@@ -35,7 +34,7 @@ from keras_gdx.saving.state import load_state, save_state
 STATE_DTYPES = (None, "float32", "bfloat16", "float16", "int8")
 
 
-class Optimizer(Rule, Configured, KerasOptimizer):
+class Optimizer(Rule, KerasOptimizer):
     """Base class of every optimizer.
 
     A rule does three things: its `__init__` stores each argument under the argument's
