@@ -19,7 +19,6 @@ ALLOWED = ("engine", "distribute")
 # What has the name, the name, and what it is needed for.
 PRIVATE = {
     "optimizer": {
-        "_check_variables_are_known": "to refuse variables that it was not built with",
         "_filter_empty_gradients": "to leave variables without a gradient alone, as Keras does",
         "_get_variable_index": "to find the slots of a variable",
         "_iterations": "the counter itself; Keras' `iterations` divides it by the micro-batches",

@@ -4,7 +4,7 @@ import re
 import warnings
 from dataclasses import dataclass
 
-from keras_gdx.engine.structure import Role, path_of, relative_path, role_of, roles
+from keras_gdx.engine.structure import Role, path_of, paths, role_of, roles
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Facts:
 def facts_of(optimizer, variables, model=None):
     """Returns the `Facts` of each variable; warns of patterns that match none of them."""
     known = roles(model) if model is not None else {}
-    names = [(relative_path(v, model), path_of(v)) for v in variables]
+    stable = paths(model) if model is not None else {}
+    names = [(stable.get(id(v), path_of(v)), path_of(v)) for v in variables]
     multipliers = optimizer.lr_multipliers or {}
     masks = {name: getattr(optimizer, name) for name in optimizer.masks}
     for pattern in (*multipliers, *optimizer.no_decay_patterns, *sum(masks.values(), ())):

@@ -168,7 +168,9 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             raise ValueError(f"There are {len(grads)} gradients for {len(variables)} variables.")
         if not self.built:
             self.build(variables)
-        self._check_variables_are_known(variables)
+        for v in variables:
+            known = self._var_key(v) in self._trainable_variables_indices
+            check(known, "trainable_variables", path_of(v), "those the optimizer was built with")
         grads, variables = self._filter_empty_gradients(grads, variables)
         grads = [_checked_gradient(g, v) for g, v in zip(grads, variables, strict=True)]
         # Variables of float8 layers are replaced by their "gradients", not moved.

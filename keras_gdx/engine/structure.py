@@ -80,7 +80,8 @@ def layer_decay(model, rate):
     check(rate > 0, "layer_decay", rate, "a number in (0, 1]")
     known = roles(model)
     variables = [v for v in model.trainable_variables if id(v) in known]
-    found = {relative_path(v, model): known[id(v)] for v in variables}
+    names = paths(model)
+    found = {names[id(v)]: known[id(v)] for v in variables}
     last = max(role.depth for role in found.values())
     return {f"^{re.escape(path)}$": rate ** (last - role.depth) for path, role in found.items()}
 
@@ -90,10 +91,22 @@ def path_of(variable):
     return getattr(variable, "path", None) or variable.name
 
 
-def relative_path(variable, model):
-    """The path without the model's own name, which a loaded Sequential model leaves out."""
-    path = path_of(variable)
-    return path.removeprefix(f"{model.name}/") if model is not None else path
+def paths(model):
+    """Maps `id(variable)` to its path by the names of the layers that it is in.
+
+    Keras' own path is another one once a model is loaded: it leaves out a Sequential
+    model, also inside another model, and wrappers such as `Bidirectional`.
+    """
+    found: dict[int, str] = {}
+    _collect(model, "", found)
+    return found
+
+
+def _collect(layer, prefix, found):
+    for variable in _own(layer):
+        found.setdefault(id(variable), prefix + variable.name)
+    for part in layer._layers:
+        _collect(part, f"{prefix}{part.name}/", found)
 
 
 def _blocks(model):

@@ -53,7 +53,7 @@ def load_state(optimizer, store):
         )
         return
     _restore_numbers(optimizer, store)
-    if optimizer.state is None:
+    if optimizer.state is None or not manifest["variables"]:  # one of them is new
         return
     saved = _saved_slots(store)
     pairs = _pairs(manifest["variables"], optimizer.state.facts)

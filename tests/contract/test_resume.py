@@ -110,6 +110,24 @@ def test_state_moves_between_numbers_of_replicas_and_state_dtypes(rule, mirrored
             )
 
 
+def test_layers_inside_layers_resume_exactly(tmp_path):
+    """Keras gives their variables other paths once the model is loaded."""
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential([keras.layers.Dense(4, "tanh"), keras.layers.Dense(4)], name="inner")
+    recurrent = keras.layers.Bidirectional(keras.layers.GRU(2))
+    layers = [keras.Input((5, 4)), keras.layers.TimeDistributed(inner), recurrent]
+    net = keras.Sequential([*layers, keras.layers.Dense(1)])
+    net.compile(keras_gdx.create("adamw", model=net, layer_decay=0.8), "mse")
+    x, y = np.random.default_rng(0).normal(size=(2, 16, 5, 4)).astype("float32"), np.ones((16, 1))
+    net.fit(x[0], y, epochs=2, verbose=0)
+    net.save(tmp_path / "net.keras")
+    again = keras.models.load_model(tmp_path / "net.keras")
+    for each in (net, again):
+        each.fit(x[1], y, epochs=2, shuffle=False, verbose=0)
+    for a, b in zip(net.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_a_new_head_restores_the_rest_and_names_what_did_not_match(tmp_path):
     net = train(model("adamw"), DATA[:4])
     net.save_weights(tmp_path / "net.weights.h5")
