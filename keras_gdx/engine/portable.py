@@ -5,7 +5,6 @@ A branch here may not assign inside: on JAX the values travel, not the writes.
 
 from contextlib import nullcontext
 
-import keras
 from keras import ops
 
 
@@ -90,8 +89,3 @@ def same_everywhere(flag):
 def in_replica(optimizer):
     """Whether a step may run here."""
     return True
-
-
-def is_backend_variable(variable):
-    """Whether `variable` is one of the backend's own instead of Keras'."""
-    return not isinstance(variable, keras.Variable)

@@ -4,6 +4,7 @@ Keras' private names that optimizers need are used here and nowhere else.
 """
 
 import math
+import re
 from typing import Any
 
 import keras
@@ -210,8 +211,6 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             var_list: Variables without decay.
             var_names: Strings; variables with one of them in their path have no decay.
         """
-        import re
-
         if self.built:
             raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
         for name, given in (("var_list", var_list), ("var_names", var_names)):

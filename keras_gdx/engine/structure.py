@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_gdx.config import check, check_number
+from keras_gdx.config import check_number
 
 VECTORS = ("bias", "alpha", "beta", "gamma")  # whatever their rank: attention, GRU, PReLU
 
@@ -76,8 +76,7 @@ def layer_decay(model, rate):
         >>> sorted(set(keras_gdx.layer_decay(model, 0.5).values()))
         [0.5, 1.0]
     """
-    check_number("layer_decay", rate, 0, 1)
-    check(rate > 0, "layer_decay", rate, "a number in (0, 1]")
+    check_number("layer_decay", rate, 0, 1, open_low=True)
     known = roles(model)
     variables = [v for v in model.trainable_variables if id(v) in known]
     names = paths(model)

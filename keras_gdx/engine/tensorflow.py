@@ -150,8 +150,3 @@ def same_everywhere(flag):
 def in_replica(optimizer):
     """Whether a step may run here."""
     return tf.distribute.in_cross_replica_context() is False
-
-
-def is_backend_variable(variable):
-    """Whether `variable` is one of the backend's own instead of Keras'."""
-    return isinstance(variable, tf.Variable)

@@ -1,5 +1,6 @@
 """An update rule with everything around it: options, state, averages, files."""
 
+import re
 import weakref
 from contextlib import contextmanager
 from typing import Any
@@ -323,8 +324,6 @@ ENGINE_NUMBERS = {
 
 
 def _patterns(name, patterns):
-    import re
-
     check(isinstance(patterns, (list, tuple)), name, patterns, "a list of regular expressions")
     for pattern in patterns:
         try:
