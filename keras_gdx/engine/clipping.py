@@ -1,35 +1,58 @@
-"""Clipping of the reduced gradient, by value, by variable or over the whole model."""
+"""Clipping of the reduced gradient, by value, by variable or over the whole model.
 
+A norm is one look at the gradient, and what follows from it is a number: the gradient
+itself is scaled where the rule reads it.
+"""
+
+import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
 
 
-def clip(gradients, h):
-    """Clips as `h.clipnorm`, `h.global_clipnorm` or `h.clipvalue` says; at most one is set."""
-    if h.clipvalue is not None:
-        bounds = [ops.cast(h.clipvalue, backend.values(g).dtype) for g in gradients]
-        return _map(lambda g, c: ops.clip(g, -c, c), gradients, bounds)
+def factors_of(tasks, h, factor=None):
+    """What each gradient must be multiplied by: unscaling, and clipping by norm.
+
+    Args:
+        tasks: The groups with their gradients.
+        h: This update's scalars.
+        factor: What all gradients must be multiplied by before they are clipped.
+
+    Returns:
+        For each task a scalar, a tensor with an entry for each of the group's, or `None`.
+    """
     if h.clipnorm is not None:
-        norms = [ops.sqrt(_energy(g)) for g in gradients]
-        return _map(lambda g, n: _shrink(g, n, h.clipnorm), gradients, norms)
+        return [_by_variable(task, h.clipnorm, factor) for task in tasks]
     if h.global_clipnorm is not None:
-        total = ops.sqrt(sum(ops.cast(_energy(g), "float32") for g in gradients))
-        return _map(
-            lambda g, n: _shrink(g, n, h.global_clipnorm), gradients, [total] * len(gradients)
-        )
-    return gradients
+        energies = [ops.cast(backend.energy(task.gradient), "float32") for task in tasks]
+        factor = _shrink(ops.sqrt(sum(energies)), h.global_clipnorm, factor)
+    return [factor] * len(tasks)
 
 
-def _map(fn, gradients, numbers):
-    pairs = zip(gradients, numbers, strict=True)
-    return [backend.with_values(g, fn(backend.values(g), n)) for g, n in pairs]
+def _by_variable(task, most, factor):
+    group = task.group
+    parts = group.parts(task.gradient) if group.packed else [task.gradient]
+    energies = ops.stack([backend.energy(part) for part in parts])
+    factors = _shrink(ops.sqrt(energies), most, factor)
+    if not group.packed:
+        return factors[0]
+    return ops.take(factors, np.repeat(np.arange(len(parts)), group.sizes))
 
 
-def _energy(gradient):
-    return ops.sum(ops.square(backend.values(gradient)))
+def _shrink(norm, most, factor):
+    """The factor that, with `factor` in it, makes the norm at most `most`."""
+    factor = ops.ones((), norm.dtype) if factor is None else ops.cast(factor, norm.dtype)
+    norm = norm * factor
+    most = ops.cast(most, norm.dtype)
+    return ops.where(norm > most, most / norm, ops.ones_like(norm)) * factor
 
 
-def _shrink(g, norm, most):
-    factor = ops.where(norm > most, most / norm, 1.0)
-    return g * ops.cast(factor, g.dtype)
+def scaled(gradient, factor=None, h=None):
+    """The gradient times its factor, with its entries clipped if `h.clipvalue` says so."""
+    values = backend.values(gradient)
+    if factor is not None:
+        values = values * ops.cast(factor, values.dtype)
+    if h is not None and h.clipvalue is not None:
+        most = ops.cast(h.clipvalue, values.dtype)
+        values = ops.clip(values, -most, most)
+    return backend.with_values(gradient, values)

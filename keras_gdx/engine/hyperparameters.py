@@ -151,6 +151,35 @@ class Scalars(SimpleNamespace):
         """A copy with some entries replaced or added."""
         return Scalars(**{**vars(self), **changes})
 
+    def pack(self):
+        """All numbers that only the step knows as one vector, and a copy with gaps for them."""
+        numbers: list = []
+
+        def take(number):
+            numbers.append(number)
+            return GAP
+
+        gaps = self._each(ops.is_tensor, take)
+        return gaps, ops.stack(numbers)
+
+    def unpack(self, numbers):
+        """Fills the gaps again."""
+        numbers = iter(ops.unstack(numbers))
+        return self._each(lambda x: x is GAP, lambda _: next(numbers))
+
+    def _each(self, chosen, fn):
+        def convert(x):
+            if isinstance(x, Scalars):
+                return x._each(chosen, fn)
+            if isinstance(x, Scalar):
+                return Scalar(convert(x.value), convert(x.rest))
+            return fn(x) if chosen(x) else x
+
+        return Scalars(**{name: convert(x) for name, x in vars(self).items()})
+
+
+GAP = object()  # the place of a number in what `Scalars.pack` leaves behind
+
 
 def resolve(value, step, dtype):
     """The value of an argument at update `step`: schedules are evaluated, the rest stays."""

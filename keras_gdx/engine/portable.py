@@ -24,7 +24,7 @@ def snapshot(variable):
 
 
 def dense(gradient):
-    """The gradient as one tensor."""
+    """A gradient or a variable as one tensor."""
     return gradient
 
 
@@ -56,6 +56,16 @@ def with_values(gradient, new):
 def rows(gradient):
     """The rows that a sparse gradient names; `None` if it is dense."""
     return
+
+
+def energy(gradient):
+    """The sum of the squares of all entries."""
+    return ops.sum(ops.square(gradient))
+
+
+def fuses(wanted):
+    """Whether an update shall be a program of its own: the step around it is one already."""
+    return False
 
 
 def reduce(gradients):

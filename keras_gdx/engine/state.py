@@ -1,13 +1,16 @@
 """Everything that an optimizer keeps between steps, as variables."""
 
 import math
+from contextlib import nullcontext
+from functools import partial
 
 import keras
 from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.facts import facts_of
-from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Plain
+from keras_gdx.engine.groups import groups_of
+from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Part, Plain
 from keras_gdx.engine.structure import path_of
 
 LOW_PRECISION = ("float16", "bfloat16")
@@ -26,70 +29,114 @@ class State:
     Attributes:
         facts: `Facts` of each model variable.
         rules: The rule that moves each variable: the optimizer, or one of its parts.
-        slots: For each variable, its slots by name.
-        shared: Scalars kept once for the whole model, by name.
-        sums: Sums of the gradients of an open accumulation window, or `None`.
+        groups: The variables as they move together.
+        home: For each variable, its group and its place in it.
+        slots: For each variable, what is kept for it by name, averages included.
+        averages: The moving average of each variable, or `None`. Keras' callbacks want
+            one variable each, so groups have none in common.
+        sums: For each variable the sum of its gradients in an open accumulation window,
+            or `None`.
         count: How many micro-batches are in `sums`.
+        shared: Scalars kept once for the whole model, by name.
         active: Indices of the variables that have ever had a gradient.
         by_rows: Those of them whose gradients name rows, if only those shall move.
         closers: Functions that close the window, by the variables that they move.
+        programs: Compiled updates, by what they depend on.
+
+    Args:
+        optimizer: The optimizer.
+        variables: The variables that it moves.
+        model: Their model, or `None`.
+        add: What makes a variable: `allocate`, or something that only looks like it.
     """
 
-    def __init__(self, optimizer, variables, model):
+    def __init__(self, optimizer, variables, model, add=None):
+        add = add or allocate
         self.facts = facts_of(optimizer, variables, model)
         self.rules = [optimizer.rule_of(facts) for facts in self.facts]
+        dtypes = [wide(v) for v in variables]
+        self.groups = groups_of(optimizer, variables, self.facts, self.rules, dtypes)
+        self.home = {i: (group, n) for group in self.groups for n, i in enumerate(group.indices)}
+        self.averages = self.sums = self.count = None
+        for group in self.groups:
+            members = [variables[i] for i in group.indices]
+            make = partial(add, optimizer, members)
+            stored = {s.name: _storage(optimizer, s, group, make) for s in group.rule.all_slots()}
+            group.slots = {name: storage for name, storage in stored.items() if storage}
+            if optimizer.gradient_accumulation_steps:
+                group.total = make("sum", group.shape, group.dtype, 0.0)
         self.slots = [
-            {s.name: storage for s in rule.all_slots() if (storage := _storage(optimizer, s, v))}
-            for rule, v in zip(self.rules, variables, strict=True)
+            {name: self._own(i, storage) for name, storage in self.home[i][0].slots.items()}
+            for i in range(len(variables))
         ]
         if optimizer.use_ema:
-            for slots, v in zip(self.slots, variables, strict=True):
-                slots[AVERAGE] = Plain(_add(optimizer, v, AVERAGE, v.shape, wide(v), "variable"))
-        widest = max(wide(v) for v in variables)
-        self.shared = {
-            name: optimizer.add_variable((), dtype=widest, name=name) for name in optimizer.shared
-        }
-        self.sums = self.count = None
-        self.active = set()
-        self.by_rows = set()
-        self.closers = {}
+            self.averages = [
+                add(optimizer, [v], AVERAGE, v.shape, dtype, "variable")
+                for v, dtype in zip(variables, dtypes, strict=True)
+            ]
+            for slots, average in zip(self.slots, self.averages, strict=True):
+                slots[AVERAGE] = Plain(average)
         if optimizer.gradient_accumulation_steps:
-            self.sums = [_add(optimizer, v, "sum", v.shape, wide(v), 0.0) for v in variables]
-            self.count = optimizer.add_variable((), dtype="int32", name="summed")
+            self.sums = [self._own(i, Plain(self.home[i][0].total)) for i in range(len(variables))]
+            self.count = add(optimizer, [], "summed", (), "int32", 0)
+        self.shared = {
+            name: add(optimizer, [], name, (), max(dtypes), 0.0) for name in optimizer.shared
+        }
+        self.active: set = set()
+        self.by_rows: set = set()
+        self.closers: dict = {}
+        self.programs: dict = {}
+
+    def _own(self, index, storage):
+        """A variable's part of what its group keeps."""
+        group, place = self.home[index]
+        if not group.packed:
+            return storage
+        return Part(storage, sum(group.sizes[:place]), group.shapes[place])
 
 
-def _storage(optimizer, slot, variable):
-    """The storage of one slot of one variable; `None` if it has no such slot."""
-    shape = slot.shape(tuple(variable.shape))
+def _storage(optimizer, slot, group, make):
+    """The storage of one slot of one group; `None` if it has no such slot."""
+    shape = slot.shape(group.shape)
     if shape is None:
         return None
-    name, dtype = slot.name, optimizer.state_dtype
+    dtype = optimizer.state_dtype
     if slot.init == "variable" or dtype is None:
-        dtype = wide(variable)
+        dtype = group.dtype
     elif dtype == "int8":
-        if slot.init == 0 and math.prod(shape) >= SMALLEST:
+        if slot.init == 0 and math.prod(shape) >= SMALLEST and not group.packed:
             blocks = -(-math.prod(shape) // BLOCK)
             codes = "int8" if slot.signed else "uint8"
             return EightBit(
-                _add(optimizer, variable, f"{name}_codes", (blocks, BLOCK), codes, 0),
-                _add(optimizer, variable, f"{name}_scales", (blocks, 1), "float32", 0.0),
+                make(f"{slot.name}_codes", (blocks, BLOCK), codes, 0),
+                make(f"{slot.name}_scales", (blocks, 1), "float32", 0.0),
                 shape,
                 signed=slot.signed,
             )
-        dtype = wide(variable)
-    return Plain(_add(optimizer, variable, name, shape, dtype, slot.init))
+        dtype = group.dtype
+    return Plain(make(slot.name, shape, dtype, slot.init))
 
 
-def _add(optimizer, variable, name, shape, dtype, init):
+def allocate(optimizer, beside, name, shape, dtype, init):
+    """A new variable of the optimizer, near the model's variables that it belongs to.
+
+    Args:
+        optimizer: The optimizer.
+        beside: Those variables; none for what belongs to the whole model.
+        name: Its name, after theirs.
+        shape: Its shape.
+        dtype: Its dtype.
+        init: The number that it starts with, or `"variable"`: what `beside` hold.
+    """
+
     def initial(shape, dtype=None):
         if init == "variable":
-            return ops.cast(backend.snapshot(variable), dtype)
+            flat = [ops.reshape(ops.cast(backend.snapshot(v), dtype), (-1,)) for v in beside]
+            return ops.reshape(ops.concatenate(flat), shape)
         return ops.full(shape, init, dtype)
 
-    with backend.near(optimizer, variable):
+    owner = path_of(beside[0]).replace("/", "_").replace(":", "_") + "_" if beside else ""
+    with backend.near(optimizer, beside[0]) if beside else nullcontext():
         return optimizer.add_variable(
-            tuple(shape),
-            initializer=initial,
-            dtype=dtype,
-            name=f"{path_of(variable).replace('/', '_').replace(':', '_')}_{name}",
+            tuple(shape), initializer=initial, dtype=dtype, name=f"{owner}{name}"
         )

@@ -2,18 +2,37 @@
 
 1. sum micro-batches, locally; 2. one all-reduce; 3. unscale, look for NaN and inf once
 for all replicas; 4. clip the reduced gradient; 5. the rule, with its modifiers, decay
-and multipliers; 6. constraints, write; 7. averages. Steps 2 to 7 run once per update,
-and only an update counts.
+and multipliers; 6. constraints, averages, write. Steps 2 to 6 run once per update, and
+only an update counts.
+
+Numbers that scale a gradient are collected in a factor, and applied where the rule
+reads the gradient anyway.
 """
 
 from functools import partial
+from typing import Any, NamedTuple
 
 from keras import ops
 
 from keras_gdx.engine import backend
-from keras_gdx.engine.clipping import clip
-from keras_gdx.engine.state import AVERAGE, wide
-from keras_gdx.math import ema
+from keras_gdx.engine.clipping import factors_of, scaled
+from keras_gdx.engine.groups import Group
+from keras_gdx.engine.state import wide
+from keras_gdx.engine.update import move_group, move_rows
+
+
+class Task(NamedTuple):
+    """A group with the gradient of this step.
+
+    Attributes:
+        group: The group.
+        gradient: One gradient for all its variables.
+        present: For each of its variables, whether it has a gradient.
+    """
+
+    group: Group
+    gradient: Any
+    present: tuple[bool, ...]
 
 
 def step(optimizer, gradients, variables):
@@ -25,60 +44,74 @@ def step(optimizer, gradients, variables):
         backend.with_values(g, ops.cast(backend.values(g), wide(v)))
         for g, v in zip(gradients, variables, strict=True)
     ]
-    if not state.sums:
-        _update(optimizer, variables, gradients, 1.0)
+    tasks = _tasks(state, dict(zip(indices, gradients, strict=True)))
+    if state.count is None:
+        _update(optimizer, tasks, None)
         return
-    for index, gradient in zip(indices, gradients, strict=True):
+    for group, gradient, _ in tasks:
         if optimizer.sparse == "lazy" and backend.rows(gradient) is not None:
-            state.by_rows.add(index)
-        total = state.sums[index]
-        total.assign(total + backend.dense(gradient))
+            state.by_rows.update(group.indices)
+        group.total.assign(group.total + backend.dense(gradient))
     state.count.assign(state.count + 1)
     full = ops.greater_equal(state.count, optimizer.gradient_accumulation_steps)
-    close = partial(_close_window, optimizer, variables)
+    close = partial(_close_window, optimizer, frozenset(indices))
     backend.run_if(full, close, [], optimizer.variables + variables)
+
+
+def _tasks(state, gradients):
+    tasks = []
+    for group in state.groups:
+        present = tuple(i in gradients for i in group.indices)
+        if group.packed and any(present):
+            missing = (ops.zeros(shape, group.dtype) for shape in group.shapes)
+            pairs = zip(group.indices, missing, strict=True)
+            joined = group.join([backend.dense(gradients.get(i, zero)) for i, zero in pairs])
+            tasks.append(Task(group, joined, present))
+        elif any(present):
+            tasks.append(Task(group, gradients[group.indices[0]], present))
+    return tasks
 
 
 def flush(optimizer):
     """Applies what an open accumulation window holds, scaled by what was really summed."""
     state = optimizer.state
-    if state is None or not state.sums or not state.active or not state.count.numpy():
+    if state is None or state.count is None or not state.active or not state.count.numpy():
         return
-    active = tuple(sorted(state.active))
+    active = frozenset(state.active)
     if active not in state.closers:  # traced once
-        variables = [optimizer.model_variables[i] for i in active]
-        close = partial(_close_window, optimizer, variables, [])
+        close = partial(_close_window, optimizer, active, [])
         state.closers[active] = backend.outside_step(optimizer, close)
     state.closers[active]()
 
 
-def _close_window(optimizer, variables, _):
+def _close_window(optimizer, indices, _):
     state = optimizer.state
-    gradients = []
-    for index in map(optimizer.index, variables):
-        total = backend.snapshot(state.sums[index])
-        state.sums[index].assign(ops.zeros_like(total))
-        gradients.append(backend.only_rows(total) if index in state.by_rows else total)
+    tasks = []
+    for group in state.groups:
+        present = tuple(i in indices for i in group.indices)
+        if any(present):
+            total = backend.snapshot(group.total)
+            group.total.assign(group.choose(present, ops.zeros_like(total), total))
+            by_rows = group.indices[0] in state.by_rows
+            total = backend.only_rows(total) if by_rows else total
+            tasks.append(Task(group, total, present))
     count = backend.snapshot(state.count)
     state.count.assign(0)
-    _update(optimizer, variables, gradients, 1.0 / ops.cast(count, "float32"))
+    _update(optimizer, tasks, 1.0 / ops.cast(count, "float32"))
 
 
-def _update(optimizer, variables, gradients, scale):
-    gradients = backend.reduce(gradients)
+def _update(optimizer, tasks, factor):
+    gradients = backend.reduce([task.gradient for task in tasks])
     if optimizer.loss_scale_factor:
-        scale = scale / optimizer.loss_scale_factor
-    if not (isinstance(scale, float) and scale == 1.0):
-        gradients = [
-            backend.with_values(g, backend.values(g) * ops.cast(scale, backend.values(g).dtype))
-            for g in gradients
-        ]
-    move = partial(_move, optimizer, variables)
+        factor = (1.0 if factor is None else factor) / optimizer.loss_scale_factor
+    factor = [] if factor is None else [ops.convert_to_tensor(factor, "float32")]
+    move = partial(_move, optimizer, tasks)
     if optimizer.skip_nonfinite:
-        finite = all_finite(gradients)
-        backend.run_if(finite, move, gradients, optimizer.variables + variables)
+        finite = all_finite([scaled(g, *factor) for g in gradients])
+        touched = optimizer.variables + optimizer.model_variables
+        backend.run_if(finite, move, [gradients, factor], touched)
     else:
-        move(gradients)
+        move([gradients, factor])
 
 
 def all_finite(gradients):
@@ -87,48 +120,72 @@ def all_finite(gradients):
     return ops.all(ops.stack(finite))
 
 
-def _move(optimizer, variables, gradients):
+def _move(optimizer, tasks, given):
+    gradients, factor = given
+    tasks = [task._replace(gradient=g) for task, g in zip(tasks, gradients, strict=True)]
     iterations = backend.snapshot(optimizer.iterations)
-    dtypes = {wide(v) for v in variables}
+    dtypes = {task.group.dtype for task in tasks}
     h = {dtype: optimizer.scalars(iterations, dtype) for dtype in dtypes}
-    gradients = clip(gradients, h[max(dtypes)])
+    widest = h[max(dtypes)]
+    factors = factors_of(tasks, widest, *factor)
     if optimizer.surveys:
-        found = _survey(optimizer, h[max(dtypes)], Model(optimizer, variables, gradients))
+        found = _survey(optimizer, widest, Model(optimizer, widest, tasks, factors))
         for dtype in dtypes:
             h[dtype] = h[dtype].but(**{name: ops.cast(x, dtype) for name, x in found.items()})
-    for gradient, variable in zip(gradients, variables, strict=True):
-        rows = backend.rows(gradient)
+    for task, factor in zip(tasks, factors, strict=True):
+        rows = backend.rows(task.gradient)
         if rows is None or optimizer.sparse == "dense":
-            _move_all(optimizer, h[wide(variable)], variable, backend.dense(gradient))
+            move_group(optimizer, h[task.group.dtype], task, factor)
         else:
-            _move_rows(optimizer, h[wide(variable)], variable, backend.values(gradient), rows)
+            move_rows(optimizer, h[task.group.dtype], task, factor, rows)
     optimizer.iterations.assign(iterations + 1)
 
 
 class Model:
     """All that a rule may look at in a survey, read when it is asked for."""
 
-    def __init__(self, optimizer, variables, gradients):
-        self._slots = [optimizer.state.slots[optimizer.index(v)] for v in variables]
-        self._variables = variables
-        self._gradients = gradients
+    def __init__(self, optimizer, h, tasks, factors):
+        self._optimizer = optimizer
+        self._h = h
+        self._tasks = tasks
+        self._factors = factors
+        self._indices = [
+            i
+            for task in tasks
+            for i, has in zip(task.group.indices, task.present, strict=True)
+            if has
+        ]
 
     @property
     def gradients(self):
         """The reduced, clipped gradients."""
-        return [backend.dense(g) for g in self._gradients]
+        return [
+            part
+            for task, factor in zip(self._tasks, self._factors, strict=True)
+            for part, has in zip(
+                task.group.parts(scaled(backend.dense(task.gradient), factor, self._h)),
+                task.present,
+                strict=True,
+            )
+            if has
+        ]
 
     @property
     def weights(self):
         """The weights before the update."""
-        return [ops.cast(v, wide(v)) for v in self._variables]
+        variables = [self._optimizer.model_variables[i] for i in self._indices]
+        return [ops.cast(v, wide(v)) for v in variables]
 
     @property
     def slots(self):
         """For each variable its slots by name."""
+        state = self._optimizer.state
         return [
-            {name: ops.cast(slot.read(), wide(v)) for name, slot in slots.items()}
-            for v, slots in zip(self._variables, self._slots, strict=True)
+            {
+                name: ops.cast(slot.read(), state.home[i][0].dtype)
+                for name, slot in state.slots[i].items()
+            }
+            for i in self._indices
         ]
 
 
@@ -138,43 +195,3 @@ def _survey(optimizer, h, model):
     for variable, value in zip(shared, new, strict=True):
         variable.assign(ops.cast(value, variable.dtype))
     return found
-
-
-def _move_all(optimizer, h, variable, gradient):
-    index = optimizer.index(variable)
-    slots, dtype = optimizer.state.slots[index], wide(variable)
-    w = ops.cast(variable, dtype)
-    old = {name: ops.cast(slot.read(), dtype) for name, slot in slots.items()}
-    average = old.pop(AVERAGE, None)
-    w, new = optimizer.advance(h, optimizer.state.facts[index], gradient, w, old)
-    _conclude(optimizer, h, variable, w, slots.get(AVERAGE), average)
-    for name, value in new.items():
-        slots[name].write(value)
-
-
-def _move_rows(optimizer, h, variable, gradient, rows):
-    """Applies the rule to the rows that the gradient names, and to no others."""
-    index = optimizer.index(variable)
-    slots, dtype = dict(optimizer.state.slots[index]), wide(variable)
-    average = slots.pop(AVERAGE, None)
-    w = backend.read_rows(variable, rows, dtype)
-    old = {name: backend.read_rows(slot.read(), rows, dtype) for name, slot in slots.items()}
-    w, new = optimizer.advance(h, optimizer.state.facts[index], gradient, w, old)
-    backend.write_rows(variable, rows, w)
-    for name, value in new.items():
-        backend.write_rows(slots[name].read(), rows, value)
-    if average or variable.constraint is not None:  # these concern every row
-        old = average and ops.cast(average.read(), dtype)
-        _conclude(optimizer, h, variable, ops.cast(variable, dtype), average, old)
-
-
-def _conclude(optimizer, h, variable, w, slot, average):
-    """Constrains, averages and writes the weights."""
-    if variable.constraint is not None:
-        w = variable.constraint(w)
-    if slot is not None:
-        average = ops.where(h.t == 1, w, ema(average, w, h.ema_momentum))
-        slot.write(average)
-        if every := optimizer.ema_overwrite_frequency:
-            w = ops.where(ops.cast(h.t, "int32") % every == 0, average, w)
-    variable.assign(ops.cast(w, variable.dtype))

@@ -1,6 +1,7 @@
 """How a slot is kept between steps: plainly, or in eight bits.
 
-Rules read and write float tensors; only this file knows about codes.
+Rules see float tensors; only this file knows about codes. `decode` and `encode` are pure,
+so that an update can be compiled with them inside.
 """
 
 import math
@@ -11,22 +12,43 @@ BLOCK = 256
 SMALLEST = 16 * BLOCK  # smaller slots gain nothing from codes
 
 
-class Plain:
+class Storage:
+    """Variables, and how values become their contents."""
+
+    variables: tuple = ()
+
+    def decode(self, contents):
+        """Returns the values that the variables' contents stand for."""
+        raise NotImplementedError
+
+    def encode(self, value):
+        """Returns the contents that stand for `value`, one for each variable."""
+        raise NotImplementedError
+
+    def read(self):
+        """Returns the values."""
+        return self.decode(self.variables)
+
+    def write(self, value):
+        """Replaces the values."""
+        for variable, content in zip(self.variables, self.encode(value), strict=True):
+            variable.assign(content)
+
+
+class Plain(Storage):
     """One variable that holds the values themselves."""
 
     def __init__(self, variable):
         self.variables = (variable,)
 
-    def read(self):
-        """Returns the values."""
-        return self.variables[0]
+    def decode(self, contents):
+        return contents[0]
 
-    def write(self, value):
-        """Replaces the values."""
-        self.variables[0].assign(ops.cast(value, self.variables[0].dtype))
+    def encode(self, value):
+        return (ops.cast(value, self.variables[0].dtype),)
 
 
-class EightBit:
+class EightBit(Storage):
     """One byte per value and one float32 scale per block of 256 values.
 
     Codes are spaced by a power law, dense near zero, because an update divides
@@ -39,20 +61,36 @@ class EightBit:
         self.power = 2 if signed else 4
         self.levels = 127 if signed else 255
 
-    def read(self):
-        """Returns the decoded values, float32."""
-        codes, scales = self.variables
+    def decode(self, contents):
+        codes, scales = contents
         x = ops.cast(codes, "float32") / self.levels
         x = ops.sign(x) * ops.abs(x) ** self.power * scales
         return ops.reshape(ops.reshape(x, (-1,))[: math.prod(self.shape)], self.shape)
 
-    def write(self, value):
-        """Encodes and replaces the values."""
-        codes, scales = self.variables
+    def encode(self, value):
         flat = ops.reshape(ops.cast(value, "float32"), (-1,))
         blocks = ops.reshape(ops.pad(flat, [(0, -math.prod(self.shape) % BLOCK)]), (-1, BLOCK))
         scale = ops.max(ops.abs(blocks), axis=1, keepdims=True)
         x = blocks / ops.maximum(scale, 1e-38)
         x = ops.sign(x) * ops.abs(x) ** (1 / self.power) * self.levels
-        codes.assign(ops.cast(ops.round(x), codes.dtype))
-        scales.assign(scale)
+        return ops.cast(ops.round(x), self.variables[0].dtype), scale
+
+
+class Part:
+    """The values of one variable in storage that it shares with others."""
+
+    def __init__(self, whole, begin, shape):
+        self.whole = whole
+        self.begin = begin
+        self.end = begin + math.prod(shape)
+        self.shape = shape
+
+    def read(self):
+        """Returns the values."""
+        return ops.reshape(self.whole.read()[self.begin : self.end], self.shape)
+
+    def write(self, value):
+        """Replaces the values."""
+        old = ops.convert_to_tensor(self.whole.read())
+        new = ops.reshape(ops.cast(value, old.dtype), (-1,))
+        self.whole.write(ops.concatenate([old[: self.begin], new, old[self.end :]]))

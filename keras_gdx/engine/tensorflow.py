@@ -6,6 +6,8 @@ take on the same global batch. Optimizer state has no aggregation: a write in a 
 is local to it, and equal on all of them because the reduced gradient is.
 """
 
+from functools import partial
+
 import tensorflow as tf
 
 _distribute = tf.__internal__.distribute  # private: whether merge_call is needed at all
@@ -27,7 +29,7 @@ def snapshot(variable):
 
 
 def dense(gradient):
-    """The gradient as one tensor."""
+    """A gradient or a variable as one tensor."""
     return tf.convert_to_tensor(gradient)
 
 
@@ -85,6 +87,52 @@ def write_rows(variable, rows, new):
 
 def _native(variable):
     return variable.value if hasattr(variable, "path") else variable
+
+
+def energy(gradient):
+    """The sum of the squares of all entries, in one pass."""
+    return 2 * tf.nn.l2_loss(values(gradient))
+
+
+def fuses(wanted):
+    """Whether an update shall be a program of its own here.
+
+    Inside a compiled step such a program is simply a part of it.
+    """
+    return wanted is True or (wanted == "auto" and not tf.executing_eagerly())
+
+
+def program(update):
+    """`update(numbers, gradient, factor, old)`, compiled by XLA, as a function that overwrites.
+
+    It takes what is to be overwritten, as `keras.Variable` or something with `value` and
+    `assign`, and the other arguments. Variables are changed in place.
+    """
+
+    @partial(tf.function, jit_compile=True, autograph=False)
+    def compiled(kept, *args):
+        old = [x.read_value() if isinstance(x, tf.Variable) else x for x in kept]
+        moved = []
+        for x, new in zip(kept, update(*args, old), strict=True):
+            if isinstance(x, tf.Variable):
+                x.assign(new)
+            else:
+                moved.append(new)
+        return moved
+
+    def overwrite(kept, *args):
+        values = [_local(x.value) for x in kept]
+        moved = iter(compiled(values, *args))
+        for x, value in zip(kept, values, strict=True):
+            if not isinstance(value, tf.Variable):
+                x.assign(next(moved))
+
+    return overwrite
+
+
+def _local(value):
+    """A tensor as it is; of a variable the one that this replica holds."""
+    return value._get() if hasattr(value, "_get") else value
 
 
 def reduce(gradients):

@@ -27,7 +27,7 @@ from keras_gdx.engine.hyperparameters import (
 )
 from keras_gdx.engine.parking import Parking
 from keras_gdx.engine.seam import KerasOptimizer
-from keras_gdx.engine.state import AVERAGE, State
+from keras_gdx.engine.state import State
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.saving.state import load_state, save_state
@@ -62,6 +62,10 @@ class Optimizer(Rule, KerasOptimizer):
         sparse: `"dense"` treats a `tf.IndexedSlices` gradient as the dense one that it
             stands for. `"lazy"` moves only the rows that it names; their averages and
             their decay rest in between, bias corrections count all updates.
+        fused: `"auto"` packs small variables together and, where a step is not compiled
+            anyway, compiles the update of large ones; `True` compiles it for all; `False`
+            updates each variable by itself and compiles nothing. On TensorFlow. The
+            weights are the same.
         skip_nonfinite: If true, an update whose reduced gradient has a NaN or an
             infinity anywhere changes nothing and does not count.
         clipnorm: Number > 0 or schedule: the most that the norm of each gradient may be.
@@ -95,6 +99,7 @@ class Optimizer(Rule, KerasOptimizer):
         after=(),
         state_dtype=None,
         sparse="dense",
+        fused="auto",
         skip_nonfinite=False,
         clipnorm=None,
         global_clipnorm=None,
@@ -116,6 +121,7 @@ class Optimizer(Rule, KerasOptimizer):
         self.after = after
         self.state_dtype = state_dtype
         self.sparse = sparse
+        self.fused = fused
         self.skip_nonfinite = skip_nonfinite
         self.clipnorm = clipnorm
         self.global_clipnorm = global_clipnorm
@@ -137,6 +143,7 @@ class Optimizer(Rule, KerasOptimizer):
         check(not shared, "after", self.after, "modifiers that are not in `before` too")
         check_choice("state_dtype", self.state_dtype, STATE_DTYPES)
         check_choice("sparse", self.sparse, ("dense", "lazy"))
+        check_choice("fused", self.fused, ("auto", True, False))
         clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}
         given = {n: v for n, v in clips.items() if v is not None}
         check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")
@@ -232,7 +239,7 @@ class Optimizer(Rule, KerasOptimizer):
 
     def averages(self):
         """The moving averages of the weights, one variable each."""
-        return [slots[AVERAGE].read() for slots in self.state.slots]
+        return self.state.averages
 
     def __setattr__(self, name, value):
         arguments = declared_arguments(Optimizer) | declared_arguments(type(self))

@@ -4,7 +4,6 @@ from keras import ops
 
 from keras_gdx.config import check_integer
 from keras_gdx.engine import backend
-from keras_gdx.engine.state import wide
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import get, register
@@ -81,12 +80,14 @@ class Lookahead(Optimizer):
         backend.run_if(due, lambda _: self._synchronize(), [], touched)
 
     def _synchronize(self):
-        for variable, slots in zip(self.model_variables, self.state.slots, strict=True):
-            slow, dtype = slots["slow"].read(), wide(variable)
-            h = self.scalars(self.iterations, dtype)
-            followed = slow + (ops.cast(variable, dtype) - slow) * h.slow_step_size
-            slots["slow"].write(followed)
-            variable.assign(ops.cast(followed, variable.dtype))
+        for group in self.state.groups:
+            weights = group.together([self.model_variables[i] for i in group.indices])
+            h = self.scalars(self.iterations, group.dtype)
+            slow = ops.convert_to_tensor(group.slots["slow"].read())
+            ahead = ops.cast(weights.value, group.dtype) - slow
+            followed = slow + ahead * h.slow_step_size
+            group.slots["slow"].write(followed)
+            weights.assign(ops.cast(followed, weights.dtype))
 
     def attach(self, model):
         super().attach(model)

@@ -95,7 +95,7 @@ class Rule:
         """One update of one variable, as a pure function.
 
         Args:
-            h: This update's scalars.
+            h: This update's scalars, with the `multiplier` of the variable's rate.
             facts: The variable's `Facts`.
             g: Its reduced gradient.
             w: Its value.
@@ -107,7 +107,7 @@ class Rule:
         if part := self.part_of(facts):
             shared = h.but(**vars(getattr(h, part)))
             return getattr(self, part).advance(shared, facts, g, w, slots)
-        h = h.but(role=facts.role, lr=h.lr * facts.multiplier, **facts.masks)
+        h = h.but(role=facts.role, lr=h.lr * h.multiplier, **facts.masks)
         h.weight_decay = h.weight_decay if facts.decays else None
         new = dict(slots)
         for modifier in self.before:

@@ -217,6 +217,6 @@ class ScheduleFree(Averaging):
 
 INHERITED = (
     "weight_decay", "no_decay", "lr_multipliers", "before", "after", "state_dtype", "sparse",
-    "skip_nonfinite", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "loss_scale_factor",
+    "fused", "skip_nonfinite", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "loss_scale_factor",
     "gradient_accumulation_steps",
 )  # fmt: skip

@@ -110,7 +110,7 @@ def _tensors(optimizer):
     for index, slots in enumerate(state.slots):
         group = {name: slot.read for name, slot in slots.items()}
         if state.sums:
-            group["sum"] = lambda index=index: state.sums[index]
+            group["sum"] = state.sums[index].read
         if trained:
             group["trained"] = lambda index=index: trained[index]
         yield group
@@ -150,7 +150,7 @@ def _restore_variable(optimizer, index, saved, parked):
         if name == "trained":
             parked.append(ops.cast(np.asarray(value), optimizer.model_variables[index].dtype))
         elif name == "sum" and state.sums:
-            state.sums[index].assign(np.asarray(value))
+            state.sums[index].write(np.asarray(value))
             state.active.add(index)
         elif name == "sum" and not np.any(value):
             pass

@@ -25,7 +25,7 @@ def test_keeps_dtypes_and_slots_are_wide(rule, dtype):
     optimizer = core(run.optimizer)
     slots = [
         s.read() for slots in optimizer.state.slots for s in slots.values()
-    ] + optimizer.state.sums
+    ] + [s.read() for s in optimizer.state.sums]
     assert {s.dtype for s in slots} <= {"float64" if dtype == "float64" else "float32"}
 
 

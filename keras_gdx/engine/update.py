@@ -1,0 +1,93 @@
+"""One update of one group: a pure function of tensors, and the ways to run it.
+
+It runs as part of whatever surrounds it, or, where that is not compiled, as a program of
+its own that reads and writes every tensor once, in place. Both give the same weights.
+"""
+
+from keras import ops
+
+from keras_gdx.engine import backend
+from keras_gdx.engine.clipping import scaled
+from keras_gdx.engine.hyperparameters import Scalars
+from keras_gdx.math import ema
+
+
+def move_group(optimizer, h, task, factor):
+    """Moves the variables of a group, their averages and their slots."""
+    group, state = task.group, optimizer.state
+    kept = [group.together([optimizer.model_variables[i] for i in group.indices])]
+    if state.averages:
+        kept.append(group.together([state.averages[i] for i in group.indices]))
+    kept += [v for storage in group.slots.values() for v in storage.variables]
+    h = h.but(multiplier=ops.convert_to_tensor(group.facts.multiplier, group.dtype))
+    gradient = backend.dense(task.gradient)
+
+    def update(h, gradient, factor, old):
+        new = _advance(optimizer, group, h, scaled(gradient, factor, h), old)
+        return [
+            group.choose(task.present, ops.cast(x, was.dtype), was)
+            for x, was in zip(new, old, strict=True)
+        ]
+
+    if not backend.fuses(group.fused):
+        old = [backend.dense(x.value) for x in kept]
+        for x, value in zip(kept, update(h, gradient, factor, old), strict=True):
+            x.assign(value)
+        return
+    structure, numbers = h.pack()
+    key = group.kind, task.present
+    if key not in state.programs:
+        state.programs[key] = backend.program(
+            lambda numbers, *rest: update(structure.unpack(numbers), *rest)
+        )
+    state.programs[key](kept, numbers, gradient, factor)
+
+
+def _advance(optimizer, group, h, gradient, old):
+    """What `old`, the contents of all that is kept for a group, becomes."""
+    w, *rest = old
+    averages = [rest.pop(0)] if optimizer.use_ema else []
+    contents = iter(rest)
+    slots = {
+        name: ops.cast(storage.decode([next(contents) for _ in storage.variables]), group.dtype)
+        for name, storage in group.slots.items()
+    }
+    w, slots = optimizer.advance(h, group.facts, gradient, ops.cast(w, group.dtype), slots)
+    w, averages = conclude(optimizer, group.constraint, h, w, *averages)
+    pairs = zip(group.slots.values(), slots.values(), strict=True)
+    return [w, *averages, *(x for storage, value in pairs for x in storage.encode(value))]
+
+
+def conclude(optimizer, constraint, h, w, *averages):
+    """The weights after constraint and average, and a list of the average if there is one."""
+    if constraint is not None:
+        w = constraint(w)
+    if not averages:
+        return w, []
+    average = ops.where(h.t == 1, w, ema(averages[0], w, h.ema_momentum))
+    if every := optimizer.ema_overwrite_frequency:
+        w = ops.where(ops.cast(h.t, "int32") % every == 0, average, w)
+    return w, [average]
+
+
+def move_rows(optimizer, h, task, factor, rows):
+    """Applies the rule to the rows that the gradient names, and to no others."""
+    group, state = task.group, optimizer.state
+    (index,) = group.indices
+    variable, dtype = optimizer.model_variables[index], group.dtype
+    h = h.but(multiplier=group.facts.multiplier)
+    gradient = backend.values(scaled(task.gradient, factor, h))
+    kept = {name: slot.variables[0] for name, slot in group.slots.items()}
+    w = backend.read_rows(variable, rows, dtype)
+    old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}
+    w, new = optimizer.advance(h, group.facts, gradient, w, old)
+    backend.write_rows(variable, rows, w)
+    for name, value in new.items():
+        backend.write_rows(kept[name], rows, value)
+    if state.averages or group.constraint is not None:  # these concern every row
+        averages = [state.averages[index]] if state.averages else []
+        whole = ops.cast(variable, dtype)
+        w, new = conclude(optimizer, group.constraint, h, whole, *averages)
+        variable.assign(ops.cast(w, variable.dtype))
+        for average, value in zip(averages, new, strict=True):
+            average.assign(value)
