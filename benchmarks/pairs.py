@@ -1,24 +1,34 @@
-"""Timing two things in turn, so that a shared machine slows down both alike."""
+"""Timing things in turn, so that a shared machine slows down all alike."""
 
 import statistics
 import time
 
 
-def ratio(ours, theirs, rounds=15):
-    """Returns (median, low, high) of ours / theirs over rounds; below 1 is faster than theirs.
+def times(contestants, rounds=15, repeat=3):
+    """Calls all contestants in turn, round after round.
 
-    `low` and `high` are the quartiles.
+    Args:
+        contestants: Maps names to functions. Each is called twice before it is timed.
+        rounds: How often all of them are timed.
+        repeat: Calls in a row that are timed as one.
+
+    Returns:
+        For each name the seconds of one call, by round.
     """
-    ours(), theirs()
-    quotients = []
+    found = {name: [] for name in contestants}
+    for fn in contestants.values():
+        fn(), fn()
     for _ in range(rounds):
-        quotients.append(_seconds(ours) / _seconds(theirs))
+        for name, fn in contestants.items():
+            start = time.perf_counter()
+            for _ in range(repeat):
+                fn()
+            found[name].append((time.perf_counter() - start) / repeat)
+    return found
+
+
+def ratio(ours, theirs):
+    """(median, lower quartile, upper quartile) of ours / theirs, round by round."""
+    quotients = [a / b for a, b in zip(ours, theirs, strict=True)]
     low, median, high = statistics.quantiles(quotients, n=4)
     return median, low, high
-
-
-def _seconds(fn, repeat=3):
-    start = time.perf_counter()
-    for _ in range(repeat):
-        fn()
-    return time.perf_counter() - start

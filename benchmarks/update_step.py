@@ -1,11 +1,16 @@
-"""One optimizer step, ours against Keras' rule of the same name.
+"""One optimizer step: ours, Keras' rule of the same name, PyTorch's, optax'.
 
-Run with `python -m benchmarks.update_step`. Prints the ratio of times (below 1: ours is
-faster) as median and quartiles of interleaved rounds, for a step that XLA compiles and for
-one that it does not.
+Run with `python -m benchmarks.update_step`. Everything is timed in turn, in one run, and
+printed as a ratio with its quartiles: to Keras' step made the same way, and to the memory
+limit, which is the time in which one thread copies as many bytes as the step has to move.
+The results go to `benchmarks/results/update_step.json`, from where `python -m
+benchmarks.render` takes the README's table.
 """
 
+import argparse
 import os
+import time
+from math import prod
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,63 +19,160 @@ import numpy as np
 import tensorflow as tf
 
 import keras_gdx
-from benchmarks.pairs import ratio
+from benchmarks.machine import COPIED, copy, save
+from benchmarks.pairs import ratio, times
+from benchmarks.rivals import installed, of_keras, of_optax, of_torch, tensors
+
+
+def efficientnet():
+    """The trainable variables of EfficientNet-B0."""
+    net = keras.applications.EfficientNetB0(weights=None)
+    return [tuple(v.shape) for v in net.trainable_variables]
+
 
 CASES = {
-    "15M in 50 variables": [(550, 550)] * 50,
-    "0.6M in 300 variables": [(2000,)] * 300,
-    "one matrix of 16M": [(4096, 4096)],
+    "15M in 50 variables": lambda: [(550, 550)] * 50,
+    "0.6M in 300 variables": lambda: [(2000,)] * 300,
+    "one matrix of 16M": lambda: [(4096, 4096)],
+    "EfficientNet-B0": efficientnet,
 }
-PAIRS = {
-    "AdamW": (keras.optimizers.AdamW, keras_gdx.optimizers.AdamW, {}),
-    "AdamW, clipped": (
-        keras.optimizers.AdamW,
-        keras_gdx.optimizers.AdamW,
-        {"global_clipnorm": 1.0},
+# Options of AdamW, and the bytes per weight that have to be read and written at least.
+VARIANTS = {
+    "plain": ({"weight_decay": 0.0}, 28),
+    "decay": ({"weight_decay": 0.01}, 28),
+    "decay, clipping": ({"weight_decay": 0.01, "global_clipnorm": 1.0}, 32),
+    "decay, clipping, averages": (
+        {"weight_decay": 0.01, "global_clipnorm": 1.0, "use_ema": True},
+        40,
     ),
-    "SGD, momentum": (keras.optimizers.SGD, keras_gdx.optimizers.SGD, {"momentum": 0.9}),
+    "decay, 4 micro-batches": (
+        {"weight_decay": 0.01, "gradient_accumulation_steps": 4},
+        4 * 12 + 28 + 4,
+    ),
 }
+EVERYWHERE = ("decay", "decay, clipping")
 
 
-def step(cls, shapes, options, jit):
-    """A function that takes one step."""
-    rng = np.random.default_rng(0)
-    variables = [keras.Variable(rng.normal(size=s).astype("float32")) for s in shapes]
-    gradients = [tf.constant(rng.normal(size=s).astype("float32")) for s in shapes]
-    optimizer = cls(1e-3, **options)
-    optimizer.build(variables)
-    return tf.function(lambda: optimizer.apply(gradients, variables), jit_compile=jit)
+def contestants(shapes, variant):
+    """Functions that take a step, by name; and what the first call took, in seconds."""
+    options, _ = VARIANTS[variant]
+    calls = options.get("gradient_accumulation_steps", 1)
+    given = tensors(shapes)
+    makers = {
+        f"{who}, {mode}": (cls, jit)
+        for mode, jit in (("graph", False), ("XLA", True))
+        for who, cls in (("Keras", keras.optimizers.AdamW), ("ours", keras_gdx.optimizers.AdamW))
+    }
+    steps, first = {"copy": copy()}, {}
+    for name, (cls, jit) in makers.items():
+        steps[name] = of_keras(cls, 1e-3, *given, jit=jit, calls=calls, **options)
+        start = time.perf_counter()
+        steps[name]()
+        first[name] = time.perf_counter() - start
+    if calls == 1 and not options.get("use_ema"):
+        rest = {"clip": options.get("global_clipnorm"), "weight_decay": options["weight_decay"]}
+        if installed("torch"):
+            steps["PyTorch, fused"] = of_torch(*given, fused=True, **rest)
+            steps["PyTorch"] = of_torch(*given, fused=False, **rest)
+        if installed("optax"):
+            steps["optax, jit"] = of_optax(*given, **rest)
+    return steps, first
 
 
-def embedding_step(cls, options, rows=1_000_000, width=64, batch=2048):
-    """A step that names a few rows of a large table."""
-    table = keras.Variable(np.zeros((rows, width), "float32"), name="embeddings")
+def measure(case, variant, rounds):
+    """One row for each contestant."""
+    shapes = CASES[case]()
+    steps, first = contestants(shapes, variant)
+    moved = VARIANTS[variant][1] * sum(map(prod, shapes))
+    found = times(steps, rounds)
+    limits = [seconds * moved / COPIED for seconds in found.pop("copy")]
+    return [
+        {
+            "case": case,
+            "variant": variant,
+            "who": name,
+            "milliseconds": 1000 * float(np.median(seconds)),
+            "to_limit": ratio(seconds, limits),
+            "to_keras": ratio(seconds, found["Keras, graph" if "graph" in name else "Keras, XLA"]),
+            "first_call_seconds": first.get(name),
+        }
+        for name, seconds in found.items()
+    ]
+
+
+def embedding(rounds, rows=1_000_000, width=64, batch=2048):
+    """A step that names a few rows of a large table: Keras writes the table, we the rows."""
     rng = np.random.default_rng(0)
     gradient = tf.IndexedSlices(
         tf.constant(rng.normal(size=(batch, width)).astype("float32")),
         tf.constant(rng.integers(0, rows, batch)),
         tf.constant([rows, width]),
     )
-    optimizer = cls(1e-3, **options)
-    optimizer.build([table])
-    return tf.function(lambda: optimizer.apply([gradient], [table]))
+
+    def step(optimizer):
+        table = keras.Variable(np.zeros((rows, width), "float32"), name="embeddings")
+        optimizer.build([table])
+        return tf.function(lambda: optimizer.apply([gradient], [table]), autograph=False)
+
+    steps = {
+        "Keras, graph": step(keras.optimizers.Adam()),
+        "ours, graph": step(keras_gdx.optimizers.Adam(sparse="lazy")),
+        "copy": copy(),
+    }
+    found = times(steps, rounds)
+    limits = [seconds * 28 * batch * width / COPIED for seconds in found.pop("copy")]
+    return [
+        {
+            "case": f"{rows // 1_000_000}M x {width} table, {batch:,} rows",
+            "variant": "Adam, lazy",
+            "who": name,
+            "milliseconds": 1000 * float(np.median(seconds)),
+            "to_limit": ratio(seconds, limits),
+            "to_keras": ratio(seconds, found["Keras, graph"]),
+            "first_call_seconds": None,
+        }
+        for name, seconds in found.items()
+    ]
 
 
-def report(name, case, mode, ours, theirs, rounds=15):
-    median, low, high = ratio(ours, theirs, rounds)
-    print(f"{name:16} {case:24} {mode:6} {median:7.3f}  [{low:.3f}, {high:.3f}]", flush=True)
+def show(rows):
+    for row in rows:
+        keras_ratio, limit = (
+            "{:7.2f} [{:.2f}, {:.2f}]".format(*row[key]) for key in ("to_keras", "to_limit")
+        )
+        first = row["first_call_seconds"]
+        print(
+            f"{row['case']:24} {row['variant']:26} {row['who']:15}"
+            f"{row['milliseconds']:9.2f} ms {keras_ratio:24} {limit:24}"
+            + (f"{first:6.1f} s" if first else ""),
+            flush=True,
+        )
 
 
 def main():
-    print(f"{'rule':16} {'case':24} {'mode':6}  ours / Keras, median [quartiles]")
-    for case, shapes in CASES.items():
-        for name, (theirs, ours, options) in PAIRS.items():
-            for jit in (False, True):
-                steps = [step(cls, shapes, options, jit) for cls in (ours, theirs)]
-                report(name, case, "XLA" if jit else "graph", *steps)
-    lazy = embedding_step(keras_gdx.optimizers.Adam, {"sparse": "lazy"})
-    dense = embedding_step(keras.optimizers.Adam, {})
-    report("Adam, lazy", "1M x 64, 2,048 rows", "graph", lazy, dense, rounds=5)
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--case", help="only cases whose name contains this")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results")
+    args = parser.parse_args()
+    print(
+        f"{'case':24} {'AdamW with':26} {'who':15}{'a step':>12}  / Keras [quartiles]       / limit"
+    )
+    rows = []
+    for case in CASES:
+        if args.case and args.case not in case:
+            continue
+        full = case.startswith("15M")
+        for variant in VARIANTS if full else EVERYWHERE:
+            found = measure(case, variant, args.rounds)
+            show(found)
+            rows += found
+    if not args.case or args.case in "table":
+        table = embedding(args.rounds)
+        show(table)
+        rows += table
+    if args.save:
+        save("update_step", {"rows": rows})
 
 
 if __name__ == "__main__":

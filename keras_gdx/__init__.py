@@ -14,6 +14,7 @@ from keras_gdx._version import __version__
 from keras_gdx.create import create
 from keras_gdx.engine.attach import install as _install
 from keras_gdx.engine.structure import layer_decay
+from keras_gdx.memory import memory
 from keras_gdx.registry import info, list, register
 
 _install()
@@ -25,6 +26,7 @@ __all__ = [
     "info",
     "layer_decay",
     "list",
+    "memory",
     "modifiers",
     "optimizers",
     "register",

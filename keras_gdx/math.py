@@ -1,6 +1,10 @@
 """The vocabulary that update rules are written in."""
 
+from math import prod
+
 from keras import ops
+
+from keras_gdx.engine import backend
 
 
 def ema(old, new, beta):
@@ -16,14 +20,14 @@ def bias_correction(beta, t):
     return -ops.expm1(t * ops.log1p(-(1 - beta)))
 
 
-def norm(x):
-    """Euclidean length of all entries."""
-    return ops.sqrt(ops.sum(ops.square(x)))
+def norm(*tensors):
+    """Euclidean length of all entries of all tensors."""
+    return ops.sqrt(sum(backend.energy(x) for x in tensors))
 
 
 def rms(x):
     """Root of the mean square of all entries."""
-    return ops.sqrt(ops.mean(ops.square(x)))
+    return ops.sqrt(backend.energy(x) / prod(x.shape))
 
 
 def ratio(a, b):

@@ -46,6 +46,9 @@ PRIVATE = {
         ),
     },
     "module on TensorFlow": {
+        "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext": (
+            "whether a step is being compiled, where sums need another form"
+        ),
         "tensorflow.__internal__.distribute.strategy_supports_no_merge_call": (
             "whether replicas need a merge call to branch together"
         ),

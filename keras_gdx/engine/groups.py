@@ -64,7 +64,8 @@ class Group:
         """One tensor made of one for each variable."""
         if not self.packed:
             return tensors[0]
-        return ops.concatenate([ops.reshape(x, (-1,)) for x in tensors])
+        flat = [x if len(x.shape) == 1 else ops.reshape(x, (-1,)) for x in tensors]
+        return ops.concatenate(flat)
 
     def parts(self, tensor):
         """One tensor for each variable, made of one for all."""
@@ -72,7 +73,8 @@ class Group:
             return [tensor]
         ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes) - 1)]
         pieces = ops.split(tensor, ends)
-        return [ops.reshape(x, shape) for x, shape in zip(pieces, self.shapes, strict=True)]
+        pairs = zip(pieces, self.shapes, strict=True)
+        return [x if len(shape) == 1 else ops.reshape(x, shape) for x, shape in pairs]
 
     def choose(self, present, new, old):
         """`new` for the variables that are `present`, `old` for the others."""

@@ -6,6 +6,7 @@ Each is kept as two float32 numbers that together carry the Python number, so th
 
 import operator
 from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -152,20 +153,23 @@ class Scalars(SimpleNamespace):
         return Scalars(**{**vars(self), **changes})
 
     def pack(self):
-        """All numbers that only the step knows as one vector, and a copy with gaps for them."""
+        """All that only the step knows, as one vector, and a copy with gaps in its place."""
         numbers: list = []
 
         def take(number):
             numbers.append(number)
-            return GAP
+            return Gap(number.dtype)
 
         gaps = self._each(ops.is_tensor, take)
-        return gaps, ops.stack(numbers)
+        dtype = keras.backend.result_type("float32", *(x.dtype for x in numbers))
+        return gaps, ops.stack([ops.cast(x, dtype) for x in numbers])
 
     def unpack(self, numbers):
         """Fills the gaps again."""
         numbers = iter(ops.unstack(numbers))
-        return self._each(lambda x: x is GAP, lambda _: next(numbers))
+        return self._each(
+            lambda x: isinstance(x, Gap), lambda gap: ops.cast(next(numbers), gap.dtype)
+        )
 
     def _each(self, chosen, fn):
         def convert(x):
@@ -178,7 +182,10 @@ class Scalars(SimpleNamespace):
         return Scalars(**{name: convert(x) for name, x in vars(self).items()})
 
 
-GAP = object()  # the place of a number in what `Scalars.pack` leaves behind
+class Gap(NamedTuple):
+    """The place of a number in what `Scalars.pack` leaves behind."""
+
+    dtype: Any
 
 
 def resolve(value, step, dtype):

@@ -63,6 +63,11 @@ def energy(gradient):
     return ops.sum(ops.square(gradient))
 
 
+def rounded_by_chance(x, seed):
+    """Not here: `keras.random` has no numbers that depend on the step alone."""
+    raise NotImplementedError
+
+
 def fuses(wanted):
     """Whether an update shall be a program of its own: the step around it is one already."""
     return False

@@ -137,6 +137,11 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
                     f"Only floating-point variables can be trained. `{path_of(variable)}` has "
                     f"dtype {variable.dtype}."
                 )
+            if self.precision == "stochastic" and variable.dtype == "float16":
+                raise ValueError(
+                    'Argument `precision` can be "stochastic" for bfloat16 weights only. '
+                    f'`{path_of(variable)}` is float16; use "kahan".'
+                )
         self._trainable_variables = list(variables)
         self._trainable_variables_indices = {self._var_key(v): i for i, v in enumerate(variables)}
 

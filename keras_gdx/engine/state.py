@@ -1,8 +1,10 @@
 """Everything that an optimizer keeps between steps, as variables."""
 
 import math
+import re
 from contextlib import nullcontext
 from functools import partial
+from types import SimpleNamespace
 
 import keras
 from keras import ops
@@ -10,6 +12,7 @@ from keras import ops
 from keras_gdx.engine import backend
 from keras_gdx.engine.facts import facts_of
 from keras_gdx.engine.groups import groups_of
+from keras_gdx.engine.precision import LOST
 from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Part, Plain
 from keras_gdx.engine.structure import path_of
 
@@ -63,6 +66,8 @@ class State:
             make = partial(add, optimizer, members)
             stored = {s.name: _storage(optimizer, s, group, make) for s in group.rule.all_slots()}
             group.slots = {name: storage for name, storage in stored.items() if storage}
+            if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
+                group.slots[LOST] = Plain(make(LOST, group.shape, members[0].dtype, 0.0))
             if optimizer.gradient_accumulation_steps:
                 group.total = make("sum", group.shape, group.dtype, 0.0)
         self.slots = [
@@ -140,3 +145,20 @@ def allocate(optimizer, beside, name, shape, dtype, init):
         return optimizer.add_variable(
             tuple(shape), initializer=initial, dtype=dtype, name=f"{owner}{name}"
         )
+
+
+def plan(optimizer, variables, model):
+    """The `(name, bytes)` of all that `State` would allocate, without allocating it."""
+    planned = []
+
+    def note(optimizer, beside, name, shape, dtype, init):
+        planned.append((name, math.prod(shape) * size_of(dtype)))
+        return SimpleNamespace(shape=tuple(shape), dtype=dtype)
+
+    State(optimizer, variables, model, add=note)
+    return planned
+
+
+def size_of(dtype):
+    """Bytes of one number."""
+    return int(re.search(r"\d+", keras.backend.standardize_dtype(dtype))[0]) // 8

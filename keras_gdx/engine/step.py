@@ -63,10 +63,12 @@ def _tasks(state, gradients):
     for group in state.groups:
         present = tuple(i in gradients for i in group.indices)
         if group.packed and any(present):
-            missing = (ops.zeros(shape, group.dtype) for shape in group.shapes)
-            pairs = zip(group.indices, missing, strict=True)
-            joined = group.join([backend.dense(gradients.get(i, zero)) for i, zero in pairs])
-            tasks.append(Task(group, joined, present))
+            known = [gradients.get(i) for i in group.indices]
+            dense = [
+                ops.zeros(shape, group.dtype) if g is None else backend.dense(g)
+                for g, shape in zip(known, group.shapes, strict=True)
+            ]
+            tasks.append(Task(group, group.join(dense), present))
         elif any(present):
             tasks.append(Task(group, gradients[group.indices[0]], present))
     return tasks
@@ -107,17 +109,23 @@ def _update(optimizer, tasks, factor):
     factor = [] if factor is None else [ops.convert_to_tensor(factor, "float32")]
     move = partial(_move, optimizer, tasks)
     if optimizer.skip_nonfinite:
-        finite = all_finite([scaled(g, *factor) for g in gradients])
+        finite = all_finite(gradients, *factor)
         touched = optimizer.variables + optimizer.model_variables
         backend.run_if(finite, move, [gradients, factor], touched)
     else:
         move([gradients, factor])
 
 
-def all_finite(gradients):
-    """Whether no entry is NaN or infinite."""
-    finite = [ops.all(ops.isfinite(backend.values(g))) for g in gradients]
-    return ops.all(ops.stack(finite))
+def all_finite(gradients, factor=None):
+    """Whether no entry, times the factor, is NaN or infinite."""
+    energy = sum(ops.cast(backend.energy(g), "float32") for g in gradients)
+    energy = energy if factor is None else energy * factor * factor
+
+    def each():  # the sum of the squares may have run over
+        parts = [ops.all(ops.isfinite(backend.values(scaled(g, factor)))) for g in gradients]
+        return ops.all(ops.stack(parts))
+
+    return ops.cond(ops.isfinite(energy), lambda: ops.convert_to_tensor(True), each)
 
 
 def _move(optimizer, tasks, given):

@@ -9,6 +9,7 @@ is local to it, and equal on all of them because the reduced gradient is.
 from functools import partial
 
 import tensorflow as tf
+from tensorflow.python.ops import control_flow_util  # private: whether XLA compiles a step
 
 _distribute = tf.__internal__.distribute  # private: whether merge_call is needed at all
 
@@ -89,9 +90,39 @@ def _native(variable):
     return variable.value if hasattr(variable, "path") else variable
 
 
+LANES = 16
+
+
 def energy(gradient):
     """The sum of the squares of all entries, in one pass."""
-    return 2 * tf.nn.l2_loss(values(gradient))
+    x = values(gradient)
+    if not _compiling() or not is_fully_known(x.shape) or x.shape.num_elements() < LANES**4:
+        return 2 * tf.nn.l2_loss(x)
+    # XLA adds up on a processor one by one; sums of lanes first are vectorized.
+    x = tf.reshape(x, (-1,))
+    length = x.shape[0] // LANES
+    lanes = sum(tf.square(x[i * length : (i + 1) * length]) for i in range(LANES))
+    return tf.reduce_sum(lanes) + 2 * tf.nn.l2_loss(x[LANES * length :])
+
+
+def _compiling():
+    """Whether the graph that is being built will be compiled by XLA."""
+    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def rounded_by_chance(x, seed):
+    """`x` as bfloat16: each number goes up or down, in proportion to how near either is.
+
+    The same for the same seed, compiled or not, and on every replica.
+    """
+    bits = tf.bitcast(x, tf.uint32)
+    noise = tf.random.stateless_uniform(
+        tf.shape(x), tf.cast(seed, tf.int32), None, None, tf.uint32, alg="philox"
+    )
+    # A bfloat16 number is the upper half of a float32 one.
+    up = bits + tf.bitwise.right_shift(noise, tf.constant(16, tf.uint32))
+    upper = tf.bitwise.bitwise_and(up, tf.constant(0xFFFF0000, tf.uint32))
+    return tf.cast(tf.bitcast(upper, tf.float32), tf.bfloat16)
 
 
 def fuses(wanted):

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.clipping import scaled
-from keras_gdx.engine.hyperparameters import Scalars
+from keras_gdx.engine.precision import narrowed, widened
 from keras_gdx.math import ema
 
 
@@ -19,7 +19,7 @@ def move_group(optimizer, h, task, factor):
     if state.averages:
         kept.append(group.together([state.averages[i] for i in group.indices]))
     kept += [v for storage in group.slots.values() for v in storage.variables]
-    h = h.but(multiplier=ops.convert_to_tensor(group.facts.multiplier, group.dtype))
+    h = _own(h, group)
     gradient = backend.dense(task.gradient)
 
     def update(h, gradient, factor, old):
@@ -43,22 +43,30 @@ def move_group(optimizer, h, task, factor):
     state.programs[key](kept, numbers, gradient, factor)
 
 
+def _own(h, group):
+    """The scalars of one group."""
+    own = {"multiplier": group.facts.multiplier, "place": group.indices[0]}
+    return h.but(**{name: ops.convert_to_tensor(x, group.dtype) for name, x in own.items()})
+
+
 def _advance(optimizer, group, h, gradient, old):
     """What `old`, the contents of all that is kept for a group, becomes."""
-    w, *rest = old
+    stored, *rest = old
     averages = [rest.pop(0)] if optimizer.use_ema else []
     contents = iter(rest)
     slots = {
         name: ops.cast(storage.decode([next(contents) for _ in storage.variables]), group.dtype)
         for name, storage in group.slots.items()
     }
-    w, slots = optimizer.advance(h, group.facts, gradient, ops.cast(w, group.dtype), slots)
-    w, averages = conclude(optimizer, group.constraint, h, w, *averages)
+    w = widened(stored, slots, group.dtype)
+    w, slots = optimizer.advance(h, group.facts, gradient, w, slots)
+    w, averages = _conclude(optimizer, group.constraint, h, w, *averages)
+    w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
     pairs = zip(group.slots.values(), slots.values(), strict=True)
     return [w, *averages, *(x for storage, value in pairs for x in storage.encode(value))]
 
 
-def conclude(optimizer, constraint, h, w, *averages):
+def _conclude(optimizer, constraint, h, w, *averages):
     """The weights after constraint and average, and a list of the average if there is one."""
     if constraint is not None:
         w = constraint(w)
@@ -75,19 +83,20 @@ def move_rows(optimizer, h, task, factor, rows):
     group, state = task.group, optimizer.state
     (index,) = group.indices
     variable, dtype = optimizer.model_variables[index], group.dtype
-    h = h.but(multiplier=group.facts.multiplier)
+    h = _own(h, group)
     gradient = backend.values(scaled(task.gradient, factor, h))
     kept = {name: slot.variables[0] for name, slot in group.slots.items()}
-    w = backend.read_rows(variable, rows, dtype)
     old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}
+    w = widened(backend.read_rows(variable, rows, dtype), old, dtype)
     w, new = optimizer.advance(h, group.facts, gradient, w, old)
+    w, new = narrowed(optimizer, h, w, new, variable.dtype)
     backend.write_rows(variable, rows, w)
     for name, value in new.items():
         backend.write_rows(kept[name], rows, value)
     if state.averages or group.constraint is not None:  # these concern every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)
-        w, new = conclude(optimizer, group.constraint, h, whole, *averages)
+        w, new = _conclude(optimizer, group.constraint, h, whole, *averages)
         variable.assign(ops.cast(w, variable.dtype))
         for average, value in zip(averages, new, strict=True):
             average.assign(value)

@@ -57,12 +57,15 @@ class Adam(Optimizer):
         self.amsgrad = amsgrad
 
     def prepare(self, h):
-        return {"c1": bias_correction(h.beta_1, h.t), "c2": bias_correction(h.beta_2, h.t)}
+        return {
+            "r1": 1 / bias_correction(h.beta_1, h.t),
+            "r2": 1 / bias_correction(h.beta_2, h.t),
+        }
 
     def direction(self, h, g, w, m, v, largest):
         m = ema(m, g, h.beta_1)
         v = ema(v, g * g, h.beta_2)
-        corrected = v / h.c2
+        corrected = v * h.r2
         if h.amsgrad:
             corrected = largest = ops.maximum(largest, corrected)
-        return (m / h.c1) / (ops.sqrt(corrected) + h.epsilon), m, v, largest
+        return m * h.r1 / (ops.sqrt(corrected) + h.epsilon), m, v, largest

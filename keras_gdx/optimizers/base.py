@@ -17,7 +17,7 @@ from keras_gdx.config import (
     is_number,
     pack,
 )
-from keras_gdx.engine import backend
+from keras_gdx.engine import NAME, backend
 from keras_gdx.engine.hyperparameters import (
     Hyperparameters,
     Scalars,
@@ -27,7 +27,7 @@ from keras_gdx.engine.hyperparameters import (
 )
 from keras_gdx.engine.parking import Parking
 from keras_gdx.engine.seam import KerasOptimizer
-from keras_gdx.engine.state import State
+from keras_gdx.engine.state import State, plan, size_of
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.saving.state import load_state, save_state
@@ -59,6 +59,11 @@ class Optimizer(Rule, KerasOptimizer):
         state_dtype: How slots are kept: `None` is the variable's dtype but at least
             float32; `"bfloat16"`, `"float16"` or `"float32"`; `"int8"` keeps slots of
             4,096 values or more at 8.125 bits per value.
+        precision: How weights in 16 bits take updates that are too small for them, in every
+            rule. `"kahan"` keeps what rounding takes for the next update, in 16 bits more
+            per weight (arXiv:2010.06192); `"stochastic"` rounds bfloat16 up or down by chance,
+            right on average, and keeps nothing. `None` rounds to the nearest. Weights in
+            float32 and wider are as without it.
         sparse: `"dense"` treats a `tf.IndexedSlices` gradient as the dense one that it
             stands for. `"lazy"` moves only the rows that it names; their averages and
             their decay rest in between, bias corrections count all updates.
@@ -98,6 +103,7 @@ class Optimizer(Rule, KerasOptimizer):
         before=(),
         after=(),
         state_dtype=None,
+        precision=None,
         sparse="dense",
         fused="auto",
         skip_nonfinite=False,
@@ -120,6 +126,7 @@ class Optimizer(Rule, KerasOptimizer):
         self.before = before
         self.after = after
         self.state_dtype = state_dtype
+        self.precision = precision
         self.sparse = sparse
         self.fused = fused
         self.skip_nonfinite = skip_nonfinite
@@ -142,6 +149,9 @@ class Optimizer(Rule, KerasOptimizer):
         shared = [m for m in self.after if any(m is other for other in self.before)]
         check(not shared, "after", self.after, "modifiers that are not in `before` too")
         check_choice("state_dtype", self.state_dtype, STATE_DTYPES)
+        check_choice("precision", self.precision, (None, "kahan", "stochastic"))
+        possible = self.precision != "stochastic" or NAME == "tensorflow"
+        check(possible, "precision", self.precision, '`None` or "kahan" on this backend')
         check_choice("sparse", self.sparse, ("dense", "lazy"))
         check_choice("fused", self.fused, ("auto", True, False))
         clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}
@@ -213,14 +223,25 @@ class Optimizer(Rule, KerasOptimizer):
             self.state = State(self, self.model_variables, self._model())
             self.built = True
 
-    def make_hyperparameters(self):
-        """Puts the numbers among the arguments into a variable, for the parts too."""
-        numbers = {
+    def planned(self, variables):
+        """The `(name, bytes)` of all that `build` would allocate, without allocating it."""
+        found = plan(self, variables, self._model())
+        for rule in (self, *(getattr(self, part) for part in self.parts)):
+            scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]
+            found += [("hyperparameters", 8 * len(rule.numbers())), *scalars]
+        return found
+
+    def numbers(self):
+        """The numbers among the arguments that may change while training, by name."""
+        return {
             name: getattr(self, name)
             for name, default in self._arguments().items()
             if is_hyperparameter(name, default) and is_number(getattr(self, name))
         }
-        self.hyperparameters = Hyperparameters(numbers, self.add_variable)
+
+    def make_hyperparameters(self):
+        """Puts the numbers among the arguments into a variable, for the parts too."""
+        self.hyperparameters = Hyperparameters(self.numbers(), self.add_variable)
         for part in self.parts:
             getattr(self, part).make_hyperparameters()
 

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_gdx.math import norm
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
@@ -48,10 +49,10 @@ class DoG(Optimizer):
 
     def survey(self, h, model, farthest, energy):
         starts = [slots["start"] for slots in model.slots]
-        moved = _length([w - s for w, s in zip(model.weights, starts, strict=True)])
-        first = h.reps_rel * (1 + _length(starts))
+        moved = norm(*(w - s for w, s in zip(model.weights, starts, strict=True)))
+        first = h.reps_rel * (1 + norm(*starts))
         farthest = ops.maximum(farthest, ops.maximum(moved, first))
-        energy = energy + ops.square(_length(model.gradients))
+        energy = energy + ops.square(norm(*model.gradients))
         return {"eta": farthest / ops.sqrt(energy + h.epsilon)}, farthest, energy
 
     def direction(self, h, g, w, start):
@@ -59,8 +60,3 @@ class DoG(Optimizer):
 
     def descend(self, h, w, u, start):
         return w - h.lr * h.eta * u, start
-
-
-def _length(tensors):
-    """Norm of all tensors together."""
-    return ops.sqrt(sum(ops.sum(ops.square(x)) for x in tensors))

@@ -122,6 +122,10 @@ class Lookahead(Optimizer):
         """Its own and the inner optimizer's."""
         return super().variables + self.inner.variables
 
+    def planned(self, variables):
+        own = super().planned(variables)
+        return own + self.inner.planned(variables) if isinstance(self.inner, Optimizer) else own
+
     def bytes_per_parameter(self, shape):
         own = super().bytes_per_parameter(shape)
         ours = isinstance(self.inner, Optimizer)

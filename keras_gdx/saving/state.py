@@ -10,8 +10,11 @@ import re
 import warnings
 from collections import Counter
 
+import keras
 import numpy as np
 from keras import ops
+
+from keras_gdx.engine.state import LOW_PRECISION
 
 FORMAT = 1
 MANIFEST = "manifest"
@@ -187,5 +190,6 @@ def _numbered(variables):
 
 
 def _array(value):
-    array = ops.convert_to_numpy(value)
-    return array.astype("float32") if array.dtype.name in ("bfloat16", "float16") else array
+    if keras.backend.standardize_dtype(value.dtype) in LOW_PRECISION:  # not known to NumPy's files
+        value = ops.cast(value, "float32")
+    return ops.convert_to_numpy(value)

@@ -1,0 +1,80 @@
+"""One step of every rule, against Keras' rule of the same name and against our AdamW.
+
+Run with `python -m benchmarks.rules`. The weights are those of a small transformer: twelve
+blocks of width 256. Results go to `benchmarks/results/rules.json`.
+"""
+
+import argparse
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import keras_gdx
+from benchmarks.machine import save
+from benchmarks.pairs import ratio, times
+from benchmarks.rivals import of_keras, tensors
+
+BLOCK = [(256, 768), (768,), (256, 256), (256,), (256, 1024), (1024,), (1024, 256), (256,)]
+NORMS = [(256,)] * 4
+SHAPES = [(4000, 256), *(BLOCK + NORMS) * 12]
+THEIRS = {
+    "adafactor": ("Adafactor", 0.01), "adam": ("Adam", 1e-3), "adamw": ("AdamW", 1e-3),
+    "lamb": ("Lamb", 1e-3), "lion": ("Lion", 1e-4), "muon": ("Muon", 0.02), "sgd": ("SGD", 0.01),
+    "schedulefreeadamw": ("ScheduleFreeAdamW", 1e-3),
+}  # fmt: skip
+
+
+def measure(name, rounds, jit):
+    given = tensors(SHAPES)
+    steps = {
+        "ours": of_keras(keras_gdx.info(name).cls, 1e-3, *given, jit=jit),
+        "AdamW": of_keras(keras_gdx.optimizers.AdamW, 1e-3, *given, jit=jit),
+    }
+    theirs, rate = THEIRS.get(name, ("", 0.0))
+    if hasattr(keras.optimizers, theirs):
+        steps["Keras"] = of_keras(getattr(keras.optimizers, theirs), rate, *given, jit=jit)
+    found = times(steps, rounds, repeat=2)
+    return {
+        "rule": name,
+        "compiled": jit,
+        "milliseconds": 1000 * float(np.median(found["ours"])),
+        "to_adamw": ratio(found["ours"], found["AdamW"]),
+        "to_keras": ratio(found["ours"], found["Keras"]) if "Keras" in found else None,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rule", help="only this rule")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results")
+    args = parser.parse_args()
+    names = [args.rule] if args.rule else [n for n in keras_gdx.list("*") if _is_rule(n)]
+    print(f"{'rule':20}      {'a step':>12}  / our AdamW [quartiles]  / Keras' own")
+    rows = []
+    for name in names:
+        for jit in (False, True):
+            row = measure(name, args.rounds, jit)
+            shown = [
+                "{:7.2f} [{:.2f}, {:.2f}]".format(*row[k]) if row[k] else ""
+                for k in ("to_adamw", "to_keras")
+            ]
+            mode = "XLA" if jit else "graph"
+            print(
+                f"{name:20}{mode:5}{row['milliseconds']:9.2f} ms {shown[0]:24} {shown[1]}",
+                flush=True,
+            )
+            rows.append(row)
+    if args.save:
+        save("rules", {"rows": rows})
+
+
+def _is_rule(name):
+    return keras_gdx.info(name).kind == "optimizer" and name not in ("lookahead", "schedulefree")
+
+
+if __name__ == "__main__":
+    main()

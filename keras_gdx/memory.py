@@ -1,0 +1,145 @@
+"""What training a model will keep in memory, before anything is allocated."""
+
+from dataclasses import dataclass, fields
+from math import prod
+
+import keras
+
+from keras_gdx.config import check, check_integer
+from keras_gdx.create import create
+from keras_gdx.engine.state import AVERAGE, size_of
+from keras_gdx.optimizers import Optimizer
+from keras_gdx.registry import list as names
+
+__all__ = ["Memory", "memory"]
+
+KEPT = {AVERAGE: "averages", "sum": "sums"}  # the rest of an optimizer's variables is `state`
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on each device.
+
+    Attributes:
+        rule: The rule's name.
+        weights: All variables of the model.
+        gradients: One gradient for each trainable weight.
+        state: The optimizer's slots and numbers.
+        averages: The moving averages of `use_ema`.
+        sums: The sums of `gradient_accumulation_steps`.
+        activations: An estimate: the outputs of all layers for the device's share of a batch.
+            0 if no batch size was given, or the model has no graph of layers.
+        replicas: On how many devices.
+    """
+
+    rule: str
+    weights: int
+    gradients: int
+    state: int
+    averages: int = 0
+    sums: int = 0
+    activations: int = 0
+    replicas: int = 1
+
+    @property
+    def total(self):
+        """All of it, on each device."""
+        parts = (getattr(self, f.name) for f in fields(self) if f.name not in ("rule", "replicas"))
+        return sum(parts)
+
+    def __str__(self):
+        return str(Table([self]))
+
+
+class Table(list):
+    """Several `Memory` as a table, in MiB, smallest state first."""
+
+    def __str__(self):
+        columns = ["weights", "gradients", "state", "averages", "sums", "activations", "total"]
+        shown = [c for c in columns if any(getattr(m, c) for m in self)]
+        lines = ["".join([f"{'MiB':20}", *(f"{c:>12}" for c in shown)])]
+        for m in self:
+            numbers = [f"{getattr(m, c) / 2**20:12,.2f}" for c in shown]
+            lines.append("".join([f"{m.rule:20}", *numbers]))
+        return "\n".join(lines)
+
+
+def memory(model, rule=None, *, batch_size=None, replicas=1, **options):
+    """What training `model` with `rule` will keep in memory, before any training.
+
+    Weights, gradients, state, averages and sums are what will be allocated, counted from
+    the same plan. Activations are an estimate, and what a backend needs in passing (copies
+    in a forward pass, buffers of an all-reduce) is not counted.
+
+    Args:
+        model: A built Keras model.
+        rule: The name of a rule, or an optimizer of this package. `None`: all rules, as a
+            table that is sorted by state.
+        batch_size: Integer >= 1: examples in a global batch. `None` leaves activations out.
+        replicas: Integer >= 1: devices among which a batch is divided. Each holds all the rest.
+        **options: Arguments of the rule, if it is given by name: `state_dtype="int8"`.
+
+    Returns:
+        A `Memory`, in bytes on each device, or a list of them. Both print as a table.
+
+    Raises:
+        ValueError: If the model is not built or has nothing to train, or an argument is
+            out of its range.
+
+    Example:
+        >>> import keras, keras_gdx
+        >>> model = keras.Sequential([keras.Input((1024,)), keras.layers.Dense(1024)])
+        >>> print(keras_gdx.memory(model, "adamw", state_dtype="int8"))
+        MiB                      weights   gradients       state       total
+        adamw                       4.00        4.00        2.04       10.05
+    """
+    check(isinstance(model, keras.Model), "model", model, "a Keras model")
+    check(model.built and model.trainable_variables, "model", model, "built, with weights to train")
+    check_integer("replicas", replicas, 1)
+    if batch_size is not None:
+        check_integer("batch_size", batch_size, 1)
+    if rule is None:
+        found = [
+            memory(model, name, batch_size=batch_size, replicas=replicas, **options)
+            for name in names(kind="optimizer")
+        ]
+        return Table(sorted(found, key=lambda m: m.state))
+    if isinstance(rule, Optimizer):
+        check(not options, "options", options, "left out: the optimizer has its own")
+        optimizer = rule
+    else:
+        optimizer = create(rule, model, **options)
+    trained = model.trainable_variables
+    kept = {"state": 0}
+    for name, size in optimizer.planned(trained):
+        kind = KEPT.get(name, "state")
+        kept[kind] = kept.get(kind, 0) + size
+    return Memory(
+        rule=type(optimizer).__name__.lower(),
+        weights=_bytes(model.variables),
+        gradients=_bytes(trained),
+        activations=_activations(model, -(-batch_size // replicas)) if batch_size else 0,
+        replicas=replicas,
+        **kept,
+    )
+
+
+def _bytes(variables):
+    return sum(prod(v.shape) * size_of(v.dtype) for v in variables)
+
+
+def _activations(model, examples):
+    """The outputs of the layers of a functional model, unknown axes counted as 1."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            total += _activations(layer, examples)
+            continue
+        try:
+            outputs = keras.tree.flatten(layer.output)
+        except (AttributeError, ValueError):  # it has never been called symbolically, or often
+            continue
+        total += sum(
+            examples * prod(n or 1 for n in x.shape[1:]) * size_of(x.dtype) for x in outputs
+        )
+    return total
