@@ -32,6 +32,9 @@ PRIVATE = {
     "optimizer on TensorFlow": {
         "_distribution_strategy": "the strategy it was made in, for the place of its variables",
     },
+    "mirrored variable on TensorFlow": {
+        "_get": "the variable of this replica, which a compiled update overwrites in place",
+    },
     "layer": {
         "_inbound_nodes": "to walk from a model's outputs back to the layers that have weights",
         "_layers": "the layers inside a layer, in their order, whatever the layer is",
@@ -67,8 +70,13 @@ def probes():
     optimizer = keras.optimizers.SGD(0.1, use_ema=True)
     optimizer.build([keras.Variable([1.0])])
     layer = keras.layers.Dense(1)
-    tensor = layer(keras.Input((1,)))
-    return {"optimizer": optimizer, "layer": layer, "tensor": tensor}
+    found = {"optimizer": optimizer, "layer": layer, "tensor": layer(keras.Input((1,)))}
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            found["mirrored variable"] = keras.Variable([1.0]).value
+    return found
 
 
 @pytest.mark.parametrize(
@@ -90,9 +98,10 @@ def resolve(name):
         module = f"{module}.{part}"
         if not hasattr(found, part):
             try:
-                import_module(module)
+                found = import_module(module)  # TensorFlow hides modules that it has
             except ImportError:
                 return False
+            continue
         found = getattr(found, part)
     return True
 

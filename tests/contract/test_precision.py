@@ -3,9 +3,13 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from keras import ops
 
+from keras_gdx.engine import backend
+from keras_gdx.engine.storage import EightBit
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import core, every_rule, make
+from tests.contract.rules import WRAPPERS, core, every_rule, make
 
 X, Y = next(batches(1, 64))
 
@@ -92,3 +96,117 @@ def test_loss_scaling_changes_nothing(rule):
     assert_same(dynamic.train(data), plain, atol=1e-6)
     static = Run(lambda: make(rule, loss_scale_factor=1024.0))
     assert_same(static.train(data), plain, atol=1e-6)
+
+
+# -- weights in 16 bits ----------------------------------------------------------------------
+
+
+def crept(precision, dtype="bfloat16", mode="graph", steps=300, **options):
+    """Weights of 1 after many updates of 0.001, far below what bfloat16 resolves there."""
+    w = keras.Variable(np.ones(2000), dtype=dtype)
+    optimizer = make("sgd", 0.001, precision=precision, **options)
+    optimizer.build([w])
+    gradient = tf.ones(2000, dtype)
+
+    def step():
+        optimizer.apply([gradient], [w])
+
+    if mode != "eager":
+        step = tf.function(step, jit_compile=mode == "xla", autograph=False)
+    for _ in range(steps):
+        step()
+    return np.asarray(ops.cast(w, "float64"))
+
+
+def test_plain_bfloat16_stalls_and_the_others_arrive():
+    assert (crept(None) == 1).all()
+    kahan, chance = crept("kahan"), crept("stochastic")
+    np.testing.assert_allclose(kahan, 0.7, rtol=2**-8)
+    assert abs(chance.mean() - 0.7) < 0.002
+    assert 0.001 < chance.std() < 0.1
+    np.testing.assert_allclose(crept("kahan", "float16"), 0.7, rtol=2**-10)
+
+
+@pytest.mark.parametrize("precision", ["kahan", "stochastic"])
+def test_rounding_is_the_same_however_the_step_is_run(precision):
+    expected = crept(precision, steps=20)
+    for options in ({"mode": "xla"}, {"mode": "eager"}, {"fused": True}, {"fused": False}):
+        np.testing.assert_array_equal(crept(precision, steps=20, **options), expected)
+
+
+def test_rounding_by_chance_is_right_on_average():
+    x = np.linspace(-3, 3, 601).astype("float32")
+    seeds = [tf.constant([float(i), 0.0]) for i in range(400)]
+    rounded = np.stack(
+        [np.asarray(tf.cast(backend.rounded_by_chance(x, s), "float64")) for s in seeds]
+    )
+    spacing = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(x), 1e-30))) - 7)
+    assert (np.abs(rounded - x) < spacing).all()
+    assert (np.abs(rounded.mean(0) - x) < 4 * spacing / 2 / 400**0.5).all()
+    special = tf.constant([np.inf, -np.inf, np.nan, 0.0])
+    found = np.asarray(tf.cast(backend.rounded_by_chance(special, seeds[0]), "float32"))
+    np.testing.assert_array_equal(found, special.numpy())
+
+
+@every_rule
+@pytest.mark.parametrize("precision", ["kahan", "stochastic"])
+def test_every_rule_trains_sixteen_bit_weights_almost_as_it_trains_wide_ones(rule, precision):
+    if rule in WRAPPERS and precision == "stochastic":
+        pytest.skip("synchronized weights are rounded to the nearest")
+    data = list(batches(12))
+    wide = Run(lambda: make(rule, 0.002)).train(data).weights()
+    plain = Run(lambda: make(rule, 0.002), dtype="bfloat16").train(data).weights()
+    careful = Run(lambda: make(rule, 0.002, precision=precision), dtype="bfloat16").train(data)
+    error, without = (np.abs(x - wide).mean() for x in (careful.weights(), plain))
+    assert error < (without if precision == "kahan" else 1.5 * without)
+
+
+@every_rule
+def test_precision_does_nothing_to_wide_weights(rule):
+    plain = Run(lambda: make(rule)).train(batches(3))
+    careful = Run(lambda: make(rule, precision="kahan")).train(batches(3))
+    np.testing.assert_array_equal(plain.weights(), careful.weights())
+    assert len(plain.optimizer.variables) == len(careful.optimizer.variables)
+
+
+def test_rounding_by_chance_is_refused_for_float16():
+    with pytest.raises(ValueError, match="bfloat16 weights only"):
+        crept("stochastic", "float16", steps=1)
+
+
+# -- state in eight bits ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_codes_are_within_half_a_step_of_the_values(signed):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(100, 91)) * 10.0 ** rng.integers(-8, 3, (100, 1))).astype("float32")
+    x = x if signed else np.abs(x)
+    blocks = -(-x.size // 256)
+    codes = keras.Variable(np.zeros((blocks, 256)), dtype="int8" if signed else "uint8")
+    storage = EightBit(
+        codes, keras.Variable(np.zeros((blocks, 1), "float32")), x.shape, signed=signed
+    )
+    storage.write(x)
+    found = np.asarray(storage.read(), "float64")
+    scale = np.abs(np.pad(x.ravel(), (0, blocks * 256 - x.size)).reshape(blocks, 256)).max(1)
+    scale = np.repeat(scale, 256)[: x.size].reshape(x.shape).astype("float64")
+    power, levels = (2, 127) if signed else (4, 255)
+    # A code's place is at most half a step off: |x| = scale * place ** power.
+    place = (np.abs(x) / scale) ** (1 / power)
+    most = scale * ((place + 0.5001 / levels) ** power - place**power)
+    assert (np.abs(found - x) <= most + 1e-6 * scale / levels).all()
+    storage.write(found.astype("float32"))
+    np.testing.assert_allclose(np.asarray(storage.read()), found, rtol=1e-5)
+
+
+@every_rule
+def test_zero_and_non_finite_values_survive_eight_bits(rule):
+    w = keras.Variable(np.ones((64, 80), "float32"))
+    optimizer = make(rule, state_dtype="int8", skip_nonfinite=True)
+    optimizer.build([w])
+    optimizer.apply([np.zeros((64, 80), "float32")], [w])
+    assert np.isfinite(w.numpy()).all()
+    before = w.numpy()
+    optimizer.apply([np.full((64, 80), np.inf, "float32")], [w])
+    np.testing.assert_array_equal(w.numpy(), before)
