@@ -74,6 +74,12 @@ def inside(optimizer):
         yield from inside(part)
 
 
+def window(optimizer):
+    """How many micro-batches an optimizer makes one update of."""
+    steps = [getattr(x, "gradient_accumulation_steps", None) or 1 for x in inside(optimizer)]
+    return max(steps)
+
+
 def _evaluating(model, method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
@@ -100,7 +106,7 @@ def _fitting(method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
         call = inspect.signature(method).bind(*args, **kwargs)
-        epochs = Epochs()
+        epochs = Epochs(call.arguments.get("initial_epoch", 0))
         given = call.arguments.get("callbacks")
         if isinstance(given, keras.callbacks.CallbackList):
             epochs.set_model(given.model)
@@ -136,6 +142,26 @@ class Epochs(keras.callbacks.Callback):
     Between epochs the model holds the weights to evaluate with, so that what later
     callbacks save or copy at the end of an epoch are those.
     """
+
+    def __init__(self, initial_epoch=0):
+        super().__init__()
+        self.initial_epoch = initial_epoch
+
+    def on_train_begin(self, logs=None):
+        """Tells schedules that do not know it yet how many updates there will be."""
+        from keras_gdx.schedules.create import unplanned
+
+        for optimizer in ours(self.model):
+            for schedule in unplanned(optimizer):
+                if not self.params["steps"]:
+                    raise ValueError(
+                        f"The schedule {schedule.name!r} must know how long the run is, and the "
+                        "number of batches is unknown. Give `steps_per_epoch` to `fit`, or "
+                        "`total_steps` to the schedule."
+                    )
+                updates = -(-self.params["steps"] // window(optimizer))
+                epochs = self.params["epochs"] - self.initial_epoch
+                schedule.plan(int(optimizer.iterations.numpy()) + epochs * updates)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Goes on from the trained weights."""

@@ -39,6 +39,13 @@ def remaining(t, steps):
     return ops.cast(steps - elapsed(t, steps), "float32") / steps
 
 
+def turns(t, steps):
+    """How often `steps` updates are over at `t`, and the share of the next that is, in [0, 1)."""
+    t = ops.convert_to_tensor(t)
+    whole = t // steps
+    return ops.cast(whole, "float32"), ops.cast(t - whole * steps, "float32") / steps
+
+
 def blend(a, b, share):
     """From `b` (at `share` 0) to `a` (at 1), exact at both ends."""
     return a * share + b * (1.0 - share)

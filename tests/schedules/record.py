@@ -23,7 +23,9 @@ warnings.filterwarnings("ignore")
 bare = types.ModuleType("timm")
 bare.__path__ = importlib.util.find_spec("timm").submodule_search_locations
 sys.modules["timm"] = bare
+from timm.scheduler.cosine_lr import CosineLRScheduler  # noqa: E402
 from timm.scheduler.poly_lr import PolyLRScheduler  # noqa: E402
+from timm.scheduler.tanh_lr import TanhLRScheduler  # noqa: E402
 
 UPDATES = 32
 
@@ -197,6 +199,111 @@ def cases():
             (9, optax.cosine_decay_schedule(1.0, 9)),
         ),
     )
+
+    for initial, steps, rate, staircase in [(0.1, 5, 0.5, False), (0.1, 5, 0.5, True)]:
+        yield (
+            f"Exponential({initial}, {steps}, {rate}, {staircase})",
+            "optax exponential_decay",
+            in_optax(optax.exponential_decay(initial, steps, rate, staircase=staircase)),
+        )
+    yield (
+        "Exponential(0.3, 1, 0.9)",
+        "torch ExponentialLR",
+        in_torch(0.3, lambda o: lr_scheduler.ExponentialLR(o, 0.9)),
+    )
+    for size, gamma in [(5, 0.5), (1, 0.9)]:
+        yield (
+            f"Step(0.1, {size}, {gamma})",
+            "torch StepLR",
+            in_torch(0.1, lambda o, s=size, g=gamma: lr_scheduler.StepLR(o, s, g)),
+        )
+    for milestones in ([4, 9, 20], [0, 7, 7]):
+        yield (
+            f"MultiStep(0.1, {milestones}, 0.3)",
+            "torch MultiStepLR",
+            in_torch(0.1, lambda o, m=milestones: lr_scheduler.MultiStepLR(o, m, 0.3)),
+        )
+    for length, mul, alpha in [(5, 1, 0.0), (3, 2, 0.1), (1, 3, 0.0)]:
+        yield (
+            f"CosineRestarts(0.1, {length}, {mul}, alpha={alpha})",
+            "torch CosineAnnealingWarmRestarts",
+            in_torch(
+                0.1,
+                lambda o, n=length, m=mul, a=alpha: lr_scheduler.CosineAnnealingWarmRestarts(
+                    o, n, m, eta_min=0.1 * a
+                ),
+            ),
+        )
+    for length, mul, decay, alpha in [(4, 1.5, 0.5, 0.0), (3, 2.0, 0.8, 0.1), (6, 1.0, 0.5, 0.05)]:
+        yield (
+            f"CosineRestarts(0.1, {length}, {mul}, {decay}, alpha={alpha})",
+            "timm cosine",
+            in_timm(
+                0.1,
+                lambda o, n=length, m=mul, d=decay, a=alpha: CosineLRScheduler(
+                    o, n, lr_min=0.1 * a, cycle_mul=m, cycle_decay=d, cycle_limit=99,
+                    t_in_epochs=False,
+                ),
+            ),
+        )  # fmt: skip
+    for warmup in (1, 6):
+        yield (
+            f"InverseSqrt(0.1, {warmup})",
+            "transformers get_inverse_sqrt_schedule",
+            in_torch(
+                0.1, lambda o, w=warmup: transformers.get_inverse_sqrt_schedule(o, w, timescale=w)
+            ),
+        )
+    for arguments in (
+        {},
+        {"div_factor": 10.0, "final_div_factor": 100.0, "pct_start": 0.4},
+        {"anneal_strategy": "linear", "pct_start": 0.25},
+        {"three_phase": True},
+        {"three_phase": True, "anneal_strategy": "linear", "pct_start": 0.2},
+    ):
+        names = {"div_factor": "div", "final_div_factor": "final_div", "anneal_strategy": "anneal"}
+        ours = {names.get(n, n): x for n, x in arguments.items()}
+        rates, momenta = one_cycle(arguments)
+        text = "".join(f", {n}={x!r}" for n, x in ours.items())
+        yield f"OneCycle(0.1, {UPDATES}{text})", "torch OneCycleLR", rates
+        text = "".join(f", {n}={x!r}" for n, x in ours.items() if "div" not in n)
+        yield f"OneCycleMomentum({UPDATES}{text})", "torch OneCycleLR", momenta
+    for shape, gamma in [("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.95)]:
+        yield (
+            f"Cyclical(0.01, 0.1, 4, {shape!r}, {gamma})",
+            "torch CyclicLR",
+            in_torch(
+                0.01,
+                lambda o, s=shape, g=gamma: lr_scheduler.CyclicLR(
+                    o, 0.01, 0.1, 4, mode=s, gamma=g, cycle_momentum=False
+                ),
+            ),
+        )
+    for lower, upper, end in [(-7.0, 3.0, 0.0), (-3.0, 4.0, 0.01)]:
+        yield (
+            f"Tanh(0.1, 24, {lower}, {upper}, {end})",
+            "timm tanh",
+            in_timm(
+                0.1,
+                lambda o, a=lower, b=upper, e=end: TanhLRScheduler(
+                    o, 24, lb=a, ub=b, lr_min=e, t_in_epochs=False
+                ),
+            ),
+        )
+
+
+def one_cycle(arguments):
+    """The rates and momenta of torch's cycle."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1, momentum=0.9)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, 0.1, UPDATES, **arguments)
+    rates, momenta = [], []
+    for t in range(UPDATES):
+        rates.append(optimizer.param_groups[0]["lr"])
+        momenta.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
+        if t < UPDATES - 1:
+            scheduler.step()
+    return rates, momenta
 
 
 if __name__ == "__main__":

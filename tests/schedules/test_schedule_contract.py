@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import keras_gdx.schedules  # noqa: F401 - fills the registry
+import keras_gdx.schedules
 from keras_gdx.registry import REGISTRY
 
 SCHEDULES = {name: entry for name, entry in REGISTRY.items() if entry.kind == "schedule"}
 HUGE = 10**9
+ENDLESS = (keras_gdx.schedules.CosineRestarts, keras_gdx.schedules.Cyclical)
 
 
 class Example:
@@ -94,7 +95,8 @@ def test_is_finite_from_the_first_update_to_long_after_the_last(schedule):
     for dtype in ("int32", "int64"):
         values = keras.ops.convert_to_numpy(schedule(steps.astype(dtype)))
         assert np.isfinite(values).all()
-        np.testing.assert_allclose(values[-3:], values[-1], rtol=1e-6, atol=1e-4)
+        if not isinstance(schedule, ENDLESS):
+            np.testing.assert_allclose(values[-3:], values[-1], rtol=1e-6, atol=1e-4)
 
 
 def test_can_be_reckoned_with(schedule):

@@ -10,14 +10,27 @@ import pytest
 
 from keras_gdx import schedules
 from keras_gdx.schedules import (
+    REX,
     Clipped,
     Constant,
     Cosine,
+    CosineRestarts,
+    Cyclical,
+    Exponential,
+    FlatCosine,
+    InverseSqrt,
     Linear,
+    MultiStep,
+    Noam,
+    OneCycle,
+    OneCycleMomentum,
     Polynomial,
+    PowerCool,
     PowerDecay,
     Schedule,
     Sequential,
+    Step,
+    Tanh,
     Warmup,
     WarmupStableDecay,
 )
@@ -59,6 +72,57 @@ def test_keeps_its_digits_near_the_end_of_a_long_run(before_end):
         for step in (t, np.int64(t), np.array([t], "int32")):
             result = float(np.squeeze(keras.ops.convert_to_numpy(schedule(step))))
             np.testing.assert_allclose(result, value, rtol=1e-6, err_msg=repr(schedule))
+
+
+def fastai_flat_cosine(t, rate, steps, start, final):
+    begin = round(start * steps)
+    x = min(max(t - begin, 0) / (steps - begin), 1)
+    return rate + (1 + math.cos(math.pi * (1 - x))) * (final - rate) / 2
+
+
+FORMULAS = [
+    (Noam(64, 10, 2.0), lambda t: 2 * 64**-0.5 * min((t + 1) ** -0.5, (t + 1) * 10**-1.5)),
+    (REX(0.1, 24), lambda t: 0.1 * (z := max(1 - t / 24, 0)) / (0.5 + 0.5 * z)),
+    (FlatCosine(0.1, 24, 0.5, 1e-5), lambda t: fastai_flat_cosine(t, 0.1, 24, 0.5, 1e-6)),
+    (FlatCosine(0.1, 20), lambda t: fastai_flat_cosine(t, 0.1, 20, 0.75, 0.0)),
+    (
+        PowerCool(0.1, 24, -0.4, 0.3),
+        lambda t: 0.1 * max(t, 1) ** -0.4 * min(1, max(24 - t, 0) / (0.3 * 24)),
+    ),
+    (Step(1.0, 7, 0.5), lambda t: 0.5 ** (t // 7)),
+    (InverseSqrt(0.2, 5), lambda t: 0.2 * min(t / 5, math.sqrt(5 / max(t, 5)))),
+]
+
+
+@pytest.mark.parametrize(("schedule", "formula"), FORMULAS, ids=lambda x: str(x)[:40])
+def test_has_the_values_of_its_formula(schedule, formula):
+    values = [formula(t) for t in range(40)]
+    np.testing.assert_allclose(schedule.sample(40), values, rtol=2e-6, atol=1e-8)
+
+
+def test_has_the_values_of_keras_beyond_what_float32_counts():
+    for t in (2**24 + 1, 10**9 + 7):
+        np.testing.assert_allclose(float(Step(1.0, 10**8, 0.5)(t)), 0.5 ** (t // 10**8), rtol=1e-6)
+        share = t % 10**6 / 10**6
+        np.testing.assert_allclose(
+            float(Cyclical(0.0, 1.0, 500_000)(t)), 1 - abs(2 * share - 1), rtol=1e-5, atol=1e-7
+        )
+        height = math.cos(math.pi / 2 * share) ** 2
+        np.testing.assert_allclose(
+            float(CosineRestarts(1.0, 10**6, t_mul=1.0)(t)), height, rtol=1e-5, atol=1e-7
+        )
+    n = 10**9
+    last = OneCycle(1.0, n, anneal="linear")
+    for before in (1, 100, 10**5):
+        left = before / (n - 0.3 * n)
+        expected = left + (1 - left) * 4e-6
+        np.testing.assert_allclose(float(last(n - 1 - before)), expected, rtol=1e-5)
+
+
+def test_one_cycle_holds_its_last_value():
+    for schedule in (OneCycle(1.0, 10), OneCycleMomentum(10)):
+        values = schedule.sample(15)
+        assert (values[9:] == values[9]).all()
 
 
 @pytest.mark.parametrize("shape", ["linear", "1-sqrt", "cosine", "exponential"])
@@ -143,6 +207,32 @@ BAD = [
     (lambda: WarmupStableDecay(0.1, 5, 5, 0), "decay_steps", "0"),
     (lambda: WarmupStableDecay(0.1, 5, 5, 5, "sqrt"), "shape", "'1-sqrt'"),
     (lambda: WarmupStableDecay(0.1, 5, 5, 5, "exponential"), "end_factor", "above 0"),
+    (lambda: Exponential(0.1, 5, 0), "decay_rate", "0"),
+    (lambda: Step(0.1, 0, 0.5), "step_size", "0"),
+    (lambda: Step(0.1, 5, -1), "gamma", "-1"),
+    (lambda: MultiStep(0.1, [], 0.5), "milestones", r"\[\]"),
+    (lambda: MultiStep(0.1, [1, 2.5], 0.5), r"milestones\[1\]", "2.5"),
+    (lambda: CosineRestarts(0.1, 5, t_mul=0.5), "t_mul", "0.5"),
+    (lambda: CosineRestarts(0.1, 5, m_mul=0), "m_mul", "0"),
+    (lambda: InverseSqrt(0.1, 0), "warmup_steps", "0"),
+    (lambda: Noam(0, 5), "d_model", "0"),
+    (lambda: OneCycle(0.1, 1), "total_steps", "1"),
+    (lambda: OneCycle(0.1, 10, div=0), "div", "0"),
+    (lambda: OneCycle(0.1, 10, anneal="sine"), "anneal", "sine"),
+    (lambda: OneCycle(0.1, 10, pct_start=0.0), "pct_start", "0.0"),
+    (lambda: OneCycle(0.1, 10, pct_start=0.6, three_phase=True), "pct_start", "0.6"),
+    (lambda: OneCycleMomentum(10, base_momentum=1.0), "base_momentum", "1.0"),
+    (lambda: Cyclical(0.1, 1.0, 0), "step_size", "0"),
+    (lambda: Cyclical(0.1, 1.0, 5, "square"), "shape", "square"),
+    (lambda: FlatCosine(0.1, 5, pct_start=1.0), "pct_start", "1.0"),
+    (lambda: REX(-1, 5), "initial_learning_rate", "-1"),
+    (lambda: Tanh(0.1, 5, lower=3.0, upper=3.0), "upper", "3.0"),
+    (lambda: PowerCool(0.1, 5, power=0.5), "power", "0.5"),
+    (lambda: PowerCool(0.1, 5, fraction=0.0), "fraction", "0.0"),
+    (lambda: schedules.create("linear", 0.1, 0), "total_steps", "0"),
+    (lambda: schedules.create("linear", 0.1, 10, warmup=1.5), "warmup", "1.5"),
+    (lambda: schedules.create("linear", -0.1), "initial_learning_rate", "-0.1"),
+    (lambda: schedules.create("adam"), "name", "adam"),
     (lambda: Warmup(None, 5), "schedule", "None"),
     (lambda: Warmup(0.1, 5.0), "warmup_steps", "5.0"),
     (lambda: Warmup(0.1, 5, "zero"), "initial", "zero"),

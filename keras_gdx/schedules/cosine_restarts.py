@@ -1,0 +1,84 @@
+"""Half cosine waves one after another."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import MOST_STEPS, blend, check_steps, half_wave
+
+__all__ = ["CosineRestarts"]
+
+
+@register
+class CosineRestarts(Schedule):
+    r"""Half cosine waves to the last value, each begun with a jump back up (SGDR).
+
+    The end of each wave is a model of its own: good for snapshots, and for runs that may
+    be stopped at the end of any wave.
+
+    $$\eta_t = \eta_0 \left(\alpha + (m^i - \alpha) \, \tfrac12
+      \left(1 + \cos \tfrac{\pi (t - b_i)}{D q^i}\right)\right)$$
+
+    in wave $i$, which begins at $b_i = D (1 + q + \dots + q^{i-1})$.
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        first_decay_steps: Integer $D \ge 1$, updates in the first wave.
+        t_mul: Float $q \ge 1$: each wave is so many times as long as the one before.
+        m_mul: Float $m > 0$: each wave begins at so many times the height of the one before.
+        alpha: Float in [0, 1]: fraction of the initial value to which every wave falls.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_gdx.schedules import CosineRestarts
+        >>> schedule = CosineRestarts(1.0, first_decay_steps=2)
+        >>> print(schedule.sample(7).round(4))
+        [1.     0.5    1.     0.8536 0.5    0.1464 1.    ]
+
+    Source: arXiv:1608.03983, Loshchilov and Hutter 2016
+
+    Verified against: torch CosineAnnealingWarmRestarts, timm
+    """
+
+    def __init__(self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("first_decay_steps", first_decay_steps, 1)
+        check_number("t_mul", t_mul, 1)
+        check_number("m_mul", m_mul, 0, open_low=True)
+        check_number("alpha", alpha, 0, 1)
+        self.initial_learning_rate = initial_learning_rate
+        self.first_decay_steps = first_decay_steps
+        self.t_mul = t_mul
+        self.m_mul = m_mul
+        self.alpha = alpha
+
+    def __call__(self, t):
+        t = ops.convert_to_tensor(t)
+        if self.t_mul == 1:
+            wave = t // self.first_decay_steps
+            over = ops.cast(t - wave * self.first_decay_steps, "float32")
+            length = float(self.first_decay_steps)
+        else:
+            begins = self._begins()
+            wave = sum(ops.cast(t >= math.ceil(begin), "int32") for begin in begins[1:])
+            whole = ops.take(np.floor(begins).astype("int32"), wave)
+            part = ops.take((begins - np.floor(begins)).astype("float32"), wave)
+            over = ops.cast(t - ops.cast(whole, t.dtype), "float32") - part
+            length = self.first_decay_steps * ops.power(self.t_mul, ops.cast(wave, "float32"))
+        height = ops.power(self.m_mul, ops.cast(wave, "float32"))
+        share = half_wave(ops.clip(1.0 - over / length, 0.0, 1.0))
+        return self.initial_learning_rate * blend(height, self.alpha, share)
+
+    def _begins(self):
+        """The update with which each wave begins, as far as updates can be counted."""
+        begins, length = [0.0], float(self.first_decay_steps)
+        while begins[-1] + length < MOST_STEPS:
+            begins.append(begins[-1] + length)
+            length *= self.t_mul
+        return np.array(begins)

@@ -1,0 +1,167 @@
+"""A schedule by name, as long as the run."""
+
+from inspect import signature
+
+from keras_gdx.config import Configured, check, check_number, declared_arguments
+from keras_gdx.registry import info, register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import check_steps
+from keras_gdx.schedules.warmup import Warmup
+
+__all__ = ["Planned", "create"]
+
+LENGTHS = ("decay_steps", "total_steps")  # the argument that says how long a schedule is
+STEPS = (*LENGTHS, "first_decay_steps", "milestones", "stable_steps", "step_size", "warmup_steps")
+
+
+def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments) -> Schedule:
+    """Returns a schedule by name that is as long as the run.
+
+    Args:
+        name: A short name from `keras_gdx.list(kind="schedule")`, such as `"cosine"`.
+        learning_rate: Float >= 0: the schedule's first argument, its highest rate. (`noam` and
+            `onecyclemomentum` have none.)
+        total_steps: Integer >= 1: updates in the run, the warm-up included. `None`: `fit`
+            says, see `Planned`.
+        warmup: Updates of linear warm-up, an integer, or a fraction of the run, a float in
+            [0, 1). Schedules that rise by themselves (`onecycle`, `cyclical`) have none.
+        **arguments: Other arguments of the schedule. Those that count updates may be fractions
+            of the run too: `create("multistep", 0.1, milestones=[0.5, 0.75], gamma=0.1)`.
+
+    Raises:
+        ValueError: If there is no such schedule, or an argument is out of its range.
+
+    Example:
+        >>> from keras_gdx import schedules
+        >>> schedule = schedules.create("linear", 1.0, total_steps=10, warmup=0.2)
+        >>> print(schedule.sample(11))
+        [0.    0.5   1.    0.875 0.75  0.625 0.5   0.375 0.25  0.125 0.   ]
+        >>> print(schedules.create("wsd", 1.0, total_steps=10, warmup=2).sample(11))
+        [0.  0.5 1.  1.  1.  1.  1.  1.  1.  0.5 0. ]
+    """
+    planned = Planned(name, learning_rate, warmup, arguments=arguments)
+    if total_steps is None:
+        return planned
+    check_steps("total_steps", total_steps, 1)
+    return planned.over(total_steps)
+
+
+@register
+class Planned(Schedule):
+    r"""A schedule whose length is that of the run: `create` without `total_steps` returns it.
+
+    The first `fit` says how many updates there will be: those made already, and for each
+    epoch to come the number of batches divided by `gradient_accumulation_steps`, rounded
+    up. From then on the length is fixed and saved with the schedule: an interrupted run
+    goes on with it, and a second `fit` beyond the end stays at the last value.
+
+    $$\eta_t = s_t(T), \qquad T \text{ known once } \texttt{fit} \text{ begins}$$
+
+    Args:
+        name: See `create`, as for the other arguments.
+        learning_rate: Float >= 0.
+        warmup: Integer of updates, or fraction of the run.
+        total_steps: Integer >= 1, once it is known.
+        arguments: Dictionary of the schedule's other arguments, by name.
+
+    Raises:
+        ValueError: At construction, if an argument is out of its range; when it is evaluated
+            before the length is known; in `fit`, if the number of batches is unknown.
+
+    Example:
+        >>> from keras_gdx.schedules import Planned
+        >>> schedule = Planned("linear", 1.0, warmup=0.0)
+        >>> schedule.plan(4)
+        >>> print(schedule.sample(5))
+        [1.   0.75 0.5  0.25 0.  ]
+
+    Source: by definition
+
+    Verified against: the schedule with its length given
+    """
+
+    def __init__(self, name, learning_rate=1e-3, warmup=0.05, total_steps=None, arguments=None):
+        check(_class(name) is not Planned, "name", name, "a schedule with a length of its own")
+        self.name = name
+        self.learning_rate = learning_rate
+        self.warmup = warmup
+        self.total_steps = None
+        self.arguments = dict(arguments or {})
+        self.schedule = None
+        self.over(1000)  # says now what is wrong with the arguments
+        if total_steps is not None:
+            self.plan(total_steps)
+
+    def plan(self, total_steps):
+        """Fixes the length of the run, in updates."""
+        check_steps("total_steps", total_steps, 1)
+        check(self.total_steps is None, "total_steps", total_steps, "given once")
+        self.schedule = self.over(total_steps)
+        self.total_steps = total_steps
+
+    def over(self, total_steps):
+        """The schedule for a run of so many updates."""
+        cls = _class(self.name)
+        parameters = signature(cls).parameters
+        given = {
+            name: _steps(name, value, total_steps) if name in STEPS else value
+            for name, value in self.arguments.items()
+        }
+        warmup = _steps("warmup", self.warmup, total_steps)
+        check_steps("warmup", warmup)
+        if "warmup_steps" in parameters:
+            given.setdefault("warmup_steps", warmup)
+            warmup = 0
+        elif "cycl" in cls.__name__.lower():
+            warmup = 0
+        if "stable_steps" in parameters:
+            given.setdefault("decay_steps", round(0.2 * total_steps) or 1)
+            along = total_steps - given["warmup_steps"] - given["decay_steps"]
+            given.setdefault("stable_steps", max(along, 0))
+        for length in LENGTHS:
+            if length in parameters:
+                given.setdefault(length, max(total_steps - warmup, 1))
+        first = next(iter(parameters))
+        if first == "value" or "learning_rate" in first:
+            given[first] = self.learning_rate
+        schedule = cls(**given)
+        return Warmup(schedule, warmup) if warmup else schedule
+
+    def __call__(self, t):
+        if self.schedule is None:
+            raise ValueError(
+                f"How long is the run? The schedule {self.name!r} has no `total_steps`, and "
+                "`fit` of a model that is compiled with an optimizer of keras_gdx has not "
+                "begun. Give `total_steps`, or call `plan(total_steps)`."
+            )
+        return self.schedule(t)
+
+
+def unplanned(thing):
+    """The schedules inside an optimizer that do not know yet how long the run is."""
+    if isinstance(thing, Planned):
+        if thing.schedule is None:
+            yield thing
+    elif isinstance(thing, (list, tuple)):
+        for part in thing:
+            yield from unplanned(part)
+    elif isinstance(thing, Configured):
+        for name in declared_arguments(type(thing)):
+            is_rate = name == "learning_rate" and hasattr(thing, "configured_rate")
+            yield from unplanned(thing.configured_rate() if is_rate else getattr(thing, name))
+
+
+def _class(name):
+    entry = info({"wsd": "warmupstabledecay"}.get(name, name))
+    check(entry.kind == "schedule", "name", name, 'one of keras_gdx.list(kind="schedule")')
+    return entry.cls
+
+
+def _steps(name, value, total):
+    """Updates that are given as such, or as a fraction of the run."""
+    if isinstance(value, (list, tuple)):
+        return [_steps(name, x, total) for x in value]
+    if not isinstance(value, float):
+        return value
+    check_number(name, value, 0, 1)
+    return round(value * total)

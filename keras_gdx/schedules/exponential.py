@@ -1,0 +1,52 @@
+"""Decay by a constant factor per stretch of time."""
+
+from keras import ops
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import check_steps, turns
+
+__all__ = ["Exponential"]
+
+
+@register
+class Exponential(Schedule):
+    r"""Falls by the same factor in every `decay_steps` updates, without an end.
+
+    $$\eta_t = \eta_0 \, \gamma^{t / D}$$
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        decay_steps: Integer $D \ge 1$, updates in which it falls by the factor once.
+        decay_rate: Float $\gamma > 0$, the factor.
+        staircase: If true, $t / D$ is rounded down: it falls in steps.
+
+    Raises:
+        ValueError: If the rate is negative, `decay_steps` is not an integer >= 1, or
+            `decay_rate` is not above 0.
+
+    Example:
+        >>> from keras_gdx.schedules import Exponential
+        >>> schedule = Exponential(1.0, decay_steps=2, decay_rate=0.25)
+        >>> print(schedule.sample(5))
+        [1.     0.5    0.25   0.125  0.0625]
+
+    Source: as `keras.optimizers.schedules.ExponentialDecay`
+
+    Verified against: Keras ExponentialDecay, optax exponential_decay, torch ExponentialLR
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("decay_steps", decay_steps, 1)
+        check_number("decay_rate", decay_rate, 0, open_low=True)
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = decay_steps
+        self.decay_rate = decay_rate
+        self.staircase = staircase
+
+    def __call__(self, t):
+        whole, share = turns(t, self.decay_steps)
+        times = whole if self.staircase else whole + share
+        return self.initial_learning_rate * ops.power(self.decay_rate, times)

@@ -1,0 +1,53 @@
+"""Flat, and then half a cosine wave down."""
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import blend, check_steps, half_wave, remaining
+
+__all__ = ["FlatCosine"]
+
+
+@register
+class FlatCosine(Schedule):
+    r"""Stays where it is for most of the run, and then falls with half a cosine wave.
+
+    $$\eta_t = \eta_0 \left(\alpha + (1 - \alpha) \, \tfrac12 (1 + \cos \pi x)\right),
+      \qquad x = \max\left(\tfrac{t - F}{D - F}, 0\right)$$
+
+    with $F$ the integer nearest to $pD$.
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        decay_steps: Integer $D \ge 1$, updates until the last value.
+        pct_start: Float $p$ in [0, 1), fraction of them that is flat.
+        alpha: Float in [0, 1], fraction of the initial value that remains (fastai: 1e-5).
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_gdx.schedules import FlatCosine
+        >>> schedule = FlatCosine(1.0, decay_steps=8, pct_start=0.5)
+        >>> print(schedule.sample(10).round(4))
+        [1.     1.     1.     1.     1.     0.8536 0.5    0.1464 0.     0.    ]
+
+    Source: fastai `fit_flat_cos`
+
+    Verified against: its formula in NumPy
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, pct_start=0.75, alpha=0.0):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("decay_steps", decay_steps, 1)
+        check_number("pct_start", pct_start, 0, 1, open_high=True)
+        check_number("alpha", alpha, 0, 1)
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = decay_steps
+        self.pct_start = pct_start
+        self.alpha = alpha
+
+    def __call__(self, t):
+        flat = min(round(self.pct_start * self.decay_steps), self.decay_steps - 1)
+        share = half_wave(remaining(t - flat, self.decay_steps - flat))
+        return self.initial_learning_rate * blend(1.0, self.alpha, share)

@@ -1,0 +1,47 @@
+"""The inverse square root of time, after a warm-up."""
+
+from keras import ops
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import check_steps, progress
+
+__all__ = ["InverseSqrt"]
+
+
+@register
+class InverseSqrt(Schedule):
+    r"""A straight line up, and then down with the inverse square root, without an end.
+
+    For runs whose length is not known beforehand.
+
+    $$\eta_t = \eta \min\left(\tfrac{t}{W}, \sqrt{\tfrac{W}{t}}\right)$$
+
+    Args:
+        initial_learning_rate: Float $\eta \ge 0$, the value at the end of the warm-up.
+        warmup_steps: Integer $W \ge 1$, updates until then.
+
+    Raises:
+        ValueError: If the rate is negative, or `warmup_steps` is not an integer >= 1.
+
+    Example:
+        >>> from keras_gdx.schedules import InverseSqrt
+        >>> schedule = InverseSqrt(1.0, warmup_steps=4)
+        >>> print(schedule.sample(17)[[0, 2, 4, 9, 16]].round(4))
+        [0.     0.5    1.     0.6667 0.5   ]
+
+    Source: arXiv:2106.04560, Zhai 2021
+
+    Verified against: transformers get_inverse_sqrt_schedule
+    """
+
+    def __init__(self, initial_learning_rate, warmup_steps):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("warmup_steps", warmup_steps, 1)
+        self.initial_learning_rate = initial_learning_rate
+        self.warmup_steps = warmup_steps
+
+    def __call__(self, t):
+        late = ops.cast(ops.maximum(t, self.warmup_steps), "float32") / self.warmup_steps
+        return self.initial_learning_rate * progress(t, self.warmup_steps) * ops.rsqrt(late)

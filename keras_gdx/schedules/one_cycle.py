@@ -1,0 +1,148 @@
+"""One cycle: up to a large rate, and down to almost nothing."""
+
+from keras import ops
+
+from keras_gdx.config import check, check_choice, check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import blend, check_steps, half_wave
+
+__all__ = ["OneCycle", "OneCycleMomentum"]
+
+ANNEALS = {"cos": half_wave, "linear": lambda left: left}
+
+
+class Cycle(Schedule):
+    """A walk through some values on the grid of one cycle; a subclass names the values."""
+
+    def _check(self, total_steps, pct_start, anneal, three_phase):
+        check_steps("total_steps", total_steps, 2)
+        check_number("pct_start", pct_start, 0, 1)
+        check_choice("anneal", anneal, ANNEALS)
+        ends = pct_start * total_steps - 1, 2 * pct_start * total_steps - 2, total_steps - 1
+        ends = ends if three_phase else (ends[0], ends[2])
+        rising = all(a < b for a, b in zip((0, *ends), ends, strict=False))
+        allowed = f"such that all phases have updates: here they end at {ends} of {total_steps}"
+        check(rising, "pct_start", pct_start, allowed)
+        self.total_steps = total_steps
+        self.pct_start = pct_start
+        self.anneal = anneal
+        self.three_phase = three_phase
+        self._ends = ends
+
+    def _walk(self, t, values):
+        """From each of `values` to the next, in the phases of the cycle."""
+        t = ops.convert_to_tensor(t)
+        found, begin = values[0], 0.0
+        for end, start, stop in zip(self._ends, values[:-1], values[1:], strict=True):
+            # The last end is an integer: subtracted first, it leaves all digits.
+            to_go = ops.cast(int(end) - t, "float32") + (end - int(end))
+            left = ops.clip(to_go / (end - begin), 0.0, 1.0)
+            here = blend(start, stop, ANNEALS[self.anneal](left))
+            found = ops.where(ops.cast(t, "float32") > begin, here, found) if begin else here
+            begin = end
+        return ops.cast(found, "float32")
+
+
+@register
+class OneCycle(Cycle):
+    r"""Up from $\eta / d$ to $\eta$, and down to $\eta / (d f)$ (super-convergence).
+
+    The phases end at updates $pT - 1$ and $T - 1$; with `three_phase` the way down to
+    $\eta / d$ mirrors the way up until $2pT - 2$. Each follows half a cosine wave, or a line.
+
+    Args:
+        max_learning_rate: Float $\eta \ge 0$, the value at the top.
+        total_steps: Integer $T \ge 2$, updates in the cycle.
+        div: Float $d > 0$: the beginning is so many times below the top.
+        final_div: Float $f > 0$: the end is so many times below the beginning.
+        pct_start: Float $p$ in [0, 1]: fraction of the cycle in which it rises.
+        anneal: `"cos"` or `"linear"`.
+        three_phase: If true, the fall begins with a mirror image of the rise.
+
+    Raises:
+        ValueError: If an argument is outside its range, or a phase would have no update.
+
+    Example:
+        >>> from keras_gdx.schedules import OneCycle
+        >>> schedule = OneCycle(1.0, total_steps=10, anneal="linear", final_div=10.0)
+        >>> print(schedule.sample(10).round(3))
+        [0.04  0.52  1.    0.858 0.715 0.573 0.431 0.289 0.146 0.004]
+
+    Source: arXiv:1708.07120, Smith and Topin 2017
+
+    Verified against: torch OneCycleLR
+    """
+
+    def __init__(
+        self,
+        max_learning_rate,
+        total_steps,
+        div=25.0,
+        final_div=1e4,
+        pct_start=0.3,
+        anneal="cos",
+        three_phase=False,
+    ):
+        check_number("max_learning_rate", max_learning_rate, 0)
+        check_number("div", div, 0, open_low=True)
+        check_number("final_div", final_div, 0, open_low=True)
+        self._check(total_steps, pct_start, anneal, three_phase)
+        self.max_learning_rate = max_learning_rate
+        self.div = div
+        self.final_div = final_div
+
+    def __call__(self, t):
+        top, low = self.max_learning_rate, self.max_learning_rate / self.div
+        last = low / self.final_div
+        return self._walk(t, (low, top, low, last) if self.three_phase else (low, top, last))
+
+
+@register
+class OneCycleMomentum(Cycle):
+    r"""The twin of `OneCycle` for momentum: low where the rate is high.
+
+    On the same grid, from `max_momentum` to `base_momentum` and back. Give both to an
+    optimizer: `SGD(OneCycle(0.5, n), momentum=OneCycleMomentum(n))`. A twin for weight decay
+    is `OneCycle(decay, n, ...)` itself.
+
+    Args:
+        total_steps: Integer $T \ge 2$, updates in the cycle.
+        base_momentum: Float in [0, 1), the value where the rate is at its top.
+        max_momentum: Float in [0, 1), the value at both ends.
+        pct_start: See `OneCycle`.
+        anneal: See `OneCycle`.
+        three_phase: See `OneCycle`.
+
+    Raises:
+        ValueError: If an argument is outside its range, or a phase would have no update.
+
+    Example:
+        >>> from keras_gdx.schedules import OneCycleMomentum
+        >>> schedule = OneCycleMomentum(total_steps=10, anneal="linear")
+        >>> print(schedule.sample(10).round(3))
+        [0.95  0.9   0.85  0.864 0.879 0.893 0.907 0.921 0.936 0.95 ]
+
+    Source: arXiv:1708.07120, Smith and Topin 2017
+
+    Verified against: torch OneCycleLR
+    """
+
+    def __init__(
+        self,
+        total_steps,
+        base_momentum=0.85,
+        max_momentum=0.95,
+        pct_start=0.3,
+        anneal="cos",
+        three_phase=False,
+    ):
+        check_number("base_momentum", base_momentum, 0, 1, open_high=True)
+        check_number("max_momentum", max_momentum, 0, 1, open_high=True)
+        self._check(total_steps, pct_start, anneal, three_phase)
+        self.base_momentum = base_momentum
+        self.max_momentum = max_momentum
+
+    def __call__(self, t):
+        high, low = self.max_momentum, self.base_momentum
+        return self._walk(t, (high, low, high, high) if self.three_phase else (high, low, high))

@@ -1,0 +1,55 @@
+"""A power of time that cools down at the end."""
+
+from keras import ops
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import check_steps, remaining
+
+__all__ = ["PowerCool"]
+
+
+@register
+class PowerCool(Schedule):
+    r"""A power of time, and a straight line to zero at the end.
+
+    The power makes one setting fit to many lengths of a run; the end is what such a
+    schedule lacks. Put `Warmup` before it: it begins at its highest.
+
+    $$\eta_t = \eta_0 \max(t, 1)^{p} \min\left(1, \tfrac{T - t}{f T}\right)$$
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of updates 0 and 1.
+        total_steps: Integer $T \ge 1$, updates until zero.
+        power: Float $p \le 0$.
+        fraction: Float $f$ in (0, 1], fraction of the run in which it cools down.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_gdx.schedules import PowerCool
+        >>> schedule = PowerCool(1.0, total_steps=8, fraction=0.5)
+        >>> print(schedule.sample(9).round(4))
+        [1.     1.     0.7071 0.5774 0.5    0.3354 0.2041 0.0945 0.    ]
+
+    Source: arXiv:2408.13359, Shen 2024
+
+    Verified against: its formula in NumPy
+    """
+
+    def __init__(self, initial_learning_rate, total_steps, power=-0.5, fraction=0.2):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("total_steps", total_steps, 1)
+        check_number("power", power, high=0)
+        check_number("fraction", fraction, 0, 1, open_low=True)
+        self.initial_learning_rate = initial_learning_rate
+        self.total_steps = total_steps
+        self.power = power
+        self.fraction = fraction
+
+    def __call__(self, t):
+        value = ops.power(ops.cast(ops.maximum(t, 1), "float32"), self.power)
+        cool = ops.minimum(remaining(t, self.total_steps) / self.fraction, 1.0)
+        return self.initial_learning_rate * value * cool

@@ -1,0 +1,45 @@
+"""Reflected exponential: slow at first, fast at the end."""
+
+from keras_gdx.config import check_number
+from keras_gdx.registry import register
+from keras_gdx.schedules.base import Schedule
+from keras_gdx.schedules.math import check_steps, remaining
+
+__all__ = ["REX"]
+
+
+@register
+class REX(Schedule):
+    r"""Falls slowly at first and fast at the end, to zero.
+
+    Between a line and a schedule that stays flat: good for small budgets.
+
+    $$\eta_t = \eta_0 \frac{1 - z}{\frac12 + \frac12 (1 - z)}, \qquad z = \tfrac{t}{D}$$
+
+    Args:
+        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        decay_steps: Integer $D \ge 1$, updates until zero.
+
+    Raises:
+        ValueError: If the rate is negative, or `decay_steps` is not an integer >= 1.
+
+    Example:
+        >>> from keras_gdx.schedules import REX
+        >>> schedule = REX(1.0, decay_steps=4)
+        >>> print(schedule.sample(6).round(4))
+        [1.     0.8571 0.6667 0.4    0.     0.    ]
+
+    Source: arXiv:2107.04197, Chen 2021
+
+    Verified against: its formula in NumPy
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps):
+        check_number("initial_learning_rate", initial_learning_rate, 0)
+        check_steps("decay_steps", decay_steps, 1)
+        self.initial_learning_rate = initial_learning_rate
+        self.decay_steps = decay_steps
+
+    def __call__(self, t):
+        left = remaining(t, self.decay_steps)
+        return self.initial_learning_rate * left / (0.5 + 0.5 * left)

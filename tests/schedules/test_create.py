@@ -1,0 +1,130 @@
+"""Schedules by name, with lengths as numbers, as fractions, or as long as `fit`."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_gdx
+from keras_gdx import schedules
+from keras_gdx.registry import REGISTRY
+from keras_gdx.schedules import Cosine, Linear, MultiStep, OneCycle, Warmup, WarmupStableDecay
+
+X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
+Y = np.ones((50, 1), "float32")
+LONG = [
+    name
+    for name, entry in REGISTRY.items()
+    if entry.kind == "schedule"
+    and {"decay_steps", "total_steps"} & keras_gdx.config.declared_arguments(entry.cls).keys()
+    and name not in ("planned", "exponential", "onecyclemomentum")
+]
+
+
+def network(optimizer):
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    net.compile(optimizer, "mse")
+    return net
+
+
+@pytest.mark.parametrize(
+    ("created", "expected"),
+    [
+        (schedules.create("cosine", 0.1, 100), Warmup(Cosine(0.1, 95), 5)),
+        (
+            schedules.create("cosine", 0.1, 100, warmup=7, alpha=0.1),
+            Warmup(Cosine(0.1, 93, 0.1), 7),
+        ),
+        (schedules.create("linear", 0.1, 100, warmup=0), Linear(0.1, 100)),
+        (schedules.create("wsd", 0.1, 100, warmup=0.1), WarmupStableDecay(0.1, 10, 70, 20)),
+        (
+            schedules.create("wsd", 0.1, 100, decay_steps=0.5, shape="1-sqrt"),
+            WarmupStableDecay(0.1, 5, 45, 50, "1-sqrt"),
+        ),
+        (schedules.create("onecycle", 0.1, 100, div=10.0), OneCycle(0.1, 100, 10.0)),
+        (
+            schedules.create("multistep", 0.1, 100, warmup=0, milestones=[0.5, 75], gamma=0.1),
+            MultiStep(0.1, [50, 75], 0.1),
+        ),
+    ],
+    ids=repr,
+)
+def test_has_the_lengths_that_were_asked_for(created, expected):
+    assert repr(created) == repr(expected)
+    np.testing.assert_array_equal(created.sample(120), expected.sample(120))
+
+
+def test_the_twin_for_momentum_is_as_long():
+    schedule = schedules.create("onecyclemomentum", total_steps=50, pct_start=0.4)
+    expected = schedules.OneCycleMomentum(50, pct_start=0.4)
+    np.testing.assert_array_equal(schedule.sample(60), expected.sample(60))
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_every_schedule_with_a_length_ends_with_the_run(name):
+    values = schedules.create(name, 0.1, 200, warmup=0.1).sample(260)
+    assert values.max() == pytest.approx(0.1, rel=1e-5)
+    assert (values[200:] == values[200]).all()
+    assert values[200] < values[150] < 0.1 + 1e-7
+
+
+def test_learns_its_length_from_fit():
+    log = keras_gdx.callbacks.HyperparameterLogger()
+    rate = schedules.create("cosine", 0.1)
+    optimizer = keras_gdx.optimizers.AdamW(
+        rate,
+        weight_decay=2 * schedules.create("linear", 0.1, warmup=0),
+        gradient_accumulation_steps=3,
+    )
+    net = network(optimizer)
+    net.fit(X, Y, batch_size=5, epochs=3, verbose=0, callbacks=[log])
+    assert optimizer.iterations.numpy() == 12  # 10 batches are 3 + 1 updates
+    assert rate.total_steps == 12
+    assert rate.sample(13)[-1] == 0
+    assert optimizer.weight_decay.left.total_steps == 12
+    net.fit(X, Y, batch_size=5, epochs=1, verbose=0)  # beyond the end it stays
+    assert rate.total_steps == 12
+    assert float(optimizer.learning_rate) == 0
+
+
+def test_equals_the_schedule_with_the_length_given():
+    weights = []
+    for total in (None, 20):
+        optimizer = keras_gdx.optimizers.Muon(schedules.create("wsd", 0.01, total))
+        net = network(optimizer)
+        net.fit(X, Y, batch_size=10, epochs=4, verbose=0)
+        weights.append(net.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_loaded_run_goes_on_with_its_length(tmp_path):
+    whole = network(keras_gdx.optimizers.Adam(schedules.create("linear", 0.1, 20)))
+    whole.fit(X, Y, batch_size=10, epochs=4, shuffle=False, verbose=0)
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 1
+
+    net = network(keras_gdx.optimizers.Adam(schedules.create("linear", 0.1)))
+    net.fit(X, Y, batch_size=10, epochs=4, shuffle=False, verbose=0, callbacks=[Stop()])
+    net.save(tmp_path / "net.keras")
+    net = keras.models.load_model(tmp_path / "net.keras")
+    assert net.optimizer.configured_rate().total_steps == 20
+    net.fit(X, Y, batch_size=10, epochs=4, initial_epoch=2, shuffle=False, verbose=0)
+    for a, b in zip(whole.get_weights(), net.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_says_what_it_needs_before_it_knows():
+    with pytest.raises(ValueError, match="How long is the run"):
+        schedules.create("cosine", 0.1)(3)
+    net = network(keras_gdx.optimizers.SGD(schedules.create("cosine", 0.1)))
+    endless = tf.data.Dataset.from_tensors((X, Y)).repeat()
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        net.fit(endless, verbose=0)
+    net.fit(endless, steps_per_epoch=4, epochs=2, verbose=0)
+    assert net.optimizer.configured_rate().total_steps == 8
+    with pytest.raises(ValueError, match="given once"):
+        net.optimizer.configured_rate().plan(9)
