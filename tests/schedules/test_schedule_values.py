@@ -94,7 +94,7 @@ FORMULAS = [
 ]
 
 
-@pytest.mark.parametrize(("schedule", "formula"), FORMULAS, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("schedule", "formula"), FORMULAS, ids=[f"{s}"[:40] for s, _ in FORMULAS])
 def test_has_the_values_of_its_formula(schedule, formula):
     values = [formula(t) for t in range(40)]
     np.testing.assert_allclose(schedule.sample(40), values, rtol=2e-6, atol=1e-8)
