@@ -155,6 +155,8 @@ def test_two_kinds_of_clipping_are_refused(rule):
     [
         ("state_dtype", ["int4", "float32 ", 32, ["int8"], np.float32]),
         ("sparse", ["rows", "", None, True, ["lazy"]]),
+        ("precision", ["bfloat16", "", True, 16]),
+        ("fused", ["always", "", None, 1, 0]),
     ],
 )
 def test_what_is_no_choice_is_refused(rule, name, values):
@@ -468,7 +470,9 @@ OTHER = {  # for each argument that is no number, another value that would be ri
     "before": [modifiers.Centralize()],
     "after": [modifiers.Cautious()],
     "state_dtype": "bfloat16",
+    "precision": "kahan",
     "sparse": "lazy",
+    "fused": False,
     "loss_scale_factor": 2.0,
     "gradient_accumulation_steps": 4,
     "ema_overwrite_frequency": 5,

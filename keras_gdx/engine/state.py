@@ -161,4 +161,4 @@ def plan(optimizer, variables, model):
 
 def size_of(dtype):
     """Bytes of one number."""
-    return int(re.search(r"\d+", keras.backend.standardize_dtype(dtype))[0]) // 8
+    return int(re.sub(r"\D", "", keras.backend.standardize_dtype(dtype))) // 8

@@ -153,7 +153,8 @@ class Optimizer(Rule, KerasOptimizer):
         possible = self.precision != "stochastic" or NAME == "tensorflow"
         check(possible, "precision", self.precision, '`None` or "kahan" on this backend')
         check_choice("sparse", self.sparse, ("dense", "lazy"))
-        check_choice("fused", self.fused, ("auto", True, False))
+        valid = isinstance(self.fused, bool) or self.fused == "auto"
+        check(valid, "fused", self.fused, "'auto', True or False")
         clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}
         given = {n: v for n, v in clips.items() if v is not None}
         check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")

@@ -147,8 +147,8 @@ def unplanned(thing):
             yield from unplanned(part)
     elif isinstance(thing, Configured):
         for name in declared_arguments(type(thing)):
-            is_rate = name == "learning_rate" and hasattr(thing, "configured_rate")
-            yield from unplanned(thing.configured_rate() if is_rate else getattr(thing, name))
+            given = getattr(thing, "configured_rate", None) if name == "learning_rate" else None
+            yield from unplanned(given() if given else getattr(thing, name))
 
 
 def _class(name):

@@ -19,8 +19,8 @@ class Cycle(Schedule):
         check_steps("total_steps", total_steps, 2)
         check_number("pct_start", pct_start, 0, 1)
         check_choice("anneal", anneal, ANNEALS)
-        ends = pct_start * total_steps - 1, 2 * pct_start * total_steps - 2, total_steps - 1
-        ends = ends if three_phase else (ends[0], ends[2])
+        top, mirror = pct_start * total_steps - 1, 2 * pct_start * total_steps - 2
+        ends = (top, *([mirror] if three_phase else []), total_steps - 1)
         rising = all(a < b for a, b in zip((0, *ends), ends, strict=False))
         allowed = f"such that all phases have updates: here they end at {ends} of {total_steps}"
         check(rising, "pct_start", pct_start, allowed)
