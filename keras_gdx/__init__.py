@@ -9,7 +9,7 @@ except ImportError as error:
         "pip install 'keras_gdx[tensorflow-cpu]'."
     ) from error
 
-from keras_gdx import callbacks, modifiers, optimizers, regularizers, schedules
+from keras_gdx import callbacks, constraints, modifiers, optimizers, regularizers, schedules
 from keras_gdx._version import __version__
 from keras_gdx.create import create
 from keras_gdx.engine.attach import install as _install
@@ -22,6 +22,7 @@ _install()
 __all__ = [
     "__version__",
     "callbacks",
+    "constraints",
     "create",
     "info",
     "layer_decay",

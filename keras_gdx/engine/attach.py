@@ -28,9 +28,17 @@ def install():
     def compile(self, *args, **kwargs):
         original(self, *args, **kwargs)
         introduce(self)
+        follow(self)
 
     vars(compile)["introduces"] = True
     owner.compile = compile
+
+
+def follow(model):
+    """Tells regularizers that change with the updates whose updates to count."""
+    for variable in model.trainable_variables:
+        if hasattr(variable.regularizer, "follow"):
+            variable.regularizer.follow(model.optimizer)
 
 
 def introduce(model):
@@ -151,6 +159,7 @@ class Epochs(keras.callbacks.Callback):
         """Tells schedules that do not know it yet how many updates there will be."""
         from keras_gdx.schedules.create import unplanned
 
+        follow(self.model)  # it may have been built since `compile`
         for optimizer in ours(self.model):
             for schedule in unplanned(optimizer):
                 if not self.params["steps"]:

@@ -6,6 +6,7 @@ import warnings
 import keras
 
 from keras_gdx.config import check
+from keras_gdx.engine.attach import follow
 from keras_gdx.engine.structure import VECTORS
 
 __all__ = ["apply"]
@@ -28,7 +29,8 @@ def apply(model, regularizer, include=None, exclude=None):
         regularizer: `keras.regularizers.Regularizer`, or what `keras.regularizers.get` takes.
             `None` takes regularizers off.
         include: Regular expression, searched for in each trainable variable's `path`. `None`
-            means kernels and embeddings: rank >= 2, and not called bias, alpha, beta or gamma.
+            means what the regularizer is made for (`Slimming`), or kernels and embeddings:
+            rank >= 2, and not called bias, alpha, beta or gamma.
             Anchor it at the end rather than at the beginning: in a loaded sequential model
             Keras' paths no longer begin with the model's name.
         exclude: Regular expression; variables whose path it is found in are left out.
@@ -59,10 +61,14 @@ def apply(model, regularizer, include=None, exclude=None):
         "built and not frozen (call it on data to build it)",
     )
     regularizer = keras.regularizers.get(regularizer)
-    chosen = _select(model.trainable_variables, include, exclude)
+    usual = _usual(model, regularizer)
+    chosen = _select(model.trainable_variables, include, exclude, usual)
+    own = {id(v): _attached(regularizer, v) for v in chosen}
     for variable in chosen:
-        variable.regularizer = regularizer
-    forgotten = _remember(model, chosen, regularizer)
+        variable.regularizer = own[id(variable)]
+    if model.compiled:
+        follow(model)
+    forgotten = _remember(model, chosen, own)
     if forgotten:
         warnings.warn(
             "The regularizer is in force, but a saved model will not have it for "
@@ -76,12 +82,28 @@ def apply(model, regularizer, include=None, exclude=None):
     return [variable.path for variable in chosen]
 
 
-def _select(variables, include, exclude):
+def _usual(model, regularizer):
+    """The ids of the variables that are meant if none are named."""
+    if hasattr(regularizer, "chooses"):
+        layers = _tree(model)
+        return {id(v) for x in layers for v in x.trainable_variables if regularizer.chooses(x, v)}
+    variables = model.trainable_variables
+    return {id(v) for v in variables if len(v.shape) > 1 and v.name not in VECTORS}
+
+
+def _attached(regularizer, variable):
+    """The regularizer for one variable, which may have one of its own."""
+    if hasattr(regularizer, "attached_to"):
+        return regularizer.attached_to(variable)
+    return regularizer
+
+
+def _select(variables, include, exclude, usual):
     included, excluded = _pattern("include", include), _pattern("exclude", exclude)
     chosen = [
         v
         for v in variables
-        if (included.search(v.path) if included else len(v.shape) > 1 and v.name not in VECTORS)
+        if (included.search(v.path) if included else id(v) in usual)
         and not (excluded and excluded.search(v.path))
     ]
     if not chosen:
@@ -100,7 +122,7 @@ def _pattern(name, value):
         check(False, name, value, "None or a regular expression")
 
 
-def _remember(model, chosen, regularizer):
+def _remember(model, chosen, own):
     """Sets the layers' `*_regularizer` attributes; returns the variables that none of them saves.
 
     An attribute of a layer speaks for all variables of one name in it. Whether it is saved
@@ -110,7 +132,7 @@ def _remember(model, chosen, regularizer):
     attributes = [
         (layer, name, variables)
         for layer, name, variables in _attributes(model)
-        if wanted.issuperset(map(id, variables))
+        if wanted.issuperset(map(id, variables)) and len({id(own[id(v)]) for v in variables}) == 1
     ]
     probes = [_Probe() for _ in attributes]
     before = [getattr(layer, name) for layer, name, _ in attributes]
@@ -121,7 +143,7 @@ def _remember(model, chosen, regularizer):
         pass
     finally:
         _assign(attributes, before)
-    _assign(attributes, [regularizer] * len(attributes))
+    _assign(attributes, [own[id(variables[0])] for _, _, variables in attributes])
     saved = {
         id(v) for probe, a in zip(probes, attributes, strict=True) if probe.saved for v in a[2]
     }

@@ -1,0 +1,5 @@
+"""Bounds on weights that hold after every update."""
+
+from keras_gdx.registry import export
+
+__all__ = export(__name__)

@@ -1,0 +1,46 @@
+"""Exact zeros."""
+
+import keras
+from keras import ops
+
+from keras_gdx.config import Configured, check_number
+from keras_gdx.registry import register
+
+__all__ = ["SoftThreshold"]
+
+
+@register
+class SoftThreshold(Configured, keras.constraints.Constraint):
+    r"""Moves every weight towards zero by a fixed amount, and stops at zero.
+
+    $$w \leftarrow \operatorname{sign}(w) \max(|w| - \tau, 0)$$
+
+    This is the proximal step of L1: after a gradient step of rate $\eta$ it solves for the
+    penalty $\lambda \sum |w|$ if $\tau = \eta \lambda$, and unlike the gradient of the
+    penalty it leaves exact zeros. The optimizers of this package apply it once per
+    update, on every replica alike.
+
+    Args:
+        threshold: Number >= 0, $\tau$: absolute, per update; not multiplied by the rate.
+
+    Raises:
+        ValueError: If `threshold` is negative.
+
+    Example:
+        >>> from keras_gdx.constraints import SoftThreshold
+        >>> constraint = SoftThreshold(0.5)
+        >>> print(constraint([2.0, -1.0, 0.25]).numpy())
+        [ 1.5 -0.5  0. ]
+
+    Source: Daubechies 2004, Comm. Pure Appl. Math. 57(11)
+
+    Verified against: closed form in NumPy
+    """
+
+    def __init__(self, threshold=1e-5):
+        check_number("threshold", threshold, 0)
+        self.threshold = threshold
+
+    def __call__(self, w):
+        w = ops.convert_to_tensor(w)
+        return ops.sign(w) * ops.maximum(ops.abs(w) - self.threshold, 0.0)

@@ -1,0 +1,47 @@
+"""A parabola with straight sides."""
+
+import keras
+from keras import ops
+
+from keras_gdx.config import Configured, check_number
+from keras_gdx.registry import register
+from keras_gdx.regularizers.math import wide
+
+__all__ = ["Huber"]
+
+
+@register
+class Huber(Configured, keras.regularizers.Regularizer):
+    r"""Pulls at small weights as L2 does, and at large ones with a constant force.
+
+    $$R(W) = \lambda \sum_i \begin{cases} w_i^2 / 2 & |w_i| \le \delta \\
+      \delta (|w_i| - \delta / 2) & \text{else} \end{cases}$$
+
+    Args:
+        factor: Number >= 0, the strength $\lambda$.
+        delta: Number > 0, where the parabola ends.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_gdx.regularizers import Huber
+        >>> regularizer = Huber(factor=1.0, delta=1.0)
+        >>> print(float(regularizer([1.0, -3.0])))
+        3.0
+
+    Source: Huber 1964, Ann. Math. Statist. 35(1)
+
+    Verified against: closed form in NumPy
+    """
+
+    def __init__(self, factor=0.01, delta=1.0):
+        check_number("factor", factor, 0)
+        check_number("delta", delta, 0, open_low=True)
+        self.factor = factor
+        self.delta = delta
+
+    def __call__(self, w):
+        size = ops.abs(wide(w))
+        inner = ops.minimum(size, self.delta)
+        return self.factor * ops.sum(inner * (size - 0.5 * inner))

@@ -1,0 +1,49 @@
+"""Channels that a network can do without."""
+
+import keras
+
+from keras_gdx.registry import register
+from keras_gdx.regularizers.l1_l2 import L1L2
+
+__all__ = ["Slimming"]
+
+
+@register
+class Slimming(L1L2):
+    r"""Drives the scales of batch normalisation to zero, and with them whole channels.
+
+    $$R(\gamma) = \lambda \sum_c |\gamma_c|$$
+
+    `apply(model, Slimming(1e-4))` attaches it to the `gamma` of every `BatchNormalization`
+    unless other variables are asked for.
+
+    Args:
+        factor: Number >= 0, the strength $\lambda$.
+
+    Raises:
+        ValueError: If `factor` is negative.
+
+    Example:
+        >>> import keras
+        >>> from keras_gdx import regularizers
+        >>> layers = [keras.Input((4,)), keras.layers.BatchNormalization(name="norm")]
+        >>> model = keras.Sequential([*layers, keras.layers.Dense(1)], name="model")
+        >>> regularizer = regularizers.Slimming(0.5)
+        >>> regularizers.apply(model, regularizer)
+        ['model/norm/gamma']
+        >>> print(float(sum(model.losses)))
+        2.0
+
+    Source: arXiv:1708.06519, Liu 2017
+
+    Verified against: closed form in NumPy
+    """
+
+    def __init__(self, factor=1e-4):
+        super().__init__(l1=factor)
+        self.factor = factor
+
+    @staticmethod
+    def chooses(layer, variable):
+        """Whether `apply` attaches it to this variable of this layer unasked."""
+        return isinstance(layer, keras.layers.BatchNormalization) and variable.name == "gamma"

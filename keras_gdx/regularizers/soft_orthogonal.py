@@ -1,0 +1,47 @@
+"""Columns that stand at right angles."""
+
+import keras
+from keras import ops
+
+from keras_gdx.config import Configured, check_number
+from keras_gdx.registry import register
+from keras_gdx.regularizers.math import as_matrix
+
+__all__ = ["SoftOrthogonal"]
+
+
+@register
+class SoftOrthogonal(Configured, keras.regularizers.Regularizer):
+    r"""Brings the weights of each output to length 1 and at right angles to the others.
+
+    $$R(W) = \lambda \lVert W^\top W - I \rVert_F^2, \qquad
+      \frac{\partial R}{\partial W} = 4 \lambda W (W^\top W - I)$$
+
+    with $W$ the kernel as a matrix (inputs, outputs), of rank 4 too. If there are more
+    outputs than inputs, it cannot become 0.
+
+    Args:
+        factor: Number >= 0, the strength $\lambda$.
+
+    Raises:
+        ValueError: If `factor` is negative.
+
+    Example:
+        >>> from keras_gdx.regularizers import SoftOrthogonal
+        >>> regularizer = SoftOrthogonal(0.5)
+        >>> print(float(regularizer([[1.0, 1.0], [0.0, 1.0]])))
+        1.5
+
+    Source: arXiv:1810.09102, Bansal 2018
+
+    Verified against: closed form in NumPy
+    """
+
+    def __init__(self, factor=0.01):
+        check_number("factor", factor, 0)
+        self.factor = factor
+
+    def __call__(self, w):
+        w = as_matrix(w)
+        gram = ops.matmul(ops.transpose(w), w)
+        return self.factor * ops.sum(ops.square(gram - ops.eye(w.shape[1], dtype=w.dtype)))

@@ -1,0 +1,48 @@
+"""Whole units off, and single weights within the others."""
+
+import keras
+
+from keras_gdx.config import Configured, check_number
+from keras_gdx.registry import register
+from keras_gdx.regularizers.group_lasso import GroupLasso
+from keras_gdx.regularizers.l1_l2 import L1
+
+__all__ = ["SparseGroupLasso"]
+
+
+@register
+class SparseGroupLasso(Configured, keras.regularizers.Regularizer):
+    r"""Drives whole groups to zero, and single weights within those that stay.
+
+    $$R(W) = \lambda_1 \sum_i |w_i| + \lambda_g \sum_g \sqrt{|g|} \, \lVert w_g \rVert_2$$
+
+    Args:
+        l1: Number >= 0, $\lambda_1$.
+        group: Number >= 0, $\lambda_g$.
+        axis: Integer, the axis along which the groups are counted, see `GroupLasso`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from keras_gdx.regularizers import SparseGroupLasso
+        >>> regularizer = SparseGroupLasso(l1=0.1, group=0.5)
+        >>> print(round(float(regularizer([[3.0, 0.0]] * 4)), 4))  # 0.1 * 12 + 0.5 * 12
+        7.2
+
+    Source: arXiv:1607.00485, Scardapane 2016; Simon 2013
+
+    Verified against: closed form in NumPy
+    """
+
+    def __init__(self, l1=0.01, group=0.01, axis=-1):
+        check_number("l1", l1, 0)
+        check_number("group", group, 0)
+        self._single = L1(l1)
+        self._groups = GroupLasso(group, axis)
+        self.l1 = l1
+        self.group = group
+        self.axis = axis
+
+    def __call__(self, w):
+        return self._single(w) + self._groups(w)
