@@ -57,10 +57,10 @@ class L2SP(Configured, keras.regularizers.Regularizer):
         return L2SP(self.factor, ops.convert_to_numpy(wide(variable)))
 
     def __call__(self, w):
-        known = self.reference is not None
-        check(known, "reference", None, "given, or set by `keras_gdx.regularizers.apply`")
+        if self.reference is None:
+            check(False, "reference", None, "given, or set by `keras_gdx.regularizers.apply`")
         w = wide(w)
-        shape = self.reference.shape
+        shape = np.shape(self.reference)
         check(shape == tuple(w.shape), "reference", shape, f"of the shape {tuple(w.shape)}")
         return self.factor * ops.sum(ops.square(w - ops.cast(self.reference, w.dtype)))
 
@@ -73,7 +73,7 @@ class L2SP(Configured, keras.regularizers.Regularizer):
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         reference = config["reference"]
         if isinstance(reference, dict):

@@ -34,7 +34,7 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
         >>> print(float(regularizer([2.0])))
         2.0
 
-    Source: by definition
+    Source: arXiv:1511.06349, Bowman 2015, who anneal a penalty so
 
     Verified against: the regularizer times the schedule
     """
