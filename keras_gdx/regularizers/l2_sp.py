@@ -58,9 +58,12 @@ class L2SP(Configured, keras.regularizers.Regularizer):
 
     def __call__(self, w):
         if self.reference is None:
-            check(False, "reference", None, "given, or set by `keras_gdx.regularizers.apply`")
+            raise ValueError(
+                "Argument `reference` must be given, or set by `keras_gdx.regularizers.apply`. "
+                "Received: reference=None"
+            )
         w = wide(w)
-        shape = np.shape(self.reference)
+        shape = self.reference.shape
         check(shape == tuple(w.shape), "reference", shape, f"of the shape {tuple(w.shape)}")
         return self.factor * ops.sum(ops.square(w - ops.cast(self.reference, w.dtype)))
 
