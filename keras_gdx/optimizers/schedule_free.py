@@ -48,9 +48,9 @@ class Averaging(Optimizer):
         return {"warm": warm, "share": share}, weight_sum, rate_max
 
     def descend(self, h, y, u, z, *kept):
-        rate = h.lr * h.warm
-        y = y + h.share * (z - y) - rate * (1 - h.beta * (1 - h.share)) * u
-        return y, z - rate * u, *kept
+        ahead = z - h.lr * h.warm * u
+        y = y + h.share * (z - y) - (1 - h.beta * (1 - h.share)) * (z - ahead)
+        return y, ahead, *kept
 
     def evaluation_values(self, trained):
         zs = [slots["z"].read() for slots in self.state.slots]
