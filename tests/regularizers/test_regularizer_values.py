@@ -253,15 +253,16 @@ def test_lp_says_what_p_may_be(p):
         Lp(p)
 
 
+WITH_FACTOR = [
+    GroupLasso, HoyerSparsity, Huber, SoftOrthogonal, SRIP, SpectralPenalty, NuclearNorm, L2SP,
+    EntropyPenalty, DeCov,
+]  # fmt: skip
+
+
 @pytest.mark.parametrize("factor", [-1, float("nan"), "strong", None])
 @pytest.mark.parametrize(
-    "make",
-    [
-        lambda f: Lp(1.5, f), GroupLasso, HoyerSparsity, Huber, SoftOrthogonal, SRIP,
-        SpectralPenalty, NuclearNorm, L2SP, EntropyPenalty, DeCov,
-    ],
-    ids=str,
-)  # fmt: skip
+    "make", [lambda f: Lp(1.5, f), *WITH_FACTOR], ids=["Lp", *(c.__name__ for c in WITH_FACTOR)]
+)
 def test_says_what_the_factor_may_be(make, factor):
     with pytest.raises(ValueError, match="`factor` must be a number >= 0"):
         make(factor)
