@@ -52,9 +52,9 @@ class Group:
 
     @property
     def kind(self):
-        """What an update depends on, beside tensors: equal for groups that share a program."""
+        """What an update depends on, beside what is kept: equal for groups that share a program."""
         masks = tuple(self.facts.masks.items())
-        return self.shape, self.dtype, self.facts.role, self.facts.decays, masks
+        return id(self.rule), self.shape, self.facts.role, self.facts.decays, masks
 
     def together(self, variables):
         """One for each of the group's variables, as one with `value`, `dtype` and `assign`."""

@@ -35,7 +35,7 @@ def move_group(optimizer, h, task, factor):
             x.assign(value)
         return
     structure, numbers = h.pack()
-    key = group.kind, task.present
+    key = group.kind, task.present, tuple(x.dtype for x in kept)
     if key not in state.programs:
         state.programs[key] = backend.program(
             lambda numbers, *rest: update(structure.unpack(numbers), *rest)

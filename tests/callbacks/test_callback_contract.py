@@ -17,6 +17,21 @@ BATCH_HOOKS = [
     for end in ("begin", "end")
 ]
 
+X = np.ones((16, 3), "float32")
+ARGUMENTS = {"timebudget": ("1h",), "stepevaluator": ((X, X[:, :1]), 3)}
+AT_BATCHES = ("timebudget", "stepevaluator")  # whose work is there
+CLOCKS = ("timebudget", "throughputmonitor")  # what they find is never the same twice
+WITH_DATA = ("stepevaluator",)
+
+
+def made(cls):
+    return cls(*ARGUMENTS.get(cls.__name__.lower(), ()))
+
+
+def is_one_of(cls, names):
+    return cls.__name__.lower() in names
+
+
 every_callback = pytest.mark.parametrize(
     "cls", [entry.cls for entry in ENTRIES], ids=[entry.name for entry in ENTRIES]
 )
@@ -41,7 +56,9 @@ def test_there_are_callbacks():
 
 @every_callback
 def test_configuration_survives(cls):
-    callback = cls()
+    if is_one_of(cls, WITH_DATA):
+        pytest.skip("data are no configuration")
+    callback = made(cls)
     again = cls.from_config(json.loads(json.dumps(callback.get_config())))
     assert again.get_config() == callback.get_config()
     other = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(callback))
@@ -51,9 +68,9 @@ def test_configuration_survives(cls):
 
 @every_callback
 def test_state_survives_as_json(cls, problem):
-    callback = cls()
+    callback = made(cls)
     problem.fit(problem.model(), [callback], epochs=3)
-    again = cls()
+    again = made(cls)
     again.restore(through_json(callback.state()))
     np.testing.assert_equal(again.state(), callback.state())
     assert isinstance(callback, Stateful)
@@ -62,12 +79,14 @@ def test_state_survives_as_json(cls, problem):
 @every_callback
 def test_unknown_state_is_refused(cls):
     with pytest.raises(ValueError, match="does not remember unheard_of"):
-        cls().restore({"unheard_of": 1})
+        made(cls).restore({"unheard_of": 1})
 
 
 @every_callback
 def test_interrupted_is_uninterrupted(cls, problem):
-    whole, first, second = cls(), cls(), cls()
+    if is_one_of(cls, CLOCKS):
+        pytest.skip("times differ")
+    whole, first, second = made(cls), made(cls), made(cls)
     straight = problem.fit(problem.model(), [whole], epochs=6)
     model = problem.model()
     before = problem.fit(model, [first], epochs=3)
@@ -80,9 +99,11 @@ def test_interrupted_is_uninterrupted(cls, problem):
 @every_callback
 def test_batches_cost_nothing(cls):
     """Where Keras reads logs on another thread, one such hook is enough to stop it."""
+    if is_one_of(cls, AT_BATCHES):
+        pytest.skip("its work is there")
     for hook in BATCH_HOOKS:
         assert getattr(cls, hook) is getattr(keras.callbacks.Callback, hook)
-        assert hook not in vars(cls())
+        assert hook not in vars(made(cls))
 
 
 @every_callback

@@ -169,6 +169,18 @@ def test_precision_does_nothing_to_wide_weights(rule):
     assert len(plain.optimizer.variables) == len(careful.optimizer.variables)
 
 
+def test_wide_and_narrow_weights_of_one_shape_do_not_share_a_program():
+    variables = [keras.Variable(np.ones((4, 4)), dtype=d) for d in ("float32", "bfloat16")]
+    optimizer = make("sgd", 0.001, precision="kahan", fused=True)
+    optimizer.build(variables)
+    gradients = [tf.ones((4, 4), v.dtype) for v in variables]
+    step = tf.function(lambda: optimizer.apply(gradients, variables), autograph=False)
+    for _ in range(100):
+        step()
+    np.testing.assert_allclose(variables[0], 0.9, rtol=1e-5)
+    np.testing.assert_allclose(ops.cast(variables[1], "float32"), 0.9, rtol=2**-8)
+
+
 def test_rounding_by_chance_is_refused_for_float16():
     with pytest.raises(ValueError, match="bfloat16 weights only"):
         crept("stochastic", "float16", steps=1)

@@ -1,0 +1,29 @@
+"""Lengths of time as people write them."""
+
+import math
+import re
+
+from keras_gdx.config import check, is_number
+
+__all__ = []
+
+UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+PART = r"(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*"
+
+
+def seconds(name, value):
+    """The seconds that `"2h30m"`, `"90 s"`, `"1.5 hours"` or a number of them are.
+
+    Raises:
+        ValueError: If it is none of these, or not above 0.
+    """
+    allowed = "a number of seconds > 0, or a text such as '2h30m', '90s' or '1.5 hours'"
+    if isinstance(value, str):
+        text = value.strip().lower()
+        check(re.fullmatch(rf"(?:{PART}\s*)+", text), name, value, allowed)
+        found = sum(float(n) * UNITS[unit] for n, unit in re.findall(PART, text))
+    else:
+        check(is_number(value) and math.isfinite(value), name, value, allowed)
+        found = float(value)
+    check(found > 0, name, value, allowed)
+    return found

@@ -1,0 +1,55 @@
+"""What the penalties on weights amount to."""
+
+from collections import defaultdict
+
+from keras import ops
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.registry import register
+
+__all__ = ["RegularizationMonitor"]
+
+
+@register
+class RegularizationMonitor(Callback):
+    """Writes the penalties on weights into the logs: all of them, and by kind.
+
+    Keras' `loss` has them inside, unnamed. At the end of every epoch `regularization` is
+    their sum with the weights of that moment, and `regularization_l2` (and so on, by the
+    name of the class) each part of it. `loss - regularization` is then what the data say,
+    up to the weights having changed during the epoch. Penalties on outputs are not in it.
+    It looks at the weights once per epoch and costs nothing in between.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_gdx import callbacks, regularizers
+        >>> dense = keras.layers.Dense(1, kernel_regularizer=regularizers.L2(0.5))
+        >>> model = keras.Sequential([keras.Input((1,)), dense])
+        >>> model.compile(keras.optimizers.SGD(0.0), "mse")
+        >>> monitor = callbacks.RegularizationMonitor()
+        >>> x = np.zeros((4, 1))
+        >>> history = model.fit(x, x, verbose=0, callbacks=[monitor]).history
+        >>> sorted(history)
+        ['loss', 'regularization', 'regularization_l2']
+        >>> abs(history["loss"][0] - history["regularization"][0]) < 1e-6
+        True
+
+    Args: none.
+
+    Source: by definition
+
+    Verified against: the loss of data that have none of their own
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the penalties of the present weights."""
+        if logs is None:
+            return
+        parts: defaultdict = defaultdict(float)
+        for variable in self.model.trainable_variables:
+            if variable.regularizer is not None:
+                value = float(ops.convert_to_numpy(variable.regularizer(variable)))
+                parts[type(variable.regularizer).__name__.lower()] += value
+        logs.setdefault("regularization", sum(parts.values()))
+        for name, value in parts.items():
+            logs.setdefault(f"regularization_{name}", value)
