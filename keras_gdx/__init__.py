@@ -16,6 +16,7 @@ from keras_gdx.engine.attach import install as _install
 from keras_gdx.engine.structure import layer_decay
 from keras_gdx.memory import memory
 from keras_gdx.registry import info, list, register
+from keras_gdx.saving.export import export
 
 _install()
 
@@ -24,6 +25,7 @@ __all__ = [
     "callbacks",
     "constraints",
     "create",
+    "export",
     "info",
     "layer_decay",
     "list",

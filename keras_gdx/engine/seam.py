@@ -79,6 +79,12 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         for part in self.parts:
             getattr(self, part).scale_rate(value / planned if planned else 1.0)
 
+    def set_rate(self, rate):
+        """As `learning_rate = rate` for a tensor, in a function that is being traced."""
+        self._learning_rate.assign(rate)
+        for part in self.parts:
+            getattr(self, part).scale_rate(rate / self._given_rate)
+
     def scale_rate(self, factor):
         """Makes the learning rate `factor` times what the constructor was given."""
         if self._rate_factor is not None:

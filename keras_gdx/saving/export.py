@@ -1,0 +1,139 @@
+"""A SavedModel that answers, and goes on learning, with TensorFlow alone."""
+
+import keras
+from keras import ops, tree
+
+from keras_gdx.config import check
+from keras_gdx.engine.attach import ours
+
+__all__ = ["export"]
+
+
+def export(model, path, inputs=None, targets=None):
+    """Writes a SavedModel with the functions `serve` and `train_step`.
+
+    A program that has neither Keras nor this package goes on training with it:
+
+        loaded = tf.saved_model.load(path)
+        loss = loaded.train_step(x, y, learning_rate)["loss"]
+        y = loaded.serve(x)
+
+    `train_step` is one batch of `fit`: loss, penalties, gradients, the optimizer with all its
+    options and its state. If the learning rate is a number it is an argument; if it follows a
+    schedule, the schedule is inside, and there is none. An accumulation window that is open
+    stays open. `serve` answers with the weights to evaluate with: averages, where the optimizer
+    keeps such. Both are signatures too, for TensorFlow Serving.
+
+    Args:
+        model: A built and compiled Keras model whose optimizer is one of this package.
+        path: Folder to write.
+        inputs: `tf.TensorSpec` of the inputs, or a structure of them. `None`: those of the model,
+            which a subclassed model does not know.
+        targets: The same for the targets. `None`: those of the outputs, float32; for losses
+            called `Sparse...` int64 without the last axis.
+
+    Raises:
+        ValueError: If the model is not built or not compiled, its optimizer is none of this
+            package, or its inputs or targets are unknown.
+        ImportError: If Keras does not run on TensorFlow.
+
+    Example:
+        >>> import keras, keras_gdx, numpy as np, tempfile
+        >>> import tensorflow as tf
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        >>> model.compile(keras_gdx.optimizers.AdamW(1e-3), "mse")
+        >>> path = tempfile.mkdtemp()
+        >>> keras_gdx.export(model, path)
+        >>> loaded = tf.saved_model.load(path)
+        >>> x, y = tf.ones((4, 2)), tf.ones((4, 1))
+        >>> losses = [float(loaded.train_step(x, y, 0.1)["loss"]) for _ in range(20)]
+        >>> losses[-1] < losses[0]
+        True
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise ImportError("`keras_gdx.export` needs Keras on TensorFlow.")
+    check(isinstance(model, keras.Model) and model.built, "model", model, "a built Keras model")
+    check(getattr(model, "compiled", False), "model", model, "compiled")
+    optimizers = ours(model)
+    check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
+    model.optimizer.build(model.trainable_variables)
+    parked = [x for x in optimizers if x.parking.occupied]
+    for optimizer in parked:  # training goes on from the trained weights
+        optimizer.parking.leave()
+    try:
+        _write(model, path, inputs, targets)
+    finally:
+        for optimizer in parked:
+            optimizer.parking.enter()
+
+
+def _write(model, path, inputs, targets):
+    import tensorflow as tf
+
+    optimizer = model.optimizer
+    inputs = _specs("x", "inputs", inputs, _tensors(model, "input"), False)
+    targets = _specs("y", "targets", targets, _tensors(model, "output"), _sparse(model))
+    settable = [x for x in ours(model) if "learning_rate" in x.rate_variables() and not _wraps(x)]
+
+    def serve(x):
+        trained = model.trainable_variables
+        found = (each.evaluation_values(trained) for each in ours(model))
+        values = next((v for v in found if v is not None), None)
+        if values is None:
+            return model(x, training=False)
+        values = [ops.cast(v, w.dtype) for v, w in zip(values, trained, strict=True)]
+        others = [v.value for v in model.non_trainable_variables]
+        return model.stateless_call(values, others, x, training=False)[0]
+
+    def train_step(x, y, learning_rate=None):
+        for each in settable:
+            each.set_rate(learning_rate)
+        with tf.GradientTape() as tape:
+            outputs = model(x, training=True)
+            loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=True)
+            scaled = optimizer.scale_loss(loss)
+        trained = model.trainable_variables
+        optimizer.apply(tape.gradient(scaled, [v.value for v in trained]), trained)
+        return {"loss": loss}
+
+    module = tf.Module()
+    module.kept = [v.value for v in (*model.variables, *optimizer.variables)]
+    rate = [tf.TensorSpec((), tf.float32, "learning_rate")] if settable else []
+    module.serve = tf.function(serve, [inputs], autograph=False)
+    module.train_step = tf.function(train_step, [inputs, targets, *rate], autograph=False)
+    flat = all(isinstance(spec, tf.TensorSpec) for spec in (inputs, targets))
+    signatures = {"serve": module.serve, "train_step": module.train_step} if flat else None
+    tf.saved_model.save(module, path, signatures=signatures)
+
+
+def _specs(name, argument, given, tensors, sparse):
+    """What a function of the SavedModel takes: as given, or as the model's own tensors say."""
+    import tensorflow as tf
+
+    if given is not None:
+        return given
+    check(tensors is not None, argument, None, "given for a model that does not know its own")
+
+    def spec(tensor):
+        if sparse:
+            return tf.TensorSpec(tensor.shape[:-1], tf.int64, name)
+        return tf.TensorSpec(tensor.shape, tensor.dtype if name == "x" else tf.float32, name)
+
+    return tree.map_structure(spec, tensors)
+
+
+def _tensors(model, side):
+    """The symbolic inputs or outputs, in the model's own structure; `None` if there are none."""
+    several = getattr(model, f"{side}s", None) or [None]
+    return getattr(model, side, several[0] if len(several) == 1 else several)
+
+
+def _sparse(model):
+    """Whether targets are numbers of classes."""
+    loss = model.loss
+    return str(getattr(loss, "name", loss)).lower().startswith("sparse")
+
+
+def _wraps(optimizer):
+    """Whether the rate is another optimizer's."""
+    return hasattr(optimizer, "inner") and "inner" not in optimizer.parts
