@@ -159,12 +159,13 @@ def test_the_number_of_programs_follows_the_kinds_of_variables_and_not_their_num
 
 
 def test_a_constraint_that_no_compiler_understands_still_holds():
-    def positive(w):
-        found = tf.numpy_function(lambda x: np.maximum(x, 0), [w], tf.float32)
-        return tf.ensure_shape(found, w.shape)
+    class Positive(keras.constraints.Constraint):
+        def __call__(self, w):
+            found = tf.numpy_function(lambda x: np.maximum(x, 0), [w], tf.float32)
+            return tf.ensure_shape(found, w.shape)
 
     variables = network(2, (4,))
-    variables[0].constraint = positive
+    variables[0].constraint = Positive()
     optimizer = make("sgd", 2.0, fused=True)
     step(optimizer, variables)
     assert variables[0].numpy().min() == 0
