@@ -38,8 +38,16 @@ def stub(folder):
     """The names of a folder, for tools that do not run its `__init__.py`."""
     package = import_module(f"keras_gdx.{folder}")
     names = sorted((getattr(package, name).__module__, name) for name in package.__all__)
-    lines = [f"from {module} import {name} as {name}" for module, name in names]
+    lines = [_import(module, name) for module, name in names]
     return "\n".join([f"# Written by `{COMMAND}`.", "", *lines, ""])
+
+
+def _import(module, name):
+    """One import, broken as the formatter breaks a long one."""
+    line = f"from {module} import {name} as {name}"
+    if len(line) <= 100:
+        return line
+    return f"from {module} import (\n    {name} as {name},\n)"
 
 
 def catalogue():
