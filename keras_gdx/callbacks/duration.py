@@ -8,7 +8,8 @@ from keras_gdx.config import check, is_number
 __all__ = []
 
 UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-PART = r"(\d+(?:\.\d+)?)\s*(d|h|m|s)[a-z]*"
+WORDS = r"(d)(?:ays?)?|(h)(?:ours?)?|(m)(?:in(?:ute)?s?)?|(s)(?:ec(?:ond)?s?)?"
+PART = rf"(\d+(?:\.\d+)?)\s*(?:{WORDS})(?![a-z])"
 
 
 def seconds(name, value):
@@ -21,7 +22,7 @@ def seconds(name, value):
     if isinstance(value, str):
         text = value.strip().lower()
         check(re.fullmatch(rf"(?:{PART}\s*)+", text), name, value, allowed)
-        found = sum(float(n) * UNITS[unit] for n, unit in re.findall(PART, text))
+        found = sum(float(n) * UNITS["".join(unit)] for n, *unit in re.findall(PART, text))
     else:
         check(is_number(value) and math.isfinite(value), name, value, allowed)
         found = float(value)

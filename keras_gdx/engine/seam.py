@@ -83,7 +83,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         """As `learning_rate = rate` for a tensor, in a function that is being traced."""
         self._learning_rate.assign(rate)
         for part in self.parts:
-            getattr(self, part).scale_rate(rate / self._given_rate)
+            getattr(self, part).scale_rate(rate / self._given_rate if self._given_rate else 1.0)
 
     def scale_rate(self, factor):
         """Makes the learning rate `factor` times what the constructor was given."""

@@ -9,7 +9,7 @@ Numbers that scale a gradient are collected in a factor, and applied where the r
 reads the gradient anyway.
 """
 
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -140,12 +140,13 @@ def _move(optimizer, tasks, given):
         found = _survey(optimizer, widest, Model(optimizer, widest, tasks, factors))
         for dtype in dtypes:
             h[dtype] = h[dtype].but(**{name: ops.cast(x, dtype) for name, x in found.items()})
+    packed = {dtype: cache(scalars.pack) for dtype, scalars in h.items()}
     for task, factor in zip(tasks, factors, strict=True):
-        rows = backend.rows(task.gradient)
+        rows, dtype = backend.rows(task.gradient), task.group.dtype
         if rows is None or optimizer.sparse == "dense":
-            move_group(optimizer, h[task.group.dtype], task, factor)
+            move_group(optimizer, h[dtype], packed[dtype], task, factor)
         else:
-            move_rows(optimizer, h[task.group.dtype], task, factor, rows)
+            move_rows(optimizer, h[dtype], task, factor, rows)
     optimizer.iterations.assign(iterations + 1)
 
 

@@ -134,7 +134,7 @@ def fuses(wanted):
 
 
 def program(update):
-    """`update(numbers, gradient, factor, old)`, compiled by XLA, as a function that overwrites.
+    """`update(*args, old)`, compiled by XLA, as a function that overwrites.
 
     It takes what is to be overwritten, as `keras.Variable` or something with `value` and
     `assign`, and the other arguments. Variables are changed in place.

@@ -12,17 +12,26 @@ from keras_gdx.engine.precision import narrowed, widened
 from keras_gdx.math import ema
 
 
-def move_group(optimizer, h, task, factor):
-    """Moves the variables of a group, their averages and their slots."""
+def move_group(optimizer, h, packed, task, factor):
+    """Moves the variables of a group, their averages and their slots.
+
+    Args:
+        optimizer: The optimizer.
+        h: This update's scalars.
+        packed: Returns `h.pack()`, made once for all groups.
+        task: The group with its gradient.
+        factor: What the gradient must be multiplied by, or `None`.
+    """
     group, state = task.group, optimizer.state
     kept = [group.together([optimizer.model_variables[i] for i in group.indices])]
     if state.averages:
         kept.append(group.together([state.averages[i] for i in group.indices]))
     kept += [v for storage in group.slots.values() for v in storage.variables]
-    h = _own(h, group)
+    own = group.facts.multiplier, float(group.indices[0])
     gradient = backend.dense(task.gradient)
 
-    def update(h, gradient, factor, old):
+    def update(h, own, gradient, factor, old):
+        h = h.but(multiplier=own[0], place=own[1])
         new = _advance(optimizer, group, h, scaled(gradient, factor, h), old)
         return [
             group.choose(task.present, ops.cast(x, was.dtype), was)
@@ -31,22 +40,17 @@ def move_group(optimizer, h, task, factor):
 
     if not backend.fuses(group.fused):
         old = [backend.dense(x.value) for x in kept]
-        for x, value in zip(kept, update(h, gradient, factor, old), strict=True):
+        for x, value in zip(kept, update(h, own, gradient, factor, old), strict=True):
             x.assign(value)
         return
-    structure, numbers = h.pack()
+    structure, numbers = packed()
     key = group.kind, task.present, tuple(x.dtype for x in kept)
     if key not in state.programs:
         state.programs[key] = backend.program(
             lambda numbers, *rest: update(structure.unpack(numbers), *rest)
         )
-    state.programs[key](kept, numbers, gradient, factor)
-
-
-def _own(h, group):
-    """The scalars of one group."""
-    own = {"multiplier": group.facts.multiplier, "place": group.indices[0]}
-    return h.but(**{name: ops.convert_to_tensor(x, group.dtype) for name, x in own.items()})
+    own = ops.convert_to_tensor(own, group.dtype)
+    state.programs[key](kept, numbers, own, gradient, factor)
 
 
 def _advance(optimizer, group, h, gradient, old):
@@ -83,7 +87,7 @@ def move_rows(optimizer, h, task, factor, rows):
     group, state = task.group, optimizer.state
     (index,) = group.indices
     variable, dtype = optimizer.model_variables[index], group.dtype
-    h = _own(h, group)
+    h = h.but(multiplier=group.facts.multiplier, place=float(index))
     gradient = backend.values(scaled(task.gradient, factor, h))
     kept = {name: slot.variables[0] for name, slot in group.slots.items()}
     old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check_integer
+from keras_gdx.config import check, check_integer
 from keras_gdx.engine import backend
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -30,6 +30,10 @@ class Lookahead(Optimizer):
         slow_step_size: Number in [0, 1] or schedule, $\alpha$.
         name: Name of the optimizer.
 
+    Raises:
+        ValueError: If an argument is out of its range, or `inner` has a `precision`: what
+            that keeps of 16-bit weights would be lost whenever they are synchronized.
+
     Memory: 4 bytes per parameter (`slow`) more than `inner`.
 
     Example:
@@ -46,6 +50,8 @@ class Lookahead(Optimizer):
     def __init__(self, inner=None, *, sync_period=6, slow_step_size=0.5, name=None):
         super().__init__(0.0, name=name)
         self.inner = get(self.default_inner if inner is None else inner, "inner")
+        kept = getattr(self.inner, "precision", None)
+        check(kept is None, "inner.precision", kept, "`None`: weights are given back rounded")
         check_integer("sync_period", sync_period, 1)
         self.sync_period = sync_period
         self.slow_step_size = slow_step_size

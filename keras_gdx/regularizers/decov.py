@@ -1,17 +1,16 @@
 """Features that say different things."""
 
-import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
 from keras_gdx.registry import register
+from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import wide
 
 __all__ = ["DeCov"]
 
 
 @register
-class DeCov(Configured, keras.regularizers.Regularizer):
+class DeCov(Penalty):
     r"""Makes the units of a layer vary independently: an `activity_regularizer`.
 
     $$R(H) = \frac{\lambda}{2} \left(\lVert C \rVert_F^2 - \lVert \operatorname{diag} C
@@ -39,8 +38,7 @@ class DeCov(Configured, keras.regularizers.Regularizer):
     """
 
     def __init__(self, factor=0.1):
-        check_number("factor", factor, 0)
-        self.factor = factor
+        super().__init__(factor)
 
     def __call__(self, outputs):
         outputs = wide(outputs)

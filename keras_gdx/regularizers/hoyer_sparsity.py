@@ -1,17 +1,16 @@
 """Sparse, whatever the scale."""
 
-import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
 from keras_gdx.registry import register
+from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import TINY, wide
 
 __all__ = ["HoyerSparsity"]
 
 
 @register
-class HoyerSparsity(Configured, keras.regularizers.Regularizer):
+class HoyerSparsity(Penalty):
     r"""Makes weights sparse without making them small.
 
     $$R(W) = \lambda \frac{(\sum_i |w_i|)^2}{\sum_i w_i^2}$$
@@ -35,10 +34,6 @@ class HoyerSparsity(Configured, keras.regularizers.Regularizer):
 
     Verified against: closed form in NumPy
     """
-
-    def __init__(self, factor=0.01):
-        check_number("factor", factor, 0)
-        self.factor = factor
 
     def __call__(self, w):
         w = wide(w)

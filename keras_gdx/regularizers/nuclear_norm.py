@@ -1,17 +1,16 @@
 """Matrices of low rank."""
 
-import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
 from keras_gdx.registry import register
+from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import as_matrix, directions
 
 __all__ = ["NuclearNorm"]
 
 
 @register
-class NuclearNorm(Configured, keras.regularizers.Regularizer):
+class NuclearNorm(Penalty):
     r"""Drives singular values to zero: kernels that two thin ones can replace.
 
     $$R(W) = \lambda \sum_i \sigma_i, \qquad
@@ -36,10 +35,6 @@ class NuclearNorm(Configured, keras.regularizers.Regularizer):
 
     Verified against: closed form in NumPy
     """
-
-    def __init__(self, factor=0.01):
-        check_number("factor", factor, 0)
-        self.factor = factor
 
     def __call__(self, w):
         w = as_matrix(w)

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_gdx.config import check_number
 from keras_gdx.registry import register
 from keras_gdx.regularizers.l1_l2 import L1L2
 
@@ -40,6 +41,7 @@ class Slimming(L1L2):
     """
 
     def __init__(self, factor=1e-4):
+        check_number("factor", factor, 0)
         super().__init__(l1=factor)
         self.factor = factor
 

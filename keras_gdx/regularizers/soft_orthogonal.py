@@ -1,17 +1,16 @@
 """Columns that stand at right angles."""
 
-import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
 from keras_gdx.registry import register
+from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import as_matrix
 
 __all__ = ["SoftOrthogonal"]
 
 
 @register
-class SoftOrthogonal(Configured, keras.regularizers.Regularizer):
+class SoftOrthogonal(Penalty):
     r"""Brings the weights of each output to length 1 and at right angles to the others.
 
     $$R(W) = \lambda \lVert W^\top W - I \rVert_F^2, \qquad
@@ -36,10 +35,6 @@ class SoftOrthogonal(Configured, keras.regularizers.Regularizer):
 
     Verified against: closed form in NumPy
     """
-
-    def __init__(self, factor=0.01):
-        check_number("factor", factor, 0)
-        self.factor = factor
 
     def __call__(self, w):
         w = as_matrix(w)

@@ -1,17 +1,16 @@
 """A bound on how much a layer can stretch."""
 
-import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
 from keras_gdx.registry import register
+from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import as_matrix, directions
 
 __all__ = ["SpectralPenalty"]
 
 
 @register
-class SpectralPenalty(Configured, keras.regularizers.Regularizer):
+class SpectralPenalty(Penalty):
     r"""Keeps the largest singular value small, and with it how much a layer stretches its input.
 
     $$R(W) = \frac{\lambda}{2} \sigma_1^2, \qquad
@@ -36,10 +35,6 @@ class SpectralPenalty(Configured, keras.regularizers.Regularizer):
 
     Verified against: closed form in NumPy
     """
-
-    def __init__(self, factor=0.01):
-        check_number("factor", factor, 0)
-        self.factor = factor
 
     def __call__(self, w):
         w = as_matrix(w)

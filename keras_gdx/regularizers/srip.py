@@ -1,17 +1,16 @@
 """No direction is stretched."""
 
-import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
 from keras_gdx.registry import register
+from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import as_matrix, directions
 
 __all__ = ["SRIP"]
 
 
 @register
-class SRIP(Configured, keras.regularizers.Regularizer):
+class SRIP(Penalty):
     r"""Brings the singular value that is farthest from 1 nearer to 1.
 
     $$R(W) = \lambda \, \sigma_{\max}(W^\top W - I) = \lambda \max_i |\sigma_i^2 - 1|$$
@@ -36,10 +35,6 @@ class SRIP(Configured, keras.regularizers.Regularizer):
 
     Verified against: closed form in NumPy
     """
-
-    def __init__(self, factor=0.01):
-        check_number("factor", factor, 0)
-        self.factor = factor
 
     def __call__(self, w):
         w = as_matrix(w)

@@ -19,10 +19,10 @@ def export(model, path, inputs=None, targets=None):
         y = loaded.serve(x)
 
     `train_step` is one batch of `fit`: loss, penalties, gradients, the optimizer with all its
-    options and its state. If the learning rate is a number it is an argument; if it follows a
-    schedule, the schedule is inside, and there is none. An accumulation window that is open
-    stays open. `serve` answers with the weights to evaluate with: averages, where the optimizer
-    keeps such. Both are signatures too, for TensorFlow Serving.
+    options and its state. If the learning rate is one number it is an argument; if it follows a
+    schedule, or a `MultiOptimizer` has several, what there is stays inside. An accumulation
+    window that is open stays open. `serve` answers with the weights to evaluate with: averages,
+    where the optimizer keeps such. Both are signatures too, for TensorFlow Serving.
 
     Args:
         model: A built and compiled Keras model whose optimizer is one of this package.
@@ -54,9 +54,9 @@ def export(model, path, inputs=None, targets=None):
         raise ImportError("`keras_gdx.export` needs Keras on TensorFlow.")
     check(isinstance(model, keras.Model) and model.built, "model", model, "a built Keras model")
     check(getattr(model, "compiled", False), "model", model, "compiled")
+    model.optimizer.build(model.trainable_variables)  # a `MultiOptimizer` has its parts now
     optimizers = ours(model)
     check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
-    model.optimizer.build(model.trainable_variables)
     parked = [x for x in optimizers if x.parking.occupied]
     for optimizer in parked:  # training goes on from the trained weights
         optimizer.parking.leave()
@@ -73,7 +73,7 @@ def _write(model, path, inputs, targets):
     optimizer = model.optimizer
     inputs = _specs("x", "inputs", inputs, _tensors(model, "input"), False)
     targets = _specs("y", "targets", targets, _tensors(model, "output"), _sparse(model))
-    settable = [x for x in ours(model) if "learning_rate" in x.rate_variables() and not _wraps(x)]
+    settable = _with_a_rate(ours(model))
 
     def serve(x):
         trained = model.trainable_variables
@@ -86,8 +86,8 @@ def _write(model, path, inputs, targets):
         return model.stateless_call(values, others, x, training=False)[0]
 
     def train_step(x, y, learning_rate=None):
-        for each in settable:
-            each.set_rate(learning_rate)
+        if settable:
+            settable.set_rate(learning_rate)
         with tf.GradientTape() as tape:
             outputs = model(x, training=True)
             loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=True)
@@ -134,6 +134,9 @@ def _sparse(model):
     return str(getattr(loss, "name", loss)).lower().startswith("sparse")
 
 
-def _wraps(optimizer):
-    """Whether the rate is another optimizer's."""
-    return hasattr(optimizer, "inner") and "inner" not in optimizer.parts
+def _with_a_rate(optimizers):
+    """The one optimizer whose rate is a number and no other's; `None` if there is not just one."""
+    parts = {id(getattr(x, part)) for x in optimizers for part in x.parts}
+    wrappers = {id(x) for x in optimizers if hasattr(x, "inner") and "inner" not in x.parts}
+    own = [x for x in optimizers if id(x) not in parts | wrappers]
+    return own[0] if len(own) == 1 and "learning_rate" in own[0].rate_variables() else None

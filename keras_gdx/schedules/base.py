@@ -39,6 +39,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         [1.   1.5  1.   1.25 0.5  0.75 0.   0.5 ]
     """
 
+    rises = False  # whether it begins below its highest value, and needs no warm-up
     __array_ufunc__ = None  # `np.float32(0.1) * schedule` is a schedule, not an array
 
     def __call__(self, t):

@@ -5,7 +5,7 @@ from inspect import signature
 from keras_gdx.config import Configured, check, check_number, declared_arguments
 from keras_gdx.registry import info, register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps
+from keras_gdx.schedules.math import MOST_STEPS, check_steps
 from keras_gdx.schedules.warmup import Warmup
 
 __all__ = ["Planned", "create"]
@@ -88,7 +88,7 @@ class Planned(Schedule):
         self.total_steps = None
         self.arguments = dict(arguments or {})
         self.schedule = None
-        self.over(1000)  # says now what is wrong with the arguments
+        self.over(MOST_STEPS)  # says now what is wrong with the arguments
         if total_steps is not None:
             self.plan(total_steps)
 
@@ -109,18 +109,19 @@ class Planned(Schedule):
         }
         warmup = _steps("warmup", self.warmup, total_steps)
         check_steps("warmup", warmup)
+        check(warmup < total_steps, "warmup", self.warmup, f"shorter than the run, {total_steps}")
         if "warmup_steps" in parameters:
             given.setdefault("warmup_steps", warmup)
             warmup = 0
-        elif "cycl" in cls.__name__.lower():
+        elif cls.rises:
             warmup = 0
         if "stable_steps" in parameters:
             given.setdefault("decay_steps", round(0.2 * total_steps) or 1)
             along = total_steps - given["warmup_steps"] - given["decay_steps"]
-            given.setdefault("stable_steps", max(along, 0))
+            given.setdefault("stable_steps", along)
         for length in LENGTHS:
             if length in parameters:
-                given.setdefault(length, max(total_steps - warmup, 1))
+                given.setdefault(length, total_steps - warmup)
         first = next(iter(parameters))
         if first == "value" or "learning_rate" in first:
             given[first] = self.learning_rate

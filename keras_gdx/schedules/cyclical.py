@@ -47,6 +47,8 @@ class Cyclical(Schedule):
     Verified against: torch CyclicLR
     """
 
+    rises = True
+
     def __init__(
         self, initial_learning_rate, max_learning_rate, step_size, shape="triangular", gamma=1.0
     ):

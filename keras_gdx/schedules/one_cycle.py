@@ -15,6 +15,8 @@ ANNEALS = {"cos": half_wave, "linear": lambda left: left}
 class Cycle(Schedule):
     """A walk through some values on the grid of one cycle; a subclass names the values."""
 
+    rises = True
+
     def _check(self, total_steps, pct_start, anneal, three_phase):
         check_steps("total_steps", total_steps, 2)
         check_number("pct_start", pct_start, 0, 1)

@@ -19,7 +19,7 @@ BATCH_HOOKS = [
 
 X = np.ones((16, 3), "float32")
 ARGUMENTS = {"timebudget": ("1h",), "stepevaluator": ((X, X[:, :1]), 3)}
-AT_BATCHES = ("timebudget", "stepevaluator")  # whose work is there
+AT_BATCHES = ("stepevaluator", "throughputmonitor", "timebudget")  # whose work is there
 CLOCKS = ("timebudget", "throughputmonitor")  # what they find is never the same twice
 WITH_DATA = ("stepevaluator",)
 

@@ -27,13 +27,16 @@ class Clock:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("2h30m", 9000), ("90s", 90), ("90 s", 90), ("1.5 hours", 5400), ("1d 2h", 93600),
-     ("10 minutes", 600), (7, 7), (0.5, 0.5)],
+     ("10 minutes", 600), ("3min 5sec", 185), (7, 7), (0.5, 0.5)],
 )  # fmt: skip
 def test_durations(text, expected):
     assert seconds("budget", text) == expected
 
 
-@pytest.mark.parametrize("bad", ["", "soon", "5", "5x", "-5s", "0s", 0, -1, None, True, "2h30"])
+@pytest.mark.parametrize(
+    "bad",
+    ["", "soon", "5", "5x", "500ms", "3 months", "5 dogs", "-5s", "0s", 0, -1, None, True, "2h30"],
+)
 def test_what_is_no_duration_is_refused(bad):
     with pytest.raises(ValueError, match="`budget` must be"):
         callbacks.TimeBudget(bad)
@@ -96,6 +99,17 @@ def test_throughput_leaves_validation_out(problem):
     assert history["peak_memory_mib"][0] > 10
     with pytest.raises(ValueError, match="`batch_size` must be"):
         callbacks.ThroughputMonitor(0)
+
+
+def test_throughput_counts_the_batches_that_there_were(problem):
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.model.stop_training = batch == 1
+
+    callback = callbacks.ThroughputMonitor()
+    callback._clock = Clock(2.0)
+    history = problem.fit(problem.model(), [callback, Stop()], epochs=1)
+    assert history["step_milliseconds"] == [1000.0]  # 2 s over 2 batches of 4
 
 
 # -- penalties -------------------------------------------------------------------------------

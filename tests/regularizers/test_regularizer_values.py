@@ -283,7 +283,7 @@ def test_group_lasso_says_what_the_axis_may_be(axis):
         (lambda: Huber(0.1, 0), "delta"),
         (lambda: Scheduled("l2", Constant(1.0)), "regularizer"),
         (lambda: Scheduled(L2(0.1), 0.5), "schedule"),
-        (lambda: Slimming(-1), "l1"),
+        (lambda: Slimming(-1), "factor"),
     ],
 )
 def test_says_what_is_wrong(make, argument):

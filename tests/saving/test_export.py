@@ -74,6 +74,10 @@ OPTIMIZERS = {
     "schedule-free": (lambda: keras_gdx.optimizers.ScheduleFreeAdamW(0.01), 0.01),
     "eight bits": (lambda: keras_gdx.optimizers.Adam(0.01, state_dtype="int8"), 0.01),
     "muon": (lambda: keras_gdx.optimizers.Muon(0.01), 0.01),
+    "schedule-free around": (
+        lambda: keras_gdx.optimizers.ScheduleFree(keras_gdx.optimizers.Lion(0.01)),
+        0.01,
+    ),
     "lookahead": (lambda: keras_gdx.optimizers.Lookahead(keras_gdx.optimizers.SGD(0.01)), 0.01),
 }
 
@@ -108,6 +112,35 @@ def test_the_learning_rate_is_an_argument(tmp_path):
     moved = [float(loaded.train_step(x, y, 0.05)["loss"]) for _ in range(5)]
     assert moved[4] < moved[0] - 0.01
     assert np.abs(loaded.serve(x).numpy() - before).max() > 1e-3
+
+
+def test_several_rates_stay_what_they_are(tmp_path):
+    if not hasattr(keras.optimizers, "MultiOptimizer"):
+        pytest.skip("this Keras has none")
+    parts = [keras_gdx.optimizers.SGD(rate, name=f"sgd_{rate}") for rate in (0.0, 0.1)]
+    net = network(
+        keras.optimizers.MultiOptimizer(lambda v: parts[v.shape[-1] == 2])  # the head moves
+    )
+    keras_gdx.export(net, str(tmp_path / "exported"))
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    still, moves = (loaded.kept[i].numpy() for i in (0, 6))
+    losses = [float(loaded.train_step(X[0], Y[0])["loss"]) for _ in range(5)]
+    assert losses[4] < losses[0]
+    np.testing.assert_array_equal(loaded.kept[0].numpy(), still)
+    assert np.abs(loaded.kept[6].numpy() - moves).max() > 1e-3
+
+
+def test_serves_the_averages(tmp_path):
+    net = network(keras_gdx.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9))
+    for x, y in zip(X[:3], Y[:3], strict=True):
+        net.train_on_batch(x, y)
+    plain = net.predict(X[0], verbose=0)
+    with net.optimizer.evaluation_weights():
+        averaged = net.predict(X[0], verbose=0)
+    assert np.abs(plain - averaged).max() > 1e-3
+    keras_gdx.export(net, str(tmp_path / "exported"))
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(loaded.serve(X[0]).numpy(), averaged, rtol=1e-4, atol=1e-6)
 
 
 def test_goes_on_from_the_trained_weights_and_leaves_the_model_as_it_was(tmp_path):
