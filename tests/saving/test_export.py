@@ -117,7 +117,7 @@ def test_the_learning_rate_is_an_argument(tmp_path):
 def test_several_rates_stay_what_they_are(tmp_path):
     if not hasattr(keras.optimizers, "MultiOptimizer"):
         pytest.skip("this Keras has none")
-    parts = [keras_gdx.optimizers.SGD(rate, name=f"sgd_{rate}") for rate in (0.0, 0.1)]
+    parts = [keras_gdx.optimizers.SGD(rate, name=f"sgd_{rate}") for rate in (0.0, 0.001)]
     net = network(
         keras.optimizers.MultiOptimizer(lambda v: parts[v.shape[-1] == 2])  # the head moves
     )
@@ -127,7 +127,7 @@ def test_several_rates_stay_what_they_are(tmp_path):
     losses = [float(loaded.train_step(X[0], Y[0])["loss"]) for _ in range(5)]
     assert losses[4] < losses[0]
     np.testing.assert_array_equal(loaded.kept[0].numpy(), still)
-    assert np.abs(loaded.kept[6].numpy() - moves).max() > 1e-3
+    assert np.abs(loaded.kept[6].numpy() - moves).max() > 1e-5
 
 
 def test_serves_the_averages(tmp_path):
