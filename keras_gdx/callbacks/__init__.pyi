@@ -8,6 +8,7 @@ from keras_gdx.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau as Reduce
 from keras_gdx.callbacks.regularization_monitor import (
     RegularizationMonitor as RegularizationMonitor,
 )
+from keras_gdx.callbacks.resumable_checkpoint import ResumableCheckpoint as ResumableCheckpoint
 from keras_gdx.callbacks.step_evaluator import StepEvaluator as StepEvaluator
 from keras_gdx.callbacks.throughput_monitor import ThroughputMonitor as ThroughputMonitor
 from keras_gdx.callbacks.time_budget import TimeBudget as TimeBudget

@@ -17,12 +17,14 @@ class Evaluations(NamedTuple):
 
     Attributes:
         step: Batches of the run so far.
+        begin: What `step` was when the epoch under way began; `None` between epochs.
         history: One dictionary for each evaluation: `step`, and what `evaluate` returned.
         best: The best value of the metric so far.
         wait: Evaluations since then without improvement.
     """
 
     step: int = 0
+    begin: int | None = None
     history: tuple = ()
     best: float | None = None
     wait: int = 0
@@ -104,17 +106,22 @@ class StepEvaluator(Callback):
         return list(self.memory.history)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remembers where the epoch begins."""
+        """Remembers where the epoch begins, unless it was interrupted and goes on."""
         super().on_epoch_begin(epoch, logs)
-        self._before = self.memory.step
+        if self.memory.begin is None:
+            self.memory = self.memory._replace(begin=self.memory.step)
 
     def on_train_batch_end(self, batch, logs=None):
         """Evaluates if the time has come."""
         done = self.memory.step
-        step = self._before + batch + 1  # several batches may have been one execution
+        step = self.memory.begin + batch + 1  # several batches may have been one execution
         self.memory = self.memory._replace(step=step)
         if step // self.every > done // self.every:
             self._evaluate(step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """The next epoch begins here."""
+        self.memory = self.memory._replace(begin=None)
 
     def _evaluate(self, step):
         metrics = [v for metric in self.model.metrics for v in metric.variables]

@@ -3,10 +3,14 @@
 Keras tells an optimizer which variables to move, and nothing of epochs, evaluation,
 saving or the model's structure. So `compile` is extended by one call: it introduces our
 optimizers to the model, and lets the methods of this one model tell them what goes on.
+
+A callback with a method `around_fit(model, callbacks)` is asked for a context in which
+`fit` runs, and what that yields are the callbacks of the run.
 """
 
 import functools
 import inspect
+from contextlib import ExitStack
 
 import keras
 
@@ -48,6 +52,7 @@ def introduce(model):
     for name in (*EVALUATING, *TRAINING):
         vars(model).pop(name, None)
     if not ours(model):
+        vars(model)["fit"] = _fitting(model, model.fit)
         return
     scaled = model.optimizer
     if type(scaled) is keras.optimizers.LossScaleOptimizer and not scaled.built:
@@ -59,7 +64,7 @@ def introduce(model):
         vars(model)[name] = _evaluating(model, getattr(model, name))
     for name in TRAINING:
         vars(model)[name] = _training(model, getattr(model, name))
-    vars(model)["fit"] = _fitting(model.fit)
+    vars(model)["fit"] = _fitting(model, model.fit)
 
 
 def ours(model):
@@ -110,22 +115,27 @@ def _training(model, method):
     return wrapped
 
 
-def _fitting(method):
+def _fitting(model, method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
         call = inspect.signature(method).bind(*args, **kwargs)
-        epochs = Epochs(call.arguments.get("initial_epoch", 0))
         given = call.arguments.get("callbacks")
-        if isinstance(given, keras.callbacks.CallbackList):
-            epochs.set_model(given.model)
-            given.callbacks.insert(0, epochs)
-        else:
-            call.arguments["callbacks"] = [epochs, *keras.tree.flatten(given or [])]
-        try:
+        whole = given if isinstance(given, keras.callbacks.CallbackList) else None
+        before = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
+        epochs = Epochs(call.arguments.get("initial_epoch", 0))
+        callbacks = [epochs, *before]
+        with ExitStack() as stack:
+            for callback in before:
+                if hasattr(callback, "around_fit"):
+                    callbacks = stack.enter_context(callback.around_fit(model, callbacks))
+            if whole:
+                for each in callbacks:
+                    each.set_model(model)
+                whole.callbacks[:] = callbacks
+                stack.callback(whole.callbacks.__setitem__, slice(None), before)
+            else:
+                call.arguments["callbacks"] = callbacks
             return method(*call.args, **call.kwargs)
-        finally:
-            if isinstance(given, keras.callbacks.CallbackList):
-                given.callbacks.remove(epochs)
 
     return wrapped
 
@@ -183,3 +193,8 @@ class Epochs(keras.callbacks.Callback):
             optimizer.flush()
             if optimizer.evaluates_others:
                 optimizer.parking.enter()
+
+
+def begin_at(model, epoch):
+    """Lets the `fit` that is about to begin start with another epoch."""
+    model._initial_epoch = epoch

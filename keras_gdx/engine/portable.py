@@ -104,3 +104,8 @@ def same_everywhere(flag):
 def in_replica(optimizer):
     """Whether a step may run here."""
     return True
+
+
+def copies(variable):
+    """The values of a variable on all replicas."""
+    return [variable]

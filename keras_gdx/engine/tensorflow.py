@@ -229,3 +229,9 @@ def same_everywhere(flag):
 def in_replica(optimizer):
     """Whether a step may run here."""
     return tf.distribute.in_cross_replica_context() is False
+
+
+def copies(variable):
+    """The values of a variable on all replicas, each a `tf.Variable`."""
+    native = _native(variable)
+    return list(getattr(native, "values", (native,)))

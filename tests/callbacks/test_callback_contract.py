@@ -1,6 +1,7 @@
 """What every registered callback promises."""
 
 import json
+from tempfile import mkdtemp
 
 import keras
 import numpy as np
@@ -18,14 +19,23 @@ BATCH_HOOKS = [
 ]
 
 X = np.ones((16, 3), "float32")
-ARGUMENTS = {"timebudget": ("1h",), "stepevaluator": ((X, X[:, :1]), 3)}
-AT_BATCHES = ("stepevaluator", "throughputmonitor", "timebudget")  # whose work is there
+ARGUMENTS = {
+    "resumablecheckpoint": lambda: (mkdtemp(),),
+    "stepevaluator": lambda: ((X, X[:, :1]), 3),
+    "timebudget": lambda: ("1h",),
+}
+AT_BATCHES = (
+    "resumablecheckpoint",
+    "stepevaluator",
+    "throughputmonitor",
+    "timebudget",
+)  # whose work is there
 CLOCKS = ("timebudget", "throughputmonitor")  # what they find is never the same twice
 WITH_DATA = ("stepevaluator",)
 
 
 def made(cls):
-    return cls(*ARGUMENTS.get(cls.__name__.lower(), ()))
+    return cls(*ARGUMENTS.get(cls.__name__.lower(), tuple)())
 
 
 def is_one_of(cls, names):

@@ -1,0 +1,279 @@
+"""Training that survives: checkpoints from which `fit` goes on, bit for bit."""
+
+import random
+import re
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.duration import seconds
+from keras_gdx.config import check, check_choice, check_integer
+from keras_gdx.engine.attach import begin_at
+from keras_gdx.registry import register
+from keras_gdx.resume import keras_callbacks, snapshot
+from keras_gdx.resume.directory import Directory
+from keras_gdx.resume.records import pack
+from keras_gdx.resume.writer import Writer
+
+__all__ = ["ResumableCheckpoint"]
+
+EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+@register
+class ResumableCheckpoint(Callback):
+    """Saves all that training consists of, and goes on from there when `fit` is called again.
+
+    Run the same program again after a crash, a kill or a power cut: `fit` finds the newest
+    whole checkpoint and ends with the weights, logs and learning rates of a run that was
+    never interrupted, bit for bit where the hardware computes the same twice. Saved are
+    weights and statistics, optimizers (in the middle of an accumulation window too),
+    metrics of the epoch under way, random states of the layers, Keras, Python and NumPy,
+    the history, the memory of callbacks (those with `state` and `restore`, and Keras'
+    `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint`), and the place in the data:
+
+    - Arrays and `keras.utils.PyDataset` come in an order that this callback keys by a seed
+      and the epoch, so no two epochs have the same one. (Keras repeats one permutation for
+      ever after `keras.utils.set_random_seed`.)
+    - A `tf.data` pipeline saves its iterator, shuffle buffers included: what it holds is
+      what the file grows by. Shuffles need a `seed` for the epochs that follow to be equal.
+    - What cannot save its position (Python generators, pipelines with `py_function`, endless
+      ones with `steps_per_epoch`, data distributed by a strategy) is read again from the
+      beginning and dropped up to it, with a warning. That is exact if the data comes in the
+      same order every time.
+
+    Not saved is the state of stateful TensorFlow operations (`tf.random.normal` without a
+    generator). Numbers that are variables, such as a constant learning rate, are those of the
+    checkpoint, whatever the program says now.
+
+    Checkpoints are copied on the training thread and written by another one: to a new name,
+    flushed, renamed, with checksums. A damaged one is passed over with a warning. If writing
+    fails, the next batch raises the error; model and older checkpoints stay as they are.
+    For the run to be the same, the callback runs after all others.
+
+    Args:
+        directory: Where the checkpoints are, one run in each; it is made if there is none.
+        every: `"epoch"`, or `"500 steps"`, or a length of time such as `"10 minutes"`. The
+            ends of epochs that fall between are saved with `"epoch"` only; the end of training
+            always is.
+        keep: Integer >= 1: how many checkpoints to keep.
+        on_signal: Whether `SIGTERM` saves after the batch under way and leaves the program
+            with exit code 75 ("try again"). Only in a program's main thread.
+        verbose: 1 to print where training goes on, 0 not to.
+
+    Raises:
+        ValueError: If an argument is out of range, the backend is not TensorFlow, the model
+            was compiled before `keras_gdx` was imported, the checkpoint is one of another
+            model or optimizer, all are damaged, or the newest was written by a newer version.
+            Model and optimizer are as they were then.
+        OSError: If the directory cannot be written, or the disk is full.
+
+    Example:
+        >>> import keras, numpy as np, tempfile
+        >>> from keras_gdx.callbacks import ResumableCheckpoint
+        >>> folder = tempfile.mkdtemp()
+        >>> def train(epochs):
+        ...     keras.utils.set_random_seed(1)
+        ...     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        ...     model.compile("adam", "mse")
+        ...     x = np.arange(64.0).reshape(-1, 1) / 64
+        ...     keep = ResumableCheckpoint(folder, every="3 steps")
+        ...     fitted = model.fit(x, x, batch_size=8, epochs=epochs, verbose=0, callbacks=[keep])
+        ...     return fitted.epoch, int(model.optimizer.iterations)
+        >>> train(epochs=2)
+        ([0, 1], 16)
+        >>> train(epochs=3)  # goes on with the third
+        ([0, 1, 2], 24)
+
+    Source: by definition
+
+    Verified against: uninterrupted runs, with processes killed at random
+    """
+
+    def __init__(self, directory, every="epoch", keep=3, on_signal=True, verbose=0):
+        super().__init__()
+        check(bool(directory), "directory", directory, "the name of a directory")
+        check_integer("keep", keep, 1)
+        check_choice("on_signal", on_signal, (True, False))
+        check_choice("verbose", verbose, (0, 1, 2))
+        self._steps, self._seconds = interval(every)
+        self.directory = directory
+        self.every = every
+        self.keep = keep
+        self.on_signal = on_signal
+        self.verbose = verbose
+        self._clock = time.monotonic
+        self._feed: Any = None
+
+    # -- around `fit` -----------------------------------------------------------------------
+
+    @contextmanager
+    def around_fit(self, model, callbacks):
+        """Finds the checkpoint, takes hold of the data, listens to the signal."""
+        if keras.backend.backend() != "tensorflow":
+            raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
+        from keras_gdx.engine.feed import Feed
+
+        self._files = Directory(self.directory, self.keep)
+        self._files.prepare()
+        self._saved = self._files.read()
+        history = [c for c in callbacks if isinstance(c, keras.callbacks.History)]
+        others = [c for c in callbacks if c is not self]
+        self._others = [*others, *([] if history else [keras.callbacks.History()])]
+        seed = random.getrandbits(32)
+        position = None
+        if self._saved:
+            seed, position = self._saved["seed"], self._saved["position"]
+            keras_callbacks.restore_ours(self._others, self._saved["callbacks"])
+        self._feed, self._writer = Feed(seed, position), Writer()
+        self._first = Remainder()
+        self._signalled = False
+        with self._feed.of(model), self._listening():
+            try:
+                yield [self._first, *self._others, self]
+            finally:
+                self._writer.close()
+                self._feed = None
+
+    @contextmanager
+    def _listening(self):
+        if not self.on_signal or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(*_):
+            self._signalled = True
+
+        before = signal.signal(signal.SIGTERM, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    # -- what `fit` tells -------------------------------------------------------------------
+
+    def on_train_begin(self, logs=None):
+        """Brings everything back."""
+        super().on_train_begin(logs)
+        if self._feed is None:
+            raise ValueError(
+                "The model was compiled before keras_gdx was imported, or this callback is not "
+                "in the list given to `fit`. Import keras_gdx first."
+            )
+        optimizer = self.model.optimizer
+        if not optimizer.built:
+            optimizer.build(self.model.trainable_variables)
+        self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
+        if not self._saved:
+            return
+        snapshot.check_layout(self.model, self._saved["model"], self.directory)
+        snapshot.put(self.model, self._saved["model"])
+        keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
+        self._done = self._saved["step"]
+        epoch = self._epoch = self._saved["epoch"]
+        over = self._saved["stopped"] or epoch >= self.params["epochs"]
+        begin_at(self.model, self.params["epochs"] if over else epoch)
+        if self.verbose:
+            where = "there is nothing to do" if over else f"going on after {self._done} batches"
+            print(f"ResumableCheckpoint: {self.directory}: {where}, in epoch {epoch + 1}.")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Brings the metrics of an interrupted epoch back."""
+        super().on_epoch_begin(epoch, logs)
+        self._epoch, self._batch = epoch, 0
+        saved, self._saved = self._saved, None
+        if saved:
+            begin_at(self.model, 0)  # it was for this `fit` only
+            snapshot.restore_random_state(saved["model"]["random"])
+            self._batch = saved["position"]["batch"]
+            if self._batch:
+                snapshot.put_metrics(self.model, saved["metrics"])
+                self._first.results = self.model.get_metrics_result()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves if the time has come; after an epoch's last batch, when the epoch is over."""
+        before, self._done = self._done, self._done + batch + 1 - self._batch
+        self._batch = batch + 1
+        self._first.results = None
+        self._writer.check()
+        self._due = self._due or self._is_due(before)
+        if self._batch != self.params["steps"]:
+            self._act(self._epoch, self._batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves if this is the time, now that all other callbacks have seen the epoch."""
+        self._epoch = epoch + 1
+        self._due = self._due or self.every == "epoch"
+        self._act(self._epoch, None)
+
+    def on_train_end(self, logs=None):
+        """Saves the end, and waits for it to be written."""
+        begin_at(self.model, 0)
+        if self._saved is None:
+            self._save(self._epoch, None)
+        self._writer.wait()
+
+    # -- saving -----------------------------------------------------------------------------
+
+    def _is_due(self, before):
+        if self._steps:
+            return self._done // self._steps > before // self._steps
+        return bool(self._seconds) and self._clock() - self._saved_at >= self._seconds
+
+    def _act(self, epoch, batch):
+        if self._due or self._signalled:
+            self._save(epoch, batch)
+        if self._signalled:
+            self._writer.wait()
+            raise SystemExit(EXIT_CODE)
+
+    def _save(self, epoch, batch):
+        self._due, self._saved_at = False, self._clock()
+        arrays: dict = {}
+        content = pack(
+            {
+                "step": self._done,
+                "epoch": epoch,
+                "stopped": bool(self.model.stop_training) and batch is None,
+                "seed": self._feed.seed,
+                "position": self._feed.position(batch),
+                "model": snapshot.take(self.model),
+                "metrics": snapshot.metric_values(self.model),
+                "callbacks": keras_callbacks.states(self._others),
+            },
+            arrays,
+        )
+        self._writer.submit(self._files.write, self._done, content, arrays)
+
+
+class Remainder(keras.callbacks.Callback):
+    """Goes before all others: the logs of an epoch of which no batch was left after a resume."""
+
+    results = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Fills in what the interrupted part of the epoch has measured."""
+        if self.results and logs is not None:
+            logs.update({name: float(value) for name, value in self.results.items()})
+
+
+def interval(every):
+    """The steps and seconds, one of them `None`, that `every` stands for.
+
+    Example:
+        >>> interval("500 steps"), interval("10 minutes"), interval("epoch")
+        ((500, None), (None, 600.0), (None, None))
+    """
+    allowed = "'epoch', a number of steps such as '500 steps', or a time such as '10 minutes'"
+    check(isinstance(every, str), "every", every, allowed)
+    if every == "epoch":
+        return None, None
+    if steps := re.fullmatch(r"(\d+) ?steps?", every):
+        check(int(steps[1]) > 0, "every", every, allowed)
+        return int(steps[1]), None
+    return None, seconds("every", every)

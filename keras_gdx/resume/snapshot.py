@@ -1,0 +1,113 @@
+"""All that decides what a model becomes when it is trained on."""
+
+import re
+from itertools import zip_longest
+
+from keras_gdx.engine import backend
+from keras_gdx.engine.attach import inside, ours
+from keras_gdx.engine.random_state import random_state, random_variables, restore_random_state
+
+
+def take(model):
+    """Copies weights, statistics, metrics, slots and random states of a compiled model."""
+    variables = variables_of(model)
+    trained: dict = {}
+    shown = []
+    for optimizer in ours(model):
+        parked = optimizer.parking.occupied
+        shown.append(parked)
+        if parked:  # the model holds weights to evaluate with; its own wait here
+            pairs = zip(optimizer.model_variables, optimizer.parking.trained, strict=True)
+            trained.update((id(variable), value.numpy()) for variable, value in pairs)
+    return {
+        "layout": layout(variables),
+        "values": [
+            [trained.get(id(v), part.numpy()) for part in backend.copies(v)] for v in variables
+        ],
+        "optimizers": [
+            {
+                "numbers": _numbers(x),
+                "active": sorted(x.state.active),
+                "by_rows": sorted(x.state.by_rows),
+                "shown": is_shown,
+            }
+            for x, is_shown in zip(ours(model), shown, strict=True)
+        ],
+        "random": random_state(),
+    }
+
+
+def check_layout(model, snapshot, source):
+    """Raises `ValueError` unless the snapshot is one of this model and optimizer."""
+    saved, now = snapshot["layout"], layout(variables_of(model))
+    if saved == now:
+        return
+    different = [f"{_text(a)} there, {_text(b)} here" for a, b in zip_longest(saved, now) if a != b]
+    raise ValueError(
+        f"The checkpoint in {source} was saved with another model or optimizer, and nothing was "
+        f"restored. It has {len(saved)} variables and this one {len(now)}; what differs first: "
+        f"{'; '.join(different[:3])}."
+    )
+
+
+def put(model, snapshot):
+    """Brings the model to where `take` copied it."""
+    for variable, values in zip(variables_of(model), snapshot["values"], strict=True):
+        for part, value in zip(backend.copies(variable), values, strict=True):
+            part.assign(value)
+    for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
+        optimizer.parking.trained = None
+        _put_numbers(optimizer, saved["numbers"])
+        optimizer.state.active = set(saved["active"])
+        optimizer.state.by_rows = set(saved["by_rows"])
+        if saved["shown"]:
+            optimizer.parking.enter()
+    restore_random_state(snapshot["random"])
+
+
+def variables_of(model):
+    """Every variable of the model, its metrics, its optimizers and Keras' random numbers."""
+    found = [*model.variables]
+    for optimizer in inside(model.optimizer):
+        found += optimizer.variables
+    found += [v for metric in model.metrics for v in metric.variables]
+    return list({id(v): v for v in [*found, *random_variables()]}.values())
+
+
+def metric_values(model):
+    """The metrics of the epoch under way: `fit` forgets them when it begins an epoch."""
+    variables = [v for metric in model.metrics for v in metric.variables]
+    return [[part.numpy() for part in backend.copies(v)] for v in variables]
+
+
+def put_metrics(model, values):
+    """Goes on from metrics that `metric_values` returned."""
+    variables = [v for metric in model.metrics for v in metric.variables]
+    for variable, parts in zip(variables, values, strict=True):
+        for part, value in zip(backend.copies(variable), parts, strict=True):
+            part.assign(value)
+
+
+def layout(variables):
+    """What must be equal: name without Keras' own numbers, shape, dtype."""
+    return [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape), str(v.dtype)] for v in variables]
+
+
+def _text(entry):
+    return "nothing" if entry is None else f"{entry[0]} {tuple(entry[1])} {entry[2]}"
+
+
+def _numbers(optimizer):
+    """The arguments that may have been changed since the optimizer was made, its parts' too."""
+    return {
+        "own": optimizer.numbers(),
+        "parts": {part: _numbers(getattr(optimizer, part)) for part in optimizer.parts},
+    }
+
+
+def _put_numbers(optimizer, saved):
+    for name, value in saved["own"].items():
+        if getattr(optimizer, name) != value:
+            setattr(optimizer, name, value)
+    for part, numbers in saved["parts"].items():
+        _put_numbers(getattr(optimizer, part), numbers)

@@ -1,0 +1,169 @@
+"""Files that are damaged, foreign, too new, or cannot be written."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gdx import optimizers
+from keras_gdx.callbacks import ResumableCheckpoint
+from keras_gdx.resume.directory import ARRAYS, MANIFEST, Directory, _checksum
+from keras_gdx.resume.records import pack, unpack
+
+X = np.arange(16.0).reshape(16, 1) / 16
+
+
+def fit(folder, units=1, optimizer=None, epochs=2, **options):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
+    model.compile(optimizer or optimizers.Adam(0.1), "mse")
+    kept = ResumableCheckpoint(folder, **options)
+    history = model.fit(X, X, batch_size=4, epochs=epochs, verbose=0, callbacks=[kept])
+    return model, history
+
+
+def written(folder):
+    return [path for _, path in Directory(folder, 3).found()]
+
+
+def test_keeps_the_newest(tmp_path):
+    fit(tmp_path, every="1 step", keep=2)
+    assert [p.name for p in written(tmp_path)] == ["checkpoint-000000008", "checkpoint-000000007"]
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written(tmp_path)}
+
+
+@pytest.mark.parametrize("file", [ARRAYS, MANIFEST])
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
+def test_a_damaged_checkpoint_is_passed_over(file, damage, tmp_path):
+    expected, _ = fit(tmp_path / "a", epochs=3)
+    fit(tmp_path / "b", every="1 step", epochs=2)
+    path = written(tmp_path / "b")[0] / file
+    content = path.read_bytes()
+    half = len(content) // 2
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(content[:half])
+    else:
+        path.write_bytes(content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :])
+    with pytest.warns(UserWarning, match="is damaged .*; the one before it is used"):
+        found, history = fit(tmp_path / "b", every="1 step", epochs=3)
+    assert history.epoch == [0, 1, 2]
+    for a, b in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_all_damaged_is_an_error(tmp_path):
+    fit(tmp_path)
+    for folder in written(tmp_path):
+        (folder / MANIFEST).write_text("{")
+    with (
+        pytest.warns(UserWarning, match="is damaged"),
+        pytest.raises(ValueError, match="are damaged. Remove them to start again"),
+    ):
+        fit(tmp_path)
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    fit(tmp_path)
+    path = written(tmp_path)[0] / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["checksum"]
+    manifest["format"] = 99
+    path.write_text(json.dumps(manifest | {"checksum": _checksum(manifest)}))
+    with pytest.raises(ValueError, match="format 99; this version reads up to 1"):
+        fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "other", [{"units": 2}, {"optimizer": "sgd"}, {"optimizer": "lion"}], ids=str
+)
+def test_another_model_is_refused(other, tmp_path):
+    fit(tmp_path)
+    if "optimizer" in other:
+        other = {
+            "optimizer": {"sgd": optimizers.SGD, "lion": optimizers.Lion}[other["optimizer"]](0.1)
+        }
+    with pytest.raises(ValueError, match="another model or optimizer.*what differs first"):
+        fit(tmp_path, **other)
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="directory of checkpoints cannot be written"):
+        fit(tmp_path / "file")
+
+
+FULL = """
+import resource, sys
+import numpy as np, keras
+from keras_gdx.callbacks import ResumableCheckpoint
+model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4096)])
+model.compile("adam", "mse")
+x, y = np.ones((64, 64)), np.ones((64, 4096))
+
+class Full(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:  # files may not grow beyond this any more
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+kept = ResumableCheckpoint(sys.argv[1], every="3 steps")
+try:
+    model.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=[Full(), kept])
+except OSError as error:
+    finite = all(np.isfinite(w).all() for w in model.get_weights())
+    print("failed", int(model.optimizer.iterations.numpy()) > 3, finite)
+"""
+
+
+def test_a_full_disk(tmp_path):
+    """The error comes back to `fit`, and the checkpoint before it is whole."""
+    program = [sys.executable, "-c", FULL, str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
+    assert "failed True True" in done.stdout, done.stderr[-2000:]
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000000003"]
+    assert Directory(tmp_path, 3).read()["step"] == 3
+
+
+def test_records_come_back():
+    import ml_dtypes
+
+    value = {
+        "numbers": [1, 2.5, None, True, float("inf")],
+        "by number": {3: (4, 5)},
+        "array": np.arange(3, dtype="int64"),
+        "short": np.array([1.5], ml_dtypes.bfloat16),
+        "bytes": b"\x00\xff",
+        "numpy": np.float32(0.1),
+    }
+    arrays = {}
+    found = unpack(json.loads(json.dumps(pack(value, arrays))), arrays)
+    assert found["numbers"] == value["numbers"]
+    assert found["by number"] == {3: [4, 5]}
+    assert found["bytes"] == value["bytes"]
+    assert found["numpy"] == float(np.float32(0.1))
+    np.testing.assert_array_equal(found["array"], value["array"])
+    assert found["short"].dtype == value["short"].dtype
+    assert found["short"] == value["short"]
+    with pytest.raises(TypeError, match="cannot be saved"):
+        pack(object(), {})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"directory": ""}, "directory"),
+        ({"every": "0 steps"}, "every"),
+        ({"every": "often"}, "every"),
+        ({"every": 500}, "every"),
+        ({"keep": 0}, "keep"),
+        ({"on_signal": "SIGTERM"}, "on_signal"),
+    ],
+    ids=str,
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=f"Argument `{message}`"):
+        ResumableCheckpoint(**{"directory": "x"} | arguments)

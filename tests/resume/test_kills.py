@@ -1,0 +1,74 @@
+"""Real processes, killed at random and stopped by a signal."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = int(os.environ.get("KERAS_GDX_KILLS", "6"))
+
+
+def start(folder, result):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.resume.training", folder, result],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def checkpoints(folder):
+    return {path.name for path in Path(folder).glob("checkpoint-*")}
+
+
+def until_it_trains(process, folder, before):
+    deadline = time.monotonic() + 120
+    while checkpoints(folder) <= before and process.poll() is None:
+        assert time.monotonic() < deadline, "it does not begin to train"
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    process = start(folder / "run", folder / "result")
+    assert process.wait(240) == 0
+    return json.loads((folder / "result").read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60 + 30 * KILLS)
+def test_killed_again_and_again(whole, tmp_path):
+    chance, killed = random.Random(os.environ.get("KERAS_GDX_SEED", "0")), 0
+    while killed < KILLS:
+        process = start(tmp_path / "run", tmp_path / "result")
+        until_it_trains(process, tmp_path / "run", checkpoints(tmp_path / "run"))
+        time.sleep(chance.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        killed += process.wait() == -signal.SIGKILL
+        if (tmp_path / "result").exists():  # it was faster: compare, and begin another run
+            assert json.loads((tmp_path / "result").read_text()) == whole
+            (tmp_path / "result").unlink()
+            (tmp_path / "run").rename(tmp_path / f"run-{killed}-{time.monotonic_ns()}")
+    assert start(tmp_path / "run", tmp_path / "result").wait(240) == 0
+    assert json.loads((tmp_path / "result").read_text()) == whole
+
+
+def test_a_signal_saves_and_leaves(whole, tmp_path):
+    process = start(tmp_path / "run", tmp_path / "result")
+    until_it_trains(process, tmp_path / "run", set())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == EXIT_CODE == 75
+    assert not (tmp_path / "result").exists()
+    assert start(tmp_path / "run", tmp_path / "result").wait(240) == 0
+    assert json.loads((tmp_path / "result").read_text()) == whole

@@ -1,0 +1,143 @@
+"""Interrupted anywhere and resumed is uninterrupted, bit for bit."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gdx.callbacks import ResumableCheckpoint
+from tests.resume.training import BATCH, DATA, EPOCHS, OPTIMIZERS, X, Y, model_with, train
+
+pytestmark = pytest.mark.filterwarnings("ignore:This data cannot save", "ignore:.*shuffle=True")
+
+
+class Interrupted(Exception):  # noqa: N818 - nothing is wrong
+    pass
+
+
+class Interruption(keras.callbacks.Callback):
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            raise Interrupted
+
+
+def interrupted(data, optimizer, batches, folder, **options):
+    """Trains with interruptions after so many batches each, and then to the end."""
+    for count in batches:
+        with pytest.raises(Interrupted):
+            train(data, optimizer, [Interruption(count)], folder=folder, **options)
+    return train(data, optimizer, [], folder=folder, **options)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    known = {}
+
+    def run(data, optimizer):
+        if (data, optimizer) not in known:
+            folder = tmp_path_factory.mktemp("straight")
+            known[data, optimizer] = train(data, optimizer, [], folder=folder)
+        return known[data, optimizer]
+
+    return run
+
+
+@pytest.mark.parametrize("batches", [(3,), (7, 2), (14, 5)], ids=str)
+@pytest.mark.parametrize("data", DATA)
+def test_in_any_data(data, batches, straight, tmp_path):
+    found = interrupted(data, "AdamW, accumulating", batches, tmp_path)
+    assert found == straight(data, "AdamW, accumulating")
+
+
+@pytest.mark.parametrize("batches", [(3, 5), (11, 8)], ids=str)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_with_any_optimizer(optimizer, batches, straight, tmp_path):
+    assert interrupted("arrays", optimizer, batches, tmp_path) == straight("arrays", optimizer)
+
+
+def test_after_the_last_batch_of_an_epoch_of_unknown_length(straight, tmp_path):
+    """What is left of the epoch then is its end, with logs as if it had gone on."""
+    data, optimizer = "tf.data of unknown length", "AdamW, accumulating"
+    with pytest.raises(Interrupted):
+        train(data, optimizer, [Closing(epoch=0)], folder=tmp_path, every="7 steps")
+    found = train(data, optimizer, [], folder=tmp_path, every="7 steps")
+    assert found == straight(data, optimizer)
+
+
+class Closing(keras.callbacks.Callback):
+    """Interrupts while the epoch is being closed."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Interrupted
+
+
+def test_several_steps_per_execution(tmp_path):
+    options = {"steps_per_execution": 2}
+    whole = train("arrays", "AdamW, accumulating", [], folder=tmp_path / "a", **options)
+    found = interrupted("arrays", "AdamW, accumulating", (2, 3), tmp_path / "b", **options)
+    assert found == whole
+
+
+def test_a_finished_run_stays_finished(tmp_path):
+    whole = train("arrays", "schedule-free", [], folder=tmp_path)
+    again = train("arrays", "schedule-free", [Interruption(1)], folder=tmp_path)
+    assert again == whole  # no batch was trained on
+
+
+def test_no_epoch_repeats_the_order_of_another(tmp_path):
+    """D28: after `set_random_seed` Keras draws one permutation for all epochs."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((1,))
+    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="zeros")(inputs))
+    model.compile(keras.optimizers.SGD(1.0), loss=lambda y, p: p * y)  # weights add up what it sees
+
+    weights = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            weights.append(float(self.model.layers[-1].kernel.numpy()[0, 0]))
+
+    x = 2.0 ** np.arange(8)[:, None]
+    model.fit(
+        x, np.ones_like(x), batch_size=1, epochs=3, verbose=0,
+        callbacks=[Look(), ResumableCheckpoint(tmp_path)],
+    )  # fmt: skip
+    steps = -np.diff([0.0, *weights]).reshape(3, 8)
+    assert (np.sort(steps) == np.sort(x[:, 0])).all()
+    assert len({tuple(order) for order in steps}) == 3
+
+
+def test_data_that_cannot_save_its_position_says_so(tmp_path):
+    with pytest.warns(UserWarning, match="read again and dropped"):
+        train("generator", "AdamW, accumulating", [], folder=tmp_path)
+
+
+def test_two_replicas(tmp_path):
+    import tensorflow as tf
+
+    def run(folder, more):
+        keras.utils.set_random_seed(1)
+        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+        with strategy.scope():
+            model = model_with(OPTIMIZERS["AdamW, accumulating"]())
+        kept = ResumableCheckpoint(folder, every="2 steps")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(X, Y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[*more, kept])
+        return [np.array(w).tolist() for w in model.get_weights()]
+
+    whole = run(tmp_path / "a", [])
+    with pytest.raises(Interrupted):
+        run(tmp_path / "b", [Interruption(10)])
+    assert run(tmp_path / "b", []) == whole
