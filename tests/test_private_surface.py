@@ -11,7 +11,9 @@ from importlib import import_module
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
 ALLOWED = ("engine", "distribute")
@@ -35,6 +37,27 @@ PRIVATE = {
     "mirrored variable on TensorFlow": {
         "_get": "the variable of this replica, which a compiled update overwrites in place",
     },
+    "model on TensorFlow": {
+        "_initial_epoch": "to begin with the epoch that was interrupted",
+        "_maybe_symbolic_build": "the one method of the model that `fit` gives its data to",
+        "_symbolic_build": "to make the variables that are to be restored before the first step",
+    },
+    "iterator of epochs on TensorFlow": {
+        "_current_iterator": "the iterator that goes on into the next epoch",
+        "_distribute_strategy": "to distribute data in an order of our own as Keras does",
+        "_enumerate_iterator": "to leave out the batches that were trained on already",
+        "_get_iterator": "to know how often the data was begun, and in which order",
+        "_num_batches": "the length that Keras has counted",
+        "_steps_seen": "how far the iterator that goes on is",
+    },
+    "adapter of arrays on TensorFlow": {
+        "_inputs": "the arrays as Keras has checked and packed them",
+        "_num_samples": "how many examples there are",
+        "_shuffle": "whether and how they are shuffled",
+    },
+    "adapter of batches on TensorFlow": {
+        "_output_signature": "what the batches look like, found out once",
+    },
     "layer": {
         "_inbound_nodes": "to walk from a model's outputs back to the layers that have weights",
         "_layers": "the layers inside a layer, in their order, whatever the layer is",
@@ -49,6 +72,12 @@ PRIVATE = {
         ),
     },
     "module on TensorFlow": {
+        "keras.src.trainers.data_adapters.array_slicing.convert_to_sliceable": "arrays of any kind",
+        "keras.src.trainers.data_adapters.array_slicing.TensorflowSparseWrapper": "sparse ones",
+        "keras.src.trainers.data_adapters.array_slicing.slice_tensorflow_sparse_wrapper": "theirs",
+        "keras.src.trainers.data_adapters.array_data_adapter.ArrayDataAdapter": "to know arrays",
+        "keras.src.trainers.data_adapters.py_dataset_adapter.PyDatasetAdapter": "to serve batches",
+        "keras.src.random.seed_generator.global_seed_generator": "what layers without a seed use",
         "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext": (
             "whether a step is being compiled, where sums need another form"
         ),
@@ -73,6 +102,14 @@ def probes():
     found = {"optimizer": optimizer, "layer": layer, "tensor": layer(keras.Input((1,)))}
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
+        from keras.src.backend.tensorflow.trainer import TFEpochIterator
+
+        x = np.ones((2, 1))
+        iterators = TFEpochIterator(x=x, distribute_strategy=tf.distribute.get_strategy())
+        found["iterator of epochs"] = iterators
+        found["adapter of arrays"] = iterators.data_adapter
+        found["adapter of batches"] = PyDatasetAdapter(keras.utils.PyDataset())
+        found["model"] = keras.Sequential([layer])
 
         with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
             found["mirrored variable"] = keras.Variable([1.0]).value

@@ -27,7 +27,7 @@ EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 @register
 class ResumableCheckpoint(Callback):
-    """Saves all that training consists of, and goes on from there when `fit` is called again.
+    """Saves all that training consists of; the next `fit` goes on from there.
 
     Run the same program again after a crash, a kill or a power cut: `fit` finds the newest
     whole checkpoint and ends with the weights, logs and learning rates of a run that was

@@ -86,7 +86,7 @@ class Feed:
         return {
             "batch": batch or 0,
             "begun": self._begun,
-            "drawn": drawn,
+            "drawn": 0 if over else drawn,
             "over": over,
             "num_batches": iterators._num_batches,
             "state": None if self._ordered or over else self._state(iterator),
@@ -183,7 +183,7 @@ def build_all(model, iterators):
     """Makes the variables that Keras would make in the first step: they are to be restored."""
     spec = keras.tree.map_structure(
         lambda x: SimpleNamespace(shape=tuple(x.shape), dtype=x.dtype.name),
-        iterators._distributed_dataset.element_spec,
+        iterators.data_adapter.get_tf_dataset().element_spec,
     )
     model._symbolic_build(data_batch=spec)
 

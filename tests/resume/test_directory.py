@@ -62,7 +62,7 @@ def test_all_damaged_is_an_error(tmp_path):
         (folder / MANIFEST).write_text("{")
     with (
         pytest.warns(UserWarning, match="is damaged"),
-        pytest.raises(ValueError, match="are damaged. Remove them to start again"),
+        pytest.raises(ValueError, match="are damaged"),
     ):
         fit(tmp_path)
 
@@ -87,7 +87,7 @@ def test_another_model_is_refused(other, tmp_path):
         other = {
             "optimizer": {"sgd": optimizers.SGD, "lion": optimizers.Lion}[other["optimizer"]](0.1)
         }
-    with pytest.raises(ValueError, match="another model or optimizer.*what differs first"):
+    with pytest.raises(ValueError, match=r"another model or optimizer.*what differs first"):
         fit(tmp_path, **other)
 
 
@@ -98,7 +98,7 @@ def test_a_directory_that_cannot_be_written(tmp_path):
 
 
 FULL = """
-import resource, sys
+import os, resource, sys, time
 import numpy as np, keras
 from keras_gdx.callbacks import ResumableCheckpoint
 model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4096)])
@@ -107,7 +107,9 @@ x, y = np.ones((64, 64)), np.ones((64, 4096))
 
 class Full(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 3:  # files may not grow beyond this any more
+        while batch == 4 and not os.path.exists(os.path.join(sys.argv[1], "checkpoint-000000003")):
+            time.sleep(0.01)
+        if batch == 4:  # files may not grow beyond this any more
             resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
 kept = ResumableCheckpoint(sys.argv[1], every="3 steps")

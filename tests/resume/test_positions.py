@@ -48,11 +48,18 @@ def straight(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("batches", [(3,), (7, 2), (14, 5)], ids=str)
+@pytest.mark.parametrize("batches", [(3,), (7, 2), (11, 2)], ids=str)
 @pytest.mark.parametrize("data", DATA)
 def test_in_any_data(data, batches, straight, tmp_path):
     found = interrupted(data, "AdamW, accumulating", batches, tmp_path)
     assert found == straight(data, "AdamW, accumulating")
+
+
+@pytest.mark.parametrize("batches", [(8,), (1, 1, 5, 1, 1)], ids=str)
+def test_after_every_step(batches, straight, tmp_path):
+    optimizer = "AdamW, accumulating"
+    found = interrupted("arrays", optimizer, batches, tmp_path, every="1 step")
+    assert found == straight("arrays", optimizer)
 
 
 @pytest.mark.parametrize("batches", [(3, 5), (11, 8)], ids=str)
@@ -120,7 +127,7 @@ def test_no_epoch_repeats_the_order_of_another(tmp_path):
 
 def test_data_that_cannot_save_its_position_says_so(tmp_path):
     with pytest.warns(UserWarning, match="read again and dropped"):
-        train("generator", "AdamW, accumulating", [], folder=tmp_path)
+        train("endless tf.data", "AdamW, accumulating", [], folder=tmp_path)
 
 
 def test_two_replicas(tmp_path):

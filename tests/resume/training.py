@@ -52,7 +52,7 @@ DATA = {
     "tf.data": lambda: {"x": pipeline().batch(BATCH)},
     "tf.data of unknown length": lambda: {"x": pipeline().filter(lambda *_: True).batch(BATCH)},
     "endless tf.data": lambda: {"x": pipeline().batch(BATCH).repeat(), "steps_per_epoch": 5},
-    "generator": lambda: {"x": generated().shuffle(50, seed=3).batch(BATCH)},
+    "generator": lambda: {"x": generated().shuffle(20, seed=3).batch(BATCH)},
 }
 OPTIMIZERS = {
     "AdamW, accumulating": lambda: optimizers.AdamW(
