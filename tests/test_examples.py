@@ -98,3 +98,18 @@ def test_fit_images_reaches_its_target(run):
     done = run("--check", "--out", "defaults")
     assert done.returncode == 0, done.stdout + done.stderr
     assert final_accuracy(done) >= 0.975
+
+
+@pytest.mark.slow
+def test_resume_ends_as_if_it_had_never_been_killed(folder):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "resume.py", "--epochs", "2", "--kill", "2"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines()[-1] == "the weights are the same, bit for bit"
+    assert "killed 2 of 2" in done.stdout
+    assert "going on after" in done.stdout

@@ -1,0 +1,112 @@
+"""Kill it and start it again: training that goes on where it was, bit for bit.
+
+    python examples/resume.py             # trains; press Ctrl-C or kill it, and run it again
+    python examples/resume.py --kill 5    # does that by itself with SIGKILL, and compares
+
+Real images, dropout, augmentation, shuffling, accumulated gradients, a cosine schedule and a
+plateau controller: everything that is usually forgotten.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import keras_gdx.datasets
+from keras_gdx import callbacks, optimizers, schedules
+
+
+def build(shape):
+    """A small convolutional network that draws random numbers in every step."""
+    model = keras.Sequential(
+        [
+            keras.Input(shape),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.RandomTranslation(0.1, 0.1),
+            keras.layers.Conv2D(16, 3, strides=2, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Conv2D(32, 3, strides=2, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(10),
+        ]
+    )
+    rate = schedules.create("cosine", 3e-3)
+    optimizer = optimizers.AdamW(rate, weight_decay=0.01, gradient_accumulation_steps=2)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, metrics=["accuracy"])
+    return model
+
+
+def train(folder, epochs):
+    """Trains to the end from wherever `folder` says, and keeps the weights there."""
+    keras.utils.set_random_seed(0)
+    data = keras_gdx.datasets.load()
+    model = build(data.train[0].shape[1:])
+    say = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: print(
+            f"epoch {epoch + 1}: loss {logs['loss']:.6f}, accuracy {logs['val_accuracy']:.4f}",
+            flush=True,
+        )
+    )
+    watch = [
+        callbacks.PlateauController("val_loss", patience=2),
+        callbacks.ResumableCheckpoint(folder / "checkpoints", every="10 steps", verbose=1),
+    ]
+    model.fit(
+        *data.train,
+        batch_size=64,
+        epochs=epochs,
+        verbose=0,
+        validation_data=data.test,
+        callbacks=[say, *watch],
+    )
+    np.savez(folder / "weights.npz", *model.get_weights())
+
+
+def run_and_kill(folder, epochs, kills):
+    """Runs this program until it has ended by itself, after so many kills."""
+    command = [sys.executable, __file__, "--folder", str(folder), "--epochs", str(epochs)]
+    chance = random.Random(0)
+    for number in range(1, kills + 1):
+        process = subprocess.Popen(command)
+        known = set((folder / "checkpoints").glob("checkpoint-*"))
+        while process.poll() is None and known >= set((folder / "checkpoints").glob("check*")):
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, 1))
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        print(f"killed {number} of {kills}", flush=True)
+    subprocess.run(command, check=True)
+
+
+def main():
+    """Trains, or runs itself twice and compares."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--folder", type=Path, default=Path("runs/resume"))
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--kill", type=int, metavar="N", help="kill it N times and compare")
+    options = parser.parse_args()
+    if options.kill is None:
+        train(options.folder, options.epochs)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
+        run_and_kill(whole, options.epochs, 0)
+        run_and_kill(killed, options.epochs, options.kill)
+        with np.load(whole / "weights.npz") as a, np.load(killed / "weights.npz") as b:
+            equal = all(np.array_equal(a[name], b[name]) for name in a)
+    print(f"the weights are {'the same, bit for bit' if equal else 'DIFFERENT'}")
+    sys.exit(not equal)
+
+
+if __name__ == "__main__":
+    main()
