@@ -178,8 +178,8 @@ class PlateauController(Callback):
         """Makes sure that the learning rate can be changed."""
         super().on_train_begin(logs)
         for _, layers in groups(self.model.optimizer):
-            if not _takes_a_rate(layers):
-                raise ValueError(_refusal(layers))
+            if not takes_a_rate(layers):
+                raise ValueError(refusal(layers))
 
     def on_epoch_end(self, epoch, logs=None):
         """Observes the metric and acts on a plateau."""
@@ -221,7 +221,7 @@ class PlateauController(Callback):
                 try:
                     optimizer.learning_rate = lower
                 except (AttributeError, TypeError) as error:
-                    raise ValueError(_refusal(layers)) from error
+                    raise ValueError(refusal(layers)) from error
                 if self.verbose:
                     print(
                         f"\nEpoch {epoch + 1}: {self.monitor} has not improved on "
@@ -229,7 +229,7 @@ class PlateauController(Callback):
                     )
 
 
-def _takes_a_rate(layers):
+def takes_a_rate(layers):
     """Whether the rate is a number, or every layer has a setter that is not Keras' own."""
     rate = layers[0].learning_rate
     setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
@@ -237,7 +237,7 @@ def _takes_a_rate(layers):
     return isinstance(rate, keras.Variable) or not (callable(rate) or keras_own in setters)
 
 
-def _refusal(layers):
+def refusal(layers):
     return (
         f"The learning rate of {layers[-1].name!r} cannot be lowered: it is a callable, or the "
         "schedule of one of Keras' own optimizers. Give a number as `learning_rate`, or, for a "

@@ -235,3 +235,54 @@ def copies(variable):
     """The values of a variable on all replicas, each a `tf.Variable`."""
     native = _native(variable)
     return list(getattr(native, "values", (native,)))
+
+
+def loss_function(model):
+    """A function of a batch `(x, y, sample_weight)`: the loss as in evaluation, by itself."""
+
+    def loss(x, y, sample_weight):
+        outputs = model(x, training=False)
+        return model.compute_loss(x, y, outputs, sample_weight, training=False)
+
+    return loss
+
+
+def compiled_gradients(model):
+    """A compiled function of a batch: the loss, and its gradients by all trainable variables."""
+    loss_of = loss_function(model)
+    variables = [_native(v) for v in model.trainable_variables]
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def gradients(x, y, sample_weight):
+        with tf.GradientTape() as tape:
+            loss = loss_of(x, y, sample_weight)
+        found = tape.gradient(loss, variables, unconnected_gradients="zero")
+        return loss, [tf.convert_to_tensor(g) for g in found]
+
+    return gradients
+
+
+def compiled_curvature(model):
+    """A compiled function of a batch and a direction `v`: `v' H v` and the direction `H v`.
+
+    `H` is the Hessian of the loss; `H v` is the gradient of the product of gradient and `v`.
+    """
+    loss_of = loss_function(model)
+    variables = [_native(v) for v in model.trainable_variables]
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def curvature(x, y, sample_weight, direction):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                loss = loss_of(x, y, sample_weight)
+            first = inner.gradient(loss, variables, unconnected_gradients="zero")
+            product = tf.add_n(
+                [tf.reduce_sum(g * v) for g, v in zip(first, direction, strict=True)]
+            )
+        second = outer.gradient(product, variables, unconnected_gradients="zero")
+        second = [tf.convert_to_tensor(h) for h in second]
+        along = tf.add_n([tf.reduce_sum(h * v) for h, v in zip(second, direction, strict=True)])
+        norm = tf.linalg.global_norm(second)
+        return along, [tf.math.divide_no_nan(h, norm) for h in second]
+
+    return curvature

@@ -9,7 +9,7 @@ from keras_gdx.engine.random_state import random_state, random_variables, restor
 
 
 def take(model):
-    """Copies weights, statistics, metrics, slots and random states of a compiled model."""
+    """Copies weights, statistics, slots and random states of a compiled model."""
     variables = variables_of(model)
     trained: dict = {}
     shown = []
@@ -50,8 +50,8 @@ def check_layout(model, snapshot, source):
     )
 
 
-def put(model, snapshot):
-    """Brings the model to where `take` copied it."""
+def put(model, snapshot, random=True):
+    """Brings the model to where `take` copied it, Python's and NumPy's generators if `random`."""
     for variable, values in zip(variables_of(model), snapshot["values"], strict=True):
         for part, value in zip(backend.copies(variable), values, strict=True):
             part.assign(value)
@@ -62,15 +62,15 @@ def put(model, snapshot):
         optimizer.state.by_rows = set(saved["by_rows"])
         if saved["shown"]:
             optimizer.parking.enter()
-    restore_random_state(snapshot["random"])
+    if random:
+        restore_random_state(snapshot["random"])
 
 
 def variables_of(model):
-    """Every variable of the model, its metrics, its optimizers and Keras' random numbers."""
+    """Every variable of the model, its optimizers and Keras' random numbers; no metrics."""
     found = [*model.variables]
     for optimizer in inside(model.optimizer):
         found += optimizer.variables
-    found += [v for metric in model.metrics for v in metric.variables]
     return list({id(v): v for v in [*found, *random_variables()]}.values())
 
 

@@ -102,41 +102,15 @@ def test_a_finished_run_stays_finished(tmp_path):
     assert again == whole  # no batch was trained on
 
 
-def test_no_epoch_repeats_the_order_of_another(tmp_path):
-    """D28: after `set_random_seed` Keras draws one permutation for all epochs."""
-    keras.utils.set_random_seed(1)
-    inputs = keras.Input((1,))
-    model = keras.Model(inputs, keras.layers.Dense(1, kernel_initializer="zeros")(inputs))
-    model.compile(keras.optimizers.SGD(1.0), loss=lambda y, p: p * y)  # weights add up what it sees
-
-    weights = []
-
-    class Look(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            weights.append(float(self.model.layers[-1].kernel.numpy()[0, 0]))
-
-    x = 2.0 ** np.arange(8)[:, None]
-    model.fit(
-        x, np.ones_like(x), batch_size=1, epochs=3, verbose=0,
-        callbacks=[Look(), ResumableCheckpoint(tmp_path)],
-    )  # fmt: skip
-    steps = -np.diff([0.0, *weights]).reshape(3, 8)
-    assert (np.sort(steps) == np.sort(x[:, 0])).all()
-    assert len({tuple(order) for order in steps}) == 3
-
-
 def test_data_that_cannot_save_its_position_says_so(tmp_path):
     with pytest.warns(UserWarning, match="read again and dropped"):
         train("endless tf.data", "AdamW, accumulating", [], folder=tmp_path)
 
 
-def test_two_replicas(tmp_path):
-    import tensorflow as tf
-
+def test_two_replicas(mirrored, tmp_path):
     def run(folder, more):
         keras.utils.set_random_seed(1)
-        strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-        with strategy.scope():
+        with mirrored.scope():
             model = model_with(OPTIMIZERS["AdamW, accumulating"]())
         kept = ResumableCheckpoint(folder, every="2 steps")
         with warnings.catch_warnings():

@@ -1,0 +1,65 @@
+"""Training that ends before it has used too much."""
+
+from keras_gdx.callbacks.energy import kilowatt_hours
+from keras_gdx.callbacks.energy_monitor import EnergyMonitor
+from keras_gdx.config import check_integer
+from keras_gdx.registry import register
+
+__all__ = ["EnergyBudget"]
+
+
+@register
+class EnergyBudget(EnergyMonitor):
+    """Ends training before an amount of energy is used up.
+
+    It counts and writes as `EnergyMonitor` does, reads after every `every` batches, and stops
+    when what is left is less than what the last interval took. The epoch is then closed as
+    usual. It counts through an interruption.
+
+    Args:
+        budget: How much: kilowatt-hours, or a text such as `"0.5 kWh"`, `"200 Wh"`, `"90 kJ"`.
+        every: Integer >= 1: batches between two readings.
+        watts_per_core: See `EnergyMonitor`.
+        grid: See `EnergyMonitor`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_gdx.callbacks import EnergyBudget
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> x, watch = np.ones((64, 1)), EnergyBudget("20 J", every=5)
+        >>> history = model.fit(x, x, epochs=10**6, verbose=0, callbacks=[watch])
+        >>> len(history.history["loss"]) < 10**6
+        True
+
+    Source: by definition
+
+    Verified against: counters with known contents
+    """
+
+    def __init__(self, budget, every=10, watts_per_core=10.0, grid=None):
+        super().__init__(watts_per_core, grid)
+        self._limit = kilowatt_hours("budget", budget)
+        check_integer("every", every, 1)
+        self.budget = budget
+        self.every = every
+        self._batches = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Reads if the time has come, and stops if another interval would be too much."""
+        self._batches += 1
+        if self._batches % self.every:
+            return
+        before = self.kilowatt_hours
+        self.read()
+        if 2 * self.kilowatt_hours - before > self._limit:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes what was used so far; evaluation counts."""
+        super().on_epoch_end(epoch, logs)
+        if self.kilowatt_hours > self._limit:
+            self.model.stop_training = True

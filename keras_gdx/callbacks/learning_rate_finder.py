@@ -1,0 +1,221 @@
+"""Which learning rate to begin with, by trying them all on a few batches."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.hyperparameters import groups, number
+from keras_gdx.callbacks.plateau_controller import refusal, takes_a_rate
+from keras_gdx.config import check, check_integer, check_number
+from keras_gdx.registry import register
+from keras_gdx.resume import snapshot
+
+__all__ = ["LearningRateFinder"]
+
+
+class Sweep(NamedTuple):
+    """What the finder remembers: the rates that it tried, and the loss of each one's batch."""
+
+    rates: tuple = ()
+    losses: tuple = ()
+
+
+@register
+class LearningRateFinder(Callback):
+    """Tries rising learning rates, one for each batch, and suggests one.
+
+    The rate of batch `i` is `low * (high / low) ** (i / (steps - 1))`. The sweep, and `fit`
+    with it, ends after `steps` batches, or when the smoothed loss is `diverged` times the best
+    one or no longer finite. Then weights, statistics, optimizer and random states are what
+    they were before, bit for bit. (A `tf.data` shuffle that reshuffles goes on with its next
+    order.) So give it a `fit` of its own, with enough `epochs` for `steps` batches.
+
+    The losses are those of each batch by itself, where the logs of Keras are means over the
+    epoch so far. With a schedule of this package the rate is scaled to what is tried; batches
+    at which the schedule is 0 are passed over.
+
+    `suggestions` reads off the smoothed curve, over the logarithm of the rate:
+
+    - `"steepest"`: where it falls fastest.
+    - `"minimum"`: a tenth of the rate of its lowest point.
+    - `"valley"`: the middle of the longest fall.
+    - `"slide"`: going back from the end, where the slope no longer changes by more than
+      0.005 over 15 points.
+
+    Args:
+        low: Number > 0, the first rate.
+        high: Number > `low`, the last one.
+        steps: Integer >= 3, how many rates.
+        smoothing: Number in [0, 1): weight of the past in the moving average of the losses.
+        diverged: Number > 1, see above.
+
+    Raises:
+        ValueError: If an argument is out of range; when training begins, if the optimizer
+            takes no new rate or the model has no weights yet.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_gdx.callbacks import LearningRateFinder
+        >>> x = np.random.default_rng(0).normal(size=(320, 4))
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> finder = LearningRateFinder(1e-4, 10.0, steps=60)
+        >>> history = model.fit(x, x.sum(1), batch_size=16, epochs=5, verbose=0, callbacks=[finder])
+        >>> 1e-3 < finder.suggestions["valley"] < 1
+        True
+
+    Source: 1506.01186; "valley" and "slide" after the suggestions of fastai
+
+    Verified against: a training loop by hand, and curves with known answers
+    """
+
+    fresh = Sweep()
+
+    def __init__(self, low=1e-7, high=10.0, steps=100, smoothing=0.9, diverged=4.0):
+        super().__init__()
+        check_number("low", low, 0, open_low=True)
+        check_number("high", high, low, open_low=True)
+        check_integer("steps", steps, 3)
+        check_number("smoothing", smoothing, 0, 1, open_high=True)
+        check_number("diverged", diverged, 1, open_low=True)
+        self.low = low
+        self.high = high
+        self.steps = steps
+        self.smoothing = smoothing
+        self.diverged = diverged
+
+    @property
+    def rates(self):
+        """The rates that were tried."""
+        return np.array(self.memory.rates)
+
+    @property
+    def losses(self):
+        """The loss of each rate's batch."""
+        return np.array(self.memory.losses)
+
+    @property
+    def smoothed(self):
+        """The moving average of the losses, without a bias towards zero."""
+        return smooth(self.losses, self.smoothing)
+
+    @property
+    def suggestions(self):
+        """Rates to begin with, by name; empty if there was nothing to see."""
+        finite = np.isfinite(self.smoothed)
+        return suggest(self.rates[finite], self.smoothed[finite])
+
+    def plot(self):
+        """Draws the losses over the rates, with the suggestions; returns matplotlib's figure."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.subplots()
+        axes.semilogx(self.rates, self.losses, ".", color="lightgray", label="batches")
+        axes.semilogx(self.rates, self.smoothed, color="black", label="smoothed")
+        for place, (name, rate) in enumerate(self.suggestions.items()):
+            axes.axvline(rate, color=f"C{place}", label=f"{name}: {rate:.2g}")
+        shown = self.smoothed[np.isfinite(self.smoothed)]
+        if len(shown):
+            margin = 0.1 * np.ptp(shown) or 1.0
+            axes.set_ylim(shown.min() - margin, min(shown.max(), 2 * shown[0]) + margin)
+        axes.set(xlabel="learning rate", ylabel="loss")
+        axes.legend(frameon=False)
+        return figure
+
+    # -- the sweep --------------------------------------------------------------------------
+
+    def on_train_begin(self, logs=None):
+        """Copies everything that will be put back."""
+        super().on_train_begin(logs)
+        check(self.model.built, "model", self.model.name, "built, so that its weights can be kept")
+        for _, layers in groups(self.model.optimizer):
+            if not takes_a_rate(layers):
+                raise ValueError(refusal(layers))
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        self._before = snapshot.take(self.model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Sets the rate, and lets the metrics begin anew: they are this batch's then."""
+        self.model.reset_metrics()
+        self._rate = self.low * (self.high / self.low) ** (len(self.rates) / (self.steps - 1))
+        for _, (optimizer, *_) in groups(self.model.optimizer):
+            if number(optimizer.learning_rate, optimizer.iterations) == 0:
+                self._rate = None
+            else:
+                optimizer.learning_rate = self._rate
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Notes the loss."""
+        if self._rate is None:
+            return
+        rates, losses = self.memory
+        self.memory = Sweep((*rates, self._rate), (*losses, float(logs["loss"])))
+        last = self.smoothed[-1]
+        over = not math.isfinite(last) or last > self.diverged * np.min(self.smoothed)
+        if over or len(self.memory.rates) == self.steps:
+            self.model.stop_training = True
+
+    def on_train_end(self, logs=None):
+        """Puts everything back."""
+        snapshot.put(self.model, self._before)
+        del self._before
+
+
+def smooth(losses, weight):
+    """The moving average of `losses`, divided by what its weights sum up to.
+
+    Example:
+        >>> smooth(np.array([1.0, 3.0]), 0.5).round(3)
+        array([1.   , 2.333])
+    """
+    average, found = 0.0, []
+    for count, loss in enumerate(losses, 1):
+        average = weight * average + (1 - weight) * loss
+        found.append(average / (1 - weight**count))
+    return np.array(found)
+
+
+def suggest(rates, losses):
+    """What a curve of losses over rates suggests; see `LearningRateFinder`."""
+    if len(losses) < 3:
+        return {}
+    lowest = int(np.argmin(losses))
+    slopes = np.gradient(losses, np.log(rates))
+    found = {"minimum": rates[lowest] / 10}
+    if lowest > 0:
+        found["steepest"] = rates[int(np.argmin(slopes[: lowest + 1]))]
+        first, last = longest_fall(losses)
+        found["valley"] = rates[(first + last) // 2]
+    if (place := slide(np.gradient(losses))) is not None:
+        found["slide"] = rates[place]
+    return {name: float(rate) for name, rate in found.items()}
+
+
+def longest_fall(losses):
+    """Where the longest falling subsequence begins and ends.
+
+    Example:
+        >>> longest_fall([3.0, 5.0, 4.0, 4.5, 2.0, 6.0])
+        (1, 4)
+    """
+    length, start = [1] * len(losses), [*range(len(losses))]
+    for here in range(len(losses)):
+        for before in range(here):
+            if losses[before] > losses[here] and length[before] + 1 > length[here]:
+                length[here], start[here] = length[before] + 1, start[before]
+    last = int(np.argmax(length))
+    return start[last], last
+
+
+def slide(slopes, apart=15, threshold=0.005):
+    """The last place from which the slopes, `apart` points on, change by more than that."""
+    found = None
+    for left in range(len(slopes) - apart - 1, -1, -1):
+        if abs(slopes[left + apart] - slopes[left]) <= threshold:
+            break
+        found = left
+    return found

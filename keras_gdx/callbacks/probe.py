@@ -1,0 +1,51 @@
+"""A look at the model on data of one's own, which leaves no trace in training."""
+
+import keras
+import numpy as np
+
+from keras_gdx.config import check
+from keras_gdx.resume import snapshot
+
+__all__ = []
+
+
+def batch_of(name, data):
+    """The `(x, y, sample_weight)` that `data` is; weights may be missing.
+
+    Raises:
+        ValueError: If it is no tuple of inputs and targets.
+    """
+    valid = isinstance(data, (list, tuple)) and len(data) in (2, 3) and data[1] is not None
+    check(valid, name, data if data is None else type(data), "inputs and targets of one batch")
+    return tuple(_each(np.asarray, part) for part in (*data, None)[:3])
+
+
+def parts_of(batch, count):
+    """The batch cut into so many equal parts; what is left over is left out."""
+    size = len(keras.tree.flatten(batch[0])[0]) // count
+    for place in range(count):
+        here = slice(place * size, (place + 1) * size)
+        yield tuple(_each(lambda x, here=here: x[here], part) for part in batch)
+
+
+def _each(fn, part):
+    return None if part is None else keras.tree.map_structure(fn, part)
+
+
+class Untouched:
+    """Inside this context nothing is added to the model's metrics."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def __enter__(self):
+        self.values = snapshot.metric_values(self.model)
+
+    def __exit__(self, *_):
+        snapshot.put_metrics(self.model, self.values)
+
+
+def needs_tensorflow(name):
+    """Raises `ValueError` on other backends."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"{name} needs Keras' TensorFlow backend.")

@@ -1,0 +1,118 @@
+"""Runs with bad batches against runs without them."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gdx import optimizers
+from keras_gdx.callbacks import FaultGuard
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(160, 3)).astype("float32")
+Y = X.sum(axis=1, keepdims=True) + RNG.normal(0, 0.1, size=(160, 1)).astype("float32")
+
+
+def train(x, y, guard=None, optimizer=None, epochs=2):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(4), keras.layers.BatchNormalization()]
+    )
+    model.compile(optimizer or optimizers.SGD(0.01, momentum=0.9), "mse", metrics=["mae"])
+    watch = [guard] if guard else []
+    history = model.fit(
+        x, y, batch_size=4, epochs=epochs, shuffle=False, verbose=0, callbacks=watch
+    )
+    return model, history.history
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e4], ids=str)
+@pytest.mark.parametrize("make", [optimizers.AdamW, keras.optimizers.Adam], ids=["ours", "Keras"])
+def test_equals_a_run_without_the_bad_batch(bad, make):
+    x = X.copy()
+    x[4 * 25 + 1] = bad
+    y = Y.copy()
+    y[4 * 25 + 1] = bad
+    guard = FaultGuard(every=1, spike=20.0)
+    found, history = train(x, y, guard, make(0.01))
+    good = np.delete(np.arange(160), np.s_[100:104])
+    expected, straight = train(X[good], Y[good], optimizer=make(0.01))
+    assert history == straight
+    for a, b in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    kind = "spike" if bad == 1e4 else f"loss is {bad}"
+    assert [(f["epoch"], f["batch"], f["step"], f["back_to"]) for f in guard.faults] == [
+        (0, 25, 26, 25),
+        (1, 25, 66, 65),
+    ]
+    assert {f["kind"] for f in guard.faults} <= {kind, "loss is nan"}
+
+
+def test_goes_back_as_far_as_the_last_copy():
+    x = X.copy()
+    x[4 * 25] = np.nan
+    guard = FaultGuard(every=10)
+    found, _ = train(x, Y, guard, epochs=1)
+    expected, _ = train(np.delete(X, np.s_[80:104], 0), np.delete(Y, np.s_[80:104], 0), epochs=1)
+    np.testing.assert_array_equal(found.get_weights()[0], expected.get_weights()[0])
+    assert guard.faults[0]["back_to"] == 20
+
+
+def test_cuts_the_rate():
+    x = X.copy()
+    x[[20, 60]] = np.nan
+    guard = FaultGuard(every=1, factor=0.5)
+    model, _ = train(x, Y, guard, epochs=1)
+    assert [f["learning_rate"] for f in guard.faults] == pytest.approx([0.005, 0.0025])
+    assert float(model.optimizer.learning_rate.numpy()) == pytest.approx(0.0025)
+
+
+def test_gives_up():
+    x = X.copy()
+    x[40:] = np.nan
+    guard = FaultGuard(every=1, patience=2)
+    with pytest.raises(FloatingPointError, match=r"gives up after 3 faults.*epoch 1, batch 12"):
+        train(x, Y, guard)
+    assert np.isfinite(guard.model.get_weights()[0]).all()
+
+
+class Aside(keras.layers.Layer):
+    """Passes on what it gets, and has a weight that the loss does not see."""
+
+    def build(self, shape):
+        self.hidden = self.add_weight(shape=(1,), initializer="zeros", name="hidden")
+
+    def call(self, x):
+        return x
+
+
+def test_weights_that_are_not_finite():
+    keras.utils.set_random_seed(3)
+    aside = Aside()
+    model = keras.Sequential([keras.Input((3,)), aside, keras.layers.Dense(1)])
+    model.compile(optimizers.SGD(0.01), "mse")
+    poison = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs=None: batch == 9 and aside.hidden.assign([np.nan])
+    )
+    guard = FaultGuard(every=5)
+    model.fit(X, Y, batch_size=4, verbose=0, callbacks=[poison, guard])
+    assert [(f["kind"], f["batch"]) for f in guard.faults] == [("weights are not finite", 9)]
+    assert aside.hidden.numpy() == [0.0]
+
+
+def test_quiet_where_nothing_is_wrong():
+    guard = FaultGuard(every=3)
+    found, history = train(X, Y, guard)
+    expected, straight = train(X, Y)
+    assert not guard.faults
+    assert history == straight
+    np.testing.assert_array_equal(found.get_weights()[0], expected.get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"every": 0}, {"spike": 0}, {"window": 3}, {"factor": 0}, {"patience": -1}, {"verbose": 5}],
+    ids=str,
+)
+def test_bad_arguments(arguments):
+    with pytest.raises(ValueError, match=f"Argument `{next(iter(arguments))}`"):
+        FaultGuard(**arguments)

@@ -1,0 +1,162 @@
+"""The sweep against a loop by hand, what it leaves behind, and what it suggests."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gdx import optimizers, schedules
+from keras_gdx.callbacks import LearningRateFinder
+from keras_gdx.callbacks.learning_rate_finder import longest_fall, slide, smooth, suggest
+
+X = np.random.default_rng(0).normal(size=(96, 4)).astype("float32")
+Y = X.sum(axis=1, keepdims=True)
+
+
+def model_with(optimizer, dropout=0.0):
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, activation="tanh"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(dropout),
+            keras.layers.Dense(1),
+        ]
+    )
+    model.compile(optimizer, "mse", metrics=["mae"])
+    return model
+
+
+def test_true_losses_of_rising_rates():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(keras.optimizers.SGD(1.0), "mse")
+    (w,) = model.get_weights()
+    finder = LearningRateFinder(1e-3, 1e-1, steps=6)
+    model.fit(X, Y, batch_size=16, shuffle=False, verbose=0, callbacks=[finder])
+    losses = []
+    for rate, start in zip(np.geomspace(1e-3, 1e-1, 6), range(0, 96, 16), strict=True):
+        x, error = X[start : start + 16], X[start : start + 16] @ w - Y[start : start + 16]
+        losses.append(np.mean(error**2))
+        w = w - rate * 2 / 16 * x.T @ error
+    np.testing.assert_allclose(finder.rates, np.geomspace(1e-3, 1e-1, 6))
+    np.testing.assert_allclose(finder.losses, losses, rtol=1e-5)
+
+
+OPTIMIZERS = {
+    "keras": lambda: keras.optimizers.Adam(0.01),
+    "ours": lambda: optimizers.AdamW(0.01, gradient_accumulation_steps=2),
+    "schedule": lambda: optimizers.AdamW(schedules.Warmup(schedules.Cosine(0.01, 40), 3)),
+    "schedule-free": lambda: optimizers.ScheduleFreeAdamW(0.01),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(optimizers.SGD(0.1, momentum=0.9)),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_leaves_nothing_behind(optimizer):
+    def train(find):
+        model = model_with(OPTIMIZERS[optimizer](), dropout=0.3)
+        if find:
+            finder = LearningRateFinder(1e-4, 1.0, steps=10)
+            model.fit(X, Y, batch_size=16, epochs=9, verbose=0, callbacks=[finder])
+            assert len(finder.rates) == 10
+        history = model.fit(X, Y, batch_size=16, epochs=2, verbose=0).history
+        return history, [np.array(v) for v in (*model.weights, *model.optimizer.variables)]
+
+    (straight, expected), (after, found) = train(False), train(True)
+    assert after == straight
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_two_replicas(mirrored):
+    with mirrored.scope():
+        model = model_with(optimizers.SGD(0.1))
+    before = model.get_weights()
+    finder = LearningRateFinder(1e-4, 1.0, steps=5)
+    model.fit(X, Y, batch_size=16, epochs=9, verbose=0, callbacks=[finder])
+    assert len(finder.losses) == 5
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_ends_when_the_loss_explodes():
+    model = model_with(keras.optimizers.SGD(0.1))
+    finder = LearningRateFinder(1.0, 1e9, steps=40)
+    model.fit(X, Y, batch_size=16, epochs=20, verbose=0, callbacks=[finder])
+    assert len(finder.rates) < 40
+    assert not finder.smoothed[-1] < 4 * finder.smoothed.min()
+    assert np.isfinite(model.get_weights()[0]).all()
+
+
+def test_a_schedule_of_keras_is_refused():
+    model = model_with(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 10)))
+    with pytest.raises(ValueError, match="schedule"):
+        model.fit(X, Y, verbose=0, callbacks=[LearningRateFinder()])
+
+
+def test_suggestions_of_a_known_curve():
+    rates = np.geomspace(1e-6, 1e2, 161)
+    log = np.log10(rates)
+    losses = 1 / (1 + np.exp(4 * (log + 2))) + np.maximum(log, -0.5) + 0.5  # falls at -2, rises
+    found = suggest(rates, losses)
+    assert found["steepest"] == pytest.approx(1e-2, rel=0.2)
+    assert found["minimum"] == pytest.approx(10**-0.5 / 10, rel=0.2)
+    assert 1e-6 < found["valley"] < 10**-0.5
+    assert set(found) == {"steepest", "minimum", "valley"}  # the slope at the end is constant
+    assert suggest(rates[:2], losses[:2]) == {}
+
+
+def test_the_longest_fall_is_the_longest():
+    chance = np.random.default_rng(0)
+    for _ in range(20):
+        values = chance.permutation(9)
+        first, last = longest_fall(values)
+        best = max(
+            bin(chosen).count("1")
+            for chosen in range(1, 2**9)
+            if all(np.diff([v for i, v in enumerate(values) if chosen >> i & 1]) < 0)
+        )
+        inside = max(
+            bin(chosen).count("1")
+            for chosen in range(1, 2**9)
+            if chosen >> first & 1 and chosen >> last & 1 and not chosen >> (last + 1)
+            and not chosen & ((1 << first) - 1)
+            and all(np.diff([v for i, v in enumerate(values) if chosen >> i & 1]) < 0)
+        )  # fmt: skip
+        assert best == inside
+
+
+def test_slide_stops_where_the_slope_settles():
+    slopes = np.concatenate([np.zeros(40), np.linspace(0, 1, 20)])
+    assert slide(slopes) == 26  # 15 points on, the slope is 1/19 > 0.005; at 25 it is still 0
+    assert slide(np.zeros(30)) is None
+
+
+def test_smoothing_has_no_bias():
+    np.testing.assert_allclose(smooth(np.full(5, 3.0), 0.9), 3.0)
+
+
+def test_plots(tmp_path):
+    model = model_with(keras.optimizers.SGD(0.1))
+    finder = LearningRateFinder(1e-5, 10.0, steps=30)
+    model.fit(X, Y, batch_size=16, epochs=9, verbose=0, callbacks=[finder])
+    figure = finder.plot()
+    figure.savefig(tmp_path / "finder.png")
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert any(name.startswith("valley") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"low": 0}, "low"),
+        ({"low": 1.0, "high": 0.5}, "high"),
+        ({"steps": 2}, "steps"),
+        ({"smoothing": 1.0}, "smoothing"),
+        ({"diverged": 1}, "diverged"),
+    ],
+    ids=str,
+)
+def test_bad_arguments(arguments, name):
+    with pytest.raises(ValueError, match=f"Argument `{name}`"):
+        LearningRateFinder(**arguments)

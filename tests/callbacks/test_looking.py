@@ -1,0 +1,214 @@
+"""What the monitors see against gradients, Hessians and counters by hand."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_gdx import optimizers
+from keras_gdx.callbacks import EnergyBudget, EnergyMonitor, GradientMonitor, SharpnessMonitor
+from keras_gdx.callbacks import energy_monitor as monitor_module
+from keras_gdx.callbacks.energy import JOULES, CpuSeconds, Rapl, kilowatt_hours
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(64, 5)).astype("float32")
+Y = (X[:, :1] + RNG.normal(size=(64, 1))).astype("float32")
+
+
+def linear(optimizer="sgd", **compiled):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1, use_bias=False)])
+    model.compile(optimizer, "mse", **compiled)
+    return model
+
+
+def gradients_of_examples(w):
+    return 2 * X * (X @ w - Y)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_norms_and_noise_by_hand(jit):
+    model = linear(optimizers.SGD(0.1), jit_compile=jit)
+    watch = GradientMonitor((X, Y), every=2, parts=4)
+    kernels = [model.get_weights()[0]]
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs=None: kernels.append(model.get_weights()[0])
+    )
+    history = model.fit(X, Y, batch_size=16, verbose=0, callbacks=[watch, note]).history
+    for look, (before, after) in zip(watch.history, [kernels[1:3], kernels[3:5]], strict=True):
+        each = gradients_of_examples(after)
+        parts = each.reshape(4, 16, 5).mean(axis=1)
+        s, large = (parts**2).sum(axis=1).mean(), (each.mean(axis=0) ** 2).sum()
+        norm = (64 * large - 16 * s) / 48
+        trace = (s - large) / (1 / 16 - 1 / 64)
+        assert look["gradient_norm"] == pytest.approx(np.sqrt(large), rel=1e-5)
+        assert look["weight_norm"] == pytest.approx(np.linalg.norm(after), rel=1e-5)
+        moved = np.linalg.norm(after - before) / np.linalg.norm(after)
+        assert look["update_ratio"] == pytest.approx(moved, rel=1e-4)
+        assert look["noise_scale"] == pytest.approx(trace / norm, rel=1e-3)
+    assert [look["step"] for look in watch.history] == [2, 4]
+    assert history["noise_scale"] == [watch.history[-1]["noise_scale"]]
+
+
+def test_the_noise_scale_is_the_one_of_the_examples():
+    """On average over many draws it is the trace of the covariance by the squared mean."""
+    from keras_gdx.callbacks.gradient_monitor import noise_scale
+
+    mean, deviation = np.array([1.0, -2.0]), np.array([3.0, 1.0])
+    draws = mean + deviation * RNG.normal(size=(20_000, 64, 2))
+    small = (draws.reshape(-1, 8, 8, 2).mean(axis=2) ** 2).sum(axis=-1).mean()
+    large = (draws.mean(axis=1) ** 2).sum(axis=-1).mean()
+    assert noise_scale(small, large, 8, 64) == pytest.approx(10 / 5, rel=0.02)
+    assert np.isnan(noise_scale(2.0, 1.0, 1, 2))
+
+
+def network(dropout):
+    keras.utils.set_random_seed(4)
+    layers = [keras.layers.Dense(4, activation="tanh"), keras.layers.BatchNormalization()]
+    layers += [keras.layers.Dropout(dropout), keras.layers.Dense(2)]
+    model = keras.Sequential([keras.Input((5,)), *layers])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    return model
+
+
+LABELS = (Y[:, 0] > 0).astype("int32")
+
+
+def test_sharpness_is_the_largest_eigenvalue():
+    model = network(0.0)
+    watch = SharpnessMonitor((X, LABELS), every=4, iterations=200)
+    model.fit(X, LABELS, batch_size=16, verbose=0, callbacks=[watch])
+    variables = [v.value for v in model.trainable_variables]
+    with tf.GradientTape(persistent=True) as outer:
+        with tf.GradientTape() as inner:
+            loss = model.compute_loss(X, LABELS, model(X, training=False))
+        first = inner.gradient(loss, variables)
+        entries = tf.unstack(tf.concat([tf.reshape(g, (-1,)) for g in first], 0))
+    rows = [outer.gradient(entry, variables, unconnected_gradients="zero") for entry in entries]
+    hessian = np.array([np.concatenate([np.ravel(h) for h in row]) for row in rows])
+    eigenvalues = np.linalg.eigvalsh(hessian.astype("float64"))
+    expected = max(eigenvalues, key=abs)
+    assert watch.history[0]["sharpness"] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("monitor", [GradientMonitor, SharpnessMonitor])
+def test_looking_changes_nothing(monitor):
+    def train(watch):
+        model = network(0.3)
+        history = model.fit(X, LABELS, batch_size=16, epochs=2, verbose=0, callbacks=watch).history
+        return history["loss"], history["accuracy"], model.get_weights()
+
+    loss, accuracy, weights = train([monitor((X, LABELS), every=1)])
+    assert (loss, accuracy) == train([])[:2]
+    for a, b in zip(weights, train([])[2], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("monitor", [GradientMonitor, SharpnessMonitor])
+def test_two_replicas_see_the_same(monitor, mirrored):
+    def look(strategy):
+        with strategy.scope():
+            model = linear(optimizers.SGD(0.1))
+        watch = monitor((X, Y), every=3)
+        model.fit(X, Y, batch_size=16, shuffle=False, verbose=0, callbacks=[watch])
+        return watch.history[0]
+
+    one = look(tf.distribute.get_strategy())
+    two = look(mirrored)
+    assert two == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: GradientMonitor((X, Y), parts=1), "parts"),
+        (lambda: GradientMonitor((X, Y), parts=65), "parts"),
+        (lambda: GradientMonitor((X, Y), every=0), "every"),
+        (lambda: GradientMonitor(X), "data"),
+        (lambda: SharpnessMonitor(None), "data"),
+        (lambda: SharpnessMonitor((X, Y), iterations=0), "iterations"),
+        (lambda: EnergyMonitor(watts_per_core=0), "watts_per_core"),
+        (lambda: EnergyMonitor(grid=-1), "grid"),
+        (lambda: EnergyBudget("much"), "budget"),
+        (lambda: EnergyBudget(0), "budget"),
+        (lambda: EnergyBudget("1 kWh", every=0), "every"),
+    ],
+    ids=[f"bad{i}" for i in range(11)],
+)
+def test_bad_arguments(make, name):
+    with pytest.raises(ValueError, match=f"Argument `{name}`"):
+        make()
+
+
+# -- energy ------------------------------------------------------------------------------------
+
+
+def write(folder, used, limit=1000):
+    folder.mkdir(exist_ok=True)
+    (folder / "energy_uj").write_text(f"{used}\n")
+    (folder / "max_energy_range_uj").write_text(f"{limit}\n")
+
+
+def test_counters_of_the_processor_wrap_around(tmp_path):
+    write(tmp_path / "intel-rapl:0", 900)
+    write(tmp_path / "intel-rapl:1", 100)
+    write(tmp_path / "intel-rapl:0:0", 5)  # a part of package 0
+    meter = Rapl(tmp_path)
+    write(tmp_path / "intel-rapl:0", 49)  # 900 ... 1000, 0 ... 49
+    write(tmp_path / "intel-rapl:1", 150)
+    write(tmp_path / "intel-rapl:0:0", 500)
+    assert meter.joules() == pytest.approx((150 + 50) / 1e6)
+    assert meter.joules() == 0
+    with pytest.raises(OSError, match="no counters"):
+        Rapl(tmp_path / "nowhere")
+
+
+def test_processor_time_is_an_estimate():
+    meter = CpuSeconds(20.0)
+    sum(i * i for i in range(300_000))
+    assert 0 < meter.joules() < 20 * 5
+    assert meter.label == "estimated"
+
+
+class Ticking:
+    label = "measured"
+
+    def joules(self):
+        return 2.0
+
+
+def train_with(watch, monkeypatch, epochs=3):
+    monkeypatch.setattr(
+        monitor_module, "meters", lambda watts: {"processor": Ticking(), "accelerator": None}
+    )
+    return linear().fit(X, Y, batch_size=8, epochs=epochs, verbose=0, callbacks=[watch]).history
+
+
+def test_energy_is_added_up(monkeypatch):
+    watch = EnergyMonitor(grid=500)
+    history = train_with(watch, monkeypatch)
+    assert history["energy_kwh"] == pytest.approx([2 / JOULES, 4 / JOULES, 6 / JOULES])
+    assert history["co2e_kg"] == pytest.approx([x / 2 for x in history["energy_kwh"]])
+    assert watch.report() == {
+        "processor": {"kwh": pytest.approx(6 / JOULES), "how": "measured"},
+        "accelerator": {"kwh": None, "how": "unavailable"},
+    }
+    assert "co2e_kg" not in train_with(EnergyMonitor(), monkeypatch)
+    again = EnergyMonitor()
+    again.restore(watch.state())
+    assert train_with(again, monkeypatch)["energy_kwh"][0] == pytest.approx(8 / JOULES)
+
+
+def test_the_budget_is_kept(monkeypatch):
+    """2 J for every reading of 2 batches; the 4th reading would be followed by 10 J."""
+    watch = EnergyBudget("9 J", every=2)
+    history = train_with(watch, monkeypatch, epochs=50)
+    assert history["energy_kwh"][-1] <= 11 / JOULES
+    assert len(history["loss"]) == 1
+
+
+def test_units():
+    assert kilowatt_hours("x", "200 Wh") == pytest.approx(0.2)
+    assert kilowatt_hours("x", "3.6 kJ") == pytest.approx(0.001)
+    assert kilowatt_hours("x", 1) == 1.0
