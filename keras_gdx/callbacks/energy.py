@@ -25,8 +25,8 @@ def kilowatt_hours(name, value):
     allowed = "a number of kilowatt-hours > 0, or a text such as '0.5 kWh', '200 Wh' or '90 kJ'"
     if isinstance(value, str):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", value.strip().lower())
-        check(found and found[2] in UNITS, name, value, allowed)
-        value = float(found[1]) * UNITS[found[2]]
+        check(found is not None and found[2] in UNITS, name, value, allowed)
+        value = float(found[1]) * UNITS[found[2]] if found else None
     check(is_number(value) and value > 0, name, value, allowed)
     return float(value)
 
