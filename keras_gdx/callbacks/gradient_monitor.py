@@ -74,8 +74,8 @@ class GradientMonitor(Callback):
         check_integer("every", every, 1)
         check_integer("parts", parts, 2)
         self._batch = batch_of("data", data)
-        self._size = len(next(parts_of(self._batch, parts))[1])
-        check(self._size > 0, "parts", parts, "at most the number of examples in `data`")
+        self._examples = len(next(parts_of(self._batch, parts))[1])
+        check(self._examples > 0, "parts", parts, "at most the number of examples in `data`")
         self.data = data
         self.every = every
         self.parts = parts
@@ -129,7 +129,7 @@ class GradientMonitor(Callback):
             "weight_norm": weight,
             "update_ratio": math.sqrt(square(moved)) / weight if weight else math.nan,
             "noise_scale": noise_scale(np.mean([square(p) for p in parts]), square(whole),
-                                       self._size, self._size * self.parts),
+                                       self._examples, self._examples * self.parts),
         }  # fmt: skip
 
 

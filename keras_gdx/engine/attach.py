@@ -5,7 +5,8 @@ saving or the model's structure. So `compile` is extended by one call: it introd
 optimizers to the model, and lets the methods of this one model tell them what goes on.
 
 A callback with a method `around_fit(model, callbacks)` is asked for a context in which
-`fit` runs, and what that yields are the callbacks of the run.
+`fit` runs, and what that yields are the callbacks of the run. One with a method
+`window_at(epoch, window)` says how many micro-batches make an update from there on.
 """
 
 import functools
@@ -87,6 +88,11 @@ def inside(optimizer):
         yield from inside(part)
 
 
+def known_to(optimizer):
+    """The ids of the variables that an optimizer was built for."""
+    return {id(v) for x in inside(optimizer) for v in getattr(x, "_trainable_variables", ())}
+
+
 def window(optimizer):
     """How many micro-batches an optimizer makes one update of."""
     steps = [getattr(x, "gradient_accumulation_steps", None) or 1 for x in inside(optimizer)]
@@ -122,7 +128,7 @@ def _fitting(model, method):
         given = call.arguments.get("callbacks")
         whole = given if isinstance(given, keras.callbacks.CallbackList) else None
         before = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
-        epochs = Epochs(call.arguments.get("initial_epoch", 0))
+        epochs = Epochs(call.arguments.get("initial_epoch", 0), before)
         callbacks = [epochs, *before]
         with ExitStack() as stack:
             for callback in before:
@@ -161,9 +167,10 @@ class Epochs(keras.callbacks.Callback):
     callbacks save or copy at the end of an epoch are those.
     """
 
-    def __init__(self, initial_epoch=0):
+    def __init__(self, initial_epoch=0, others=()):
         super().__init__()
         self.initial_epoch = initial_epoch
+        self.others = [each for each in others if hasattr(each, "window_at")]
 
     def on_train_begin(self, logs=None):
         """Tells schedules that do not know it yet how many updates there will be."""
@@ -178,9 +185,16 @@ class Epochs(keras.callbacks.Callback):
                         "number of batches is unknown. Give `steps_per_epoch` to `fit`, or "
                         "`total_steps` to the schedule."
                     )
-                updates = -(-self.params["steps"] // window(optimizer))
-                epochs = self.params["epochs"] - self.initial_epoch
-                schedule.plan(int(optimizer.iterations.numpy()) + epochs * updates)
+                schedule.plan(int(optimizer.iterations.numpy()) + self._updates(optimizer))
+
+    def _updates(self, optimizer):
+        """How many updates this `fit` will make."""
+        size, updates = window(optimizer), 0
+        for epoch in range(self.initial_epoch, self.params["epochs"]):
+            for other in self.others:
+                size = other.window_at(epoch, size)
+            updates += -(-self.params["steps"] // size)
+        return updates
 
     def on_epoch_begin(self, epoch, logs=None):
         """Goes on from the trained weights."""

@@ -53,7 +53,8 @@ def step(optimizer, gradients, variables):
             state.by_rows.update(group.indices)
         group.total.assign(group.total + backend.dense(gradient))
     state.count.assign(state.count + 1)
-    full = ops.greater_equal(state.count, optimizer.gradient_accumulation_steps)
+    window = optimizer.hyperparameters.read("float32")["gradient_accumulation_steps"]
+    full = ops.cast(state.count, "float32") >= window.value
     close = partial(_close_window, optimizer, frozenset(indices))
     backend.run_if(full, close, [], optimizer.variables + variables)
 

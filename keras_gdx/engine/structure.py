@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_gdx.config import check_number
+from keras_gdx.config import check, check_number
 
 VECTORS = ("bias", "alpha", "beta", "gamma")  # whatever their rank: attention, GRU, PReLU
 
@@ -167,3 +167,51 @@ def _output_layers(model):
         inner = isinstance(history.operation, keras.Model)
         found += _output_layers(history.operation) if inner else [history.operation]
     return found
+
+
+def layers_of(model):
+    """The model and all layers inside it, each once."""
+    found, left = {}, [model]
+    while left:
+        layer = left.pop()
+        if id(layer) not in found:
+            found[id(layer)] = layer
+            for value in vars(layer).values():
+                parts = value if isinstance(value, (list, tuple)) else [value]
+                left += [part for part in parts if isinstance(part, keras.Layer)]
+    return list(found.values())
+
+
+def select(variables, include, exclude, usual):
+    """The variables whose path one pattern is found in and the other is not.
+
+    Args:
+        variables: Variables.
+        include: Regular expression; `None` for those whose `id` is in `usual`.
+        exclude: Regular expression, or `None`.
+        usual: Set of ids.
+
+    Raises:
+        ValueError: If a pattern is not a regular expression, or no variable is left.
+    """
+    included, excluded = _pattern("include", include), _pattern("exclude", exclude)
+    chosen = [
+        v
+        for v in variables
+        if (included.search(v.path) if included else id(v) in usual)
+        and not (excluded and excluded.search(v.path))
+    ]
+    if not chosen:
+        paths = ", ".join(v.path for v in variables[:20]) + (", ..." if variables[20:] else "")
+        raise ValueError(
+            f"No variable is left. Received: include={include!r}, "
+            f"exclude={exclude!r}. The trainable variables are: {paths}"
+        )
+    return chosen
+
+
+def _pattern(name, value):
+    try:
+        return value and re.compile(value)
+    except (re.error, TypeError):
+        check(False, name, value, "None or a regular expression")

@@ -83,7 +83,8 @@ class Optimizer(Rule, KerasOptimizer):
             their average. `None`: only at the end of `fit`.
         loss_scale_factor: Number > 0 by which `scale_loss` multiplies the loss and the
             update divides the gradients.
-        gradient_accumulation_steps: Integer >= 1: micro-batches per update. `None` is 1.
+        gradient_accumulation_steps: Integer >= 1: micro-batches per update. `None` is 1, and
+            keeps no sums; any other number may become another one while training.
         name: Name of the optimizer.
 
     Raises:
@@ -158,9 +159,8 @@ class Optimizer(Rule, KerasOptimizer):
         clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}
         given = {n: v for n, v in clips.items() if v is not None}
         check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")
-        for name in ("ema_overwrite_frequency", "gradient_accumulation_steps"):
-            if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), 1)
+        if self.ema_overwrite_frequency is not None:
+            check_integer("ema_overwrite_frequency", self.ema_overwrite_frequency, 1)
         if self.loss_scale_factor is not None:
             check_number("loss_scale_factor", self.loss_scale_factor, 0, open_low=True)
         if self.sparse == "lazy":
@@ -234,11 +234,13 @@ class Optimizer(Rule, KerasOptimizer):
 
     def numbers(self):
         """The numbers among the arguments that may change while training, by name."""
-        return {
+        found = {
             name: getattr(self, name)
             for name, default in self._arguments().items()
             if is_hyperparameter(name, default) and is_number(getattr(self, name))
         }
+        window = self.gradient_accumulation_steps
+        return found if window is None else found | {"gradient_accumulation_steps": window}
 
     def make_hyperparameters(self):
         """Puts the numbers among the arguments into a variable, for the parts too."""
@@ -268,6 +270,8 @@ class Optimizer(Rule, KerasOptimizer):
         if name in arguments and name != "learning_rate":
             if is_hyperparameter(name, arguments[name]):
                 check_hyperparameter(name, value, arguments[name], self.bounds)
+            if name == "gradient_accumulation_steps" and value is not None:
+                check_integer(name, value, 1)
             if self.hyperparameters is not None:
                 self._change(name, value)
             if name in self.masks:

@@ -1,13 +1,12 @@
 """Penalties for models that exist already."""
 
-import re
 import warnings
 
 import keras
 
 from keras_gdx.config import check
 from keras_gdx.engine.attach import follow
-from keras_gdx.engine.structure import VECTORS
+from keras_gdx.engine.structure import VECTORS, layers_of, select
 
 __all__ = ["apply"]
 
@@ -62,7 +61,7 @@ def apply(model, regularizer, include=None, exclude=None):
     )
     regularizer = keras.regularizers.get(regularizer)
     usual = _usual(model, regularizer)
-    chosen = _select(model.trainable_variables, include, exclude, usual)
+    chosen = select(model.trainable_variables, include, exclude, usual)
     own = {id(v): _attached(regularizer, v) for v in chosen}
     for variable in chosen:
         variable.regularizer = own[id(variable)]
@@ -76,7 +75,7 @@ def apply(model, regularizer, include=None, exclude=None):
             "the layers around these variables do not save it. Apply it again after loading.",
             stacklevel=2,
         )
-    for layer in _tree(model):
+    for layer in layers_of(model):
         if isinstance(layer, keras.Model):  # compiled steps know the old penalties only
             layer.train_function = layer.test_function = None
     return [variable.path for variable in chosen]
@@ -85,7 +84,7 @@ def apply(model, regularizer, include=None, exclude=None):
 def _usual(model, regularizer):
     """The ids of the variables that are meant if none are named."""
     if hasattr(regularizer, "chooses"):
-        layers = _tree(model)
+        layers = layers_of(model)
         return {id(v) for x in layers for v in x.trainable_variables if regularizer.chooses(x, v)}
     variables = model.trainable_variables
     return {id(v) for v in variables if len(v.shape) > 1 and v.name not in VECTORS}
@@ -96,30 +95,6 @@ def _attached(regularizer, variable):
     if hasattr(regularizer, "attached_to"):
         return regularizer.attached_to(variable)
     return regularizer
-
-
-def _select(variables, include, exclude, usual):
-    included, excluded = _pattern("include", include), _pattern("exclude", exclude)
-    chosen = [
-        v
-        for v in variables
-        if (included.search(v.path) if included else id(v) in usual)
-        and not (excluded and excluded.search(v.path))
-    ]
-    if not chosen:
-        paths = ", ".join(v.path for v in variables[:20]) + (", ..." if variables[20:] else "")
-        raise ValueError(
-            f"No variable is left to regularize. Received: include={include!r}, "
-            f"exclude={exclude!r}. The trainable variables are: {paths}"
-        )
-    return chosen
-
-
-def _pattern(name, value):
-    try:
-        return value and re.compile(value)
-    except (re.error, TypeError):
-        check(False, name, value, "None or a regular expression")
 
 
 def _remember(model, chosen, own):
@@ -152,7 +127,7 @@ def _remember(model, chosen, own):
 
 def _attributes(model):
     """Yields `(layer, attribute, the variables it speaks for)`."""
-    for layer in _tree(model):
+    for layer in layers_of(model):
         for attribute in vars(layer):
             if attribute.endswith("_regularizer"):
                 name = attribute.lstrip("_").removesuffix("_regularizer")
@@ -170,19 +145,6 @@ def _stems(variable):
 def _assign(attributes, values):
     for (layer, name, _), value in zip(attributes, values, strict=True):
         setattr(layer, name, value)
-
-
-def _tree(model):
-    """The model and all layers inside it, each once."""
-    found, left = {}, [model]
-    while left:
-        layer = left.pop()
-        if id(layer) not in found:
-            found[id(layer)] = layer
-            for value in vars(layer).values():
-                parts = value if isinstance(value, (list, tuple)) else [value]
-                left += [part for part in parts if isinstance(part, keras.Layer)]
-    return list(found.values())
 
 
 class _Probe(keras.regularizers.Regularizer):

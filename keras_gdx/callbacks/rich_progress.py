@@ -1,0 +1,159 @@
+"""How far training is and when it will be done."""
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.config import check
+from keras_gdx.registry import register
+
+__all__ = ["RichProgress"]
+
+
+class Elapsed(NamedTuple):
+    """What is remembered: the seconds and the epochs of all parts of the run so far."""
+
+    seconds: float = 0.0
+    epochs: int = 0
+
+
+@register
+class RichProgress(Callback):
+    """Shows the epochs and the time that is left; plain lines when not on a terminal.
+
+    On a terminal, with the package `rich`, two bars: the epoch under way and the whole run.
+    In files, pipes and notebooks of jobs, one line for each epoch, and no control characters.
+    Times count what ran before an interruption too. Use it with `fit(..., verbose=0)`.
+
+    Args:
+        names: The logs to show, in this order; `None` shows all.
+
+    Raises:
+        ValueError: If `names` is no list of texts.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_gdx.callbacks import RichProgress
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> x = np.zeros((8, 1))
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[RichProgress()])
+        epoch 1/2  loss 0  0:00 left
+        epoch 2/2  loss 0  done in 0:00
+
+    Source: by definition
+
+    Verified against: the lines of a run with a clock by hand
+    """
+
+    fresh = Elapsed()
+    _clock = staticmethod(time.monotonic)
+    _bars = None
+
+    def __init__(self, names=None):
+        super().__init__()
+        valid = names is None or (
+            isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+        )
+        check(valid, "names", names, "a list of names of logs, or None")
+        self.names = names
+
+    @contextmanager
+    def around_fit(self, model, callbacks):
+        """Looks at batches only where a bar shows them."""
+        if sys.stdout.isatty():
+            self.on_train_batch_end = self._advance
+        try:
+            yield callbacks
+        finally:
+            self.__dict__.pop("on_train_batch_end", None)
+            if self._bars:
+                self._bars.close()
+
+    def on_train_begin(self, logs=None):
+        """Opens the bars if there is a terminal for them."""
+        super().on_train_begin(logs)
+        self._bars = bars(self.params) if sys.stdout.isatty() else None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        super().on_epoch_begin(epoch, logs)
+        self._began = self._clock()
+        if self._bars:
+            self._bars.begin(epoch)
+
+    def _advance(self, batch, logs=None):
+        if self._bars:
+            self._bars.advance(batch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Tells of the epoch."""
+        seconds, epochs = self.memory
+        self.memory = Elapsed(seconds + self._clock() - self._began, epochs + 1)
+        total = self.params["epochs"]
+        logs = logs or {}
+        names = logs if self.names is None else [name for name in self.names if name in logs]
+        numbers = [f"{name} {logs[name]:.4g}" for name in names]
+        line = "  ".join([f"epoch {epoch + 1}/{total}", *numbers, self._time(total - epoch - 1)])
+        print(line, flush=True) if self._bars is None else self._bars.tell(line)
+
+    def _time(self, left):
+        seconds, epochs = self.memory
+        return f"{clock(left * seconds / epochs)} left" if left else f"done in {clock(seconds)}"
+
+
+class Bars:
+    """Two bars of `rich`."""
+
+    def __init__(self, params, progress):
+        self._progress = progress
+        self._whole = progress.add_task("run", total=params["epochs"])
+        self._epoch = progress.add_task("epoch", total=params["steps"])
+        progress.start()
+
+    def begin(self, epoch):
+        """A new epoch."""
+        self._progress.update(self._whole, completed=epoch)
+        self._progress.reset(self._epoch)
+
+    def advance(self, batch):
+        """A batch is done."""
+        self._progress.update(self._epoch, completed=batch + 1)
+
+    def tell(self, line):
+        """Prints a line above the bars."""
+        self._progress.advance(self._whole)
+        self._progress.console.print(line, markup=False, highlight=False)
+
+    def close(self):
+        """Leaves the terminal as it was."""
+        self._progress.stop()
+
+
+def bars(params):
+    """The bars, or `None` without `rich`."""
+    try:
+        from rich import progress
+    except ImportError:
+        return None
+    columns = [
+        progress.TextColumn("{task.description:5}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
+    ]
+    return Bars(params, progress.Progress(*columns, transient=True))
+
+
+def clock(seconds):
+    """Hours, minutes and seconds.
+
+    Example:
+        >>> clock(59.7), clock(3725)
+        ('1:00', '1:02:05')
+    """
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

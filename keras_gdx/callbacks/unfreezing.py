@@ -1,0 +1,132 @@
+"""Fine-tuning that begins with the head and goes down."""
+
+import re
+from contextlib import contextmanager
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.probe import needs_tensorflow
+from keras_gdx.config import check, check_integer
+from keras_gdx.engine.attach import known_to
+from keras_gdx.engine.structure import layers_of
+from keras_gdx.registry import register
+
+__all__ = ["Unfreezing"]
+
+
+@register
+class Unfreezing(Callback):
+    """Lets layers take part in training from certain epochs on.
+
+    A layer begins with the first epoch whose pattern is found in the path of one of its own
+    weights; before that it is frozen: no gradient is computed for it, and its batch
+    normalization keeps its statistics. Layers that no pattern names stay as they are. The
+    optimizer keeps state for all of them from the start, so that nothing is forgotten on the
+    way. The train step is compiled anew where an epoch changes what is trained.
+
+    Args:
+        stages: Dictionary from epochs, counted from 0, to regular expressions:
+            `{0: "head", 2: "block5", 4: "block"}`.
+        exclude: Regular expression: layers with a weight in whose path it is found stay as
+            they are, whatever `stages` says. `"batch_normalization|_bn/"` is a common one.
+
+    Raises:
+        ValueError: If an argument is something else; when `fit` begins, if a pattern finds no
+            layer, the model is not built, or its optimizer is, without these weights.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_gdx.callbacks import Unfreezing
+        >>> layers = [keras.layers.Dense(2, name=name) for name in ("body", "head")]
+        >>> model = keras.Sequential([keras.Input((2,)), *layers])
+        >>> model.compile("sgd", "mse")
+        >>> x, before = np.ones((8, 2)), model.get_weights()
+        >>> stages = Unfreezing({0: "head", 5: "body"})
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[stages])
+        >>> [bool((a == b).all()) for a, b in zip(before, model.get_weights())]
+        [True, True, False, False]
+
+    Source: 1801.06146
+
+    Verified against: weights that stay and weights that move
+    """
+
+    def __init__(self, stages, exclude=None):
+        super().__init__()
+        allowed = "a dictionary from epochs to regular expressions"
+        check(isinstance(stages, dict) and len(stages) > 0, "stages", stages, allowed)
+        self.stages = {}
+        for epoch, pattern in stages.items():
+            number = int(epoch) if isinstance(epoch, str) and epoch.isdigit() else epoch
+            check_integer("stages", number, 0)
+            self.stages[number] = _checked("stages", pattern)
+        self.exclude = exclude if exclude is None else _checked("exclude", exclude)
+
+    @contextmanager
+    def around_fit(self, model, callbacks):
+        """Makes the optimizer's state for all layers that will take part."""
+        needs_tensorflow("Unfreezing")
+        check(model.built, "model", model.name, "built, so that its layers have weights")
+        self._plan(model)
+        self._set(model, max(self.stages))
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        self._check_optimizer(model)
+        self._set(model, min(self.stages) - 1)
+        yield callbacks
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Lets those layers in whose time has come."""
+        super().on_epoch_begin(epoch, logs)
+        before = [id(v) for v in self.model.trainable_variables]
+        self._set(self.model, epoch)
+        if [id(v) for v in self.model.trainable_variables] != before:
+            self.model.make_train_function(force=True)
+
+    def _plan(self, model):
+        """For each layer its own weights, the epoch when it begins, and how it is without us."""
+        self._planned = []
+        found = set()
+        for layer in layers_of(model):
+            within = [child for child in layers_of(layer) if child is not layer]
+            theirs = {id(v) for child in within for v in child.variables}
+            own = [v for v in layer.variables if id(v) not in theirs]
+            begins = {e for e, p in self.stages.items() if any(re.search(p, v.path) for v in own)}
+            found |= begins
+            if self.exclude and any(re.search(self.exclude, v.path) for v in own):
+                begins = set()
+            trained = {id(v) for v in layer.trainable_variables}
+            own = [v for v in own if id(v) in trained or begins]
+            if own:
+                was = bool(layer.trainable_variables)
+                self._planned.append((layer, own, bool(within), min(begins, default=None), was))
+        for epoch in self.stages.keys() - found:
+            paths = ", ".join(v.path for v in model.trainable_variables[:20])
+            check(False, "stages", self.stages[epoch], f"found in the paths of weights: {paths}")
+
+    def _set(self, model, epoch):
+        """Freezes and unfreezes as it must be in an epoch."""
+        model.trainable = True
+        for layer, own, has_parts, begin, was in self._planned:
+            trains = was if begin is None else begin <= epoch
+            if has_parts:  # these are other layers' business
+                for variable in own:
+                    variable.trainable = trains
+            else:
+                layer.trainable = trains
+
+    def _check_optimizer(self, model):
+        known = known_to(model.optimizer)
+        missing = [v.path for v in model.trainable_variables if id(v) not in known]
+        if missing:
+            raise ValueError(
+                "The optimizer was built without the weights that Unfreezing is to train later: "
+                f"{', '.join(missing[:5])}. Compile the model again."
+            )
+
+
+def _checked(name, pattern):
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError):
+        check(False, name, pattern, "a regular expression")
+    return pattern
