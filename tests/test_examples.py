@@ -113,3 +113,19 @@ def test_resume_ends_as_if_it_had_never_been_killed(folder):
     assert done.stdout.splitlines()[-1] == "the weights are the same, bit for bit"
     assert "killed 2 of 2" in done.stdout
     assert "going on after" in done.stdout
+
+
+@pytest.mark.slow
+def test_finetune_is_better_than_from_nothing(folder):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "finetune.py", "--data-dir", "data"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "UserWarning" not in done.stderr
+    last = done.stdout.splitlines()[-1]
+    found = re.fullmatch(r"new digits, 50 images: from nothing ([\d.]+), fine-tuned ([\d.]+)", last)
+    assert float(found[2]) > float(found[1]) > 0.5

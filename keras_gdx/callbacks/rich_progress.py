@@ -23,7 +23,7 @@ class Elapsed(NamedTuple):
 class RichProgress(Callback):
     """Shows the epochs and the time that is left; plain lines when not on a terminal.
 
-    On a terminal, with the package `rich`, two bars: the epoch under way and the whole run.
+    On a terminal two bars: the epoch under way and the whole run.
     In files, pipes and notebooks of jobs, one line for each epoch, and no control characters.
     Times count what ran before an interruption too. Use it with `fit(..., verbose=0)`.
 
@@ -133,11 +133,9 @@ class Bars:
 
 
 def bars(params):
-    """The bars, or `None` without `rich`."""
-    try:
-        from rich import progress
-    except ImportError:
-        return None
+    """The bars, with the package that Keras shows its own summaries with."""
+    from rich import progress
+
     columns = [
         progress.TextColumn("{task.description:5}"),
         progress.BarColumn(),

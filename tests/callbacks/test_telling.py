@@ -26,8 +26,6 @@ def test_lines_tell_what_is_left(problem, capsys):
 
 
 def test_bars_on_a_terminal(problem, monkeypatch):
-    pytest.importorskip("rich")
-
     class Terminal(io.StringIO):
         def isatty(self):
             return True
