@@ -1,6 +1,7 @@
 """Larger batches as training goes on, without more memory."""
 
 from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.stages import by_epoch
 from keras_gdx.config import check, check_integer
 from keras_gdx.engine.attach import ours
 from keras_gdx.registry import register
@@ -44,11 +45,9 @@ class BatchSizeSchedule(Callback):
 
     def __init__(self, milestones):
         super().__init__()
-        valid = isinstance(milestones, dict) and len(milestones) > 0
-        check(valid, "milestones", milestones, "a dictionary from epochs to numbers of batches")
-        self.milestones = {_whole(epoch): count for epoch, count in milestones.items()}
-        for epoch, count in self.milestones.items():
-            check_integer("milestones", epoch, 0)
+        allowed = "a dictionary from epochs to numbers of batches"
+        self.milestones = by_epoch("milestones", milestones, allowed)
+        for count in self.milestones.values():
             check_integer("milestones", count, 1)
 
     def window_at(self, epoch, window):
@@ -78,8 +77,3 @@ class BatchSizeSchedule(Callback):
         """Writes the count."""
         if logs is not None:
             logs["batches_per_update"] = self._optimizers[0].gradient_accumulation_steps
-
-
-def _whole(epoch):
-    """JSON makes texts of the keys of dictionaries."""
-    return int(epoch) if isinstance(epoch, str) and epoch.isdigit() else epoch

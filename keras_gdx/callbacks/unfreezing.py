@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.callbacks.probe import needs_tensorflow
-from keras_gdx.config import check, check_integer
+from keras_gdx.callbacks.stages import by_epoch
+from keras_gdx.config import check
 from keras_gdx.engine.attach import known_to
-from keras_gdx.engine.structure import layers_of
+from keras_gdx.engine.structure import check_pattern, layers_of
 from keras_gdx.registry import register
 
 __all__ = ["Unfreezing"]
@@ -53,68 +54,62 @@ class Unfreezing(Callback):
     def __init__(self, stages, exclude=None):
         super().__init__()
         allowed = "a dictionary from epochs to regular expressions"
-        check(isinstance(stages, dict) and len(stages) > 0, "stages", stages, allowed)
-        self.stages = {}
-        for epoch, pattern in stages.items():
-            number = int(epoch) if isinstance(epoch, str) and epoch.isdigit() else epoch
-            check_integer("stages", number, 0)
-            self.stages[number] = _checked("stages", pattern)
-        self.exclude = exclude if exclude is None else _checked("exclude", exclude)
+        self.stages = by_epoch("stages", stages, allowed)
+        for pattern in self.stages.values():
+            check_pattern("stages", pattern)
+        check_pattern("exclude", exclude)
+        self.exclude = exclude
 
     @contextmanager
     def around_fit(self, model, callbacks):
         """Makes the optimizer's state for all layers that will take part."""
         needs_tensorflow("Unfreezing")
         check(model.built, "model", model.name, "built, so that its layers have weights")
-        self._plan(model)
-        self._set(model, max(self.stages))
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        self._check_optimizer(model)
-        self._set(model, min(self.stages) - 1)
+        layers = layers_of(model)
+        before = [(each, each.trainable) for each in (*layers, *model.variables)]
+        try:
+            self._plan(model, layers)
+            self._build(model)
+        except ValueError:
+            for each, trainable in before:  # layers first, those that contain others before them
+                each.trainable = trainable
+            raise
+        self._set(min(self.stages) - 1)
         yield callbacks
 
     def on_epoch_begin(self, epoch, logs=None):
         """Lets those layers in whose time has come."""
         super().on_epoch_begin(epoch, logs)
         before = [id(v) for v in self.model.trainable_variables]
-        self._set(self.model, epoch)
+        self._set(epoch)
         if [id(v) for v in self.model.trainable_variables] != before:
             self.model.make_train_function(force=True)
 
-    def _plan(self, model):
-        """For each layer its own weights, the epoch when it begins, and how it is without us."""
-        self._planned = []
+    def _plan(self, model, layers):
+        """For each layer its own weights, the epoch when it begins, and whether it has parts."""
+        self._trained = {id(v) for v in model.trainable_variables}
+        self._all, self._planned = layers, []
+        for layer in layers:
+            layer.trainable = True
         found = set()
-        for layer in layers_of(model):
-            within = [child for child in layers_of(layer) if child is not layer]
-            theirs = {id(v) for child in within for v in child.variables}
-            own = [v for v in layer.variables if id(v) not in theirs]
+        for layer in layers:
+            parts = [part for part in layers_of(layer) if part is not layer]
+            theirs = {id(v) for part in parts for v in part.trainable_variables}
+            own = [v for v in layer.trainable_variables if id(v) not in theirs]
             begins = {e for e, p in self.stages.items() if any(re.search(p, v.path) for v in own)}
             found |= begins
             if self.exclude and any(re.search(self.exclude, v.path) for v in own):
                 begins = set()
-            trained = {id(v) for v in layer.trainable_variables}
-            own = [v for v in own if id(v) in trained or begins]
-            if own:
-                was = bool(layer.trainable_variables)
-                self._planned.append((layer, own, bool(within), min(begins, default=None), was))
+            self._planned.append((layer, own, bool(parts), min(begins, default=None)))
         for epoch in self.stages.keys() - found:
             paths = ", ".join(v.path for v in model.trainable_variables[:20])
             check(False, "stages", self.stages[epoch], f"found in the paths of weights: {paths}")
 
-    def _set(self, model, epoch):
-        """Freezes and unfreezes as it must be in an epoch."""
-        model.trainable = True
-        for layer, own, has_parts, begin, was in self._planned:
-            trains = was if begin is None else begin <= epoch
-            if has_parts:  # these are other layers' business
-                for variable in own:
-                    variable.trainable = trains
-            else:
-                layer.trainable = trains
-
-    def _check_optimizer(self, model):
+    def _build(self, model):
+        """Makes the optimizer's state, or makes sure that there is enough of it."""
+        self._set(max(self.stages))
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         known = known_to(model.optimizer)
         missing = [v.path for v in model.trainable_variables if id(v) not in known]
         if missing:
@@ -123,10 +118,13 @@ class Unfreezing(Callback):
                 f"{', '.join(missing[:5])}. Compile the model again."
             )
 
-
-def _checked(name, pattern):
-    try:
-        re.compile(pattern)
-    except (re.error, TypeError):
-        check(False, name, pattern, "a regular expression")
-    return pattern
+    def _set(self, epoch):
+        """Freezes and unfreezes as it must be in an epoch."""
+        for layer in self._all:  # what contains layers must not hold them back
+            layer.trainable = True
+        for layer, own, has_parts, begin in self._planned:
+            trains = [id(v) in self._trained if begin is None else begin <= epoch for v in own]
+            if own and not has_parts:
+                layer.trainable = any(trains)
+            for variable, train in zip(own, trains, strict=True):
+                variable.trainable = train

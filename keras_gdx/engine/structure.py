@@ -194,12 +194,13 @@ def select(variables, include, exclude, usual):
     Raises:
         ValueError: If a pattern is not a regular expression, or no variable is left.
     """
-    included, excluded = _pattern("include", include), _pattern("exclude", exclude)
+    check_pattern("include", include)
+    check_pattern("exclude", exclude)
     chosen = [
         v
         for v in variables
-        if (included.search(v.path) if included else id(v) in usual)
-        and not (excluded and excluded.search(v.path))
+        if (re.search(include, v.path) if include else id(v) in usual)
+        and not (exclude and re.search(exclude, v.path))
     ]
     if not chosen:
         paths = ", ".join(v.path for v in variables[:20]) + (", ..." if variables[20:] else "")
@@ -210,8 +211,9 @@ def select(variables, include, exclude, usual):
     return chosen
 
 
-def _pattern(name, value):
+def check_pattern(name, value):
+    """Raises `ValueError` unless `value` is a regular expression, or `None`."""
     try:
-        return value and re.compile(value)
+        re.compile(value or "")
     except (re.error, TypeError):
         check(False, name, value, "None or a regular expression")

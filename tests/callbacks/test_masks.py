@@ -99,6 +99,22 @@ def test_two_replicas(case, mirrored):
     np.testing.assert_allclose(model.get_weights()[0], by_hand(12, choose, splicing)[0], atol=2e-6)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_memory_in_another_model(case):
+    """Masks and hidden weights come from the memory alone, in a model that never saw them."""
+    make = CASES[case][0]
+    whole, first, second = (model_with(optimizers.SGD(0.05)) for _ in range(3))
+    half = {"batch_size": BATCH, "shuffle": False, "verbose": 0}
+    fit(whole, make())
+    before, after = make(), make()
+    first.fit(X[:20], Y[:20], callbacks=[before], **half)
+    assert (first.get_weights()[0] == 0).any()
+    second.set_weights(first.get_weights())
+    after.restore(before.state())
+    second.fit(X[20:], Y[20:], callbacks=[after], **half)
+    np.testing.assert_array_equal(second.get_weights()[0], whole.get_weights()[0])
+
+
 def test_masks_stay_in_later_fits():
     model = model_with(optimizers.Adam(0.01))
     fit(model, MagnitudePruning(0.5, 0, 9, 3))

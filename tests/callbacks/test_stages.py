@@ -11,7 +11,7 @@ X = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
 
-def network(optimizer, **options):
+def network(optimizer, functional=False, **options):
     body = keras.Sequential(
         [
             keras.layers.Dense(6, name="low"),
@@ -20,7 +20,17 @@ def network(optimizer, **options):
         ],
         name="body",
     )
-    model = keras.Sequential([keras.Input((4,)), body, keras.layers.Dense(1, name="head")])
+    if functional:
+        inputs = keras.Input((4,))
+        outputs = inputs
+        for layer in body.layers:
+            outputs = layer(outputs)
+        body = keras.Model(inputs, outputs, name="body")
+    head = keras.layers.Dense(1, name="head")
+    model = keras.Sequential([keras.Input((4,)), body, head])
+    if functional:
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, head(body(inputs)))
     model.compile(optimizer, "mse", **options)
     return model
 
@@ -37,8 +47,8 @@ class Weights(keras.callbacks.Callback):
         self.before = now
 
     def _read(self):
-        body, head = self.model.layers
-        layers = {layer.name: layer for layer in (*body.layers, head)}
+        body, head = self.model.layers[-2:]
+        layers = {layer.name: layer for layer in (*body.layers, head) if layer.weights}
         return {name: [w.tolist() for w in layer.get_weights()] for name, layer in layers.items()}
 
 
@@ -59,6 +69,25 @@ def test_excluded_and_unnamed_layers_stay_as_they_are():
     stages = Unfreezing({1: "body|low|high|norm"}, exclude="norm/")
     model.fit(X, Y, epochs=2, batch_size=8, verbose=0, callbacks=[watch, stages])
     assert watch.moved == [{"head"}, {"head", "high", "low"}]
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_frozen_layers_that_nothing_names_stay_frozen(functional):
+    watch, model = Weights(), network("sgd", functional)
+    low, norm, _ = model.layers[-2].layers[-3:]
+    low.trainable = norm.trainable = False
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[watch, Unfreezing({0: "head", 1: "high"})])
+    assert watch.moved == [{"head"}, {"head", "high"}]
+    assert not low.trainable
+    assert not norm.trainable
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_body_that_was_frozen_as_a_whole(functional):
+    watch, model = Weights(), network("sgd", functional)
+    model.layers[-2].trainable = False
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[watch, Unfreezing({0: "head", 1: "high"})])
+    assert watch.moved == [{"head"}, {"head", "high"}]
 
 
 def test_going_on_is_in_the_right_stage():
@@ -91,6 +120,7 @@ def test_bad_stages():
     model.fit(X, Y, verbose=0)
     with pytest.raises(ValueError, match="Compile the model again"):
         model.fit(X, Y, verbose=0, callbacks=[Unfreezing({0: "head", 1: "low"})])
+    assert [v.path.split("/")[-2] for v in model.trainable_variables] == ["head", "head"]
 
 
 def linear(optimizer):
