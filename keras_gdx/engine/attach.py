@@ -52,7 +52,10 @@ def introduce(model):
 
     for name in (*EVALUATING, *TRAINING):
         vars(model).pop(name, None)
-    if not ours(model):
+    replicas = replicas_of(model)
+    if replicas is not None:
+        replicas.take_over()
+    if not (ours(model) or replicas):
         vars(model)["fit"] = _fitting(model, model.fit)
         return
     scaled = model.optimizer
@@ -62,7 +65,7 @@ def introduce(model):
     for optimizer in ours(model):
         optimizer.attach(model)
     for name in EVALUATING:
-        vars(model)[name] = _evaluating(model, getattr(model, name))
+        vars(model)[name] = _evaluating(model, name, getattr(model, name))
     for name in TRAINING:
         vars(model)[name] = _training(model, getattr(model, name))
     vars(model)["fit"] = _fitting(model, model.fit)
@@ -73,6 +76,11 @@ def ours(model):
     from keras_gdx.optimizers.base import Optimizer
 
     return [x for x in inside(model.optimizer) if isinstance(x, Optimizer)]
+
+
+def replicas_of(model):
+    """The `Replicas` of a model prepared for several of them, or `None`."""
+    return vars(model).get("_keras_gdx_replicas")
 
 
 def inside(optimizer):
@@ -99,9 +107,11 @@ def window(optimizer):
     return max(steps)
 
 
-def _evaluating(model, method):
+def _evaluating(model, name, method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
+        if (replicas := replicas_of(model)) is not None:
+            replicas.before(name)
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
             for optimizer in ours(model):  # the validation at the end of an epoch of `fit`
                 optimizer.flush()
@@ -207,6 +217,8 @@ class Epochs(keras.callbacks.Callback):
             optimizer.flush()
             if optimizer.evaluates_others:
                 optimizer.parking.enter()
+        if (replicas := replicas_of(self.model)) is not None:
+            replicas.before("epoch")
 
 
 def begin_at(model, epoch):

@@ -50,6 +50,7 @@ class Feed:
     @contextmanager
     def of(self, model):
         """Inside this context, takes hold of the data of the next `fit` of `model`."""
+        before = {k: v for k, v in vars(model).items() if k == "_maybe_symbolic_build"}
         original = model._maybe_symbolic_build
 
         def build(iterator=None, data_batch=None):
@@ -65,6 +66,7 @@ class Feed:
             yield self
         finally:
             vars(model).pop("_maybe_symbolic_build", None)
+            vars(model).update(before)
 
     def position(self, batch):
         """Where the data is now, for another process.

@@ -1,0 +1,104 @@
+"""The functions that `fit`, `evaluate` and `predict` call, as replicas need them.
+
+Keras' own nest a compiled function inside a branch, where collectives cannot run, hand
+XLA the devices of all replicas at once, and reduce logs in ways that several workers
+do not know. Here a step is: the share of each replica, Keras' step inside of it, and
+the mean of the logs.
+"""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_gdx.distribute.share import Share
+from keras_gdx.distribute.statistics import unless_empty
+from keras_gdx.engine.tensorflow import unconverted
+
+
+def is_multi_worker(strategy):
+    """Whether other processes take part."""
+    return strategy.extended._in_multi_worker_mode()
+
+
+def build(model, iterator=None, data_batch=None):
+    """Makes the variables of a model from the shapes of one replica's batch."""
+    strategy = model.distribute_strategy
+    if iterator is not None:
+        for _, _, batches in iterator:
+            data_batch = next(batches)
+            break
+    if data_batch is not None:
+        data_batch = keras.tree.map_structure(
+            lambda x: strategy.experimental_local_results(x)[0], data_batch
+        )
+    with strategy.scope():
+        model._symbolic_build(data_batch=data_batch)
+
+
+def function_of(model, step):
+    """A function of an iterator that runs `step` in every replica and returns the mean logs."""
+    strategy = model.distribute_strategy
+
+    def in_replica(data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        share = Share(x)
+        with share.entered():
+            if share.even or step != model.train_step:
+                logs = step(data)
+            else:
+                logs = unless_empty(model, share.size, lambda: step(data))
+        if is_multi_worker(strategy):
+            return keras.tree.map_structure(lambda v: mean(share, v), logs)
+        return logs
+
+    def one_step(data):
+        logs = strategy.run(in_replica, args=(data,))
+        return keras.tree.map_structure(lambda v: local_mean(strategy, v), logs)
+
+    @unconverted
+    def execution(iterator):
+        logs = one_step(iterator.get_next())
+        if model.steps_per_execution == 1:
+            return logs
+        structure, flat = logs, keras.tree.flatten(logs)
+
+        def body(count, flat):
+            batch = iterator.get_next_as_optional()
+
+            def another():
+                return count + 1, keras.tree.flatten(one_step(batch.get_value()))
+
+            return tf.cond(
+                batch.has_value(), another, lambda: (tf.constant(model.steps_per_execution), flat)
+            )
+
+        _, flat = tf.while_loop(
+            lambda count, _: count < model.steps_per_execution, body, (tf.constant(1), flat)
+        )
+        return keras.tree.pack_sequence_as(structure, flat)
+
+    one = model._autoconvert_optionals(unconverted(one_step))
+    if not model.run_eagerly:
+        execution = tf.function(execution, reduce_retracing=True)
+        one = tf.function(one, reduce_retracing=True)
+
+    def function(iterator):
+        if isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator)):
+            return execution(iterator)
+        for _, data in zip(range(model.steps_per_execution), iterator, strict=False):
+            logs = one(data)
+        return logs
+
+    return function
+
+
+def mean(share, value):
+    """The mean of a number over all replicas of all workers."""
+    value = tf.convert_to_tensor(value)
+    return share.total(value) / ops.cast(share.replicas, value.dtype)
+
+
+def local_mean(strategy, value):
+    """The mean of what the replicas of this process have returned."""
+    values = strategy.experimental_local_results(value)
+    return values[0] if len(values) == 1 else tf.reduce_mean(tf.stack(values), axis=0)

@@ -1,0 +1,53 @@
+"""Keras' losses and random numbers, told which replica they are computed for.
+
+Outside of a step of a prepared model nothing is changed.
+"""
+
+import functools
+
+import keras
+from keras.src.losses import loss as keras_loss  # the functions that average and scale losses
+
+from keras_gdx.distribute.share import current
+
+
+def install():
+    """Lets Keras ask the replica under way, once."""
+    if hasattr(keras.losses.Loss.__call__, "__wrapped__"):
+        return
+    call, reduce = keras.losses.Loss.__call__, keras_loss.reduce_weighted_values
+    draw = keras.random.SeedGenerator.next
+
+    @functools.wraps(call)
+    def called(self, y_true, y_pred, sample_weight=None):
+        if (share := current()) is None:
+            return call(self, y_true, y_pred, sample_weight)
+        return share.loss(functools.partial(call, self), y_true, y_pred, sample_weight)
+
+    @functools.wraps(reduce)
+    def reduced(values, sample_weight=None, mask=None, reduction="sum_over_batch_size", dtype=None):
+        if (share := current()) is None:
+            return reduce(values, sample_weight, mask, reduction, dtype)
+        return share.reduce(reduce, values, sample_weight, mask, reduction, dtype)
+
+    @functools.wraps(draw)
+    def drawn(self, ordered=True):
+        seed = draw(self, ordered)
+        return seed if (share := current()) is None else share.seed(seed)
+
+    keras.losses.Loss.__call__ = called
+    keras.random.SeedGenerator.next = drawn
+    keras_loss.reduce_weighted_values = reduced
+    for name in ("scale", "unscale"):
+        _extend(name)
+
+
+def _extend(name):
+    function = f"{name}_loss_for_distribution"
+    original = getattr(keras_loss, function)
+
+    @functools.wraps(original)
+    def scaled(value):
+        return original(value) if (share := current()) is None else getattr(share, name)(value)
+
+    setattr(keras_loss, function, scaled)
