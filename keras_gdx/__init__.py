@@ -20,6 +20,16 @@ from keras_gdx.saving.export import export
 
 _install()
 
+
+def __getattr__(name):
+    """`keras_gdx.distribute` needs TensorFlow, and is read when it is asked for."""
+    if name == "distribute":
+        from importlib import import_module
+
+        return import_module("keras_gdx.distribute")
+    raise AttributeError(f"module 'keras_gdx' has no attribute {name!r}")
+
+
 __all__ = [
     "__version__",
     "callbacks",

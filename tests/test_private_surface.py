@@ -32,12 +32,23 @@ PRIVATE = {
         "_var_key": "the keys of `_trainable_variables_indices`",
     },
     "optimizer on TensorFlow": {
+        "_accumulated_gradients": "the sums of an open window of Keras' own optimizers",
+        "_apply_weight_decay": "the decay of Keras' own optimizers",
+        "_backend_apply_gradients": "where their order of work is put right for replicas",
+        "_clip_gradients": "their clipping, after the reduction",
+        "_distributed_tf_update_step": "their rule, without a second reduction",
+        "_update_model_variables_moving_average": "their averages",
         "_distribution_strategy": "the strategy it was made in, for the place of its variables",
     },
     "mirrored variable on TensorFlow": {
         "_get": "the variable of this replica, which a compiled update overwrites in place",
     },
+    "strategy of workers on TensorFlow": {
+        "_in_multi_worker_mode": "whether other processes take part",
+        "_initialize_local_devices": "to cut the processor of a worker into several devices",
+    },
     "model on TensorFlow": {
+        "_autoconvert_optionals": "what Keras does to a batch with missing parts",
         "_initial_epoch": "to begin with the epoch that was interrupted",
         "_maybe_symbolic_build": "the one method of the model that `fit` gives its data to",
         "_symbolic_build": "to make the variables that are to be restored before the first step",
@@ -78,6 +89,19 @@ PRIVATE = {
         "keras.src.trainers.data_adapters.array_data_adapter.ArrayDataAdapter": "to know arrays",
         "keras.src.trainers.data_adapters.py_dataset_adapter.PyDatasetAdapter": "to serve batches",
         "keras.src.random.seed_generator.global_seed_generator": "what layers without a seed use",
+        "keras.src.backend.common.masking.get_keras_mask": "masks go with the outputs of replicas",
+        "keras.src.backend.common.masking.set_keras_mask": "the same",
+        "keras.src.losses.loss.apply_mask": "to count what masks and weights leave of a batch",
+        "keras.src.losses.loss.reduce_weighted_values": "where losses become means",
+        "keras.src.losses.loss.scale_loss_for_distribution": "where Keras divides by replicas",
+        "keras.src.losses.loss.unscale_loss_for_distribution": "the other way round",
+        "keras.src.utils.rng_utils.get_random_seed": "the seed that all workers must share",
+        "tensorflow.__internal__.distribute.interim.maybe_merge_call": (
+            "how Keras' own optimizers move variables in replicas"
+        ),
+        "tensorflow.python.distribute.collective_all_reduce_strategy.coordination_config_pb2"
+        ".CoordinatedJob": ("to say how long workers are waited for"),
+        "tensorflow.python.eager.context.context": "the same",
         "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext": (
             "whether a step is being compiled, where sums need another form"
         ),
@@ -96,7 +120,7 @@ NAMEDTUPLE = {"_asdict", "_fields", "_make", "_replace"}  # public, whatever the
 @cache
 def probes():
     """What Keras makes of each kind, by kind."""
-    optimizer = keras.optimizers.SGD(0.1, use_ema=True)
+    optimizer = keras.optimizers.SGD(0.1, use_ema=True, gradient_accumulation_steps=2)
     optimizer.build([keras.Variable([1.0])])
     layer = keras.layers.Dense(1)
     found = {"optimizer": optimizer, "layer": layer, "tensor": layer(keras.Input((1,)))}
@@ -110,6 +134,7 @@ def probes():
         found["adapter of arrays"] = iterators.data_adapter
         found["adapter of batches"] = PyDatasetAdapter(keras.utils.PyDataset())
         found["model"] = keras.Sequential([layer])
+        found["strategy of workers"] = tf.distribute.MultiWorkerMirroredStrategy().extended
 
         with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
             found["mirrored variable"] = keras.Variable([1.0]).value

@@ -1,6 +1,8 @@
 """Optimizers of Keras, with one reduction over replicas before anything looks at a gradient."""
 
+from collections.abc import Hashable
 from functools import cache
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -10,6 +12,7 @@ from keras_gdx.engine.attach import inside
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer
 
+_interim = tf.__internal__.distribute.interim  # private: how replicas move a variable
 WRAPPERS = (Optimizer, keras.optimizers.LossScaleOptimizer)
 
 
@@ -31,14 +34,13 @@ def take_over(model):
 
 
 @cache
-def one_step(rule):
+def one_step(rule: Hashable) -> Any:
     """A class of Keras' optimizers with the order of one step; saved under its own name."""
-    names = {"__module__": rule.__module__, "__doc__": rule.__doc__}
-    made = type(rule.__name__, (OneStep, rule), names)
-    return made
+    base: Any = rule
+    return type(base.__name__, (OneStep, base), {"__module__": base.__module__})
 
 
-class OneStep:
+class OneStep(keras.optimizers.Optimizer):
     """Accumulate, reduce, clip, decay, move, average: in this order, on every replica."""
 
     def _backend_apply_gradients(self, grads, trainable_variables):
@@ -69,7 +71,7 @@ class OneStep:
         gradients = self._clip_gradients(backend.reduce(gradients))
         self._apply_weight_decay(variables)
         pairs = [(g, v.value) for g, v in zip(gradients, variables, strict=True)]
-        tf.__internal__.distribute.interim.maybe_merge_call(
+        _interim.maybe_merge_call(
             self._distributed_tf_update_step,
             self._distribution_strategy,
             pairs,

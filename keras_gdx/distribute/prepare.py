@@ -1,7 +1,5 @@
 """One line that makes `fit`, `evaluate` and `predict` right on many replicas."""
 
-import functools
-
 import keras
 
 from keras_gdx.config import check

@@ -3,13 +3,20 @@
 import functools
 
 import keras
+from keras.src.utils.rng_utils import get_random_seed  # the one that all workers must share
 
-from keras_gdx.distribute import functions, losses
+from keras_gdx.callbacks.resumable_checkpoint import ResumableCheckpoint
+from keras_gdx.distribute import agreement, functions, losses
 from keras_gdx.distribute.optimizers import take_over
 from keras_gdx.distribute.share import current
 from keras_gdx.distribute.statistics import Statistics
 from keras_gdx.engine.attach import introduce
 
+WRITERS = (
+    keras.callbacks.CSVLogger,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.TensorBoard,
+)
 ALONE = ("save", "save_weights", "export")  # what the chief may do by itself
 
 
@@ -46,6 +53,33 @@ class Replicas:
         """Brings the replicas together before something looks at the model."""
         if event not in ALONE or not functions.is_multi_worker(self.strategy):
             self.statistics.meet()
+
+    def callbacks(self, given):
+        """Those of the callbacks of `fit` that run on this worker: the chief alone writes files."""
+        if not functions.is_multi_worker(self.strategy):
+            return given
+        unfit = (keras.callbacks.BackupAndRestore, ResumableCheckpoint)
+        for callback in given:
+            if isinstance(callback, unfit):
+                raise ValueError(
+                    f"{type(callback).__name__} cannot be used with several workers: each would "
+                    "write the same files. Save with ModelCheckpoint; the chief alone writes then."
+                )
+        if self.strategy.extended.should_checkpoint:
+            return given
+        return [c for c in given if not (isinstance(c, WRITERS) or getattr(c, "writes", False))]
+
+    def begin(self):
+        """Makes sure, before the first step, that all workers do the same."""
+        if functions.is_multi_worker(self.strategy):
+            seed = get_random_seed()
+            if seed is None:
+                raise ValueError(
+                    "Several workers need one seed: without it each shuffles the data in its own "
+                    "way, and examples are left out. Call keras.utils.set_random_seed with the "
+                    "same number on all workers, before the model is made."
+                )
+            agreement.require(self.strategy, agreement.facts_of(self.model, seed))
 
     def _function(self, step):
         function = functions.function_of(self.model, step)

@@ -20,7 +20,6 @@ from keras import ops
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask  # masks go along
 from keras.src.losses import loss as keras_loss  # counts what masks and weights leave
 
-
 _here = threading.local()  # every replica of a process has a thread of its own
 STRIDE = 0x9E3779B9  # far apart in the generator's keys
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow.python.distribute.collective_all_reduce_strategy import (
     coordination_config_pb2 as coordination,
 )  # its package has changed its name with releases
-from tensorflow.python.eager import context  # sets how long workers are waited for
+from tensorflow.python.eager.context import context  # sets how long workers are waited for
 
 HEARTBEAT = 10.0  # seconds without a sign of life after which a worker is lost
 
@@ -32,7 +32,7 @@ def join(workers, replicas, timeout):
         if job in cluster["cluster"]
     ]
     leader = "chief" if "chief" in cluster["cluster"] else "worker"
-    context.context().configure_coordination_service(
+    context().configure_coordination_service(
         service_type="standalone",
         service_leader=f"/job:{leader}/replica:0/task:0",
         cluster_register_timeout_in_ms=int(timeout * 1000),

@@ -138,6 +138,8 @@ def _fitting(model, method):
         given = call.arguments.get("callbacks")
         whole = given if isinstance(given, keras.callbacks.CallbackList) else None
         before = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
+        if (replicas := replicas_of(model)) is not None:
+            before = replicas.callbacks(before)
         epochs = Epochs(call.arguments.get("initial_epoch", 0), before)
         callbacks = [epochs, *before]
         with ExitStack() as stack:
@@ -187,6 +189,8 @@ class Epochs(keras.callbacks.Callback):
         from keras_gdx.schedules.create import unplanned
 
         follow(self.model)  # it may have been built since `compile`
+        if (replicas := replicas_of(self.model)) is not None:
+            replicas.begin()
         for optimizer in ours(self.model):
             for schedule in unplanned(optimizer):
                 if not self.params["steps"]:

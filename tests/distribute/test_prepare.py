@@ -1,0 +1,138 @@
+"""A prepared model on two replicas is the model on one device with the same global batch."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+from keras_gdx import distribute, optimizers
+from tests.distribute.jobs import JOBS, X, Y, assert_same, dense, of_keras, plain, run
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_two_replicas_equal_one(job, mirrored):
+    assert_same(run(job, mirrored), run(job))
+
+
+def model_on(strategy, *parts, optimizer=plain, loss="mse"):
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((6,)), *parts])
+        model.compile(optimizer(), loss)
+    return distribute.prepare(model)
+
+
+def test_statistics_are_the_mean_over_replicas(mirrored):
+    model = model_on(mirrored, layers.BatchNormalization(momentum=0.5), layers.Dense(2))
+    model.fit(X[:17], Y[:17], batch_size=16, shuffle=False, verbose=0, epochs=1)
+    copies = mirrored.experimental_local_results(model.layers[0].moving_mean.value)
+    np.testing.assert_array_equal(*(np.asarray(c) for c in copies))
+    first, second = np.zeros(6), np.zeros(6)
+    first = 0.5 * first + 0.5 * X[:8].mean(0)
+    second = 0.5 * second + 0.5 * X[8:16].mean(0)
+    first = 0.5 * first + 0.5 * X[16]  # the second replica has none of the last batch
+    np.testing.assert_allclose(copies[0], (first + second) / 2, rtol=1e-5)
+
+
+def test_dropout_differs_between_replicas(mirrored):
+    wide = layers.Dropout(0.5), layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    keras.utils.set_random_seed(1)
+    with mirrored.scope():
+        model = keras.Sequential([keras.Input((64,)), *wide])
+        model.compile(optimizers.SGD(1.0), lambda y, prediction: prediction[:, 0])
+    distribute.prepare(model)
+    ones = np.ones((2, 64), "float32")
+    model.fit(ones, ones[:, :1], batch_size=2, verbose=0)
+    # an input that one replica keeps and the other drops moves by 1, and by 0 or 2 otherwise
+    assert 10 < np.sum(np.isclose(model.get_weights()[0], -1)) < 54
+
+
+def test_saved_and_loaded(mirrored, tmp_path):
+    model = model_on(mirrored, layers.Dense(2), optimizer=of_keras)
+    model.fit(X[:32], Y[:32], batch_size=16, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(loaded.optimizer) is keras.optimizers.Adam
+    assert loaded.optimizer.get_config() == model.optimizer.get_config()
+    for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_compiled_again(mirrored):
+    model = model_on(mirrored, layers.Dense(2))
+    model.fit(X[:16], Y[:16], verbose=0)
+    with mirrored.scope():
+        model.compile(of_keras(), "mae")
+    model.fit(X, Y, batch_size=15, verbose=0)
+    assert type(model.optimizer).__name__ == "Adam"
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
+    assert int(model.optimizer.iterations.numpy()) == 5
+
+
+def test_other_models_are_left_alone(mirrored):
+    model_on(mirrored, layers.Dense(2)).fit(X[:16], Y[:16], verbose=0)
+    with mirrored.scope():
+        loss = keras.losses.MeanSquaredError()
+        halves = mirrored.run(lambda: loss(tf.zeros((1, 1)), tf.ones((1, 1))))
+    assert [float(x) for x in mirrored.experimental_local_results(halves)] == [0.5, 0.5]
+
+
+def test_one_replica_is_left_alone():
+    model = dense()
+    before = dict(vars(model))
+    assert distribute.prepare(model) is model
+    assert vars(model).keys() == before.keys()
+
+
+def test_batch_functions(mirrored):
+    one = dense()
+    with mirrored.scope():
+        two = dense()
+        two.compile(plain(), "mse")
+    distribute.prepare(two)
+    one.compile(plain(), "mse")
+    two.set_weights(one.get_weights())
+    losses = [float(m.train_on_batch(X[:8], Y[:8])) for m in (one, two)]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+    losses = [float(m.test_on_batch(X[:8], Y[:8])) for m in (one, two)]
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [None, "model", keras.layers.Dense(1)], ids=str)
+def test_only_models_can_be_prepared(bad):
+    with pytest.raises(ValueError, match="`model`"):
+        distribute.prepare(bad)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"kind": "many"}, "kind"),
+        ({"replicas": 0}, "replicas"),
+        ({"replicas": 1.5}, "replicas"),
+        ({"timeout": 0}, "timeout"),
+        ({"kind": "workers"}, "kind"),
+        ({"replicas": 9}, "replicas"),
+    ],
+    ids=str,
+)
+def test_strategies_that_cannot_be(arguments, word, mirrored):
+    with pytest.raises(ValueError, match=word):
+        distribute.strategy(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "word"),
+    [("{", "TF_CONFIG"), ("[]", "TF_CONFIG"), ({"worker": ["a:1"], "ps": ["b:1"]}, "parameter")],
+    ids=str,
+)
+def test_clusters_that_cannot_be(cluster, word, monkeypatch):
+    text = cluster if isinstance(cluster, str) else json.dumps({"cluster": cluster})
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(ValueError, match=word):
+        distribute.strategy()
