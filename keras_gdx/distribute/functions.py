@@ -38,15 +38,22 @@ def build(model, iterator=None, data_batch=None):
 def function_of(model, step):
     """A function of an iterator that runs `step` in every replica and returns the mean logs."""
     strategy = model.distribute_strategy
+    trains = step == model.train_step
 
     def in_replica(data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         share = Share(x)
         with share.entered():
-            if share.even or step != model.train_step:
+            if share.even or not trains:
                 logs = step(data)
             else:
                 logs = unless_empty(model, share.size, lambda: step(data))
+        if trains and not share.asked:
+            raise ValueError(
+                f"The train_step of {type(model).__name__} computes its loss by itself, so the "
+                "gradients of all replicas would be summed where their mean is meant. Let it call "
+                "self.compute_loss, or an instance of keras.losses.Loss."
+            )
         if is_multi_worker(strategy):
             return keras.tree.map_structure(lambda v: mean(share, v), logs)
         return logs

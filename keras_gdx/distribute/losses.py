@@ -38,16 +38,17 @@ def install():
     keras.losses.Loss.__call__ = called
     keras.random.SeedGenerator.next = drawn
     keras_loss.reduce_weighted_values = reduced
-    for name in ("scale", "unscale"):
-        _extend(name)
+    keras_loss.scale_loss_for_distribution = _asking(
+        "scale", keras_loss.scale_loss_for_distribution
+    )
+    keras_loss.unscale_loss_for_distribution = _asking(
+        "unscale", keras_loss.unscale_loss_for_distribution
+    )
 
 
-def _extend(name):
-    function = f"{name}_loss_for_distribution"
-    original = getattr(keras_loss, function)
-
+def _asking(name, original):
     @functools.wraps(original)
-    def scaled(value):
+    def asked(value):
         return original(value) if (share := current()) is None else getattr(share, name)(value)
 
-    setattr(keras_loss, function, scaled)
+    return asked

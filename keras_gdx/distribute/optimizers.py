@@ -1,6 +1,5 @@
 """Optimizers of Keras, with one reduction over replicas before anything looks at a gradient."""
 
-from collections.abc import Hashable
 from functools import cache
 from typing import Any
 
@@ -25,7 +24,7 @@ def take_over(model):
         model.optimizer.__class__ = LossScaleOptimizer
     converted = []
     for optimizer in inside(model.optimizer):
-        rule = type(optimizer)
+        rule: Any = type(optimizer)
         container = hasattr(optimizer, "optimizers")
         if not isinstance(optimizer, WRAPPERS) and not container and not issubclass(rule, OneStep):
             optimizer.__class__ = one_step(rule)
@@ -34,10 +33,9 @@ def take_over(model):
 
 
 @cache
-def one_step(rule: Hashable) -> Any:
+def one_step(rule):
     """A class of Keras' optimizers with the order of one step; saved under its own name."""
-    base: Any = rule
-    return type(base.__name__, (OneStep, base), {"__module__": base.__module__})
+    return type(rule.__name__, (OneStep, rule), {"__module__": rule.__module__})
 
 
 class OneStep(keras.optimizers.Optimizer):

@@ -89,6 +89,24 @@ def test_one_replica_is_left_alone():
     assert vars(model).keys() == before.keys()
 
 
+class OwnStep(keras.Sequential):
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x) - y) ** 2)
+        gradients = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        return {"loss": loss}
+
+
+def test_a_step_that_computes_its_own_loss_is_refused(mirrored):
+    with mirrored.scope():
+        model = OwnStep([keras.Input((6,)), layers.Dense(2)])
+        model.compile(plain())
+    with pytest.raises(ValueError, match="train_step of OwnStep"):
+        distribute.prepare(model).fit(X, Y, verbose=0)
+
+
 def test_batch_functions(mirrored):
     one = dense()
     with mirrored.scope():

@@ -89,7 +89,10 @@ distribute.prepare(model).fit(np.ones((8, 1)), np.ones((8, 1)), verbose=0)
     [
         (lambda i: {"MOMENTUM": "0.1"}, "Several workers need one seed"),
         (lambda i: {"MOMENTUM": "0.1", "SEED": str(i)}, "The workers differ in their seed"),
-        (lambda i: {"MOMENTUM": f"0.{i + 1}", "SEED": "1"}, "The workers differ in their optimizer"),
+        (
+            lambda i: {"MOMENTUM": f"0.{i + 1}", "SEED": "1"},
+            "The workers differ in their optimizer",
+        ),
     ],
     ids=["no seed", "seeds", "optimizers"],
 )
