@@ -109,7 +109,7 @@ class Step:
                 )
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._inputs)
-            with keras.StatelessScope():
+            with self._aside():
                 outputs = self.model(self._x, training=False)
                 loss = self._loss(self._x, self._y, outputs, self._weights, training=True)
             mean = keras_loss.unscale_loss_for_distribution(loss)
@@ -128,7 +128,7 @@ class Step:
         """
         with tf.GradientTape(persistent=True, watch_accessed_variables=False) as tape:
             tape.watch(self._inputs)
-            with keras.StatelessScope():
+            with self._aside():
                 outputs = keras.tree.flatten(self.model(self._x, training=False))
             joined = tf.concat([self._rows(_wide(a)) for a in outputs], axis=1)
         count = joined.shape[1] or tf.shape(joined)[1]
@@ -150,6 +150,11 @@ class Step:
                 place += STRIDE * tf.cast(summed, tf.int32)
         seed = tf.stack([place, updates])
         return tf.random.stateless_normal(shape, seed, alg="philox")
+
+    def _aside(self):
+        """A scope in which nothing is written; Keras' penalties on weights look there for them."""
+        penalized = [v for v in self.model.trainable_variables if v.regularizer is not None]
+        return keras.StatelessScope([(v, v.value) for v in penalized])
 
     def _squares(self, gradients):
         found = [_wide(g) for g in gradients if g is not None]

@@ -317,6 +317,13 @@ def test_one_of_each_class_beside_those_on_weights():
     parts = [added(sequential, each) for each in (GradientPenalty(0.3), jacobian)]
     np.testing.assert_allclose(loss - plain, parts[0][0] + parts[1][0], rtol=1e-4)
     np.testing.assert_allclose(slope - usual, parts[0][1] + parts[1][1], rtol=1e-3, atol=1e-5)
+    for model in (both, decayed := compiled(sequential)):
+        apply(model, L2(1.0))
+        model.set_weights([W])
+    loss, (slope,) = step(both)
+    plain, (usual,) = step(decayed)
+    np.testing.assert_allclose(loss - plain, parts[0][0] + parts[1][0], rtol=1e-4)
+    np.testing.assert_allclose(slope - usual, parts[0][1] + parts[1][1], rtol=1e-3, atol=1e-5)
     model = compiled(sequential, jacobian)
     apply(model, L2(1.0))
     assert penalty_in(model) == pytest.approx(1.5, rel=1e-5)
