@@ -115,3 +115,9 @@ def check_integer(name, value, low):
 def check_choice(name, value, choices):
     """Checks that `value` is one of `choices`."""
     check(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
+
+
+def needs_tensorflow(name):
+    """Raises `ValueError` on other backends."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"{name} needs Keras' TensorFlow backend.")

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.probe import Untouched, batch_of, needs_tensorflow, parts_of
-from keras_gdx.config import check, check_integer
+from keras_gdx.callbacks.probe import Untouched, batch_of, parts_of
+from keras_gdx.config import check, check_integer, needs_tensorflow
 from keras_gdx.engine import backend
 from keras_gdx.registry import register
 

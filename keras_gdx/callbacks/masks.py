@@ -8,8 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.probe import needs_tensorflow
-from keras_gdx.config import check, check_integer
+from keras_gdx.config import check, check_integer, needs_tensorflow
 from keras_gdx.engine.attach import ours
 from keras_gdx.engine.structure import VECTORS, select
 

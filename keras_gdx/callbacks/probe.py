@@ -43,9 +43,3 @@ class Untouched:
 
     def __exit__(self, *_):
         snapshot.put_metrics(self.model, self.values)
-
-
-def needs_tensorflow(name):
-    """Raises `ValueError` on other backends."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"{name} needs Keras' TensorFlow backend.")

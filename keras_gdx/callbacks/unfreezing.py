@@ -4,9 +4,8 @@ import re
 from contextlib import contextmanager
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.probe import needs_tensorflow
 from keras_gdx.callbacks.stages import by_epoch
-from keras_gdx.config import check
+from keras_gdx.config import check, needs_tensorflow
 from keras_gdx.engine.attach import known_to
 from keras_gdx.engine.structure import check_pattern, layers_of
 from keras_gdx.registry import register

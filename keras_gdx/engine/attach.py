@@ -15,6 +15,8 @@ from contextlib import ExitStack
 
 import keras
 
+from keras_gdx.engine.structure import layers_of
+
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
 )  # fmt: skip
@@ -40,10 +42,15 @@ def install():
 
 
 def follow(model):
-    """Tells regularizers that change with the updates whose updates to count."""
-    for variable in model.trainable_variables:
-        if hasattr(variable.regularizer, "follow"):
-            variable.regularizer.follow(model.optimizer)
+    """Tells regularizers that change with the updates whose updates to count.
+
+    A layer that is not built yet has no variables, but knows the regularizers that they will have.
+    """
+    known = [v.regularizer for v in model.trainable_variables]
+    known += [value for layer in layers_of(model) for value in vars(layer).values()]
+    for each in known:
+        if isinstance(each, keras.regularizers.Regularizer) and hasattr(each, "follow"):
+            each.follow(model.optimizer)
 
 
 def introduce(model):
@@ -188,7 +195,7 @@ class Epochs(keras.callbacks.Callback):
         """Tells schedules that do not know it yet how many updates there will be."""
         from keras_gdx.schedules.create import unplanned
 
-        follow(self.model)  # it may have been built since `compile`
+        follow(self.model)  # it may have got layers since `compile`
         if (replicas := replicas_of(self.model)) is not None:
             replicas.begin()
         for optimizer in ours(self.model):

@@ -7,6 +7,8 @@ import keras
 from keras_gdx.config import check
 from keras_gdx.engine.attach import follow
 from keras_gdx.engine.structure import VECTORS, layers_of, select
+from keras_gdx.regularizers.scheduled import Scheduled
+from keras_gdx.regularizers.step_penalty import StepPenalty
 
 __all__ = ["apply"]
 
@@ -22,11 +24,15 @@ def apply(model, regularizer, include=None, exclude=None):
     model or layer whose own constructor makes the layers does not, and a warning names the
     variables: after loading, call `apply` again.
 
+    `GradientPenalty` and `JacobianPenalty` belong to the model's train steps and not to
+    variables: one of each class counts, beside those on weights, in `fit` and not in `evaluate`,
+    and with whatever `compile` says later. No file has them: after loading, call `apply` again.
+
     Args:
         model: Built `keras.Model`, the one that is trained; models and layers inside it
             count as parts of it.
         regularizer: `keras.regularizers.Regularizer`, or what `keras.regularizers.get` takes.
-            `None` takes regularizers off.
+            `None` takes regularizers off: without patterns, those of train steps too.
         include: Regular expression, searched for in each trainable variable's `path`. `None`
             means what the regularizer is made for (`Slimming`), or kernels and embeddings:
             rank >= 2, and not called bias, alpha, beta or gamma.
@@ -39,8 +45,8 @@ def apply(model, regularizer, include=None, exclude=None):
         penalty for them.
 
     Raises:
-        ValueError: If the model is not built, a pattern is not a regular expression, or no
-            variable is left.
+        ValueError: If the model is not built, a pattern is not a regular expression or is given
+            for a penalty of train steps, or no variable is left.
 
     Example:
         >>> import keras
@@ -53,6 +59,12 @@ def apply(model, regularizer, include=None, exclude=None):
         1
     """
     check(isinstance(model, keras.Model), "model", model, "a `keras.Model`")
+    if isinstance(_core(regularizer), StepPenalty):
+        check(include is None, "include", include, f"None for {regularizer!r}")
+        check(exclude is None, "exclude", exclude, f"None for {regularizer!r}")
+        _penalties(model)[type(_core(regularizer))] = regularizer
+        _forget_compiled(model)
+        return []
     check(
         model.trainable_variables,
         "model",
@@ -75,10 +87,31 @@ def apply(model, regularizer, include=None, exclude=None):
             "the layers around these variables do not save it. Apply it again after loading.",
             stacklevel=2,
         )
-    for layer in layers_of(model):
-        if isinstance(layer, keras.Model):  # compiled steps know the old penalties only
-            layer.train_function = layer.test_function = None
+    if regularizer is include is exclude is None and hasattr(model.compute_loss, "penalties"):
+        model.compute_loss.penalties.clear()
+    _forget_compiled(model)
     return [variable.path for variable in chosen]
+
+
+def _core(regularizer):
+    """The regularizer without its schedule."""
+    return _core(regularizer.regularizer) if isinstance(regularizer, Scheduled) else regularizer
+
+
+def _penalties(model):
+    """The penalties of the model's train steps, by class."""
+    from keras_gdx.engine.input_gradients import install  # TensorFlow only
+
+    if not hasattr(model.compute_loss, "penalties"):
+        install(model)
+    return model.compute_loss.penalties
+
+
+def _forget_compiled(model):
+    """Compiled steps know the old penalties only."""
+    for layer in layers_of(model):
+        if isinstance(layer, keras.Model):
+            layer.train_function = layer.test_function = None
 
 
 def _usual(model, regularizer):

@@ -15,10 +15,10 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
 
     $$R_t(W) = s_t \, R(W)$$
 
-    `compile` of a built model and `apply` tell it whose updates to count: those of the model's
-    optimizer. Else call `follow(optimizer)`; until then it stays at update 0. An instance
-    follows one optimizer, the last. (On JAX a compiled step keeps the strength it began
-    with.)
+    `compile`, `fit` and `apply` tell it whose updates to count: those of the model's optimizer.
+    The model need not be built for it. In a loop of your own call `follow(optimizer)`; until
+    then it stays at update 0. An instance follows one optimizer, the last. (On JAX a compiled
+    step keeps the strength it began with.)
 
     Args:
         regularizer: Any Keras regularizer, $R$.
@@ -50,6 +50,8 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
     def follow(self, optimizer):
         """Counts the updates of this optimizer from now on."""
         self._optimizer = optimizer
+        if hasattr(self.regularizer, "follow"):
+            self.regularizer.follow(optimizer)
 
     def __call__(self, w):
         t = 0 if self._optimizer is None else self._optimizer.iterations

@@ -74,6 +74,49 @@ def test_scheduled_follows_the_updates_of_the_optimizer(make, jit_compile, tmp_p
     np.testing.assert_allclose(found, [0.25, 0.0], rtol=1e-5)
 
 
+def deferred(regularizer):
+    """A model that has no variables before it meets data."""
+
+    class Late(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            options = {"use_bias": False, "kernel_initializer": "ones"}
+            self.parts = {"b": keras.layers.Dense(1, kernel_regularizer=regularizer, **options)}
+
+        def call(self, x):
+            return self.parts["b"](x)
+
+    return keras.Sequential([keras.layers.Flatten(), Late()])
+
+
+@pytest.mark.parametrize("make", [keras.optimizers.SGD, keras_gdx.optimizers.SGD])
+@pytest.mark.parametrize("way", ["fit", "train_on_batch", "evaluated before", "layers added"])
+def test_scheduled_in_a_model_that_is_not_built_when_compiled(make, way):
+    half = regularizers.Scheduled(regularizers.L2(0.5), schedules.Constant(2.0))
+    penalty = regularizers.Scheduled(half, schedules.Linear(1.0, 4))
+    zeros = np.zeros((2, 4)), np.zeros((2, 1))
+    net = keras.Sequential() if way == "layers added" else deferred(penalty)
+    net.compile(make(0.0), "mse")
+    if way == "layers added":
+        net.add(deferred(penalty))
+    if way == "evaluated before":
+        assert net.evaluate(*zeros, verbose=0) == 4
+    if way == "train_on_batch":
+        found = [float(net.train_on_batch(*zeros)) for _ in range(5)]
+    else:
+        found = net.fit(*zeros, batch_size=2, epochs=5, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, [4, 3, 2, 1, 0], atol=1e-6)
+
+
+def test_scheduled_of_outputs():
+    penalty = regularizers.Scheduled(regularizers.L2(1.0), schedules.Linear(1.0, 4))
+    net = keras.Sequential([keras.layers.Activation("linear", activity_regularizer=penalty)])
+    net.add(keras.layers.Dense(1))
+    net.compile(keras.optimizers.SGD(0.0), lambda y, outputs: 0.0 * outputs)
+    found = net.fit(np.ones((2, 4)), np.zeros((2, 1)), epochs=5, verbose=0).history["loss"]
+    np.testing.assert_allclose(found, [4, 3, 2, 1, 0], atol=1e-6)
+
+
 def test_scheduled_counts_inside_the_compiled_step():
     """The gradient has the strength of its update, not that of the trace."""
     moved = []

@@ -15,6 +15,7 @@ import keras_gdx.regularizers
 from keras_gdx.registry import REGISTRY
 
 ACTIVITY = ("decov", "entropypenalty")  # of outputs, not of weights
+OF_STEPS = ("gradientpenalty", "jacobianpenalty")  # attached to whole models
 OF_ITS_OWN = ("l2sp", "slimming")  # `apply` says which variables, and where they start
 REGULARIZERS = {name: entry for name, entry in REGISTRY.items() if entry.kind == "regularizer"}
 
@@ -62,8 +63,8 @@ def test_config_round_trip(regularizer):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("shape", [(6,), (5, 4), (3, 3, 2, 4)], ids=str)
 def test_is_a_float32_scalar_that_is_not_negative(entry, regularizer, shape, dtype):
-    if entry.name in (*ACTIVITY, "l2sp"):
-        pytest.skip("takes outputs, or weights of one shape")
+    if entry.name in (*ACTIVITY, *OF_STEPS, "l2sp"):
+        pytest.skip("takes outputs, steps, or weights of one shape")
     w = np.random.default_rng(0).normal(size=shape)
     for weights in (keras.ops.cast(w, dtype), keras.Variable(w, dtype=dtype)):
         value = regularizer(weights)
@@ -76,7 +77,7 @@ def test_is_a_float32_scalar_that_is_not_negative(entry, regularizer, shape, dty
 
 @pytest.mark.parametrize("jit_compile", [True, False], ids=["xla", "graph"])
 def test_counts_in_fit_before_and_after_saving(entry, regularizer, jit_compile, tmp_path):
-    if entry.name in (*ACTIVITY, *OF_ITS_OWN):
+    if entry.name in (*ACTIVITY, *OF_STEPS, *OF_ITS_OWN):
         pytest.skip("not for kernels")
     model = keras.Sequential(
         [

@@ -1,0 +1,24 @@
+"""What penalties share that need the whole train step and not one variable."""
+
+from keras_gdx.config import check, needs_tensorflow
+from keras_gdx.regularizers.base import Penalty
+
+__all__ = []
+
+
+class StepPenalty(Penalty):
+    """A penalty that `apply` attaches to a model; a subclass defines `value(step)`."""
+
+    def __init__(self, factor):
+        needs_tensorflow(type(self).__name__)
+        super().__init__(factor)
+
+    def __call__(self, step):
+        check(
+            hasattr(step, "by_loss"),
+            "regularizer",
+            self,
+            "one of weights or outputs: this one is of whole train steps, attach it to a model "
+            "with `keras_gdx.regularizers.apply`",
+        )
+        return self.factor * self.value(step)
