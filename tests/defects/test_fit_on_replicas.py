@@ -9,11 +9,11 @@ from keras_gdx import distribute
 from tests.defects.harness import column, keras_shows, same
 
 
-def fitted(strategy, prepared, x, *, loss, compiled=None, layers=(), **options):
+def fitted(strategy, prepared, x, *, loss, compiled=None, layers=list, **options):
     """A model whose output is `w x`, with `w` 0 at first, after an epoch at the rate 1."""
     with strategy.scope():
         dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
-        model = keras.Sequential([keras.Input(x.shape[1:]), *layers, dense])
+        model = keras.Sequential([keras.Input(x.shape[1:]), *layers(), dense])
         model.compile(keras.optimizers.SGD(1.0), loss, **(compiled or {}))
     if prepared:
         distribute.prepare(model)
@@ -66,8 +66,11 @@ def test_ours_is_right(case, mirrored):
 
 def statistics(strategy, prepared):
     """The moving mean after a batch of 2 and 6, from 0 with momentum 1/2."""
-    normal = keras.layers.BatchNormalization(momentum=0.5)
-    model = fitted(strategy, prepared, column(2, 6), loss="mse", layers=[normal])
+
+    def layers():
+        return [keras.layers.BatchNormalization(momentum=0.5)]
+
+    model = fitted(strategy, prepared, column(2, 6), loss="mse", layers=layers)
     return model.layers[0].moving_mean.numpy()
 
 
@@ -81,10 +84,12 @@ def test_ours_d32_saves_the_mean(mirrored):
 
 def masks(strategy, prepared):
     """Whether two replicas have dropped the same inputs."""
-    drop = keras.layers.Dropout(0.5, seed=1)
-    model = fitted(
-        strategy, prepared, np.ones((2, 64), "float32"), loss=loss_of_each, layers=[drop]
-    )
+    x = np.ones((2, 64), "float32")
+
+    def layers():
+        return [keras.layers.Dropout(0.5, seed=1)]
+
+    model = fitted(strategy, prepared, x, loss=loss_of_each, layers=layers)
     # each input moves its weight by 1, half of 2, for each replica that kept it
     return not np.any(np.isclose(model.get_weights()[-1], -1))
 
