@@ -6,7 +6,13 @@ import pytest
 import tensorflow as tf
 
 from keras_gdx import optimizers
-from keras_gdx.callbacks import EnergyBudget, EnergyMonitor, GradientMonitor, SharpnessMonitor
+from keras_gdx.callbacks import (
+    EnergyBudget,
+    EnergyMonitor,
+    GradientMonitor,
+    SharpnessMonitor,
+    Unfreezing,
+)
 from keras_gdx.callbacks import energy_monitor as monitor_module
 from keras_gdx.callbacks.energy import JOULES, CpuSeconds, Rapl, kilowatt_hours
 
@@ -116,7 +122,141 @@ def test_two_replicas_see_the_same(monitor, mirrored):
 
     one = look(tf.distribute.get_strategy())
     two = look(mirrored)
-    assert two == pytest.approx(one, rel=1e-4)
+    assert keras.tree.flatten(two) == pytest.approx(keras.tree.flatten(one), rel=1e-4)
+
+
+# -- dead units --------------------------------------------------------------------------------
+
+
+def dense(units, dead, name, activation="relu"):
+    """A layer in which so many units, the first, answer to nothing."""
+    bias = keras.initializers.Constant([-99.0] * dead + [99.0] * (units - dead))
+    return keras.layers.Dense(units, activation, True, "zeros", bias, name=name)
+
+
+def sequential():
+    layers = [dense(8, 2, "a"), keras.layers.Activation("tanh"), dense(4, 1, "b", "linear")]
+    return keras.Sequential([*layers, keras.layers.ReLU(name="c"), keras.layers.Dense(1)])
+
+
+def functional():
+    """One layer is used twice, one leaks, and one makes an output."""
+    inputs, shared = keras.Input((5,)), dense(5, 2, "shared")
+    top = keras.layers.LeakyReLU()(dense(4, 3, "leaky", "leaky_relu")(shared(inputs)))
+    end = keras.layers.Dense(1)(keras.layers.concatenate([shared(shared(inputs)), top]))
+    return keras.Model(inputs, [end, keras.layers.ReLU(name="end")(end - 99)])
+
+
+def nested():
+    inner = keras.Sequential([keras.Input((5,)), dense(8, 2, "a"), dense(4, 1, "b")], name="in")
+    inputs = keras.Input((3, 5))  # the cell of `rnn` runs in a loop, `rnn` does not
+    cell = {"activation": "relu", "kernel_initializer": "zeros", "bias_initializer": "ones"}
+    found = keras.layers.TimeDistributed(dense(2, 1, "each"), name="times")(inputs)
+    found = [inner(inputs[:, 0]), keras.layers.SimpleRNN(3, name="rnn", **cell)(found)]
+    return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.concatenate(found)))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.parts = [keras.layers.Conv1D(2, 1, activation="relu6", name="conv"), sequential()]
+
+    def call(self, x):
+        return self.parts[1](keras.ops.max(self.parts[0](x[..., None]), axis=-1))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (sequential, {"a": (2, 8), "c": (1, 4)}),
+        (functional, {"shared": (2, 5)}),
+        (nested, {"in/a": (2, 8), "in/b": (1, 4), "times/each": (1, 2), "rnn": (0, 3)}),
+        (Subclassed, {"conv": (0, 2), "inner/a": (2, 8), "inner/c": (1, 4)}),
+    ],
+)
+def test_dead_units(make, expected, jit):
+    keras.utils.set_random_seed(1)
+    model = make()
+    x = np.repeat(X[:, None], 3, axis=1) if make is nested else X
+    model(x[:1])
+    if make is Subclassed:
+        inner = model.parts[1].name
+        expected = {name.replace("inner", inner): at for name, at in expected.items()}
+        model.parts[0].set_weights([np.ones((1, 1, 2)), np.ones(2)])
+    model.compile(optimizers.SGD(0.0), "mse", jit_compile=jit and make is not nested)
+    y = [Y, Y] if make is functional else Y
+    watch = GradientMonitor((x, y), every=4)
+    history = model.fit(x, y, batch_size=16, verbose=0, callbacks=[watch]).history
+    found = {
+        name: layer["dead_units"]
+        for name, layer in watch.history[0]["layers"].items()
+        if "dead_units" in layer
+    }
+    assert found == {name: dead / units for name, (dead, units) in expected.items()}
+    dead, units = map(sum, zip(*expected.values(), strict=True))
+    assert history["dead_units"] == [pytest.approx(dead / units)]
+
+
+def test_a_unit_that_answers_to_one_example_is_alive():
+    model = keras.Sequential([keras.Input((5,)), dense(4, 0, "a"), keras.layers.Dense(1)])
+    model.layers[0].set_weights([np.zeros((5, 4)), np.array([-1.0, -1.0, 0.0, 1.0])])
+    weights = np.zeros((5, 4))
+    weights[0, 0] = 1e3
+    model.layers[0].set_weights([weights, np.array([-1e3 * X[:, 0].max() + 1e-2, -1, 0, 1])])
+    model.compile(optimizers.SGD(0.0), "mse")
+    watch = GradientMonitor((X, Y), every=1)
+    model.fit(X[:4], Y[:4], verbose=0, callbacks=[watch])
+    assert watch.history[0]["layers"]["a"]["dead_units"] == 0.5
+
+
+def test_between_looks_nothing_is_computed():
+    """The layers are called when the look is traced, and the look is called when it is due."""
+    model = sequential()
+    model.compile(optimizers.SGD(0.1), "mse")
+    watch, calls = GradientMonitor((X, Y), every=3), []
+    compiled = watch._compile
+
+    def counting():
+        look = compiled()
+        return lambda *args: calls.append(watch.memory.steps) or look(*args)
+
+    watch._compile = counting
+    model.fit(X, Y, batch_size=8, verbose=0, callbacks=[watch])
+    assert calls == [3, 6]
+    assert not any("call" in vars(layer) for layer in model.layers)
+
+
+def test_sizes_by_layer_add_up():
+    model = network(0.3)
+    watch = GradientMonitor((X, LABELS), every=4)
+    model.fit(X, LABELS, batch_size=16, verbose=0, callbacks=[watch])
+    (look,) = watch.history
+    assert [*look["layers"]] == [model.layers[i].name for i in (0, 1, 3)]
+    for kind in ("gradient_norm", "weight_norm"):
+        whole = np.linalg.norm([layer[kind] for layer in look["layers"].values()])
+        assert look[kind] == pytest.approx(whole)
+    first = look["layers"][model.layers[0].name]["weight_norm"]
+    assert first == pytest.approx(
+        np.linalg.norm(np.concatenate([np.ravel(w) for w in model.layers[0].get_weights()])),
+        rel=1e-5,
+    )
+    assert "dead_units" not in look
+
+
+@pytest.mark.parametrize("monitor", [GradientMonitor, SharpnessMonitor])
+def test_layers_that_thaw_are_seen(monitor):
+    model = network(0.0)
+    watch = monitor((X, LABELS), every=4)
+    thaw = Unfreezing({0: model.layers[-1].name, 1: ".*"})
+    model.fit(X, LABELS, batch_size=16, epochs=2, verbose=0, callbacks=[thaw, watch])
+    one, two = watch.history
+    assert len(two.get("layers", "abc")) == 3
+    assert len(one.get("layers", "a")) == 1
+    assert one != two
+
+
+# -- arguments ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
