@@ -1,5 +1,8 @@
 """What the monitors see against gradients, Hessians and counters by hand."""
 
+import sys
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -12,8 +15,8 @@ from keras_gdx.callbacks import (
     GradientMonitor,
     SharpnessMonitor,
     Unfreezing,
+    energy,
 )
-from keras_gdx.callbacks import energy_monitor as monitor_module
 from keras_gdx.callbacks.energy import JOULES, CpuSeconds, Rapl, kilowatt_hours
 
 RNG = np.random.default_rng(0)
@@ -270,11 +273,12 @@ def test_layers_that_thaw_are_seen(monitor):
         (lambda: SharpnessMonitor((X, Y), iterations=0), "iterations"),
         (lambda: EnergyMonitor(watts_per_core=0), "watts_per_core"),
         (lambda: EnergyMonitor(grid=-1), "grid"),
+        (lambda: EnergyMonitor(backend="guess"), "backend"),
         (lambda: EnergyBudget("much"), "budget"),
         (lambda: EnergyBudget(0), "budget"),
         (lambda: EnergyBudget("1 kWh", every=0), "every"),
     ],
-    ids=[f"bad{i}" for i in range(11)],
+    ids=[f"bad{i}" for i in range(12)],
 )
 def test_bad_arguments(make, name):
     with pytest.raises(ValueError, match=f"Argument `{name}`"):
@@ -312,17 +316,24 @@ def test_processor_time_is_an_estimate():
 
 
 class Ticking:
-    label = "measured"
+    """A joule for every reading, of each source."""
+
+    def __init__(self, **labels):
+        self.labels = labels
+        self.closed = False
 
     def joules(self):
-        return 2.0
+        return dict.fromkeys(self.labels, 2.0)
+
+    def close(self):
+        self.closed = True
 
 
-def train_with(watch, monkeypatch, epochs=3):
-    monkeypatch.setattr(
-        monitor_module, "meters", lambda watts: {"processor": Ticking(), "accelerator": None}
-    )
-    return linear().fit(X, Y, batch_size=8, epochs=epochs, verbose=0, callbacks=[watch]).history
+def train_with(watch, monkeypatch, epochs=3, gauge=None, **options):
+    gauge = gauge or Ticking(processor="measured")
+    monkeypatch.setattr(energy, "Counters", lambda watts: gauge)
+    options = {"batch_size": 8, "epochs": epochs, "verbose": 0, "callbacks": [watch]} | options
+    return linear().fit(X, Y, **options).history
 
 
 def test_energy_is_added_up(monkeypatch):
@@ -330,14 +341,119 @@ def test_energy_is_added_up(monkeypatch):
     history = train_with(watch, monkeypatch)
     assert history["energy_kwh"] == pytest.approx([2 / JOULES, 4 / JOULES, 6 / JOULES])
     assert history["co2e_kg"] == pytest.approx([x / 2 for x in history["energy_kwh"]])
-    assert watch.report() == {
-        "processor": {"kwh": pytest.approx(6 / JOULES), "how": "measured"},
-        "accelerator": {"kwh": None, "how": "unavailable"},
-    }
     assert "co2e_kg" not in train_with(EnergyMonitor(), monkeypatch)
     again = EnergyMonitor()
     again.restore(watch.state())
     assert train_with(again, monkeypatch)["energy_kwh"][0] == pytest.approx(8 / JOULES)
+
+
+def test_every_number_says_how_it_is_known(monkeypatch):
+    watch = EnergyMonitor(grid=500)
+    assert {entry["how"] for entry in watch.report().values()} == {"unavailable"}
+    train_with(watch, monkeypatch, initial_epoch=1)
+    nothing = {"kwh": None, "how": "unavailable"}
+    measured = {"kwh": pytest.approx(4 / JOULES), "how": "measured"}
+    expected = {
+        "processor": measured,
+        "accelerator": nothing,
+        "memory": nothing,
+        "total": measured,
+        "forecast": {"kwh": pytest.approx(4 / JOULES), "how": "estimated"},
+        "co2e": {"kg": pytest.approx(2 / JOULES), "how": "estimated"},
+    }
+    assert watch.report() == expected
+    assert watch.findings() == [{"what": what, **entry} for what, entry in expected.items()]
+    watch.restore(watch.state())  # a part that was estimated makes all of it an estimate
+    gauge = Ticking(processor="estimated", accelerator="measured")
+    train_with(watch, monkeypatch, gauge=gauge, initial_epoch=1)
+    hows = {what: entry["how"] for what, entry in watch.report().items()}
+    assert hows == {
+        "processor": "estimated", "accelerator": "measured", "memory": "unavailable",
+        "total": "estimated", "forecast": "estimated", "co2e": "estimated",
+    }  # fmt: skip
+    assert gauge.closed
+
+
+def test_the_forecast_is_for_the_end_of_the_last_epoch(monkeypatch):
+    watch = EnergyMonitor()
+    history = train_with(watch, monkeypatch, epochs=4)
+    assert history["energy_forecast_kwh"] == pytest.approx([8 / JOULES] * 4)
+    first = EnergyMonitor()
+    train_with(first, monkeypatch, epochs=2)
+    first.restore(first.state())
+    history = train_with(first, monkeypatch, epochs=6, initial_epoch=2)
+    assert history["energy_forecast_kwh"] == pytest.approx([12 / JOULES] * 4)
+
+
+def test_what_was_used_since_the_last_epoch_is_saved(monkeypatch):
+    watch, states = EnergyMonitor(), []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs=None: states.append(watch.state()["processor"])
+    )
+    train_with(watch, monkeypatch, epochs=1, batch_size=32, callbacks=[watch, note])
+    assert states == [2.0, 4.0]
+
+
+class FakeCarbon:
+    """The part of the package `codecarbon` that is used."""
+
+    def __init__(self, hardware=("CPU(Intel Rapl)", "RAM()"), gpus=0, fails=False):
+        self.hardware, self.gpus, self.fails, self.log = hardware, gpus, fails, []
+
+    def OfflineEmissionsTracker(self, *, output_handlers, save_to_file, **options):
+        assert save_to_file is False
+        self._hardware, (self.handler,) = self.hardware, output_handlers
+        return self
+
+    def start(self):
+        self.log.append("start")
+
+    def flush(self):
+        self.log.append("flush")
+        n = self.log.count("flush") * 1e-6
+        used = {"cpu_energy": n, "gpu_energy": 2 * n, "ram_energy": 3 * n}
+        if not self.fails:
+            self.handler.out(SimpleNamespace(**used, gpu_count=self.gpus), None)
+
+    def stop(self):
+        self.log.append("stop")
+        self.handler.exit()
+
+
+def train_with_carbon(monkeypatch, *, epochs=2, **fake):
+    fake = FakeCarbon(**fake)
+    monkeypatch.setitem(sys.modules, "codecarbon", fake)
+    watch = EnergyMonitor(backend="codecarbon")
+    train_with(watch, monkeypatch, epochs)
+    return watch.report(), fake.log
+
+
+def test_codecarbon_counts_and_says_how(monkeypatch):
+    report, log = train_with_carbon(monkeypatch)
+    assert log == ["start", "flush", "flush", "flush", "stop"]
+    assert report["processor"] == {"kwh": pytest.approx(2e-6), "how": "measured"}
+    assert report["memory"] == {"kwh": pytest.approx(6e-6), "how": "estimated"}
+    assert report["accelerator"] == {"kwh": None, "how": "unavailable"}
+    assert report["total"] == {"kwh": pytest.approx(8e-6), "how": "estimated"}
+
+
+@pytest.mark.parametrize("hardware", ["CPU(Cpu Load)", "CPU(AMD EPYC > 100W)", "news"])
+def test_codecarbon_in_doubt_is_an_estimate(hardware, monkeypatch):
+    report, _ = train_with_carbon(monkeypatch, hardware=(hardware,), gpus=1)
+    assert report["processor"]["how"] == "estimated"
+    assert report["accelerator"] == {"kwh": pytest.approx(4e-6), "how": "measured"}
+
+
+def test_codecarbon_that_measures_nothing_is_an_error(monkeypatch):
+    with pytest.raises(RuntimeError, match="codecarbon"):
+        train_with_carbon(monkeypatch, fails=True)
+
+
+def test_codecarbon_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    for make in (EnergyMonitor, lambda **options: EnergyBudget("1 kWh", **options)):
+        with pytest.raises(ImportError, match="pip install codecarbon"):
+            make(backend="codecarbon")
 
 
 def test_the_budget_is_kept(monkeypatch):
