@@ -22,6 +22,7 @@ from keras_gdx.callbacks.rich_progress import RichProgress as RichProgress
 from keras_gdx.callbacks.sharpness_monitor import SharpnessMonitor as SharpnessMonitor
 from keras_gdx.callbacks.snapshot_ensemble import SnapshotEnsemble as SnapshotEnsemble
 from keras_gdx.callbacks.step_evaluator import StepEvaluator as StepEvaluator
+from keras_gdx.callbacks.tensorboard_scalars import TensorBoardScalars as TensorBoardScalars
 from keras_gdx.callbacks.throughput_monitor import ThroughputMonitor as ThroughputMonitor
 from keras_gdx.callbacks.time_budget import TimeBudget as TimeBudget
 from keras_gdx.callbacks.unfreezing import Unfreezing as Unfreezing

@@ -54,6 +54,8 @@ class AuditLog(Callback):
     Verified against: files that were tampered with
     """
 
+    last = True
+
     def __init__(self, path, note=""):
         super().__init__()
         check(isinstance(path, (str, Path)) and str(path), "path", path, "the name of a file")

@@ -53,9 +53,14 @@ class Callback(Configured, keras.callbacks.Callback):
     thread, which on JAX and PyTorch waits for the device (on TensorFlow Keras always
     does).
 
+    What it finds it gives in `findings`: `TensorBoardScalars` and `TrainingReport` take it
+    from there.
+
     Attributes:
         fresh: NamedTuple that a run begins with; fields hold JSON's types, or arrays.
         memory: NamedTuple of the same type, what is remembered now.
+        last: Whether `fit` puts it behind the others in the list, because it tells of what they
+            have written into the logs.
 
     Example:
         >>> from typing import NamedTuple
@@ -77,6 +82,7 @@ class Callback(Configured, keras.callbacks.Callback):
     """
 
     fresh: Any = Nothing()
+    last = False
 
     def __init__(self):
         super().__init__()
@@ -103,6 +109,14 @@ class Callback(Configured, keras.callbacks.Callback):
             )
         self.memory = self.fresh._replace(**state)
         self._restored = True
+
+    def findings(self):
+        """Returns what was found so far: rows of a table, each a dictionary.
+
+        A row with `step`, batches of the run so far, has found its numbers there; they may be
+        in dictionaries inside of it. By default the rows are the field `history` of the memory.
+        """
+        return getattr(self.memory, "history", ())
 
     def on_train_begin(self, logs=None):
         """Forgets the run before, unless a memory was restored for this one."""

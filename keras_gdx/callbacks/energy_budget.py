@@ -21,9 +21,11 @@ class EnergyBudget(EnergyMonitor):
         every: Integer >= 1: batches between two readings.
         watts_per_core: See `EnergyMonitor`.
         grid: See `EnergyMonitor`.
+        backend: See `EnergyMonitor`.
 
     Raises:
         ValueError: If an argument is out of range.
+        ImportError: If codecarbon is asked for and not installed.
 
     Example:
         >>> import keras, numpy as np
@@ -40,8 +42,8 @@ class EnergyBudget(EnergyMonitor):
     Verified against: counters with known contents
     """
 
-    def __init__(self, budget, every=10, watts_per_core=10.0, grid=None):
-        super().__init__(watts_per_core, grid)
+    def __init__(self, budget, every=10, watts_per_core=10.0, grid=None, backend="counters"):
+        super().__init__(watts_per_core, grid, backend)
         self._limit = kilowatt_hours("budget", budget)
         check_integer("every", every, 1)
         self.budget = budget

@@ -1,42 +1,73 @@
 """What training costs in energy."""
 
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from keras_gdx.callbacks import energy
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.energy import JOULES, meters
-from keras_gdx.config import check_number
+from keras_gdx.callbacks.energy import JOULES
+from keras_gdx.config import check_choice, check_number
 from keras_gdx.registry import register
 
 __all__ = ["EnergyMonitor"]
 
+SOURCES = ("processor", "accelerator", "memory")
+
 
 class Used(NamedTuple):
-    """What the monitor remembers: joules so far, of all parts of the run."""
+    """What the monitor remembers, of all parts of the run.
+
+    Attributes:
+        processor: Joules so far, as for the others.
+        accelerator: Of GPUs.
+        memory: Of RAM.
+        measured: The sources that were measured at any time.
+        estimated: The sources that were estimated at any time.
+        epochs: How many epochs are done.
+        left: How many were left then.
+    """
 
     processor: float = 0.0
     accelerator: float = 0.0
+    memory: float = 0.0
+    measured: tuple = ()
+    estimated: tuple = ()
+    epochs: int = 0
+    left: int = 0
 
 
 @register
 class EnergyMonitor(Callback):
     """Writes the energy used so far into the logs, and says how it knows.
 
-    `energy_kwh` is the sum of what there is. `report()` has each source by itself:
+    `energy_kwh` is the sum of what there is, and `energy_forecast_kwh` what it will be after the
+    last epoch if epochs go on taking what they took on average (the first one, which compiles,
+    included). `co2e_kg` is there only if `grid` is given: nobody else knows where the power
+    comes from. `report()` has each number, and whether it is measured, estimated or
+    unavailable. A source that was estimated for a part of the run is estimated.
 
-    - `processor`: measured by the counters of its packages where Linux lets this user read
+    With `backend="counters"`:
+
+    - `processor` is measured by the counters of its packages where Linux lets this user read
       them (all processes of the machine, without memory and power supply); otherwise estimated
       as processor time of this process times `watts_per_core`.
-    - `accelerator`: measured by NVIDIA's driver with the package `nvidia-ml-py` (all processes
+    - `accelerator` is measured by NVIDIA's driver with the package `nvidia-ml-py` (all processes
       on the devices); otherwise unavailable, and not counted.
+    - `memory` is unavailable.
 
-    `co2e_kg` is there only if `grid` is given: nobody else knows where the power comes from.
+    With `backend="codecarbon"` they are what that package finds, by default for all processes.
+    Its thread looks every second. `memory` is estimated, `processor` measured where it
+    reads counters of energy, and estimated elsewhere.
 
     Args:
         watts_per_core: Number > 0, for the estimate: what a busy core draws.
         grid: Number >= 0, grams of CO2 equivalents for a kilowatt-hour, or `None`.
+        backend: `"counters"`, or `"codecarbon"` for the package of that name.
 
     Raises:
         ValueError: If an argument is out of range.
+        ImportError: If codecarbon is asked for and not installed.
+        RuntimeError: When training begins, if codecarbon measures nothing.
 
     Example:
         >>> import keras, numpy as np
@@ -55,46 +86,100 @@ class EnergyMonitor(Callback):
     """
 
     fresh = Used()
+    _gauge = None
 
-    def __init__(self, watts_per_core=10.0, grid=None):
+    def __init__(self, watts_per_core=10.0, grid=None, backend="counters"):
         super().__init__()
         check_number("watts_per_core", watts_per_core, 0, open_low=True)
         if grid is not None:
             check_number("grid", grid, 0)
+        check_choice("backend", backend, ("counters", "codecarbon"))
+        if backend == "codecarbon":
+            energy.codecarbon()
         self.watts_per_core = watts_per_core
         self.grid = grid
-        self._meters: dict = {}
+        self.backend = backend
 
     @property
     def kilowatt_hours(self):
         """The energy so far."""
-        return sum(self.memory) / JOULES
+        return sum(getattr(self.memory, source) for source in SOURCES) / JOULES
+
+    def state(self):
+        """Returns what is remembered, with what was used up to now."""
+        if self._gauge:
+            self.read()
+        return super().state()
+
+    @contextmanager
+    def around_fit(self, model, callbacks):
+        """Ends what measures, however training ends."""
+        try:
+            yield callbacks
+        finally:
+            if self._gauge:
+                self._gauge.close()
+                self._gauge = None
 
     def on_train_begin(self, logs=None):
         """Reads the counters for the first time."""
         super().on_train_begin(logs)
-        self._meters = meters(self.watts_per_core)
+        theirs = self.backend == "codecarbon"
+        self._gauge = energy.CodeCarbon() if theirs else energy.Counters(self.watts_per_core)
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes what was used so far."""
         self.read()
+        left = self.params["epochs"] - epoch - 1
+        self.memory = self.memory._replace(epochs=self.memory.epochs + 1, left=left)
         if logs is not None:
             logs["energy_kwh"] = self.kilowatt_hours
+            logs["energy_forecast_kwh"] = self._forecast()
             if self.grid is not None:
                 logs["co2e_kg"] = self.kilowatt_hours * self.grid / 1000
 
     def read(self):
         """Adds what was used since the last time."""
-        used = {name: meter.joules() for name, meter in self._meters.items() if meter}
         now = self.memory._asdict()
-        self.memory = Used(**{name: now[name] + used.get(name, 0.0) for name in now})
+        for source, used in self._gauge.joules().items():
+            now[source] += used
+        for source, label in self._gauge.labels.items():
+            now[label] = tuple(sorted({*now[label], source}))
+        self.memory = Used(**now)
 
     def report(self):
-        """The energy of each source, and how it is known: measured, estimated or unavailable."""
-        return {
-            name: {
-                "kwh": joules / JOULES if self._meters.get(name) or joules else None,
-                "how": getattr(self._meters.get(name), "label", "unavailable"),
-            }
-            for name, joules in self.memory._asdict().items()
-        }
+        """Each number, and how it is known: measured, estimated or unavailable.
+
+        Returns:
+            A dictionary: for each source, their `total`, and the `forecast` for the end of the
+            run, `kwh` and `how`; for `co2e`, `kg` and `how`.
+        """
+        found = {}
+        for source in SOURCES:
+            how = self._how(source)
+            kwh = None if how == "unavailable" else getattr(self.memory, source) / JOULES
+            found[source] = {"kwh": kwh, "how": how}
+        known = [entry["how"] for entry in found.values() if entry["how"] != "unavailable"]
+        how = max(known, key=("measured", "estimated").index, default="unavailable")
+        total = self.kilowatt_hours if known else None
+        found["total"] = {"kwh": total, "how": how}
+        guess = self._forecast() if self.memory.epochs else None
+        found["forecast"] = {"kwh": guess, "how": "unavailable" if guess is None else "estimated"}
+        grams = None if self.grid is None or total is None else total * self.grid
+        found["co2e"] = (
+            {"kg": None, "how": "unavailable"}
+            if grams is None
+            else {"kg": grams / 1000, "how": "estimated"}
+        )
+        return found
+
+    def findings(self):
+        """Returns a row for each entry of the report."""
+        return [{"what": what, **entry} for what, entry in self.report().items()]
+
+    def _how(self, source):
+        labels = ("estimated", "measured")
+        return next((x for x in labels if source in getattr(self.memory, x)), "unavailable")
+
+    def _forecast(self):
+        return self.kilowatt_hours * (1 + self.memory.left / self.memory.epochs)

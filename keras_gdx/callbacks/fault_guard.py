@@ -105,6 +105,10 @@ class FaultGuard(Callback):
         """The faults so far, one dictionary for each."""
         return list(self.memory.faults)
 
+    def findings(self):
+        """Returns the faults."""
+        return self.memory.faults
+
     def on_train_begin(self, logs=None):
         """Makes the first copy."""
         super().on_train_begin(logs)

@@ -1,29 +1,24 @@
 """How large gradients, weights and updates are, and how noisy."""
 
 import math
-from typing import NamedTuple
+from collections import defaultdict
 
+import keras
 import numpy as np
 
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.probe import Untouched, batch_of, parts_of
-from keras_gdx.config import check, check_integer, needs_tensorflow
+from keras_gdx.callbacks.monitor import Monitor
+from keras_gdx.callbacks.probe import parts_of
+from keras_gdx.config import check, check_integer
 from keras_gdx.engine import backend
+from keras_gdx.engine.structure import layer_paths, path_of, paths
 from keras_gdx.registry import register
 
 __all__ = ["GradientMonitor"]
 
 
-class Looks(NamedTuple):
-    """What the monitor remembers: the batches of the run so far, and what was found."""
-
-    steps: int = 0
-    history: tuple = ()
-
-
 @register
-class GradientMonitor(Callback):
-    """Writes the sizes of gradient, weights and update, and the gradient's noise.
+class GradientMonitor(Monitor):
+    """Writes the sizes of gradient, weights and update, noise, and dead units.
 
     After every `every`-th batch:
 
@@ -39,8 +34,15 @@ class GradientMonitor(Callback):
           trace = (s - S) / (1/b - 1/B),    |gradient|**2 = (B * S - b * s) / (B - b)
 
       NaN where the estimate of the squared norm is not positive: more `data` is needed.
+    - `dead_units`: the fraction of units that answer with exactly 0 to all of `data`, at all
+      places. Units are the entries of the last axis of what comes out of hidden layers with a
+      `relu` or `relu6`: layers that have it as `activation`, and `ReLU` without slope, at any
+      depth, other than those whose output is the model's. What runs inside of a loop, such as
+      the cell of an RNN, is left out. Missing where the model has no such layer.
 
-    All go into the logs of the epoch; `history` has every look. In between it only counts.
+    These go into the logs of the epoch. `history` has every look, with `layers`: the first
+    three and `dead_units` of each layer, by its path. A look is one call of one compiled
+    function, with as many gradients as `parts`; in between batches are counted and no more.
 
     Args:
         data: Inputs and targets of one batch, and perhaps their weights.
@@ -55,87 +57,73 @@ class GradientMonitor(Callback):
         >>> import keras, numpy as np
         >>> from keras_gdx.callbacks import GradientMonitor
         >>> x = np.random.default_rng(0).normal(size=(64, 3))
-        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, name="out")])
         >>> model.compile("sgd", "mse")
         >>> watch = GradientMonitor((x, x[:, :1]), every=4)
         >>> history = model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=[watch])
         >>> [look["step"] for look in watch.history], sorted(history.history)[:2]
         ([4, 8], ['gradient_norm', 'loss'])
+        >>> sorted(watch.history[0]["layers"]["out"])
+        ['gradient_norm', 'update_ratio', 'weight_norm']
 
     Source: 1812.06162 for the noise scale
 
     Verified against: gradients of each example by hand
     """
 
-    fresh = Looks()
-
     def __init__(self, data, every=100, parts=8):
-        super().__init__()
-        check_integer("every", every, 1)
+        super().__init__(data, every)
         check_integer("parts", parts, 2)
-        self._batch = batch_of("data", data)
         self._examples = len(next(parts_of(self._batch, parts))[1])
         check(self._examples > 0, "parts", parts, "at most the number of examples in `data`")
-        self.data = data
-        self.every = every
         self.parts = parts
-
-    @property
-    def history(self):
-        """What was found, one dictionary for each look."""
-        return list(self.memory.history)
-
-    def on_train_begin(self, logs=None):
-        """Compiles nothing yet: the first look does."""
-        super().on_train_begin(logs)
-        needs_tensorflow("GradientMonitor")
-        self._gradients = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """What was found in this epoch is to come."""
-        super().on_epoch_begin(epoch, logs)
-        self._found = None
 
     def on_train_batch_begin(self, batch, logs=None):
         """Keeps the weights before a step that will be looked at."""
         if (self.memory.steps + 1) % self.every == 0:
             self._before = [backend.snapshot(v) for v in self.model.trainable_variables]
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks, if the time has come."""
-        self.memory = self.memory._replace(steps=self.memory.steps + 1)
-        if self.memory.steps % self.every == 0:
-            found = {"step": self.memory.steps, **self._look()}
-            self.memory = self.memory._replace(history=(*self.memory.history, found))
-            self._found = found
+    def _compile(self):
+        known = paths(self.model)
+        found = [known.get(id(v)) or path_of(v) for v in self.model.trainable_variables]
+        self._owners = [path.rpartition("/")[0] or self.model.name for path in found]
+        watched = {p: layer for p, layer in layer_paths(self.model).items() if is_relu(layer)}
+        return backend.compiled_look(self.model, self.parts, watched)
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes the last look of the epoch into its logs."""
-        if self._found and logs is not None:
-            logs.update({name: value for name, value in self._found.items() if name != "step"})
-
-    def _look(self):
-        if self._gradients is None:
-            self._gradients = backend.compiled_gradients(self.model)
-        with Untouched(self.model):
-            parts = [self._gradients(*part)[1] for part in parts_of(self._batch, self.parts)]
-        whole = [sum(g) / self.parts for g in zip(*parts, strict=True)]
-        weights = [backend.dense(v) for v in self.model.trainable_variables]
-        moved = [now - then for now, then in zip(weights, self._before, strict=True)]
+    def _look(self, compiled):
+        found = compiled(self._batch, self._before)
         del self._before
-        weight = math.sqrt(square(weights))
-        return {
-            "gradient_norm": math.sqrt(square(whole)),
-            "weight_norm": weight,
-            "update_ratio": math.sqrt(square(moved)) / weight if weight else math.nan,
-            "noise_scale": noise_scale(np.mean([square(p) for p in parts]), square(whole),
-                                       self._examples, self._examples * self.parts),
-        }  # fmt: skip
+        kinds = ("gradient", "weight", "moved")
+        squares = np.array([found[kind] for kind in kinds])
+        by_layer: dict = defaultdict(lambda: np.zeros(len(kinds)))
+        for layer, numbers in zip(self._owners, squares.T, strict=True):
+            by_layer[layer] += numbers
+        whole = squares.sum(axis=1)
+        look = sizes(whole)
+        look["noise_scale"] = noise_scale(
+            float(found["part"]), float(whole[0]), self._examples, self._examples * self.parts
+        )
+        layers = {layer: sizes(numbers) for layer, numbers in by_layer.items()}
+        silent = {layer: np.asarray(units) for layer, units in found["silent"].items()}
+        for layer, units in silent.items():
+            layers.setdefault(layer, {})["dead_units"] = float(units.mean())
+        if silent:
+            look["dead_units"] = float(np.concatenate([*silent.values()]).mean())
+        return {**look, "layers": layers}
 
 
-def square(tensors):
-    """The sum of all squares."""
-    return float(sum(np.sum(np.square(np.asarray(x, "float64"))) for x in tensors))
+def is_relu(layer):
+    """Whether what comes out of a layer is 0 for all that is negative inside."""
+    if isinstance(layer, keras.layers.ReLU):
+        return not layer.negative_slope
+    return getattr(getattr(layer, "activation", None), "__name__", "") in ("relu", "relu6")
+
+
+def sizes(squares):
+    """Norms from their squares, and by how much the step has moved the weights."""
+    gradient, weight, moved = (math.sqrt(x) for x in squares)
+    ratio = moved / weight if weight else math.nan
+    return {"gradient_norm": gradient, "weight_norm": weight, "update_ratio": ratio}
 
 
 def noise_scale(small, large, few, many):

@@ -49,6 +49,7 @@ class RichProgress(Callback):
     """
 
     fresh = Elapsed()
+    last = True
     _clock = staticmethod(time.monotonic)
     _bars = None
 

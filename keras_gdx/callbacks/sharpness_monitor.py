@@ -1,27 +1,15 @@
 """How sharply the loss is curved where training is."""
 
-from typing import NamedTuple
-
-import numpy as np
-
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.probe import Untouched, batch_of
-from keras_gdx.config import check_integer, needs_tensorflow
+from keras_gdx.callbacks.monitor import Monitor
+from keras_gdx.config import check_integer
 from keras_gdx.engine import backend
 from keras_gdx.registry import register
 
 __all__ = ["SharpnessMonitor"]
 
 
-class Curvatures(NamedTuple):
-    """What the monitor remembers: the batches of the run so far, and what was found."""
-
-    steps: int = 0
-    history: tuple = ()
-
-
 @register
-class SharpnessMonitor(Callback):
+class SharpnessMonitor(Monitor):
     """Writes the sharpness, the Hessian's eigenvalue of largest size, every so often.
 
     By power iteration: `v <- H v / |H v|` from a fixed random direction, and then `v' H v`. One
@@ -54,53 +42,13 @@ class SharpnessMonitor(Callback):
     Verified against: the eigenvalues of whole Hessians
     """
 
-    fresh = Curvatures()
-
     def __init__(self, data, every=100, iterations=20):
-        super().__init__()
-        check_integer("every", every, 1)
+        super().__init__(data, every)
         check_integer("iterations", iterations, 1)
-        self._batch = batch_of("data", data)
-        self.data = data
-        self.every = every
         self.iterations = iterations
 
-    @property
-    def history(self):
-        """What was found, one dictionary for each look."""
-        return list(self.memory.history)
+    def _compile(self):
+        return backend.compiled_curvature(self.model, self.iterations)
 
-    def on_train_begin(self, logs=None):
-        """Compiles nothing yet: the first look does."""
-        super().on_train_begin(logs)
-        needs_tensorflow("SharpnessMonitor")
-        self._curvature = None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """What was found in this epoch is to come."""
-        super().on_epoch_begin(epoch, logs)
-        self._found = None
-
-    def on_train_batch_end(self, batch, logs=None):
-        """Looks, if the time has come."""
-        self.memory = self.memory._replace(steps=self.memory.steps + 1)
-        if self.memory.steps % self.every == 0:
-            self._found = {"step": self.memory.steps, "sharpness": self._look()}
-            self.memory = self.memory._replace(history=(*self.memory.history, self._found))
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes the last look of the epoch into its logs."""
-        if self._found and logs is not None:
-            logs["sharpness"] = self._found["sharpness"]
-
-    def _look(self):
-        if self._curvature is None:
-            self._curvature = backend.compiled_curvature(self.model)
-        chance = np.random.default_rng(0)
-        shapes = [(v.shape, v.dtype) for v in self.model.trainable_variables]
-        direction = [chance.normal(size=shape).astype(dtype) for shape, dtype in shapes]
-        with Untouched(self.model):
-            for _ in range(self.iterations):
-                _, direction = self._curvature(*self._batch, direction)
-            along, _ = self._curvature(*self._batch, direction)
-        return float(along)
+    def _look(self, compiled):
+        return {"sharpness": float(compiled(self._batch))}

@@ -6,7 +6,8 @@ optimizers to the model, and lets the methods of this one model tell them what g
 
 A callback with a method `around_fit(model, callbacks)` is asked for a context in which
 `fit` runs, and what that yields are the callbacks of the run. One with a method
-`window_at(epoch, window)` says how many micro-batches make an update from there on.
+`window_at(epoch, window)` says how many micro-batches make an update from there on. Those
+with `last` come after the others.
 """
 
 import functools
@@ -144,9 +145,10 @@ def _fitting(model, method):
         call = inspect.signature(method).bind(*args, **kwargs)
         given = call.arguments.get("callbacks")
         whole = given if isinstance(given, keras.callbacks.CallbackList) else None
-        before = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
+        listed = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
         if (replicas := replicas_of(model)) is not None:
-            before = replicas.callbacks(before)
+            listed = replicas.callbacks(listed)
+        before = sorted(listed, key=lambda each: getattr(each, "last", False))
         epochs = Epochs(call.arguments.get("initial_epoch", 0), before)
         callbacks = [epochs, *before]
         with ExitStack() as stack:
@@ -157,7 +159,7 @@ def _fitting(model, method):
                 for each in callbacks:
                     each.set_model(model)
                 whole.callbacks[:] = callbacks
-                stack.callback(whole.callbacks.__setitem__, slice(None), before)
+                stack.callback(whole.callbacks.__setitem__, slice(None), listed)
             else:
                 call.arguments["callbacks"] = callbacks
             return method(*call.args, **call.kwargs)

@@ -1,5 +1,6 @@
 """What a variable is in its model: a kernel, an embedding, a norm's scale, the output head."""
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -106,6 +107,50 @@ def _collect(layer, prefix, found):
         found.setdefault(id(variable), prefix + variable.name)
     for part in layer._layers:
         _collect(part, f"{prefix}{part.name}/", found)
+
+
+def layer_paths(model):
+    """The layers inside a model by the path of their names, at any depth but inside of an RNN."""
+    found: dict[str, keras.Layer] = {}
+
+    def collect(layer, prefix):
+        for part in layer._layers:
+            found[prefix + part.name] = part
+            if not isinstance(part, keras.layers.RNN):
+                collect(part, f"{prefix}{part.name}/")
+
+    collect(model, "")
+    return found
+
+
+class Recorded(list):
+    """The outputs of some layers, in pairs with their names, while this context is entered.
+
+    Args:
+        layers: Layers, by name.
+    """
+
+    def __init__(self, layers):
+        super().__init__()
+        self._layers = layers
+
+    def __enter__(self):
+        for name, layer in self._layers.items():
+            vars(layer)["call"] = self._recording(name, layer.call)
+        return self
+
+    def __exit__(self, *_):
+        for layer in self._layers.values():
+            del vars(layer)["call"]
+
+    def _recording(self, name, call):
+        @functools.wraps(call)
+        def recording(*args, **kwargs):
+            outputs = call(*args, **kwargs)
+            self.append((name, outputs))
+            return outputs
+
+        return recording
 
 
 def _blocks(model):

@@ -14,7 +14,7 @@ class Problem:
         self.y = noise.normal(size=(16, 1)).astype("float32")
 
     def model(self, optimizer=None, **options):
-        dense = keras.layers.Dense(1, kernel_initializer="ones")
+        dense = keras.layers.Dense(1, kernel_initializer="ones", name="out")
         model = keras.Sequential([keras.Input((3,)), dense])
         model.compile(optimizer or keras.optimizers.SGD(0.5), "mse", **options)
         return model

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "sharpnessmonitor": lambda: ((X, X[:, :1]), 3),
     "resumablecheckpoint": lambda: (mkdtemp(),),
     "stepevaluator": lambda: ((X, X[:, :1]), 3),
+    "tensorboardscalars": lambda: (mkdtemp(),),
     "timebudget": lambda: ("1h",),
 }
 AT_BATCHES = (  # whose work is there
@@ -44,6 +45,7 @@ AT_BATCHES = (  # whose work is there
     "resumablecheckpoint",
     "sharpnessmonitor",
     "stepevaluator",
+    "tensorboardscalars",
     "throughputmonitor",
     "timebudget",
 )
@@ -137,6 +139,17 @@ def test_interrupted_is_uninterrupted(cls, problem):
     after = problem.fit(model, [second], epochs=6, initial_epoch=3)
     np.testing.assert_equal(second.state(), whole.state())
     assert {key: before[key] + after[key] for key in straight} == straight
+
+
+@every_callback
+def test_findings_are_rows(cls, problem):
+    callback = made(cls)
+    problem.fit(model_for(cls, problem), [callback], epochs=2)
+    rows = callback.findings()
+    assert all(isinstance(row, dict) and row for row in rows)
+    steps = [row["step"] for row in rows if "step" in row]
+    assert steps == sorted(steps)
+    json.dumps(list(rows))
 
 
 @every_callback

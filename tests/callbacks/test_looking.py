@@ -1,13 +1,22 @@
 """What the monitors see against gradients, Hessians and counters by hand."""
 
+import sys
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_gdx import optimizers
-from keras_gdx.callbacks import EnergyBudget, EnergyMonitor, GradientMonitor, SharpnessMonitor
-from keras_gdx.callbacks import energy_monitor as monitor_module
+from keras_gdx.callbacks import (
+    EnergyBudget,
+    EnergyMonitor,
+    GradientMonitor,
+    SharpnessMonitor,
+    Unfreezing,
+    energy,
+)
 from keras_gdx.callbacks.energy import JOULES, CpuSeconds, Rapl, kilowatt_hours
 
 RNG = np.random.default_rng(0)
@@ -116,7 +125,141 @@ def test_two_replicas_see_the_same(monitor, mirrored):
 
     one = look(tf.distribute.get_strategy())
     two = look(mirrored)
-    assert two == pytest.approx(one, rel=1e-4)
+    assert keras.tree.flatten(two) == pytest.approx(keras.tree.flatten(one), rel=1e-4)
+
+
+# -- dead units --------------------------------------------------------------------------------
+
+
+def dense(units, dead, name, activation="relu"):
+    """A layer in which so many units, the first, answer to nothing."""
+    bias = keras.initializers.Constant([-99.0] * dead + [99.0] * (units - dead))
+    return keras.layers.Dense(units, activation, True, "zeros", bias, name=name)
+
+
+def sequential():
+    layers = [dense(8, 2, "a"), keras.layers.Activation("tanh"), dense(4, 1, "b", "linear")]
+    return keras.Sequential([*layers, keras.layers.ReLU(name="c"), keras.layers.Dense(1)])
+
+
+def functional():
+    """One layer is used twice, one leaks, and one makes an output."""
+    inputs, shared = keras.Input((5,)), dense(5, 2, "shared")
+    top = keras.layers.LeakyReLU()(dense(4, 3, "leaky", "leaky_relu")(shared(inputs)))
+    end = keras.layers.Dense(1)(keras.layers.concatenate([shared(shared(inputs)), top]))
+    return keras.Model(inputs, [end, keras.layers.ReLU(name="end")(end - 99)])
+
+
+def nested():
+    inner = keras.Sequential([keras.Input((5,)), dense(8, 2, "a"), dense(4, 1, "b")], name="in")
+    inputs = keras.Input((3, 5))  # the cell of `rnn` runs in a loop, `rnn` does not
+    cell = {"activation": "relu", "kernel_initializer": "zeros", "bias_initializer": "ones"}
+    found = keras.layers.TimeDistributed(dense(2, 1, "each"), name="times")(inputs)
+    found = [inner(inputs[:, 0]), keras.layers.SimpleRNN(3, name="rnn", **cell)(found)]
+    return keras.Model(inputs, keras.layers.Dense(1)(keras.layers.concatenate(found)))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.parts = [keras.layers.Conv1D(2, 1, activation="relu6", name="conv"), sequential()]
+
+    def call(self, x):
+        return self.parts[1](keras.ops.max(self.parts[0](x[..., None]), axis=-1))
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (sequential, {"a": (2, 8), "c": (1, 4)}),
+        (functional, {"shared": (2, 5)}),
+        (nested, {"in/a": (2, 8), "in/b": (1, 4), "times/each": (1, 2), "rnn": (0, 3)}),
+        (Subclassed, {"conv": (0, 2), "inner/a": (2, 8), "inner/c": (1, 4)}),
+    ],
+)
+def test_dead_units(make, expected, jit):
+    keras.utils.set_random_seed(1)
+    model = make()
+    x = np.repeat(X[:, None], 3, axis=1) if make is nested else X
+    model(x[:1])
+    if make is Subclassed:
+        inner = model.parts[1].name
+        expected = {name.replace("inner", inner): at for name, at in expected.items()}
+        model.parts[0].set_weights([np.ones((1, 1, 2)), np.ones(2)])
+    model.compile(optimizers.SGD(0.0), "mse", jit_compile=jit and make is not nested)
+    y = [Y, Y] if make is functional else Y
+    watch = GradientMonitor((x, y), every=4)
+    history = model.fit(x, y, batch_size=16, verbose=0, callbacks=[watch]).history
+    found = {
+        name: layer["dead_units"]
+        for name, layer in watch.history[0]["layers"].items()
+        if "dead_units" in layer
+    }
+    assert found == {name: dead / units for name, (dead, units) in expected.items()}
+    dead, units = map(sum, zip(*expected.values(), strict=True))
+    assert history["dead_units"] == [pytest.approx(dead / units)]
+
+
+def test_a_unit_that_answers_to_one_example_is_alive():
+    model = keras.Sequential([keras.Input((5,)), dense(4, 0, "a"), keras.layers.Dense(1)])
+    model.layers[0].set_weights([np.zeros((5, 4)), np.array([-1.0, -1.0, 0.0, 1.0])])
+    weights = np.zeros((5, 4))
+    weights[0, 0] = 1e3
+    model.layers[0].set_weights([weights, np.array([-1e3 * X[:, 0].max() + 1e-2, -1, 0, 1])])
+    model.compile(optimizers.SGD(0.0), "mse")
+    watch = GradientMonitor((X, Y), every=1)
+    model.fit(X[:4], Y[:4], verbose=0, callbacks=[watch])
+    assert watch.history[0]["layers"]["a"]["dead_units"] == 0.5
+
+
+def test_between_looks_nothing_is_computed():
+    """The layers are called when the look is traced, and the look is called when it is due."""
+    model = sequential()
+    model.compile(optimizers.SGD(0.1), "mse")
+    watch, calls = GradientMonitor((X, Y), every=3), []
+    compiled = watch._compile
+
+    def counting():
+        look = compiled()
+        return lambda *args: calls.append(watch.memory.steps) or look(*args)
+
+    watch._compile = counting
+    model.fit(X, Y, batch_size=8, verbose=0, callbacks=[watch])
+    assert calls == [3, 6]
+    assert not any("call" in vars(layer) for layer in model.layers)
+
+
+def test_sizes_by_layer_add_up():
+    model = network(0.3)
+    watch = GradientMonitor((X, LABELS), every=4)
+    model.fit(X, LABELS, batch_size=16, verbose=0, callbacks=[watch])
+    (look,) = watch.history
+    assert [*look["layers"]] == [model.layers[i].name for i in (0, 1, 3)]
+    for kind in ("gradient_norm", "weight_norm"):
+        whole = np.linalg.norm([layer[kind] for layer in look["layers"].values()])
+        assert look[kind] == pytest.approx(whole)
+    first = look["layers"][model.layers[0].name]["weight_norm"]
+    assert first == pytest.approx(
+        np.linalg.norm(np.concatenate([np.ravel(w) for w in model.layers[0].get_weights()])),
+        rel=1e-5,
+    )
+    assert "dead_units" not in look
+
+
+@pytest.mark.parametrize("monitor", [GradientMonitor, SharpnessMonitor])
+def test_layers_that_thaw_are_seen(monitor):
+    model = network(0.0)
+    watch = monitor((X, LABELS), every=4)
+    thaw = Unfreezing({0: model.layers[-1].name, 1: ".*"})
+    model.fit(X, LABELS, batch_size=16, epochs=2, verbose=0, callbacks=[thaw, watch])
+    one, two = watch.history
+    assert len(two.get("layers", "abc")) == 3
+    assert len(one.get("layers", "a")) == 1
+    assert one != two
+
+
+# -- arguments ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -130,11 +273,12 @@ def test_two_replicas_see_the_same(monitor, mirrored):
         (lambda: SharpnessMonitor((X, Y), iterations=0), "iterations"),
         (lambda: EnergyMonitor(watts_per_core=0), "watts_per_core"),
         (lambda: EnergyMonitor(grid=-1), "grid"),
+        (lambda: EnergyMonitor(backend="guess"), "backend"),
         (lambda: EnergyBudget("much"), "budget"),
         (lambda: EnergyBudget(0), "budget"),
         (lambda: EnergyBudget("1 kWh", every=0), "every"),
     ],
-    ids=[f"bad{i}" for i in range(11)],
+    ids=[f"bad{i}" for i in range(12)],
 )
 def test_bad_arguments(make, name):
     with pytest.raises(ValueError, match=f"Argument `{name}`"):
@@ -172,17 +316,24 @@ def test_processor_time_is_an_estimate():
 
 
 class Ticking:
-    label = "measured"
+    """A joule for every reading, of each source."""
+
+    def __init__(self, **labels):
+        self.labels = labels
+        self.closed = False
 
     def joules(self):
-        return 2.0
+        return dict.fromkeys(self.labels, 2.0)
+
+    def close(self):
+        self.closed = True
 
 
-def train_with(watch, monkeypatch, epochs=3):
-    monkeypatch.setattr(
-        monitor_module, "meters", lambda watts: {"processor": Ticking(), "accelerator": None}
-    )
-    return linear().fit(X, Y, batch_size=8, epochs=epochs, verbose=0, callbacks=[watch]).history
+def train_with(watch, monkeypatch, epochs=3, gauge=None, **options):
+    gauge = gauge or Ticking(processor="measured")
+    monkeypatch.setattr(energy, "Counters", lambda watts: gauge)
+    options = {"batch_size": 8, "epochs": epochs, "verbose": 0, "callbacks": [watch]} | options
+    return linear().fit(X, Y, **options).history
 
 
 def test_energy_is_added_up(monkeypatch):
@@ -190,14 +341,119 @@ def test_energy_is_added_up(monkeypatch):
     history = train_with(watch, monkeypatch)
     assert history["energy_kwh"] == pytest.approx([2 / JOULES, 4 / JOULES, 6 / JOULES])
     assert history["co2e_kg"] == pytest.approx([x / 2 for x in history["energy_kwh"]])
-    assert watch.report() == {
-        "processor": {"kwh": pytest.approx(6 / JOULES), "how": "measured"},
-        "accelerator": {"kwh": None, "how": "unavailable"},
-    }
     assert "co2e_kg" not in train_with(EnergyMonitor(), monkeypatch)
     again = EnergyMonitor()
     again.restore(watch.state())
     assert train_with(again, monkeypatch)["energy_kwh"][0] == pytest.approx(8 / JOULES)
+
+
+def test_every_number_says_how_it_is_known(monkeypatch):
+    watch = EnergyMonitor(grid=500)
+    assert {entry["how"] for entry in watch.report().values()} == {"unavailable"}
+    train_with(watch, monkeypatch, initial_epoch=1)
+    nothing = {"kwh": None, "how": "unavailable"}
+    measured = {"kwh": pytest.approx(4 / JOULES), "how": "measured"}
+    expected = {
+        "processor": measured,
+        "accelerator": nothing,
+        "memory": nothing,
+        "total": measured,
+        "forecast": {"kwh": pytest.approx(4 / JOULES), "how": "estimated"},
+        "co2e": {"kg": pytest.approx(2 / JOULES), "how": "estimated"},
+    }
+    assert watch.report() == expected
+    assert watch.findings() == [{"what": what, **entry} for what, entry in expected.items()]
+    watch.restore(watch.state())  # a part that was estimated makes all of it an estimate
+    gauge = Ticking(processor="estimated", accelerator="measured")
+    train_with(watch, monkeypatch, gauge=gauge, initial_epoch=1)
+    hows = {what: entry["how"] for what, entry in watch.report().items()}
+    assert hows == {
+        "processor": "estimated", "accelerator": "measured", "memory": "unavailable",
+        "total": "estimated", "forecast": "estimated", "co2e": "estimated",
+    }  # fmt: skip
+    assert gauge.closed
+
+
+def test_the_forecast_is_for_the_end_of_the_last_epoch(monkeypatch):
+    watch = EnergyMonitor()
+    history = train_with(watch, monkeypatch, epochs=4)
+    assert history["energy_forecast_kwh"] == pytest.approx([8 / JOULES] * 4)
+    first = EnergyMonitor()
+    train_with(first, monkeypatch, epochs=2)
+    first.restore(first.state())
+    history = train_with(first, monkeypatch, epochs=6, initial_epoch=2)
+    assert history["energy_forecast_kwh"] == pytest.approx([12 / JOULES] * 4)
+
+
+def test_what_was_used_since_the_last_epoch_is_saved(monkeypatch):
+    watch, states = EnergyMonitor(), []
+    note = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs=None: states.append(watch.state()["processor"])
+    )
+    train_with(watch, monkeypatch, epochs=1, batch_size=32, callbacks=[watch, note])
+    assert states == [2.0, 4.0]
+
+
+class FakeCarbon:
+    """The part of the package `codecarbon` that is used."""
+
+    def __init__(self, hardware=("CPU(Intel Rapl)", "RAM()"), gpus=0, fails=False):
+        self.hardware, self.gpus, self.fails, self.log = hardware, gpus, fails, []
+
+    def OfflineEmissionsTracker(self, *, output_handlers, save_to_file, **options):
+        assert save_to_file is False
+        self._hardware, (self.handler,) = self.hardware, output_handlers
+        return self
+
+    def start(self):
+        self.log.append("start")
+
+    def flush(self):
+        self.log.append("flush")
+        n = self.log.count("flush") * 1e-6
+        used = {"cpu_energy": n, "gpu_energy": 2 * n, "ram_energy": 3 * n}
+        if not self.fails:
+            self.handler.out(SimpleNamespace(**used, gpu_count=self.gpus), None)
+
+    def stop(self):
+        self.log.append("stop")
+        self.handler.exit()
+
+
+def train_with_carbon(monkeypatch, *, epochs=2, **fake):
+    fake = FakeCarbon(**fake)
+    monkeypatch.setitem(sys.modules, "codecarbon", fake)
+    watch = EnergyMonitor(backend="codecarbon")
+    train_with(watch, monkeypatch, epochs)
+    return watch.report(), fake.log
+
+
+def test_codecarbon_counts_and_says_how(monkeypatch):
+    report, log = train_with_carbon(monkeypatch)
+    assert log == ["start", "flush", "flush", "flush", "stop"]
+    assert report["processor"] == {"kwh": pytest.approx(2e-6), "how": "measured"}
+    assert report["memory"] == {"kwh": pytest.approx(6e-6), "how": "estimated"}
+    assert report["accelerator"] == {"kwh": None, "how": "unavailable"}
+    assert report["total"] == {"kwh": pytest.approx(8e-6), "how": "estimated"}
+
+
+@pytest.mark.parametrize("hardware", ["CPU(Cpu Load)", "CPU(AMD EPYC > 100W)", "news"])
+def test_codecarbon_in_doubt_is_an_estimate(hardware, monkeypatch):
+    report, _ = train_with_carbon(monkeypatch, hardware=(hardware,), gpus=1)
+    assert report["processor"]["how"] == "estimated"
+    assert report["accelerator"] == {"kwh": pytest.approx(4e-6), "how": "measured"}
+
+
+def test_codecarbon_that_measures_nothing_is_an_error(monkeypatch):
+    with pytest.raises(RuntimeError, match="codecarbon"):
+        train_with_carbon(monkeypatch, fails=True)
+
+
+def test_codecarbon_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    for make in (EnergyMonitor, lambda **options: EnergyBudget("1 kWh", **options)):
+        with pytest.raises(ImportError, match="pip install codecarbon"):
+            make(backend="codecarbon")
 
 
 def test_the_budget_is_kept(monkeypatch):

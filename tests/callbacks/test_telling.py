@@ -6,10 +6,20 @@ import sys
 
 import keras
 import pytest
+import tensorflow as tf
 
 from keras_gdx import optimizers, schedules
-from keras_gdx.callbacks import AuditLog, RichProgress
+from keras_gdx.callbacks import (
+    AuditLog,
+    GradientMonitor,
+    HyperparameterLogger,
+    ResumableCheckpoint,
+    RichProgress,
+    StepEvaluator,
+    TensorBoardScalars,
+)
 from keras_gdx.callbacks.rich_progress import clock
+from tests.events import scalars
 
 
 def test_lines_tell_what_is_left(problem, capsys):
@@ -92,3 +102,91 @@ def test_bad_input():
         AuditLog("")
     with pytest.raises(ValueError, match="names"):
         RichProgress("loss")
+
+
+# -- TensorBoard -----------------------------------------------------------------------------
+
+
+def test_scalars_of_logs_and_looks(problem, tmp_path):
+    """At their own steps, in the order of the list or not."""
+    data = (problem.x, problem.y)
+    watch = GradientMonitor(data, every=3, parts=2)
+    evaluator, second = StepEvaluator(data, every=4), StepEvaluator(data, every=8)
+    telling = [TensorBoardScalars(tmp_path), HyperparameterLogger(), watch, evaluator, second]
+    history = problem.fit(problem.model(), telling, epochs=2)
+    found = scalars(tmp_path)
+    for name, values in history.items():
+        kind = "validation" if name.startswith("val_") else "train"
+        told = found.pop(f"{kind}:epoch_{name.removeprefix('val_')}")
+        assert [value for _, value in told] == pytest.approx(values, rel=1e-6)
+        assert [step for step, _ in told] == [0, 1]
+    assert {name.partition("/")[0] for name in found} == {
+        "train:GradientMonitor", "train:StepEvaluator", "train:StepEvaluator_2"
+    }  # fmt: skip
+    norms = [(look["step"], look["layers"]["out"]["weight_norm"]) for look in watch.history]
+    assert [step for step, _ in norms] == [3, 6]
+    assert found["train:GradientMonitor/layers/out/weight_norm"] == [
+        (step, pytest.approx(norm)) for step, norm in norms
+    ]
+    losses = [(each["step"], pytest.approx(each["loss"])) for each in evaluator.history]
+    assert found["train:StepEvaluator/loss"] == losses
+    assert [step for step, _ in found["train:StepEvaluator_2/loss"]] == [8]
+
+
+def test_looks_are_written_when_they_are_made(problem, tmp_path):
+    steps = []
+
+    def read(batch, logs=None):
+        looks = scalars(tmp_path).get("train:StepEvaluator/loss", [])
+        steps.append([step for step, _ in looks])
+
+    class After(keras.callbacks.Callback):
+        last = True
+        on_train_batch_end = staticmethod(read)
+
+    evaluator = StepEvaluator((problem.x, problem.y), every=2)
+    problem.fit(problem.model(), [TensorBoardScalars(tmp_path), After(), evaluator], epochs=1)
+    assert steps == [[], [2], [2], [2, 4]]
+
+
+def test_scalars_go_on_after_an_interruption(problem, tmp_path):
+    def callbacks():
+        evaluator = StepEvaluator((problem.x, problem.y), every=2)
+        return [TensorBoardScalars(tmp_path / "a"), ResumableCheckpoint(tmp_path / "b"), evaluator]
+
+    problem.fit(problem.model(), callbacks(), epochs=1)
+    problem.fit(problem.model(), callbacks(), epochs=2)
+    found = scalars(tmp_path / "a")
+    assert sorted(step for step, _ in found["train:epoch_loss"]) == [0, 1]
+    assert sorted(step for step, _ in found["train:StepEvaluator/loss"]) == [2, 4, 6, 8]
+
+
+def test_scalars_are_written_while_others_do_not_record(problem, tmp_path):
+    with tf.summary.record_if(False):
+        problem.fit(problem.model(), [TensorBoardScalars(tmp_path)], epochs=1)
+    assert "train:epoch_loss" in scalars(tmp_path)
+
+
+def test_files_are_closed_when_training_fails(problem, tmp_path):
+    def fail(epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    callback = TensorBoardScalars(tmp_path)
+    failing = keras.callbacks.LambdaCallback(on_epoch_end=fail)
+    with pytest.raises(KeyboardInterrupt):
+        problem.fit(problem.model(), [callback, failing])
+    assert callback._files == {}
+    assert [step for step, _ in scalars(tmp_path)["train:epoch_loss"]] == [0]
+
+
+def test_who_tells_comes_last(problem, tmp_path):
+    """Also in a `CallbackList` of one's own, whose order is as it was afterwards."""
+    audit = AuditLog(tmp_path / "run.jsonl")
+    callbacks = [audit, HyperparameterLogger()]
+    model = problem.model()
+    whole = keras.callbacks.CallbackList(callbacks, True, model=model, epochs=1)
+    problem.fit(model, whole, epochs=1)
+    assert whole.callbacks[:2] == callbacks
+    epoch = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[1])
+    assert epoch["logs"]["learning_rate"] == 0.5

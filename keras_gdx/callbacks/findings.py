@@ -1,0 +1,34 @@
+"""What the callbacks of one `fit` have found, whoever they are."""
+
+from collections import Counter
+
+from keras_gdx.config import is_number
+
+__all__ = []
+
+
+def sources(callbacks):
+    """The callbacks with `findings`, by the name of the class, numbered if it is not the first."""
+    found, seen = {}, Counter()
+    for callback in callbacks:
+        if hasattr(callback, "findings"):
+            name = type(callback).__name__
+            seen[name] += 1
+            found[name if seen[name] == 1 else f"{name}_{seen[name]}"] = callback
+    return found
+
+
+def numbers(row, prefix=""):
+    """The numbers in a row, and in dictionaries inside it, by name.
+
+    Example:
+        >>> numbers({"step": 8, "norm": 2.0, "layers": {"a": {"norm": 1.0}}, "kind": "good"})
+        {'norm': 2.0, 'layers/a/norm': 1.0}
+    """
+    found = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            found |= numbers(value, f"{prefix}{name}/")
+        elif is_number(value) and name != "step":
+            found[prefix + name] = value
+    return found

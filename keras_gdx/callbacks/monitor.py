@@ -1,0 +1,85 @@
+"""A look at the model every so many batches."""
+
+from typing import NamedTuple
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.probe import Untouched, batch_of
+from keras_gdx.config import check_integer, needs_tensorflow
+
+__all__ = []
+
+
+class Looks(NamedTuple):
+    """What a monitor remembers: the batches of the run so far, and what was found."""
+
+    steps: int = 0
+    history: tuple = ()
+
+
+class Monitor(Callback):
+    """Base class of callbacks that look at the model on data of their own.
+
+    A subclass compiles what it looks with in `_compile`, and looks in `_look`. In between
+    only batches are counted.
+
+    Args:
+        data: Inputs and targets of one batch, and perhaps their weights.
+        every: Integer >= 1: batches between two looks.
+    """
+
+    fresh = Looks()
+
+    def __init__(self, data, every):
+        super().__init__()
+        check_integer("every", every, 1)
+        self._batch = batch_of("data", data)
+        self.data = data
+        self.every = every
+
+    def _compile(self):
+        """Returns a function of the batch."""
+        raise NotImplementedError
+
+    def _look(self, compiled):
+        """Returns what is found, by name."""
+        raise NotImplementedError
+
+    @property
+    def history(self):
+        """What was found, one dictionary for each look."""
+        return list(self.memory.history)
+
+    def on_train_begin(self, logs=None):
+        """Compiles nothing yet: the first look does."""
+        super().on_train_begin(logs)
+        needs_tensorflow(type(self).__name__)
+        self._variables = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """What is found in this epoch is to come."""
+        super().on_epoch_begin(epoch, logs)
+        self._found = {}
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Looks, if the time has come."""
+        self.memory = self.memory._replace(steps=self.memory.steps + 1)
+        if self.memory.steps % self.every == 0:
+            with Untouched(self.model):
+                self._found = {"step": self.memory.steps, **self._look(self._compiled())}
+            self.memory = self.memory._replace(history=(*self.memory.history, self._found))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the numbers of the epoch's last look into its logs."""
+        if logs is not None:
+            logs.update(
+                (name, value)
+                for name, value in self._found.items()
+                if name != "step" and not isinstance(value, dict)
+            )
+
+    def _compiled(self):
+        """What `_compile` returns, anew if other weights are trained than the last time."""
+        variables = [id(v) for v in self.model.trainable_variables]
+        if variables != self._variables:
+            self._variables, self._program = variables, self._compile()
+        return self._program

@@ -1,0 +1,131 @@
+"""Curves for TensorBoard."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.findings import numbers, sources
+from keras_gdx.config import check
+from keras_gdx.registry import register
+
+__all__ = ["TensorBoardScalars"]
+
+
+@register
+class TensorBoardScalars(Callback):
+    """Writes all logs, and what other callbacks find, for TensorBoard.
+
+    The logs of each epoch, as `epoch_loss` and so on, in the folders `train` and `validation`,
+    where Keras' `TensorBoard` has them, so that runs of both can be compared. And, as soon as
+    they are there and at the step of the run where they were found, the numbers of every
+    callback with `findings`, such as `GradientMonitor/gradient_norm` or
+    `GradientMonitor/layers/dense/weight_norm`.
+
+    Keras' own loses the epochs' logs with `update_freq=100`, unless an epoch ends at a multiple
+    of that, and it needs the package `tensorboard`, which TensorFlow 2.21 no longer brings. This
+    one writes without it. (To look at the curves you need it all the same.)
+
+    Args:
+        log_dir: The folder of this run.
+
+    Raises:
+        ValueError: If `log_dir` is not the name of a folder.
+        ImportError: If TensorFlow is not installed.
+
+    Example:
+        >>> import glob, keras, numpy as np, tempfile
+        >>> from keras_gdx.callbacks import TensorBoardScalars
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> x, folder = np.ones((8, 1)), tempfile.mkdtemp()
+        >>> history = model.fit(x, x, verbose=0, callbacks=[TensorBoardScalars(folder)])
+        >>> len(glob.glob(folder + "/train/*"))
+        1
+
+    Source: by definition
+
+    Verified against: the files of keras.callbacks.TensorBoard, read back
+    """
+
+    last = True
+    _sources: dict = {}
+
+    def __init__(self, log_dir="logs"):
+        super().__init__()
+        valid = isinstance(log_dir, (str, Path)) and str(log_dir)
+        check(valid, "log_dir", log_dir, "the name of a folder")
+        _tensorflow()
+        self.log_dir = str(log_dir)
+        self._files: dict = {}
+
+    @contextmanager
+    def around_fit(self, model, callbacks):
+        """Finds out who finds something, and closes the files in any case."""
+        self._sources = sources(callbacks)
+        try:
+            yield callbacks
+        finally:
+            for file in self._files.values():
+                file.close()
+            self._files, self._sources = {}, {}
+
+    def on_train_begin(self, logs=None):
+        """What was found before an interruption was written then."""
+        super().on_train_begin(logs)
+        self._written = {name: len(source.findings()) for name, source in self._sources.items()}
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Writes what was found after this batch, if anything was."""
+        for name, source in self._sources.items():
+            found = source.findings()
+            if len(found) > self._written[name]:
+                self._write_rows(name, found[self._written[name] :])
+                self._written[name] = len(found)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the logs."""
+        for name, value in (logs or {}).items():
+            kind = "validation" if name.startswith("val_") else "train"
+            self._write(kind, f"epoch_{name.removeprefix('val_')}", value, epoch)
+        self._flush()
+
+    def on_train_end(self, logs=None):
+        """Writes what was found at the end."""
+        self.on_train_batch_end(0)
+        self._flush()
+
+    def _write_rows(self, name, rows):
+        for row in rows:
+            if "step" in row:
+                for tag, value in numbers(row).items():
+                    self._write("train", f"{name}/{tag}", value, row["step"])
+        self._flush()
+
+    def _write(self, kind, tag, value, step):
+        summary = _tensorflow().summary
+        if kind not in self._files:
+            self._files[kind] = summary.create_file_writer(f"{self.log_dir}/{kind}")
+        # Keras' callback leaves recording off for steps of its own choice.
+        with self._files[kind].as_default(), summary.record_if(True):
+            summary.write(tag, float(value), step, _metadata())
+
+    def _flush(self):
+        for file in self._files.values():
+            file.flush()
+
+
+def _tensorflow():
+    try:
+        import tensorflow
+    except ImportError as error:
+        raise ImportError(
+            "TensorBoardScalars needs TensorFlow: pip install 'keras_gdx[tensorflow]'"
+        ) from error
+    return tensorflow
+
+
+def _metadata():
+    """What tells TensorBoard that this is a scalar."""
+    metadata = _tensorflow().compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+    metadata.plugin_data.plugin_name = "scalars"
+    return metadata
