@@ -17,7 +17,8 @@ class RegularizationMonitor(Callback):
     Keras' `loss` has them inside, unnamed. At the end of every epoch `regularization` is
     their sum with the weights of that moment, and `regularization_l2` (and so on, by the
     name of the class) each part of it. `loss - regularization` is then what the data say,
-    up to the weights having changed during the epoch. Penalties on outputs are not in it.
+    up to the weights having changed during the epoch. Penalties on outputs and those of train
+    steps are not in it.
     It looks at the weights once per epoch and costs nothing in between.
 
     Example:

@@ -21,13 +21,13 @@ STRIDE = 1 << 16  # more than there are replicas
 
 def install(model):
     """Lets a model's train steps ask for penalties: `compute_loss.penalties` has them by kind."""
-    method = model.compute_loss
+    method, step = model.compute_loss, model.train_step
     signature = inspect.signature(method)
     check(
-        "training" in signature.parameters,
+        signature.parameters.keys() >= {"x", "y", "sample_weight", "training"},
         "model",
         model,
-        "one whose `compute_loss` takes `training`, which tells steps from evaluation",
+        "one whose `compute_loss` takes `x`, `y`, `y_pred`, `sample_weight` and `training`",
     )
     penalties: dict = {}
     asked: set = set()
@@ -44,14 +44,14 @@ def install(model):
         for penalty in penalties.values():
             if hasattr(penalty, "follow"):
                 penalty.follow(model.optimizer)
-            step = Step(model, method, given["x"], given["y"], given["sample_weight"])
-            value = keras_loss.scale_loss_for_distribution(penalty(step))
+            batch = Step(model, method, given["x"], given["y"], given["sample_weight"])
+            value = keras_loss.scale_loss_for_distribution(penalty(batch))
             loss = loss + tf.cast(value, loss.dtype)
         return loss
 
     @unconverted
-    @functools.wraps(model.train_step)
-    def train_step(*args, step=model.train_step, **kwargs):
+    @functools.wraps(step)
+    def train_step(*args, **kwargs):
         logs = step(*args, **kwargs)
         if penalties and not asked:
             names = ", ".join(type(penalty).__name__ for penalty in penalties.values())

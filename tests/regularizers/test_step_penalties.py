@@ -355,6 +355,22 @@ def test_a_loaded_model_needs_it_again(make, tmp_path):
     assert penalty_in(again) == pytest.approx(0.5, rel=1e-5)
 
 
+def test_a_loaded_model_goes_on_with_the_same_draws(tmp_path):
+    data, weights = {"x": X, "y": Y, "batch_size": 4, "shuffle": False, "verbose": 0}, []
+    for interrupted in (False, True):
+        optimizer = keras_gdx.optimizers.Adam(RATE, gradient_accumulation_steps=3)
+        model = compiled(curved, JacobianPenalty(1.0), optimizer=optimizer, w=None)
+        model.fit(epochs=2, **data)
+        if interrupted:
+            model.save(tmp_path / "model.keras")
+            model = keras.models.load_model(tmp_path / "model.keras")
+            apply(model, JacobianPenalty(1.0))
+        model.fit(epochs=2, **data)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 # -- refused ---------------------------------------------------------------------------------
 
 
@@ -386,8 +402,13 @@ def test_needs_to_be_told_what_is_training():
         def compute_loss(self, x, y, y_pred, sample_weight):
             return ops.mean(y_pred)
 
-    with pytest.raises(ValueError, match="`model` must be one whose `compute_loss` takes"):
-        compiled(Old, GradientPenalty(0.1))
+    class Short(Subclassed):
+        def compute_loss(self, **kwargs):
+            return super().compute_loss(**kwargs)
+
+    for make in (Old, Short):
+        with pytest.raises(ValueError, match="`model` must be one whose `compute_loss` takes"):
+            compiled(make, GradientPenalty(0.1))
 
 
 def test_needs_a_mean_over_examples():
