@@ -55,6 +55,7 @@ class AuditLog(Callback):
     """
 
     last = True
+    writes = True
 
     def __init__(self, path, note=""):
         super().__init__()

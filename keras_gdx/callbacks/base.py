@@ -53,14 +53,15 @@ class Callback(Configured, keras.callbacks.Callback):
     thread, which on JAX and PyTorch waits for the device (on TensorFlow Keras always
     does).
 
-    What it finds it gives in `findings`: `TensorBoardScalars` and `TrainingReport` take it
-    from there.
+    What it finds it gives in `findings`: `TensorBoardScalars` takes it from there.
 
     Attributes:
         fresh: NamedTuple that a run begins with; fields hold JSON's types, or arrays.
         memory: NamedTuple of the same type, what is remembered now.
         last: Whether `fit` puts it behind the others in the list, because it tells of what they
             have written into the logs.
+        writes: Whether it writes files, and so runs on the chief only where there are several
+            workers.
 
     Example:
         >>> from typing import NamedTuple
@@ -83,6 +84,7 @@ class Callback(Configured, keras.callbacks.Callback):
 
     fresh: Any = Nothing()
     last = False
+    writes = False
 
     def __init__(self):
         super().__init__()

@@ -3,6 +3,7 @@
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 from keras_gdx.config import check, is_number
 
@@ -127,6 +128,8 @@ class CodeCarbon:
             counters of energy; memory is always a guess from how much there is.
     """
 
+    _total: Any = None  # what was delivered last
+
     def __init__(self):
         self._tracker = codecarbon().OfflineEmissionsTracker(
             country_iso_code="USA",  # it must have one, for emissions that nobody asks it for
@@ -134,7 +137,6 @@ class CodeCarbon:
             log_level="error",
             output_handlers=[self],
         )
-        self._total = None
         self._tracker.start()
         self._before = self._read()
         hardware = " ".join(map(str, getattr(self._tracker, "_hardware", ()))).lower()

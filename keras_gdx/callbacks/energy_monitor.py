@@ -1,7 +1,7 @@
 """What training costs in energy."""
 
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_gdx.callbacks import energy
 from keras_gdx.callbacks.base import Callback
@@ -86,7 +86,7 @@ class EnergyMonitor(Callback):
     """
 
     fresh = Used()
-    _gauge = None
+    _gauge: Any = None
 
     def __init__(self, watts_per_core=10.0, grid=None, backend="counters"):
         super().__init__()

@@ -9,7 +9,8 @@ __all__ = []
 
 def sources(callbacks):
     """The callbacks with `findings`, by the name of the class, numbered if it is not the first."""
-    found, seen = {}, Counter()
+    found: dict = {}
+    seen: Counter = Counter()
     for callback in callbacks:
         if hasattr(callback, "findings"):
             name = type(callback).__name__
@@ -25,7 +26,7 @@ def numbers(row, prefix=""):
         >>> numbers({"step": 8, "norm": 2.0, "layers": {"a": {"norm": 1.0}}, "kind": "good"})
         {'norm': 2.0, 'layers/a/norm': 1.0}
     """
-    found = {}
+    found: dict = {}
     for name, value in row.items():
         if isinstance(value, dict):
             found |= numbers(value, f"{prefix}{name}/")

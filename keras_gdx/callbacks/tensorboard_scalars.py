@@ -48,6 +48,7 @@ class TensorBoardScalars(Callback):
     """
 
     last = True
+    writes = True
     _sources: dict = {}
 
     def __init__(self, log_dir="logs"):

@@ -315,7 +315,8 @@ def _at_least_float32(x):
 def _silent(recorded, but):
     """Of each layer, in all its calls, the entries of the last axis that are 0 everywhere."""
     left_out = {id(x) for x in but}
-    here, found = tf.compat.v1.get_default_graph(), {}
+    here = tf.compat.v1.get_default_graph()
+    found: dict = {}
     for name, outputs in recorded:
         x = tf.nest.flatten(outputs)[0]  # what follows are the states of an RNN
         # What was called in a loop is not to be had outside of it.
