@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 import time
 from pathlib import Path
@@ -29,7 +30,9 @@ class AuditLog(Callback):
     seconds) and `end` (fingerprint). Each line has the SHA-256 of the line before it:
     changing, leaving out or reordering lines breaks the chain, and `AuditLog.verify` says
     where. (Who rewrites the whole rest of the file is found out by a copy of the last
-    line's sum only.) A file that exists is continued; nothing in it is ever changed.
+    line's sum only.) Each line is on the disk before training goes on. A file that exists is
+    continued; nothing in it is ever changed, but for a last line that a crash left unfinished: an
+    event `unfinished` takes its place, with its length and sum.
 
     Args:
         path: The file.
@@ -72,15 +75,27 @@ class AuditLog(Callback):
             path: A file of this callback.
 
         Raises:
-            ValueError: If the chain is broken, with the number of the first line that is wrong.
+            ValueError: If the chain is broken, with the number of the first line that is wrong, or
+                the last line is unfinished.
         """
-        return len(_checked(path)[0])
+        count, _, rest = _checked(path)
+        if rest:
+            raise ValueError(
+                f"{path}, line {count + 1}: unfinished, a program was stopped while it wrote. The "
+                "lines before are whole; the next run goes on from them."
+            )
+        return count
 
     def on_train_begin(self, logs=None):
         """Writes what the run consists of."""
         super().on_train_begin(logs)
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
-        self._last = _checked(self.path)[1] if Path(self.path).exists() else ""
+        self._last = ""
+        if Path(self.path).exists():
+            _, self._last, rest = _checked(self.path)
+            if rest:
+                os.truncate(self.path, os.path.getsize(self.path) - len(rest))
+                self._write("unfinished", bytes=len(rest), sha256=_sum(rest))
         self._write(
             "begin",
             note=self.note,
@@ -122,15 +137,18 @@ class AuditLog(Callback):
     def _write(self, event, **content):
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         record = {"event": event, "time": when, **content, "before": self._last}
-        line = json.dumps(record, default=_text)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        line = json.dumps(record, default=_text).encode()
+        with open(self.path, "ab") as file:
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
         self._last = _sum(line)
 
 
 def _checked(path):
-    """The lines of a file, and the sum of the last one."""
-    lines, last = Path(path).read_text(encoding="utf-8").splitlines(), ""
+    """How many lines there are, the sum of the last one, and what is left of one more."""
+    *lines, rest = Path(path).read_bytes().split(b"\n")
+    last = ""
     for number, line in enumerate(lines, 1):
         try:
             good = json.loads(line)["before"] == last
@@ -139,11 +157,11 @@ def _checked(path):
         if not good:
             raise ValueError(f"{path}, line {number}: this or the line before it was changed.")
         last = _sum(line)
-    return lines, last
+    return len(lines), last, rest
 
 
 def _sum(line):
-    return hashlib.sha256(line.encode()).hexdigest()
+    return hashlib.sha256(line).hexdigest()
 
 
 def _text(thing):

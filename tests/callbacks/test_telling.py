@@ -1,5 +1,6 @@
 """What callbacks tell people: lines, bars, records."""
 
+import hashlib
 import io
 import json
 import sys
@@ -95,6 +96,30 @@ def test_tampering_shows(how, problem, tmp_path):
         AuditLog.verify(path)
     with pytest.raises(ValueError, match="was changed"):
         problem.fit(problem.model(), [AuditLog(path)])
+
+
+def test_goes_on_after_a_crash_at_any_byte(problem, tmp_path):
+    path = tmp_path / "run.jsonl"
+    model = problem.model()
+    problem.fit(model, [AuditLog(path)], epochs=1)
+    whole = path.read_bytes()
+    begin, epoch, last = whole.splitlines(keepends=True)
+    for cut in range(len(last)):
+        path.write_bytes(begin + epoch + last[:cut])
+        if cut:
+            with pytest.raises(ValueError, match="line 3: unfinished"):
+                AuditLog.verify(path)
+        audit = AuditLog(path)
+        audit.set_model(model)
+        audit.set_params({"epochs": 1})
+        audit.on_train_begin()
+        found = path.read_bytes()
+        assert found.startswith(begin + epoch)
+        events = [json.loads(line) for line in found.splitlines()[2:]]
+        assert [each["event"] for each in events] == ["unfinished"] * bool(cut) + ["begin"]
+        assert AuditLog.verify(path) == 3 + bool(cut)
+        if cut:
+            assert events[0]["sha256"] == hashlib.sha256(last[:cut]).hexdigest()
 
 
 def test_bad_input():
