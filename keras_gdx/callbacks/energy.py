@@ -124,8 +124,8 @@ class CodeCarbon:
     """The package `codecarbon`, without network: only its energies are used.
 
     Attributes:
-        labels: See `Counters`. Of the processor it is measured what codecarbon takes from
-            counters of energy; memory is always a guess from how much there is.
+        labels: See `Counters`. The processor may have been measured, but codecarbon does not say;
+            memory is always a guess from how much there is.
     """
 
     _total: Any = None  # what was delivered last
@@ -139,10 +139,8 @@ class CodeCarbon:
         )
         self._tracker.start()
         self._before = self._read()
-        hardware = " ".join(map(str, getattr(self._tracker, "_hardware", ()))).lower()
-        counted = "rapl" in hardware or "windows emi" in hardware
         self.labels = {
-            "processor": "measured" if counted else "estimated",
+            "processor": "estimated",  # it does not say, in public, how it knows
             "memory": "estimated",
             **({"accelerator": "measured"} if self._total.gpu_count else {}),
         }

@@ -56,8 +56,8 @@ class EnergyMonitor(Callback):
     - `memory` is unavailable.
 
     With `backend="codecarbon"` they are what that package finds, by default for all processes.
-    Its thread looks every second. `memory` is estimated, `processor` measured where it
-    reads counters of energy, and estimated elsewhere.
+    Its thread looks every second. `memory` and `processor` are estimated (it may read
+    counters of energy, and does not say so), `accelerator` is measured.
 
     Args:
         watts_per_core: Number > 0, for the estimate: what a busy core draws.

@@ -53,7 +53,7 @@ class Monitor(Callback):
         """Compiles nothing yet: the first look does."""
         super().on_train_begin(logs)
         needs_tensorflow(type(self).__name__)
-        self._variables = None
+        self._compiled_for = None
 
     def on_epoch_begin(self, epoch, logs=None):
         """What is found in this epoch is to come."""
@@ -80,6 +80,6 @@ class Monitor(Callback):
     def _compiled(self):
         """What `_compile` returns, anew if other weights are trained than the last time."""
         variables = [id(v) for v in self.model.trainable_variables]
-        if variables != self._variables:
-            self._variables, self._program = variables, self._compile()
+        if variables != self._compiled_for:
+            self._compiled_for, self._program = variables, self._compile()
         return self._program

@@ -397,12 +397,12 @@ def test_what_was_used_since_the_last_epoch_is_saved(monkeypatch):
 class FakeCarbon:
     """The part of the package `codecarbon` that is used."""
 
-    def __init__(self, hardware=("CPU(Intel Rapl)", "RAM()"), gpus=0, fails=False):
-        self.hardware, self.gpus, self.fails, self.log = hardware, gpus, fails, []
+    def __init__(self, gpus=0, fails=False):
+        self.gpus, self.fails, self.log = gpus, fails, []
 
     def OfflineEmissionsTracker(self, *, output_handlers, save_to_file, **options):
         assert save_to_file is False
-        self._hardware, (self.handler,) = self.hardware, output_handlers
+        (self.handler,) = output_handlers
         return self
 
     def start(self):
@@ -431,16 +431,14 @@ def train_with_carbon(monkeypatch, *, epochs=2, **fake):
 def test_codecarbon_counts_and_says_how(monkeypatch):
     report, log = train_with_carbon(monkeypatch)
     assert log == ["start", "flush", "flush", "flush", "stop"]
-    assert report["processor"] == {"kwh": pytest.approx(2e-6), "how": "measured"}
+    assert report["processor"] == {"kwh": pytest.approx(2e-6), "how": "estimated"}
     assert report["memory"] == {"kwh": pytest.approx(6e-6), "how": "estimated"}
     assert report["accelerator"] == {"kwh": None, "how": "unavailable"}
     assert report["total"] == {"kwh": pytest.approx(8e-6), "how": "estimated"}
 
 
-@pytest.mark.parametrize("hardware", ["CPU(Cpu Load)", "CPU(AMD EPYC > 100W)", "news"])
-def test_codecarbon_in_doubt_is_an_estimate(hardware, monkeypatch):
-    report, _ = train_with_carbon(monkeypatch, hardware=(hardware,), gpus=1)
-    assert report["processor"]["how"] == "estimated"
+def test_codecarbon_measures_accelerators(monkeypatch):
+    report, _ = train_with_carbon(monkeypatch, gpus=1)
     assert report["accelerator"] == {"kwh": pytest.approx(4e-6), "how": "measured"}
 
 
