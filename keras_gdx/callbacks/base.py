@@ -128,3 +128,39 @@ class Callback(Configured, keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """From here on, a restored memory is like any other."""
         self._restored = False
+
+
+def batches_until(batch, params):
+    """Returns how many batches of the epoch are done after the one with this index.
+
+    Keras counts the last execution of an epoch as if it were full. Where the length of the
+    epoch is not known beforehand, nothing shows that it was not.
+    """
+    return min(batch + 1, params.get("steps") or batch + 1)
+
+
+class Counting(Callback):
+    """Base class of callbacks that count batches, several of which may be one execution.
+
+    Keras tells of an execution by the index of its last batch. A subclass calls `count` in its
+    `on_train_batch_end`. Its memory has `step`, batches of the run so far, and `begin`, what
+    `step` was when the epoch under way began: `None` between epochs. Its argument `every` says
+    of what it counts multiples.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remembers where the epoch begins, unless it was interrupted and goes on."""
+        super().on_epoch_begin(epoch, logs)
+        if self.memory.begin is None:
+            self.memory = self.memory._replace(begin=self.memory.step)
+
+    def count(self, batch):
+        """Counts up to this batch; returns whether a multiple of `every` was reached on the way."""
+        done, step = self.memory.step, self.memory.begin + batches_until(batch, self.params)
+        self.memory = self.memory._replace(step=step)
+        return step // self.every > done // self.every
+
+    def on_epoch_end(self, epoch, logs=None):
+        """The next epoch begins here."""
+        super().on_epoch_end(epoch, logs)
+        self.memory = self.memory._replace(begin=None)

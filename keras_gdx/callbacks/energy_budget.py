@@ -1,5 +1,6 @@
 """Training that ends before it has used too much."""
 
+from keras_gdx.callbacks.base import Counting
 from keras_gdx.callbacks.energy import kilowatt_hours
 from keras_gdx.callbacks.energy_monitor import EnergyMonitor
 from keras_gdx.config import check_integer
@@ -9,7 +10,7 @@ __all__ = ["EnergyBudget"]
 
 
 @register
-class EnergyBudget(EnergyMonitor):
+class EnergyBudget(Counting, EnergyMonitor):
     """Ends training before an amount of energy is used up.
 
     It counts and writes as `EnergyMonitor` does, reads after every `every` batches, and stops
@@ -48,12 +49,10 @@ class EnergyBudget(EnergyMonitor):
         check_integer("every", every, 1)
         self.budget = budget
         self.every = every
-        self._batches = 0
 
     def on_train_batch_end(self, batch, logs=None):
         """Reads if the time has come, and stops if another interval would be too much."""
-        self._batches += 1
-        if self._batches % self.every:
+        if not self.count(batch):
             return
         before = self.kilowatt_hours
         self.read()

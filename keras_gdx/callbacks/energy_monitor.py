@@ -25,6 +25,8 @@ class Used(NamedTuple):
         estimated: The sources that were estimated at any time.
         epochs: How many epochs are done.
         left: How many were left then.
+        step: Batches of the run so far, if they are counted, as `EnergyBudget` does.
+        begin: What `step` was when the epoch under way began; `None` between epochs.
     """
 
     processor: float = 0.0
@@ -34,6 +36,8 @@ class Used(NamedTuple):
     estimated: tuple = ()
     epochs: int = 0
     left: int = 0
+    step: int = 0
+    begin: int | None = None
 
 
 @register

@@ -1,12 +1,12 @@
 """Training that meets a bad batch and goes on."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Counting
 from keras_gdx.callbacks.hyperparameters import groups, number
 from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.registry import register
@@ -22,19 +22,21 @@ class Faults(NamedTuple):
     """What the guard remembers.
 
     Attributes:
-        steps: Batches of the run so far.
+        step: Batches of the run so far.
+        begin: What `step` was when the epoch under way began; `None` between epochs.
         losses: The last losses that were good.
         faults: One dictionary for each fault: `kind`, `epoch`, `batch`, `step`, `loss`,
             `back_to` (the step that training went back to), `learning_rate` (from there).
     """
 
-    steps: int = 0
+    step: int = 0
+    begin: int | None = None
     losses: tuple = ()
     faults: tuple = ()
 
 
 @register
-class FaultGuard(Callback):
+class FaultGuard(Counting):
     """Goes back to the last good state when the loss or the weights go bad.
 
     After every batch it looks at the loss of that batch by itself: NaN or infinity is a fault,
@@ -98,6 +100,7 @@ class FaultGuard(Callback):
         self.factor = factor
         self.patience = patience
         self.verbose = verbose
+        self._counted: Any = None
         self._good: dict = {}
 
     @property
@@ -110,25 +113,31 @@ class FaultGuard(Callback):
         return self.memory.faults
 
     def on_train_begin(self, logs=None):
-        """Makes the first copy."""
+        """Makes sure that there is something to copy."""
         super().on_train_begin(logs)
         check(self.model.built, "model", self.model.name, "built, so that its weights can be kept")
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        self._copy(metrics=False)
+        self._good = {}
 
     def on_epoch_begin(self, epoch, logs=None):
         """Metrics begin anew."""
         super().on_epoch_begin(epoch, logs)
-        self._epoch, self._counted = epoch, self._totals()
-        self._good = {**self._good, "metrics": None}
+        self._epoch, self._counted = epoch, None
+        self._good = self._good and {**self._good, "metrics": None}
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Makes the first copy, now that all that was saved is back, and begins with the losses."""
+        if self._counted is None:
+            self._counted = self._totals()
+        if not self._good:
+            self._copy(metrics=batch > 0)
 
     def on_train_batch_end(self, batch, logs=None):
         """Looks at the batch, and goes back if need be."""
-        self.memory = self.memory._replace(steps=self.memory.steps + 1)
+        copying = self.count(batch)
         loss = self._loss()
         kind = self._fault(loss)
-        copying = self.memory.steps % self.every == 0
         if kind is None and copying and not self._weights_are_finite():
             kind = "weights are not finite"
         if kind is not None:
@@ -167,7 +176,7 @@ class FaultGuard(Callback):
 
     def _copy(self, metrics):
         self._good = {
-            "step": self.memory.steps,
+            "step": self.memory.step,
             "model": snapshot.take(self.model),
             "metrics": snapshot.metric_values(self.model) if metrics else None,
         }
@@ -181,7 +190,7 @@ class FaultGuard(Callback):
             snapshot.put_metrics(self.model, good["metrics"])
         self._counted = self._totals()
         rate = self._lower()
-        fault = {"kind": kind, "epoch": self._epoch, "batch": batch, "step": self.memory.steps}
+        fault = {"kind": kind, "epoch": self._epoch, "batch": batch, "step": self.memory.step}
         fault |= {"loss": loss, "back_to": good["step"], "learning_rate": rate}
         self.memory = self.memory._replace(faults=(*self.memory.faults, fault))
         text = f"epoch {self._epoch + 1}, batch {batch}: {kind} (loss {loss:.6g})"

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Counting
 from keras_gdx.config import check, check_integer, needs_tensorflow
 from keras_gdx.engine.attach import ours
 from keras_gdx.engine.structure import VECTORS, select
@@ -55,7 +55,7 @@ class Masked(keras.constraints.Constraint):
         self.mask.assign(ops.ones_like(self.mask))
 
 
-class Pruning(Callback):
+class Pruning(Counting):
     """Base class: which weights are masked, when the masks change, how they survive.
 
     A subclass says in `mask_of` what a mask becomes.
@@ -121,15 +121,13 @@ class Pruning(Callback):
                     variable.assign(value)
         super().on_epoch_begin(epoch, logs)
         self.memory = self.memory._replace(kept=())
-        if self.memory.begin is None:
-            self.memory = self.memory._replace(begin=self.memory.step)
 
     def on_train_batch_end(self, batch, logs=None):
         """Renews the masks if the time has come."""
         done = self.memory.step
-        step = self.memory.begin + batch + 1  # several batches may have been one execution
-        self.memory = self.memory._replace(step=step)
-        due = step // self.every > done // self.every and self.begin <= step <= self.end
+        due = self.count(batch)
+        step = self.memory.step
+        due = due and self.begin <= step <= self.end
         if due or done < self.end <= step:
             for variable, constraint in self._masked:
                 w = np.asarray(
@@ -140,7 +138,7 @@ class Pruning(Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the sparsity."""
-        self.memory = self.memory._replace(begin=None)
+        super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs["sparsity"] = float(self.sparsity_now)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Callback, batches_until
 from keras_gdx.callbacks.duration import seconds
 from keras_gdx.config import check, check_choice, check_integer
 from keras_gdx.engine.attach import begin_at
@@ -197,8 +197,9 @@ class ResumableCheckpoint(Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves if the time has come; after an epoch's last batch, when the epoch is over."""
-        before, self._done = self._done, self._done + batch + 1 - self._batch
-        self._batch = batch + 1
+        now = batches_until(batch, self.params)
+        before, self._done = self._done, self._done + now - self._batch
+        self._batch = now
         self._first.results = None
         self._writer.check()
         self._due = self._due or self._is_due(before)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import keras
 
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Counting
 from keras_gdx.callbacks.plateau_controller import Plateau, direction, observe
 from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.registry import register
@@ -31,7 +31,7 @@ class Evaluations(NamedTuple):
 
 
 @register
-class StepEvaluator(Callback):
+class StepEvaluator(Counting):
     """Evaluates the model every so many batches, and stops when it no longer improves.
 
     For epochs that are too long to wait for. The model is evaluated as `evaluate` would do
@@ -105,23 +105,10 @@ class StepEvaluator(Callback):
         """The results so far, one dictionary for each evaluation."""
         return list(self.memory.history)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Remembers where the epoch begins, unless it was interrupted and goes on."""
-        super().on_epoch_begin(epoch, logs)
-        if self.memory.begin is None:
-            self.memory = self.memory._replace(begin=self.memory.step)
-
     def on_train_batch_end(self, batch, logs=None):
         """Evaluates if the time has come."""
-        done = self.memory.step
-        step = self.memory.begin + batch + 1  # several batches may have been one execution
-        self.memory = self.memory._replace(step=step)
-        if step // self.every > done // self.every:
-            self._evaluate(step)
-
-    def on_epoch_end(self, epoch, logs=None):
-        """The next epoch begins here."""
-        self.memory = self.memory._replace(begin=None)
+        if self.count(batch):
+            self._evaluate(self.memory.step)
 
     def _evaluate(self, step):
         metrics = [v for metric in self.model.metrics for v in metric.variables]

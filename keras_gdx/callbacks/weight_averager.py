@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Counting
 from keras_gdx.config import check_choice, check_integer, check_number
 from keras_gdx.engine.random_state import random_variables
 from keras_gdx.engine.structure import layers_of
@@ -18,7 +18,8 @@ class Averages(NamedTuple):
     """What the averager remembers.
 
     Attributes:
-        step: Batches of the run so far.
+        step: Batches of the run so far, if they are counted.
+        begin: What `step` was when the epoch under way began; `None` between epochs.
         samples: How many were taken so far.
         sampled: The epoch of the last sample that was one of a whole epoch.
         values: The average of each weight; for `"lawa"` the last samples, a tuple each.
@@ -26,6 +27,7 @@ class Averages(NamedTuple):
     """
 
     step: int = 0
+    begin: int | None = None
     samples: int = 0
     sampled: int = -1
     values: tuple = ()
@@ -33,7 +35,7 @@ class Averages(NamedTuple):
 
 
 @register
-class WeightAverager(Callback):
+class WeightAverager(Counting):
     r"""Averages weights; validates with the averages and leaves them in the model.
 
     With the weights $w_1, w_2, \dots$ at the end of each epoch, or every so many batches:
@@ -120,8 +122,7 @@ class WeightAverager(Callback):
             self.memory = self.memory._replace(trained=())
 
     def _after_batch(self, batch, logs=None):
-        self.memory = self.memory._replace(step=self.memory.step + 1)
-        if self._epoch >= self.start and self.memory.step % self.every == 0:
+        if self.count(batch) and self._epoch >= self.start:
             self._sample()
 
     def _at_end_of_epoch(self):
@@ -162,6 +163,7 @@ class WeightAverager(Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Takes the sample, unless validation did."""
+        super().on_epoch_end(epoch, logs)
         self._at_end_of_epoch()
 
     def on_train_end(self, logs=None):
