@@ -156,9 +156,16 @@ class Counting(Callback):
 
     def count(self, batch):
         """Counts up to this batch; returns whether a multiple of `every` was reached on the way."""
-        done, step = self.memory.step, self.memory.begin + batches_until(batch, self.params)
-        self.memory = self.memory._replace(step=step)
-        return step // self.every > done // self.every
+        reached = self.reaches(batch)
+        self.memory = self.memory._replace(step=self._step_after(batch))
+        return reached
+
+    def reaches(self, batch):
+        """Whether a multiple of `every` comes between what is counted and the end of this batch."""
+        return self._step_after(batch) // self.every > self.memory.step // self.every
+
+    def _step_after(self, batch):
+        return self.memory.begin + batches_until(batch, self.params)
 
     def on_epoch_end(self, epoch, logs=None):
         """The next epoch begins here."""

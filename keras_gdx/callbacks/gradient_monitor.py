@@ -20,12 +20,12 @@ __all__ = ["GradientMonitor"]
 class GradientMonitor(Monitor):
     """Writes the sizes of gradient, weights and update, noise, and dead units.
 
-    After every `every`-th batch:
+    After every `every`-th batch, or the execution with it if several batches are one:
 
     - `gradient_norm`: of the loss of `data`, computed as in evaluation (no dropout, moving
       statistics), so that it changes with the weights only;
     - `weight_norm`: of all trainable weights;
-    - `update_ratio`: the norm of what that batch has added to the weights, by `weight_norm`;
+    - `update_ratio`: the norm of what that step has added to the weights, by `weight_norm`;
     - `noise_scale`: `trace(covariance) / |gradient|**2` over the examples of `data`, the batch
       size at which noise and gradient are alike. With `data` in `parts` of `b` examples each,
       `B` in all, from the squared norms `s` of the parts' gradients, on average, and `S` of the
@@ -80,7 +80,7 @@ class GradientMonitor(Monitor):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Keeps the weights before a step that will be looked at."""
-        if (self.memory.steps + 1) % self.every == 0:
+        if self.reaches(batch + self.model.steps_per_execution - 1):
             self._before = [backend.snapshot(v) for v in self.model.trainable_variables]
 
     def _compile(self):

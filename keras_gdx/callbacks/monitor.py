@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Counting
 from keras_gdx.callbacks.probe import Untouched, batch_of
 from keras_gdx.config import check_integer, needs_tensorflow
 
@@ -10,13 +10,20 @@ __all__ = []
 
 
 class Looks(NamedTuple):
-    """What a monitor remembers: the batches of the run so far, and what was found."""
+    """What a monitor remembers.
 
-    steps: int = 0
+    Attributes:
+        step: Batches of the run so far.
+        begin: What `step` was when the epoch under way began; `None` between epochs.
+        history: What was found, one dictionary for each look.
+    """
+
+    step: int = 0
+    begin: int | None = None
     history: tuple = ()
 
 
-class Monitor(Callback):
+class Monitor(Counting):
     """Base class of callbacks that look at the model on data of their own.
 
     A subclass compiles what it looks with in `_compile`, and looks in `_look`. In between
@@ -55,27 +62,23 @@ class Monitor(Callback):
         needs_tensorflow(type(self).__name__)
         self._compiled_for = None
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """What is found in this epoch is to come."""
-        super().on_epoch_begin(epoch, logs)
-        self._found = {}
-
     def on_train_batch_end(self, batch, logs=None):
         """Looks, if the time has come."""
-        self.memory = self.memory._replace(steps=self.memory.steps + 1)
-        if self.memory.steps % self.every == 0:
+        if self.count(batch):
             with Untouched(self.model):
-                self._found = {"step": self.memory.steps, **self._look(self._compiled())}
-            self.memory = self.memory._replace(history=(*self.memory.history, self._found))
+                found = {"step": self.memory.step, **self._look(self._compiled())}
+            self.memory = self.memory._replace(history=(*self.memory.history, found))
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes the numbers of the epoch's last look into its logs."""
-        if logs is not None:
+        last = self.memory.history[-1] if self.memory.history else {"step": 0}
+        if logs is not None and last["step"] > self.memory.begin:
             logs.update(
                 (name, value)
-                for name, value in self._found.items()
+                for name, value in last.items()
                 if name != "step" and not isinstance(value, dict)
             )
+        super().on_epoch_end(epoch, logs)
 
     def _compiled(self):
         """What `_compile` returns, anew if other weights are trained than the last time."""

@@ -13,6 +13,8 @@ COUNTING = {
     "FaultGuard": lambda: callbacks.FaultGuard(every=4, spike=None),
     "EnergyBudget": lambda: callbacks.EnergyBudget("1 kWh", every=4),
     "WeightAverager": lambda: callbacks.WeightAverager(every=4),
+    "GradientMonitor": lambda: callbacks.GradientMonitor((X, X[:, :1]), every=4, parts=2),
+    "SharpnessMonitor": lambda: callbacks.SharpnessMonitor((X, X[:, :1]), every=4, iterations=1),
 }
 
 
@@ -76,3 +78,18 @@ def test_a_fault_after_an_interruption_goes_back_to_where_it_went_on(problem, tm
     resumed = counts(problem, guard, keep(), seen=[])
     assert resumed.memory.losses == pytest.approx(straight.memory.losses, rel=1e-5)
     assert guard._good["step"] == 10  # seven batches, and three
+
+
+def test_what_a_monitor_saw_before_an_interruption_is_in_the_logs_of_the_epoch(problem, tmp_path):
+    def keep():
+        return callbacks.ResumableCheckpoint(tmp_path, every="3 steps", on_signal=False)
+
+    def watch():
+        return callbacks.SharpnessMonitor((X, X[:, :1]), every=4, iterations=1)
+
+    straight = counts(problem, watch(), seen=[]).model.history.history
+    with pytest.raises(KeyboardInterrupt):
+        counts(problem, watch(), Interrupt(), keep(), seen=[])
+    resumed = counts(problem, watch(), keep(), seen=[]).model.history.history
+    assert resumed["sharpness"] == straight["sharpness"]
+    assert len(straight["sharpness"]) == 2

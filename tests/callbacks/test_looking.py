@@ -222,7 +222,7 @@ def test_between_looks_nothing_is_computed():
 
     def counting():
         look = compiled()
-        return lambda *args: calls.append(watch.memory.steps) or look(*args)
+        return lambda *args: calls.append(watch.memory.step) or look(*args)
 
     watch._compile = counting
     model.fit(X, Y, batch_size=8, verbose=0, callbacks=[watch])
