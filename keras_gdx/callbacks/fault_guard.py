@@ -7,8 +7,9 @@ import numpy as np
 from keras import ops
 
 from keras_gdx.callbacks.base import Counting
-from keras_gdx.callbacks.hyperparameters import groups, number
-from keras_gdx.config import check, check_choice, check_integer, check_number
+from keras_gdx.callbacks.hyperparameters import groups, number, set_rate
+from keras_gdx.callbacks.probe import loss_totals
+from keras_gdx.config import check_choice, check_integer, check_number
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
 
@@ -115,9 +116,7 @@ class FaultGuard(Counting):
     def on_train_begin(self, logs=None):
         """Makes sure that there is something to copy."""
         super().on_train_begin(logs)
-        check(self.model.built, "model", self.model.name, "built, so that its weights can be kept")
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
+        snapshot.require(self.model)
         self._good = {}
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -129,7 +128,7 @@ class FaultGuard(Counting):
     def on_train_batch_begin(self, batch, logs=None):
         """Makes the first copy, now that all that was saved is back, and begins with the losses."""
         if self._counted is None:
-            self._counted = self._totals()
+            self._counted = loss_totals(self.model)
         if not self._good:
             self._copy(metrics=batch > 0)
 
@@ -149,14 +148,9 @@ class FaultGuard(Counting):
 
     # -- judging ----------------------------------------------------------------------------
 
-    def _totals(self):
-        """The loss as Keras adds it up: the sum, and what it will be divided by."""
-        metric = next(m for m in self.model.metrics if m.name == "loss")
-        return [float(ops.convert_to_numpy(v)) for v in metric.variables]
-
     def _loss(self):
         """The loss of the last batch alone."""
-        before, self._counted = self._counted, self._totals()
+        before, self._counted = self._counted, loss_totals(self.model)
         total, count = (now - then for now, then in zip(self._counted, before, strict=True))
         return total / count
 
@@ -188,7 +182,7 @@ class FaultGuard(Counting):
             self.model.reset_metrics()
         else:
             snapshot.put_metrics(self.model, good["metrics"])
-        self._counted = self._totals()
+        self._counted = loss_totals(self.model)
         rate = self._lower()
         fault = {"kind": kind, "epoch": self._epoch, "batch": batch, "step": self.memory.step}
         fault |= {"loss": loss, "back_to": good["step"], "learning_rate": rate}
@@ -207,8 +201,8 @@ class FaultGuard(Counting):
         """Cuts the rate, in the copy too, and returns it."""
         optimizer = groups(self.model.optimizer)[0][1][0]
         if self.factor < 1:
-            for _, (optimizer, *_) in groups(self.model.optimizer):
-                now = number(optimizer.learning_rate, optimizer.iterations)
-                optimizer.learning_rate = now * self.factor
+            for _, layers in groups(self.model.optimizer):
+                now = number(layers[0].learning_rate, layers[0].iterations)
+                set_rate(layers, now * self.factor)
             self._good = {**self._good, "model": snapshot.take(self.model)}
         return number(optimizer.learning_rate, optimizer.iterations)

@@ -1,4 +1,4 @@
-"""Reads the numbers that an optimizer works with, whatever stands for them."""
+"""Reads the numbers that an optimizer works with, whatever stands for them, and sets its rate."""
 
 import keras
 
@@ -39,6 +39,37 @@ def number(value, step):
         value = value()
     # `float` alone cannot read a variable that tf.distribute mirrors
     return float(keras.ops.convert_to_numpy(value))
+
+
+def check_rates(optimizer):
+    """Raises `ValueError` if a learning rate in `optimizer` is known to take no new value."""
+    for _, layers in groups(optimizer):
+        rate = layers[0].learning_rate
+        setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
+        keras_own = keras.optimizers.Optimizer.learning_rate
+        settable = not (callable(rate) or keras_own in setters)
+        if not (isinstance(rate, keras.Variable) or settable):
+            raise ValueError(_refusal(layers))
+
+
+def set_rate(layers, rate):
+    """Gives one of `groups` another learning rate.
+
+    Raises:
+        ValueError: If it takes none.
+    """
+    try:
+        layers[0].learning_rate = rate
+    except (AttributeError, TypeError) as error:
+        raise ValueError(_refusal(layers)) from error
+
+
+def _refusal(layers):
+    return (
+        f"The learning rate of {layers[-1].name!r} cannot be changed: it is a callable, or the "
+        "schedule of one of Keras' own optimizers. Give a number as `learning_rate`, or, for a "
+        "schedule, use an optimizer of keras_gdx: those scale it."
+    )
 
 
 def hyperparameters(optimizer, names):

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.hyperparameters import groups, number
-from keras_gdx.callbacks.plateau_controller import refusal, takes_a_rate
-from keras_gdx.config import check, check_integer, check_number
+from keras_gdx.callbacks.hyperparameters import check_rates, groups, number
+from keras_gdx.config import check_integer, check_number
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
 
@@ -130,12 +129,8 @@ class LearningRateFinder(Callback):
     def on_train_begin(self, logs=None):
         """Copies everything that will be put back."""
         super().on_train_begin(logs)
-        check(self.model.built, "model", self.model.name, "built, so that its weights can be kept")
-        for _, layers in groups(self.model.optimizer):
-            if not takes_a_rate(layers):
-                raise ValueError(refusal(layers))
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
+        check_rates(self.model.optimizer)
+        snapshot.require(self.model)
         self._before = snapshot.take(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):

@@ -1,119 +1,100 @@
-"""Less learning rate once a metric stops improving."""
+"""Another learning rate once a metric stops improving, or keeps improving."""
 
 import math
 import numbers
-import re
 from typing import NamedTuple
 
-import keras
-
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.hyperparameters import groups, hyperparameters, number
-from keras_gdx.config import check, check_choice, check_number, is_number
+from keras_gdx.callbacks.base import Counting
+from keras_gdx.callbacks.hyperparameters import (
+    check_rates,
+    groups,
+    hyperparameters,
+    number,
+    set_rate,
+)
+from keras_gdx.callbacks.plateau import direction, observe
+from keras_gdx.callbacks.probe import loss_totals
+from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.registry import register
+from keras_gdx.resume import snapshot
 
 __all__ = ["PlateauController"]
 
-FALLS = "loss|error|mse|mae|rmse|mape|msle|crossentropy|divergence|hinge|logcosh|log_cosh|poisson"
-FALLS += "|perplexity|false_positives|false_negatives"
-RISES = "acc|accuracy|auc|precision|recall|sensitivity|specificity|score|f1|iou|io_u|similarity"
-RISES += "|correlation|true_positives|true_negatives"
 
-
-class Plateau(NamedTuple):
+class Control(NamedTuple):
     """What the controller remembers.
 
     Attributes:
         best: The best value so far; `None` before the first one.
-        wait: Epochs since then that counted as no improvement.
-        cooldown: Epochs still to come that do not count.
+        wait: Values since then that counted as no improvement.
+        cooldown: Values still to come that do not count.
+        streak: Improvements in a row.
+        observed: How many values there were.
+        changes: One dictionary for each change of the rate.
+        step: Batches of the run so far, if they are counted.
+        begin: What `step` was when the epoch under way began; `None` between epochs.
+        offset: What Keras' totals of the loss need added to be those since the last value.
+        kept: The training state at the best value, if it will be wanted.
     """
 
     best: float | None = None
     wait: int = 0
     cooldown: int = 0
-
-
-def observe(state, value, *, mode="min", min_delta=1e-4, relative=True, patience=10, cooldown=0):
-    """Pure core: what one more value of the metric means.
-
-    Args:
-        state: A `Plateau`.
-        value: The metric; inf and NaN are no improvement.
-        mode: `"min"` or `"max"`.
-        min_delta: See `PlateauController`, as for the rest.
-        relative: Whether `min_delta` is a fraction of the best value.
-        patience: Values without improvement that make a plateau.
-        cooldown: Values after a plateau that do not count.
-
-    Returns:
-        The next state, and `"improved"`, `"plateau"` or `None`.
-
-    Example:
-        >>> observe(Plateau(best=1.0, wait=1), 1.5, patience=2, cooldown=3)
-        (Plateau(best=1.0, wait=0, cooldown=3), 'plateau')
-    """
-    resting = state.cooldown > 0
-    state = state._replace(cooldown=max(state.cooldown - 1, 0))
-    if _improves(value, state.best, mode, min_delta, relative):
-        return state._replace(best=value, wait=0), "improved"
-    if resting:
-        return state, None
-    if state.wait + 1 < patience:
-        return state._replace(wait=state.wait + 1), None
-    return state._replace(wait=0, cooldown=cooldown), "plateau"
-
-
-def _improves(value, best, mode, min_delta, relative):
-    if best is None or not math.isfinite(value):
-        return math.isfinite(value)
-    margin = min_delta * abs(best) if relative else min_delta
-    return value < best - margin if mode == "min" else value > best + margin
-
-
-def direction(monitor):
-    """Returns `"min"` or `"max"`, whichever is better for a metric of that name, or `None`."""
-    for mode, words in (("min", FALLS), ("max", RISES)):
-        if re.search(rf"(^|_)({words})(_|$)", monitor.lower()):
-            return mode
-    return None
+    streak: int = 0
+    observed: int = 0
+    changes: tuple = ()
+    step: int = 0
+    begin: int | None = None
+    offset: tuple = (0.0, 0.0)
+    kept: dict | None = None
 
 
 @register
-class PlateauController(Callback):
-    """Lowers the learning rate when a metric stops improving.
+class PlateauController(Counting):
+    """Lowers the learning rate when a metric stops improving; raises it on request.
 
-    After `patience` epochs without improvement the rate is multiplied by `factor`.
+    After `patience` values without improvement the rate is multiplied by `factor`; with
+    `rise`, after `patience` improvements in a row, by that. A value is the metric of an
+    epoch, or, with `every=200`, the mean loss of the last 200 batches.
     This works on top of any schedule of the optimizers of this package: the rest of the
-    schedule is scaled so that it passes through the lowered value, and keeps its
+    schedule is scaled so that it passes through the new value, and keeps its
     shape. For Keras' own optimizers it works with a number as learning rate; they
     take no new rate once they have a schedule. Each optimizer of a `MultiOptimizer`
-    is lowered by itself. The rate of the epoch is in its logs as `learning_rate`.
+    is treated by itself. The rate of the epoch is in its logs as `learning_rate`;
+    `changes` has every change.
 
     Args:
         monitor: Name of the metric in the logs, such as `"val_loss"` or `"accuracy"`.
-        factor: Number in (0, 1) that multiplies the rate.
-        patience: Integer >= 0, epochs without improvement that make a plateau; 0
+        factor: Number in (0, 1) that multiplies the rate on a plateau.
+        patience: Integer >= 0, values without improvement that make a plateau; 0
             and 1 both act on the first.
         mode: `"min"` if less of the metric is better, `"max"` if more, `"auto"` to
             tell by its name.
         min_delta: Number >= 0, the least change that is an improvement.
         relative: Whether `min_delta` is a fraction of the best value so far, or, if
             false, in the units of the metric.
-        cooldown: Integer >= 0, epochs after a change that do not count as being
-            without improvement.
+        cooldown: Integer >= 0, values after a change that do not count as being
+            without improvement, nor for a rise.
         min_learning_rate: Number >= 0 below which no change brings the rate; a
             schedule may still go there by itself.
         start_from_epoch: Integer >= 0, the first epoch that is observed, counted
             from 0; for runs with a warm-up.
+        every: `"epoch"`, or an integer >= 1: batches to a value, counted over all epochs,
+            and `monitor` must be `"loss"`.
+        rise: Number > 1 that multiplies the rate while the metric improves, or `None`.
+        max_learning_rate: Number > 0 above which no change brings the rate, or `None`.
+        rollback: Whether a plateau brings weights, statistics and the optimizer's state back
+            to where the metric was best. Updates and rates are not turned back: schedules
+            go on. Takes the memory of weights and optimizer once more.
+        stop: Whether a plateau at `min_learning_rate`, which then must be > 0, ends training.
         verbose: 1 to print each change, 0 not to.
 
     Raises:
         ValueError: If an argument is out of range, or `mode="auto"` with a metric
             whose name does not tell; when training begins, or at the first plateau, if
-            the optimizer takes no new rate; after the first epoch observed, if its logs
-            lack the metric. Later epochs without it, as with `validation_freq`, are
-            passed over.
+            the optimizer takes no new rate, or if the model is not built and `rollback`; after
+            the first epoch observed, if its logs lack the metric. Later epochs without it, as
+            with `validation_freq`, are passed over.
 
     Example:
         >>> import keras, numpy as np
@@ -125,15 +106,16 @@ class PlateauController(Callback):
         >>> history = model.fit(x, x, epochs=5, verbose=0, callbacks=[control])
         >>> history.history["learning_rate"]
         [0.5, 0.5, 0.5, 0.25, 0.25]
-        >>> control.state()
-        {'best': 0.0, 'wait': 0, 'cooldown': 0}
+        >>> control.changes[0]
+        {'kind': 'plateau', 'epoch': 2, 'loss': 0.0, 'best': 0.0, 'learning_rate': 0.25}
 
-    Source: the rule of PyTorch's `ReduceLROnPlateau`, whose `patience` is one less.
+    Source: the rule of PyTorch's `ReduceLROnPlateau`, whose `patience` is one less; rising as
+        in 2512.14527
 
     Verified against: recorded decisions of torch.optim.lr_scheduler.ReduceLROnPlateau.
     """
 
-    fresh = Plateau()
+    fresh = Control()
 
     def __init__(
         self,
@@ -147,6 +129,11 @@ class PlateauController(Callback):
         cooldown=0,
         min_learning_rate=0.0,
         start_from_epoch=0,
+        every="epoch",
+        rise=None,
+        max_learning_rate=None,
+        rollback=False,
+        stop=False,
         verbose=0,
     ):
         super().__init__()
@@ -155,7 +142,8 @@ class PlateauController(Callback):
         check_choice("mode", mode, ("auto", "min", "max"))
         check_number("min_delta", min_delta, 0)
         check_number("min_learning_rate", min_learning_rate, 0)
-        check_choice("relative", relative, (True, False))
+        for name, value in {"relative": relative, "rollback": rollback, "stop": stop}.items():
+            check_choice(name, value, (True, False))
         check_choice("verbose", verbose, (0, 1, 2))
         whole = {"patience": patience, "cooldown": cooldown, "start_from_epoch": start_from_epoch}
         for name, value in whole.items():
@@ -163,6 +151,17 @@ class PlateauController(Callback):
             check_number(name, value, 0)
         told = mode != "auto" or direction(monitor)
         check(told, "mode", mode, f"'min' or 'max': the name {monitor!r} does not tell")
+        if every != "epoch":
+            check_integer("every", every, 1)
+            check(monitor == "loss", "monitor", monitor, "'loss', the metric that batches have")
+            # here, and not in the class: with a hook for batches Keras waits for each
+            self.on_train_batch_end = self._after_batch
+        if rise is not None:
+            check_number("rise", rise, 1, open_low=True)
+        if max_learning_rate is not None:
+            check_number("max_learning_rate", max_learning_rate, min_learning_rate, open_low=True)
+        least = "> 0 if training shall stop there"
+        check(min_learning_rate > 0 or not stop, "min_learning_rate", min_learning_rate, least)
         self.monitor = monitor
         self.factor = factor
         self.patience = patience
@@ -172,29 +171,55 @@ class PlateauController(Callback):
         self.cooldown = cooldown
         self.min_learning_rate = min_learning_rate
         self.start_from_epoch = start_from_epoch
+        self.every = every
+        self.rise = rise
+        self.max_learning_rate = max_learning_rate
+        self.rollback = rollback
+        self.stop = stop
         self.verbose = verbose
+
+    @property
+    def changes(self):
+        """The changes so far, one dictionary for each."""
+        return list(self.memory.changes)
+
+    def findings(self):
+        """Returns the changes."""
+        return self.memory.changes
+
+    # -- what `fit` tells -------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
         """Makes sure that the learning rate can be changed."""
         super().on_train_begin(logs)
-        for _, layers in groups(self.model.optimizer):
-            if not takes_a_rate(layers):
-                raise ValueError(refusal(layers))
+        check_rates(self.model.optimizer)
+        if self.rollback:
+            snapshot.require(self.model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remembers which epoch it is."""
+        super().on_epoch_begin(epoch, logs)
+        self._epoch = epoch
+
+    def _after_batch(self, batch, logs=None):
+        if self.count(batch):
+            loss = self._loss_since()
+            if self._epoch >= self.start_from_epoch:
+                self._observe(loss)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Observes the metric and acts on a plateau."""
+        """Observes the metric and acts on it."""
         logs = {} if logs is None else logs
-        if epoch >= self.start_from_epoch and self._is_logged(logs):
-            value = float(logs[self.monitor])
-            self.memory, verdict = observe(self.memory, value, **self._rule())
-        else:
-            verdict = None
-        logs.update(hyperparameters(self.model.optimizer, ("learning_rate",)))
-        if verdict == "plateau":
-            self._lower(epoch)
+        rates = hyperparameters(self.model.optimizer, ("learning_rate",))
+        if self.every != "epoch":
+            self._carry()
+        elif epoch >= self.start_from_epoch and self._is_logged(logs):
+            self._observe(float(logs[self.monitor]))
+        logs.update(rates)
+        super().on_epoch_end(epoch, logs)
 
     def _is_logged(self, logs):
-        if self.monitor not in logs and self.memory == self.fresh:
+        if self.monitor not in logs and not self.memory.observed:
             raise ValueError(
                 f"Argument `monitor` must be the name of something in the logs, which are "
                 f"{', '.join(sorted(logs)) or 'empty'}. Received: monitor={self.monitor!r}. "
@@ -203,6 +228,22 @@ class PlateauController(Callback):
             )
         return self.monitor in logs
 
+    # -- the loss of some batches -----------------------------------------------------------
+
+    def _loss_since(self):
+        """The mean loss since the last time."""
+        now = loss_totals(self.model)
+        total, count = (n + o for n, o in zip(now, self.memory.offset, strict=True))
+        self.memory = self.memory._replace(offset=_finite(-n for n in now))
+        return total / count if count > 0 else math.nan
+
+    def _carry(self):
+        """Takes what belongs to no value yet along: Keras' totals begin anew."""
+        pairs = zip(loss_totals(self.model), self.memory.offset, strict=True)
+        self.memory = self.memory._replace(offset=_finite(n + o for n, o in pairs))
+
+    # -- acting -----------------------------------------------------------------------------
+
     def _rule(self):
         return {
             "mode": direction(self.monitor) if self.mode == "auto" else self.mode,
@@ -210,36 +251,58 @@ class PlateauController(Callback):
             "relative": self.relative,
             "patience": self.patience,
             "cooldown": self.cooldown,
+            "rises": self.rise is not None,
         }
 
-    def _lower(self, epoch):
-        for suffix, layers in groups(self.model.optimizer):
-            optimizer = layers[0]
-            rate = number(optimizer.learning_rate, optimizer.iterations)
-            lower = max(rate * self.factor, self.min_learning_rate)
-            if lower < rate:
-                try:
-                    optimizer.learning_rate = lower
-                except (AttributeError, TypeError) as error:
-                    raise ValueError(refusal(layers)) from error
-                if self.verbose:
-                    print(
-                        f"\nEpoch {epoch + 1}: {self.monitor} has not improved on "
-                        f"{self.memory.best}, learning_rate{suffix} becomes {lower:.6g}."
-                    )
+    def _observe(self, value):
+        state, verdict = observe(self.memory, value, **self._rule())
+        self.memory = state._replace(observed=state.observed + 1)
+        if verdict == "plateau":
+            if self.rollback and self.memory.kept:
+                snapshot.put(self.model, self.memory.kept, random=False, progress=False)
+            changed = self._change(self.factor)
+            if self.stop and not changed:
+                self.model.stop_training = True
+            if changed or self.stop:
+                self._note("plateau", value, "has not improved on")
+        elif verdict and self.rollback:
+            kept = snapshot.take(self.model)
+            del kept["random"]
+            self.memory = self.memory._replace(kept=kept)
+        if verdict == "rise" and self._change(self.rise):
+            self._note("rise", value, f"has improved {max(self.patience, 1)} times, to")
+
+    def _change(self, factor):
+        """Multiplies the rates, within their limits; returns whether any has changed."""
+        changed = False
+        for _, layers in groups(self.model.optimizer):
+            rate = number(layers[0].learning_rate, layers[0].iterations)
+            if factor < 1:
+                new = min(rate, max(rate * factor, self.min_learning_rate))
+            else:
+                new = max(rate, min(rate * factor, self.max_learning_rate or math.inf))
+            if new != rate:
+                set_rate(layers, new)
+                changed = True
+        return changed
+
+    def _note(self, kind, value, what):
+        rates = hyperparameters(self.model.optimizer, ("learning_rate",))
+        place = {"epoch": self._epoch}
+        if self.every != "epoch":
+            place |= {"step": self.memory.step}
+        change = {"kind": kind, **place, self.monitor: value, "best": self.memory.best, **rates}
+        self.memory = self.memory._replace(changes=(*self.memory.changes, change))
+        if self.verbose:
+            where = ", ".join(f"{name} {n + (name == 'epoch')}" for name, n in place.items())
+            shown = ", ".join(f"{name} becomes {rate:.6g}" for name, rate in rates.items())
+            end = " Training stops." if self.model.stop_training else ""
+            print(
+                f"\n{where.capitalize()}: {self.monitor} {what} {self.memory.best}, {shown}.{end}"
+            )
 
 
-def takes_a_rate(layers):
-    """Whether the rate is a number, or every layer has a setter that is not Keras' own."""
-    rate = layers[0].learning_rate
-    setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
-    keras_own = keras.optimizers.Optimizer.learning_rate
-    return isinstance(rate, keras.Variable) or not (callable(rate) or keras_own in setters)
-
-
-def refusal(layers):
-    return (
-        f"The learning rate of {layers[-1].name!r} cannot be lowered: it is a callable, or the "
-        "schedule of one of Keras' own optimizers. Give a number as `learning_rate`, or, for a "
-        "schedule, use an optimizer of keras_gdx: those scale it."
-    )
+def _finite(pair):
+    """The pair, or zeros if it is of no use to later sums."""
+    pair = tuple(pair)
+    return pair if all(map(math.isfinite, pair)) else (0.0, 0.0)

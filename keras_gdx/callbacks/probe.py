@@ -1,4 +1,4 @@
-"""A look at the model on data of one's own, which leaves no trace in training."""
+"""Looks at the model that leave no trace in training."""
 
 import keras
 import numpy as np
@@ -30,6 +30,15 @@ def parts_of(batch, count):
 
 def _each(fn, part):
     return None if part is None else keras.tree.map_structure(fn, part)
+
+
+def loss_totals(model):
+    """The loss as Keras adds it up in an epoch: the sum, and what it will be divided by.
+
+    Under a strategy those of all replicas; all workers must ask.
+    """
+    metric = next(m for m in model.metrics if m.name == "loss")
+    return [float(keras.ops.convert_to_numpy(v)) for v in metric.variables]
 
 
 class Untouched:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import keras
 
 from keras_gdx.callbacks.base import Counting
-from keras_gdx.callbacks.plateau_controller import Plateau, direction, observe
+from keras_gdx.callbacks.plateau import Plateau, direction, observe
 from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.registry import register
 

@@ -3,6 +3,9 @@
 import re
 from itertools import zip_longest
 
+import keras
+
+from keras_gdx.config import check
 from keras_gdx.engine import backend
 from keras_gdx.engine.attach import inside, ours
 from keras_gdx.engine.random_state import random_state, random_variables, restore_random_state
@@ -50,20 +53,51 @@ def check_layout(model, snapshot, source):
     )
 
 
-def put(model, snapshot, random=True):
-    """Brings the model to where `take` copied it, Python's and NumPy's generators if `random`."""
+def put(model, snapshot, random=True, progress=True):
+    """Brings the model to where `take` copied it.
+
+    Args:
+        model: The model.
+        snapshot: What `take` returned.
+        random: Whether Python's and NumPy's generators go back too.
+        progress: Whether the count of updates, learning rates and other numbers among the
+            optimizers' arguments do.
+    """
+    stay = set() if progress else {id(v) for v in progress_of(model)}
     for variable, values in zip(variables_of(model), snapshot["values"], strict=True):
-        for part, value in zip(backend.copies(variable), values, strict=True):
-            part.assign(value)
+        if id(variable) not in stay:
+            for part, value in zip(backend.copies(variable), values, strict=True):
+                part.assign(value)
     for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
         optimizer.parking.trained = None
-        _put_numbers(optimizer, saved["numbers"])
+        if progress:
+            _put_numbers(optimizer, saved["numbers"])
         optimizer.state.active = set(saved["active"])
         optimizer.state.by_rows = set(saved["by_rows"])
         if saved["shown"]:
             optimizer.parking.enter()
     if random:
         restore_random_state(snapshot["random"])
+
+
+def require(model):
+    """Raises `ValueError` unless there is something to copy; builds the optimizer if need be."""
+    check(model.built, "model", model.name, "built, so that its weights can be kept")
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def progress_of(model):
+    """The variables that say how far training is, and how fast it goes on."""
+    found = []
+    for optimizer in inside(model.optimizer):
+        found.append(optimizer.iterations)
+        if isinstance(optimizer.learning_rate, keras.Variable):
+            found.append(optimizer.learning_rate)
+    for optimizer in ours(model):
+        for rule in (optimizer, *(getattr(optimizer, part) for part in optimizer.parts)):
+            found += [*rule.rate_variables().values(), rule.hyperparameters.variable]
+    return found
 
 
 def variables_of(model):

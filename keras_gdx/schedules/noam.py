@@ -28,7 +28,7 @@ class Noam(Schedule):
     Example:
         >>> from keras_gdx.schedules import Noam
         >>> schedule = Noam(d_model=4, warmup_steps=4)
-        >>> print(schedule.sample(16)[[0, 3, 15]])
+        >>> print(schedule.sample(16)[[0, 3, 15]].round(4))
         [0.0625 0.25   0.125 ]
 
     Source: arXiv:1706.03762, Vaswani 2017, with the step number t + 1

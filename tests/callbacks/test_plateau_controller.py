@@ -1,5 +1,7 @@
 import json
 import math
+from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +12,15 @@ from keras.optimizers import SGD, LossScaleOptimizer
 from keras.optimizers.schedules import ExponentialDecay
 
 from keras_gdx import optimizers
-from keras_gdx.callbacks import Callback, HyperparameterLogger, PlateauController, ReduceLROnPlateau
-from keras_gdx.callbacks.plateau_controller import Plateau, direction, observe
+from keras_gdx.callbacks import (
+    Callback,
+    HyperparameterLogger,
+    PlateauController,
+    ReduceLROnPlateau,
+    ResumableCheckpoint,
+)
+from keras_gdx.callbacks.plateau import Plateau, direction, observe
+from keras_gdx.callbacks.plateau_controller import Control
 
 RECORDED = json.loads((Path(__file__).parent / "plateau.json").read_text())
 nan, inf = math.nan, math.inf
@@ -21,7 +30,7 @@ def verdicts(values, **rule):
     state, said = Plateau(), []
     for value in values:
         state, verdict = observe(state, value, **rule)
-        said.append({"improved": "+", "plateau": "P", None: "."}[verdict])
+        said.append({"improved": "+", "rise": "R", "plateau": "P", None: "."}[verdict])
     return "".join(said)
 
 
@@ -40,7 +49,7 @@ class Feed(Callback):
 def rates(callback, values, rate=1.0, optimizer=None):
     """The learning rate after each value, without a training loop."""
     optimizer = optimizer or SGD(rate)
-    callback.set_model(SimpleNamespace(optimizer=optimizer, metrics=[]))
+    callback.set_model(SimpleNamespace(optimizer=optimizer, metrics=[], stop_training=False))
     callback.on_train_begin()
     after = []
     for epoch, value in enumerate(values):
@@ -69,6 +78,10 @@ def rates(callback, values, rate=1.0, optimizer=None):
         ([-100, -99.5, -98], {"patience": 1, "min_delta": 0.01, "mode": "max"}, "+P+"),
         ([nan, 1, nan, inf, -inf, 0], {"patience": 2}, ".+.P.+"),
         ([nan, nan, nan], {"patience": 2}, ".P."),
+        ([5, 4, 3, 2, 1], {"patience": 2, "rises": True}, "+R+R+"),
+        ([5, 4, 4, 3, 2], {"patience": 2, "rises": True}, "+R.+R"),
+        ([5, 4, 3, 2, 1], {"patience": 1, "cooldown": 1, "rises": True}, "R+R+R"),
+        ([5, 5, 4, 3, 2], {"patience": 2, "cooldown": 1, "rises": True}, "+.+R+"),
     ],
 )
 def test_core(values, rule, expected):
@@ -128,10 +141,12 @@ def test_loss_scale_and_multi_optimizer():
         optimizer.optimizers.append(parts[1])
         callback = PlateauController(patience=1)
         callback.set_model(SimpleNamespace(optimizer=optimizer))
-        callback.on_epoch_end(0, {"val_loss": 1.0})
-        callback.on_epoch_end(1, logs := {"val_loss": 1.0})
+        for epoch in range(2):
+            callback.on_epoch_begin(epoch)
+            callback.on_epoch_end(epoch, logs := {"val_loss": 1.0})
         assert [float(p.learning_rate) for p in parts] == pytest.approx([0.5, 0.05])
         assert logs["learning_rate_a"] == 1
+        assert callback.changes[0]["learning_rate_b"] == pytest.approx(0.05)
 
 
 def test_in_fit(problem):
@@ -139,7 +154,12 @@ def test_in_fit(problem):
     callbacks = [Feed([3, 2, 2, 2, 1, 1]), PlateauController(patience=2), HyperparameterLogger()]
     history = problem.fit(model, callbacks, epochs=6)
     assert history["learning_rate"] == [0.5] * 4 + [0.25] * 2  # what each epoch was trained with
-    assert callbacks[1].state() == {"best": 1, "wait": 1, "cooldown": 0}
+    assert (
+        callbacks[1].state()
+        == Control(best=1, wait=1, observed=6, changes=tuple(callbacks[1].changes))._asdict()
+    )
+    change = {"kind": "plateau", "epoch": 3, "val_loss": 2.0, "best": 2.0, "learning_rate": 0.25}
+    assert callbacks[1].changes == [change] == list(callbacks[1].findings())
 
 
 @pytest.mark.parametrize("stop", range(1, 6))
@@ -229,13 +249,13 @@ def test_missing_metric(problem):
 )
 def test_rate_that_cannot_be_changed(problem, make):
     model = problem.model(make("plain"))
-    with pytest.raises(ValueError, match="learning rate of 'plain' cannot be lowered"):
+    with pytest.raises(ValueError, match="learning rate of 'plain' cannot be changed"):
         problem.fit(model, [Feed([1, 1]), PlateauController(patience=1)])
 
 
 def test_schedule_of_keras_own_optimizer_is_refused_before_the_first_epoch(problem):
     model = problem.model(SGD(ExponentialDecay(0.5, 1, 0.5)))
-    with pytest.raises(ValueError, match="cannot be lowered"):
+    with pytest.raises(ValueError, match="cannot be changed"):
         problem.fit(model, [PlateauController()], epochs=1)
 
 
@@ -244,6 +264,200 @@ def test_verbose(capsys):
     said = capsys.readouterr().out
     assert "Epoch 1: val_loss has not improved on None, learning_rate becomes 0.5." in said
     assert "Epoch 3: val_loss has not improved on 1.0, learning_rate becomes 0.25." in said
+
+
+def test_rises_while_it_improves():
+    values = [9, 8, 7, 6, 5, 5, 5, 5]
+    callback = PlateauController(patience=2, rise=2.0, max_learning_rate=3.0, factor=0.1)
+    assert rates(callback, values) == pytest.approx([1, 2, 2, 3, 3, 3, 0.3, 0.3])
+    assert [c["kind"] for c in callback.changes] == ["rise", "rise", "plateau"]
+    assert [c["epoch"] for c in callback.changes] == [1, 3, 6]
+
+
+def test_rises_no_further_than_the_limit():
+    callback = PlateauController(patience=1, rise=2.0, max_learning_rate=1.5, verbose=1)
+    assert rates(callback, [3, 2, 1]) == [1.5, 1.5, 1.5]
+    assert len(callback.changes) == 1
+    assert rates(PlateauController(patience=1, rise=2.0), [3, 2, 1]) == [2, 4, 8]
+
+
+# -- every so many batches ---------------------------------------------------------------------
+
+
+class Told(PlateauController):
+    """Notes the values that it is told."""
+
+    def _observe(self, value):
+        self.values = [*getattr(self, "values", []), value]
+        super()._observe(value)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_values_are_means_of_the_losses_of_batches(problem, at_once):
+    callback = Told("loss", every=3, patience=99)
+    model = problem.model(SGD(0.0), steps_per_execution=at_once)
+    x, y = problem.x[:14], problem.y[:14]  # batches of 4, 4, 4 and 2
+    model.fit(x, y, batch_size=4, epochs=3, shuffle=False, verbose=0, callbacks=[callback])
+    losses = (y - model.predict(x, verbose=0)).ravel() ** 2
+    if at_once == 1:
+        epochs = np.concatenate([losses, losses, losses])
+        cuts = [0, 12, 12 + 10, 12 + 10 + 10, 42]  # 3 batches each, the short ones among them
+    else:
+        epochs, cuts = np.concatenate([losses, losses, losses]), [0, 12, 26, 40, 42]
+    expected = [epochs[a:b].mean() for a, b in pairwise(cuts)]
+    assert callback.values == pytest.approx(expected, rel=1e-5)
+
+
+def test_acts_between_epochs_and_within(problem):
+    callback = PlateauController("loss", every=3, patience=1, factor=0.5, min_delta=0.5)
+    model = problem.model(optimizers.SGD(ExponentialDecay(0.01, 100, 0.5)))
+    problem.fit(model, [callback], epochs=3)
+    assert [(c["epoch"], c["step"]) for c in callback.changes] == [(1, 6), (2, 9), (2, 12)]
+    planned = 0.01 * 0.5 ** (12 / 100)
+    assert callback.changes[-1]["learning_rate"] == pytest.approx(planned / 8)
+
+
+def test_a_loss_that_is_no_number_spoils_its_epoch_only(problem):
+    callback = Told("loss", every=2, patience=99)
+    x = problem.x.copy()
+    x[1] = nan  # no step is taken, but Keras' totals are spoilt
+    model = problem.model(optimizers.SGD(0.0, skip_nonfinite=True))
+    model.fit(x, problem.y, batch_size=4, epochs=2, shuffle=False, verbose=0, callbacks=[callback])
+    assert [math.isnan(v) for v in callback.values] == [True] * 4
+    assert callback.memory.offset == (0.0, 0.0)
+    model.fit(problem.x, problem.y, batch_size=4, verbose=0, shuffle=False, callbacks=[callback])
+    assert all(map(math.isfinite, callback.values[4:]))
+
+
+def test_two_replicas_decide_as_one(problem, mirrored):
+    from keras_gdx import distribute
+
+    def train(strategy=None):
+        callback = PlateauController("loss", every=3, patience=1, factor=0.5, min_delta=0.1)
+        with strategy.scope() if strategy else nullcontext():
+            model = problem.model(optimizers.SGD(0.01))
+        distribute.prepare(model)
+        problem.fit(model, [callback], epochs=6)
+        return callback.changes
+
+    one, two = train(), train(mirrored)
+    assert [c["step"] for c in one] == [c["step"] for c in two] != []
+    assert [c["loss"] for c in one] == pytest.approx([c["loss"] for c in two], rel=1e-5)
+
+
+# -- going back --------------------------------------------------------------------------------
+
+
+class Weights(Callback):
+    """What the model's weights are at the end of each epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen = [*getattr(self, "seen", []), self.model.get_weights()[0].copy()]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rate: keras.optimizers.Adam(rate),
+        lambda rate: optimizers.Adam(ExponentialDecay(rate, 100, 0.5)),
+        lambda rate: LossScaleOptimizer(optimizers.Adam(rate)),
+        lambda rate: optimizers.ScheduleFreeSGD(rate),
+        lambda rate: optimizers.Lookahead(optimizers.SGD(rate, gradient_accumulation_steps=3)),
+    ],
+    ids=["keras", "schedule", "loss scale", "schedule free", "lookahead"],
+)
+def test_a_plateau_leads_back_to_the_best_weights(problem, make):
+    model = problem.model(make(0.05))
+    before, after = Weights(), Weights()
+    control = PlateauController(patience=2, rollback=True, factor=0.5)
+    problem.fit(model, [before, Feed([3, 1, 2, 2]), control, after], epochs=4)
+    np.testing.assert_array_equal(after.seen[3], before.seen[1])
+    assert not np.array_equal(before.seen[3], before.seen[1])
+    count = int(model.optimizer.iterations)
+    assert count == 4 * (2 if isinstance(model.optimizer, optimizers.Lookahead) else 4)
+    rate = float(model.optimizer.learning_rate)
+    schedule = 0.5 ** (16 / 100) if isinstance(model.optimizer, optimizers.Adam) else 1
+    assert rate == pytest.approx(0.025 * schedule)
+
+
+def test_what_follows_a_rollback_is_training_from_there(problem):
+    """The slots are those of the best weights too: the second epoch again, at half the rate."""
+    model = problem.model(optimizers.SGD(0.05, momentum=0.9))
+    seen = Weights()
+    control = PlateauController(patience=1, rollback=True)
+    problem.fit(model, [Feed([1, 2, 0]), control, seen], epochs=3)
+    other = problem.model(optimizers.SGD(0.05, momentum=0.9))
+    problem.fit(other, [], epochs=1)
+    other.optimizer.learning_rate = 0.025
+    problem.fit(other, [], epochs=1)
+    np.testing.assert_array_equal(seen.seen[2], other.get_weights()[0])
+
+
+@pytest.mark.parametrize("every", ["epoch", 3])
+def test_rolls_back_after_an_interruption(problem, tmp_path, every):
+    def train(stop=None):
+        metric = "val_loss" if every == "epoch" else "loss"
+        options = {"every": every, "patience": 1, "min_delta": 0.05, "rollback": True}
+        control = PlateauController(metric, **options)
+        keep = ResumableCheckpoint(tmp_path / str(stop is None), "2 steps", on_signal=False)
+        model = problem.model(optimizers.Adam(0.3))
+        crash = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt_after(stop))
+        problem.fit(model, [control, crash, keep], epochs=8)
+        return model.get_weights()[0], control.changes
+
+    def interrupt_after(stop):
+        seen = []
+
+        def hook(batch, logs=None):
+            seen.append(batch)
+            if len(seen) == stop:
+                raise KeyboardInterrupt
+
+        return hook
+
+    weights, changes = train()
+    for stop in (13, 7):
+        with pytest.raises(KeyboardInterrupt):
+            train(stop)
+    resumed, found = train(10**9)
+    assert len(changes) > 2
+    assert found == changes
+    np.testing.assert_array_equal(resumed, weights)
+
+
+def test_stops_at_the_minimum_with_the_best_weights(problem, capsys):
+    options = {"min_learning_rate": 0.02, "rollback": True, "stop": True, "verbose": 1}
+    control = PlateauController(patience=1, **options)
+    model, weights = problem.model(SGD(0.05)), Weights()
+    history = problem.fit(model, [Feed([1, 2, 3, 4, 5]), weights, control], epochs=5)
+    assert history["learning_rate"] == pytest.approx([0.05, 0.05, 0.025, 0.02])
+    np.testing.assert_array_equal(model.get_weights()[0], weights.seen[0])
+    said = capsys.readouterr().out
+    assert "Epoch 4: val_loss has not improved on 1" in said
+    assert "becomes 0.02. Training stops." in said
+
+
+def test_a_model_without_weights_cannot_go_back():
+    model = keras.Sequential([keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    control = PlateauController("loss", rollback=True)
+    with pytest.raises(ValueError, match="`model` must be built"):
+        model.fit(np.ones((4, 1)), np.ones((4, 1)), verbose=0, callbacks=[control])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"every": 0, "monitor": "loss"}, {"every": "batch", "monitor": "loss"}, {"rise": 1.0},
+        {"max_learning_rate": 0}, {"max_learning_rate": 0.1, "min_learning_rate": 0.2},
+        {"rollback": "yes"}, {"stop": 2, "min_learning_rate": 1e-3}, {"min_learning_rate": 0.0,
+        "stop": True}, {"monitor": "val_loss", "every": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bad_arguments_beyond_those_of_keras(arguments):
+    with pytest.raises(ValueError, match=f"Argument `{next(iter(arguments))}` must be"):
+        PlateauController(**arguments)
 
 
 @pytest.mark.parametrize("cls", [PlateauController, ReduceLROnPlateau])
