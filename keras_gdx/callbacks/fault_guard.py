@@ -5,11 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
+from keras.optimizers import LossScaleOptimizer
 
 from keras_gdx.callbacks.base import Counting
+from keras_gdx.callbacks.copies import InMemory, OnDisk
 from keras_gdx.callbacks.hyperparameters import groups, number, set_rate
 from keras_gdx.callbacks.probe import loss_totals
-from keras_gdx.config import check_choice, check_integer, check_number
+from keras_gdx.config import check, check_choice, check_integer, check_number
+from keras_gdx.engine.attach import inside, ours, window
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
 
@@ -27,7 +30,7 @@ class Faults(NamedTuple):
         begin: What `step` was when the epoch under way began; `None` between epochs.
         losses: The last losses that were good.
         faults: One dictionary for each fault: `kind`, `epoch`, `batch`, `step`, `loss`,
-            `back_to` (the step that training went back to), `learning_rate` (from there).
+            `back_to` (the step that training went back to), `learning_rate` (from there on).
     """
 
     step: int = 0
@@ -46,11 +49,14 @@ class FaultGuard(Counting):
         loss - median > spike * 1.4826 * median(|losses - median|)
 
     of the last `window` good ones, once there are 16. Every `every` batches it makes sure that
-    all weights are finite, and copies the training state into memory. On a fault it goes back
+    all weights are finite, and copies the training state. On a fault it goes back
     to the last copy: weights, statistics, optimizer and metrics. It multiplies the learning
     rate by `factor` and goes on with the batches that follow; the data does not go back, so the
     batch that did it is not met again in this epoch. `faults` says which batches they were.
-    For gradients alone, the optimizers' `skip_nonfinite` costs less and loses one step only.
+
+    For gradients alone, the optimizers' `skip_nonfinite` costs less and loses one update only.
+    An update that was skipped so is a fault too, from which there is nothing to go back:
+    `back_to` is where training is. With accumulation the batch is the one that closed the window.
 
     Args:
         every: Integer >= 1: batches between two copies. Each takes the memory of weights and
@@ -59,11 +65,15 @@ class FaultGuard(Counting):
         window: Integer >= 16: how many losses are compared.
         factor: Number in (0, 1], for the learning rate after a fault.
         patience: Integer >= 0: how many faults are forgiven. The next one ends training.
+        directory: Where copies are kept, if not in memory: two of them, each written by another
+            thread while training goes on, with checksums; a damaged one is passed over.
+            What runs before have left there is removed.
         verbose: 1 to print each fault, 0 not to.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or the model is not built.
         FloatingPointError: When `patience` is used up. The model is in the last good state.
+        OSError: If the directory cannot be written, or the disk is full.
 
     Example:
         >>> import keras, numpy as np
@@ -86,7 +96,16 @@ class FaultGuard(Counting):
 
     fresh = Faults()
 
-    def __init__(self, every=100, spike=10.0, window=64, factor=1.0, patience=3, verbose=0):
+    def __init__(
+        self,
+        every=100,
+        spike=10.0,
+        window=64,
+        factor=1.0,
+        patience=3,
+        directory=None,
+        verbose=0,
+    ):
         super().__init__()
         check_integer("every", every, 1)
         if spike is not None:
@@ -94,15 +113,17 @@ class FaultGuard(Counting):
         check_integer("window", window, ENOUGH)
         check_number("factor", factor, 0, 1, open_low=True)
         check_integer("patience", patience, 0)
+        check(directory != "", "directory", directory, "the name of a directory, or None")
         check_choice("verbose", verbose, (0, 1, 2))
         self.every = every
         self.spike = spike
         self.window = window
         self.factor = factor
         self.patience = patience
+        self.directory = directory
         self.verbose = verbose
+        self._copies: Any = None
         self._counted: Any = None
-        self._good: dict = {}
 
     @property
     def faults(self):
@@ -114,45 +135,60 @@ class FaultGuard(Counting):
         return self.memory.faults
 
     def on_train_begin(self, logs=None):
-        """Makes sure that there is something to copy."""
+        """Makes sure that there is something to copy, and a place for it."""
         super().on_train_begin(logs)
         snapshot.require(self.model)
-        self._good = {}
+        self._copies = InMemory() if self.directory is None else OnDisk(self.directory)
+        scaled = any(isinstance(x, LossScaleOptimizer) for x in inside(self.model.optimizer))
+        skipping = [] if scaled else ours(self.model)  # the former skips to find its scale
+        self._skipping = [x for x in skipping if getattr(x, "skip_nonfinite", False)]
 
     def on_epoch_begin(self, epoch, logs=None):
         """Metrics begin anew."""
         super().on_epoch_begin(epoch, logs)
         self._epoch, self._counted = epoch, None
-        self._good = self._good and {**self._good, "metrics": None}
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Makes the first copy, now that all that was saved is back, and begins with the losses."""
+        """Makes the first copy, now that all that was saved is back, and begins to count."""
         if self._counted is None:
-            self._counted = loss_totals(self.model)
-        if not self._good:
-            self._copy(metrics=batch > 0)
+            self._count_from_here()
+        if self._copies.empty:
+            self._copies.begin(self.memory.step)
+            self._copy(self.memory.step)
 
     def on_train_batch_end(self, batch, logs=None):
         """Looks at the batch, and goes back if need be."""
+        done = self.memory.step
         copying = self.count(batch)
-        loss = self._loss()
+        loss, skipped = self._since(self.memory.step - done)
         kind = self._fault(loss)
         if kind is None and copying and not self._weights_are_finite():
             kind = "weights are not finite"
         if kind is not None:
             self._go_back(kind, loss, batch)
             return
+        if skipped:
+            self._note("gradient is not finite", loss, batch, self.memory.step)
         self.memory = self.memory._replace(losses=(*self.memory.losses, loss)[-self.window :])
         if copying:
-            self._copy(metrics=True)
+            self._copy(self.memory.step)
+
+    def on_train_end(self, logs=None):
+        """Waits for what is being written."""
+        self._copies.close()
 
     # -- judging ----------------------------------------------------------------------------
 
-    def _loss(self):
-        """The loss of the last batch alone."""
-        before, self._counted = self._counted, loss_totals(self.model)
-        total, count = (now - then for now, then in zip(self._counted, before, strict=True))
-        return total / count
+    def _count_from_here(self):
+        self._counted = loss_totals(self.model), [updates_of(x) for x in self._skipping]
+
+    def _since(self, batches):
+        """The mean loss of the last batches, and whether an update of theirs was skipped."""
+        (totals, updates), _ = self._counted, self._count_from_here()
+        total, count = (now - then for now, then in zip(self._counted[0], totals, strict=True))
+        pairs = zip(self._skipping, updates, self._counted[1], strict=True)
+        skipped = any(expected(x, then, batches) > now[0] for x, then, now in pairs)
+        return total / count, skipped
 
     def _fault(self, loss):
         if not math.isfinite(loss):
@@ -168,41 +204,56 @@ class FaultGuard(Counting):
 
     # -- copies -----------------------------------------------------------------------------
 
-    def _copy(self, metrics):
-        self._good = {
-            "step": self.memory.step,
-            "model": snapshot.take(self.model),
-            "metrics": snapshot.metric_values(self.model) if metrics else None,
-        }
+    def _copy(self, step):
+        self._copies.put(
+            {
+                "step": step,
+                "epoch": self._epoch,
+                "model": snapshot.take(self.model),
+                "metrics": snapshot.metric_values(self.model),
+            }
+        )
 
     def _go_back(self, kind, loss, batch):
-        good = self._good
+        good = self._copies.get()
         snapshot.put(self.model, good["model"], random=False)
-        if good["metrics"] is None:
-            self.model.reset_metrics()
-        else:
+        if good["epoch"] == self._epoch:
             snapshot.put_metrics(self.model, good["metrics"])
-        self._counted = loss_totals(self.model)
-        rate = self._lower()
+        else:
+            self.model.reset_metrics()
+        if self.factor < 1:
+            for _, layers in groups(self.model.optimizer):
+                now = number(layers[0].learning_rate, layers[0].iterations)
+                set_rate(layers, now * self.factor)
+            self._copy(good["step"])
+        self._count_from_here()
+        self._note(kind, loss, batch, good["step"])
+
+    def _note(self, kind, loss, batch, back_to):
+        optimizer = groups(self.model.optimizer)[0][1][0]
+        rate = number(optimizer.learning_rate, optimizer.iterations)
         fault = {"kind": kind, "epoch": self._epoch, "batch": batch, "step": self.memory.step}
-        fault |= {"loss": loss, "back_to": good["step"], "learning_rate": rate}
+        fault |= {"loss": loss, "back_to": back_to, "learning_rate": rate}
         self.memory = self.memory._replace(faults=(*self.memory.faults, fault))
         text = f"epoch {self._epoch + 1}, batch {batch}: {kind} (loss {loss:.6g})"
         if len(self.memory.faults) > self.patience:
+            self._copies.close()
             raise FloatingPointError(
                 f"FaultGuard gives up after {len(self.memory.faults)} faults, the last in {text}. "
                 "The model is in the last good state. Look at these batches, or lower the "
                 "learning rate."
             )
         if self.verbose:
-            print(f"\nFaultGuard: {text}; back to step {good['step']}, learning rate {rate:.6g}.")
+            print(f"\nFaultGuard: {text}; back to step {back_to}, learning rate {rate:.6g}.")
 
-    def _lower(self):
-        """Cuts the rate, in the copy too, and returns it."""
-        optimizer = groups(self.model.optimizer)[0][1][0]
-        if self.factor < 1:
-            for _, layers in groups(self.model.optimizer):
-                now = number(layers[0].learning_rate, layers[0].iterations)
-                set_rate(layers, now * self.factor)
-            self._good = {**self._good, "model": snapshot.take(self.model)}
-        return number(optimizer.learning_rate, optimizer.iterations)
+
+def updates_of(optimizer):
+    """The updates that an optimizer has made, and the micro-batches that wait for the next."""
+    waiting = optimizer.state.count
+    return int(optimizer.iterations.numpy()), 0 if waiting is None else int(waiting.numpy())
+
+
+def expected(optimizer, before, batches):
+    """The updates after so many batches, if none is skipped."""
+    made, waiting = before
+    return made + (waiting + batches) // window(optimizer)

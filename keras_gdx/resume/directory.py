@@ -94,6 +94,12 @@ class Directory:
         matches = [(NAME.fullmatch(p.name), p) for p in self.path.glob("checkpoint-*")]
         return sorted(((int(m[1]), p) for m, p in matches if m), reverse=True)
 
+    def forget_after(self, step):
+        """Removes the checkpoints with a greater step."""
+        for found, folder in self.found():
+            if found > step:
+                shutil.rmtree(folder)
+
     def read(self):
         """The content of the newest checkpoint that is whole, or `None` if there is none.
 

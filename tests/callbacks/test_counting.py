@@ -77,7 +77,7 @@ def test_a_fault_after_an_interruption_goes_back_to_where_it_went_on(problem, tm
     guard = callbacks.FaultGuard(every=100)
     resumed = counts(problem, guard, keep(), seen=[])
     assert resumed.memory.losses == pytest.approx(straight.memory.losses, rel=1e-5)
-    assert guard._good["step"] == 10  # seven batches, and three
+    assert guard._copies.get()["step"] == 10  # seven batches, and three
 
 
 def test_what_a_monitor_saw_before_an_interruption_is_in_the_logs_of_the_epoch(problem, tmp_path):

@@ -99,6 +99,97 @@ def test_weights_that_are_not_finite():
     assert aside.hidden.numpy() == [0.0]
 
 
+class Root(keras.layers.Layer):
+    """The root of the norm: its gradient at zero is not finite, its value is."""
+
+    def call(self, x):
+        return keras.ops.sqrt(keras.ops.sum(x**2, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize(
+    ("make", "batches"),
+    [
+        (lambda: optimizers.SGD(0.01, skip_nonfinite=True), [7, 21]),
+        (lambda: optimizers.Lookahead(optimizers.SGD(0.01, skip_nonfinite=True)), [7, 21]),
+        (
+            lambda: optimizers.SGD(0.01, skip_nonfinite=True, gradient_accumulation_steps=4),
+            [7, 23],
+        ),
+        (lambda: optimizers.LossScaleOptimizer(optimizers.SGD(0.01)), []),
+    ],
+    ids=["alone", "wrapped", "accumulating", "loss scaling looks for its scale"],
+)
+def test_skipped_updates_are_faults(make, batches):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False), Root()])
+    model.compile(make(), "mse")
+    x = X.copy()
+    x[[4 * 7, 4 * 21 + 2]] = 0.0
+    guard = FaultGuard(every=1000, patience=2, factor=0.5, spike=None)
+    model.fit(x, Y, batch_size=4, shuffle=False, verbose=0, callbacks=[guard])
+    assert np.isfinite(model.get_weights()[0]).all()
+    assert [fault["batch"] for fault in guard.faults] == batches
+    assert {fault["kind"] for fault in guard.faults} <= {"gradient is not finite"}
+    assert all(f["back_to"] == f["step"] == f["batch"] + 1 for f in guard.faults)
+
+
+# -- copies in a directory ---------------------------------------------------------------------
+
+
+def bad_batch():
+    x = X.copy()
+    x[4 * 25 + 1] = np.nan
+    return x
+
+
+@pytest.mark.parametrize("every", [1, 10])
+@pytest.mark.parametrize("factor", [1.0, 0.5])
+def test_copies_on_disk_are_those_in_memory(tmp_path, every, factor):
+    results = []
+    for directory in (None, tmp_path):
+        guard = FaultGuard(every, factor=factor, directory=directory)
+        model, history = train(bad_batch(), Y, guard)
+        results.append((model.get_weights(), history, guard.faults))
+    (a, logs, faults), (b, other_logs, other_faults) = results
+    assert logs == other_logs
+    np.testing.assert_equal(faults, other_faults)  # a loss among them is no number
+    assert len(faults) == 2
+    for one, other in zip(a, b, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len([*tmp_path.glob("checkpoint-*")]) == 2
+
+
+def test_a_damaged_copy_is_passed_over(tmp_path):
+    class Damage(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 25:
+                guard._copies._writer.wait()
+                (tmp_path / "checkpoint-000000020" / "arrays.npz").write_bytes(b"")
+
+    guard = FaultGuard(10, spike=None, directory=tmp_path)
+    model = train(X, Y, epochs=1)[0]
+    with pytest.warns(UserWarning, match="damaged"):
+        model.fit(
+            bad_batch(), Y, batch_size=4, shuffle=False, verbose=0, callbacks=[guard, Damage()]
+        )
+    assert guard.faults[0]["back_to"] == 10
+
+
+def test_what_other_runs_left_is_removed(tmp_path):
+    train(X, Y, FaultGuard(30, directory=tmp_path))
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint-000000030", "checkpoint-000000060"}
+    guard = FaultGuard(20, directory=tmp_path)
+    train(bad_batch(), Y, guard, epochs=1)
+    assert guard.faults[0]["back_to"] == 20
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint-000000020", "checkpoint-000000040"}
+
+
+def test_a_directory_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="cannot be written"):
+        train(X, Y, FaultGuard(directory=tmp_path / "file"), epochs=1)
+
+
 def test_quiet_where_nothing_is_wrong():
     guard = FaultGuard(every=3)
     found, history = train(X, Y, guard)
@@ -110,7 +201,15 @@ def test_quiet_where_nothing_is_wrong():
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"every": 0}, {"spike": 0}, {"window": 3}, {"factor": 0}, {"patience": -1}, {"verbose": 5}],
+    [
+        {"every": 0},
+        {"spike": 0},
+        {"window": 3},
+        {"factor": 0},
+        {"patience": -1},
+        {"verbose": 5},
+        {"directory": ""},
+    ],
     ids=str,
 )
 def test_bad_arguments(arguments):
