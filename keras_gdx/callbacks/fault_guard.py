@@ -1,17 +1,18 @@
 """Training that meets a bad batch and goes on."""
 
 import math
+from statistics import median
 from typing import Any, NamedTuple
 
-import numpy as np
 from keras import ops
 from keras.optimizers import LossScaleOptimizer
 
 from keras_gdx.callbacks.base import Counting
 from keras_gdx.callbacks.copies import InMemory, OnDisk
 from keras_gdx.callbacks.hyperparameters import groups, number, set_rate
-from keras_gdx.callbacks.probe import loss_totals
+from keras_gdx.callbacks.probe import LossTotals
 from keras_gdx.config import check, check_choice, check_integer, check_number
+from keras_gdx.engine import backend
 from keras_gdx.engine.attach import inside, ours, window
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
@@ -138,6 +139,7 @@ class FaultGuard(Counting):
         """Makes sure that there is something to copy, and a place for it."""
         super().on_train_begin(logs)
         snapshot.require(self.model)
+        self._totals = LossTotals(self.model)
         self._copies = InMemory() if self.directory is None else OnDisk(self.directory)
         scaled = any(isinstance(x, LossScaleOptimizer) for x in inside(self.model.optimizer))
         skipping = [] if scaled else ours(self.model)  # the former skips to find its scale
@@ -180,7 +182,7 @@ class FaultGuard(Counting):
     # -- judging ----------------------------------------------------------------------------
 
     def _count_from_here(self):
-        self._counted = loss_totals(self.model), [updates_of(x) for x in self._skipping]
+        self._counted = self._totals(), [updates_of(x) for x in self._skipping]
 
     def _since(self, batches):
         """The mean loss of the last batches, and whether an update of theirs was skipped."""
@@ -195,9 +197,9 @@ class FaultGuard(Counting):
             return f"loss is {loss}"
         if self.spike is None or len(self.memory.losses) < ENOUGH:
             return None
-        median = np.median(self.memory.losses)
-        deviation = DEVIATION * np.median(np.abs(np.array(self.memory.losses) - median))
-        return "spike" if loss - median > self.spike * deviation > 0 else None
+        middle = median(self.memory.losses)
+        deviation = DEVIATION * median([abs(each - middle) for each in self.memory.losses])
+        return "spike" if loss - middle > self.spike * deviation > 0 else None
 
     def _weights_are_finite(self):
         return all(bool(ops.all(ops.isfinite(v))) for v in self.model.trainable_variables)
@@ -250,7 +252,7 @@ class FaultGuard(Counting):
 def updates_of(optimizer):
     """The updates that an optimizer has made, and the micro-batches that wait for the next."""
     waiting = optimizer.state.count
-    return int(optimizer.iterations.numpy()), 0 if waiting is None else int(waiting.numpy())
+    return backend.number(optimizer.iterations), 0 if waiting is None else backend.number(waiting)
 
 
 def expected(optimizer, before, batches):

@@ -13,7 +13,7 @@ from keras_gdx.callbacks.hyperparameters import (
     set_rate,
 )
 from keras_gdx.callbacks.plateau import direction, observe
-from keras_gdx.callbacks.probe import loss_totals
+from keras_gdx.callbacks.probe import LossTotals
 from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
@@ -195,6 +195,8 @@ class PlateauController(Counting):
         check_rates(self.model.optimizer)
         if self.rollback:
             snapshot.require(self.model)
+        if self.every != "epoch":
+            self._totals = LossTotals(self.model)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remembers which epoch it is."""
@@ -232,14 +234,14 @@ class PlateauController(Counting):
 
     def _loss_since(self):
         """The mean loss since the last time."""
-        now = loss_totals(self.model)
+        now = self._totals()
         total, count = (n + o for n, o in zip(now, self.memory.offset, strict=True))
         self.memory = self.memory._replace(offset=_finite(-n for n in now))
         return total / count if count > 0 else math.nan
 
     def _carry(self):
         """Takes what belongs to no value yet along: Keras' totals begin anew."""
-        pairs = zip(loss_totals(self.model), self.memory.offset, strict=True)
+        pairs = zip(self._totals(), self.memory.offset, strict=True)
         self.memory = self.memory._replace(offset=_finite(n + o for n, o in pairs))
 
     # -- acting -----------------------------------------------------------------------------

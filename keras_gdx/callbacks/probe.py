@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_gdx.config import check
+from keras_gdx.engine import backend
 from keras_gdx.resume import snapshot
 
 __all__ = []
@@ -32,13 +33,20 @@ def _each(fn, part):
     return None if part is None else keras.tree.map_structure(fn, part)
 
 
-def loss_totals(model):
+class LossTotals:
     """The loss as Keras adds it up in an epoch: the sum, and what it will be divided by.
 
     Under a strategy those of all replicas; all workers must ask.
+
+    Args:
+        model: A compiled model.
     """
-    metric = next(m for m in model.metrics if m.name == "loss")
-    return [float(keras.ops.convert_to_numpy(v)) for v in metric.variables]
+
+    def __init__(self, model):
+        self._variables = next(m for m in model.metrics if m.name == "loss").variables
+
+    def __call__(self):
+        return [backend.number(v) for v in self._variables]
 
 
 class Untouched:

@@ -106,6 +106,11 @@ def in_replica(optimizer):
     return True
 
 
+def number(variable):
+    """The value of a scalar as a Python number."""
+    return ops.convert_to_numpy(variable).item()
+
+
 def copies(variable):
     """The values of a variable on all replicas."""
     return [variable]

@@ -239,6 +239,15 @@ def copies(variable):
     return list(getattr(native, "values", (native,)))
 
 
+def number(variable):
+    """The value of a scalar, which may be one for all replicas, as a Python number."""
+    native = _native(variable)
+    if hasattr(native, "values"):
+        return native.read_value().numpy().item()
+    # a fifth of the time of `read_value`, which matters in a callback
+    return tf.raw_ops.ReadVariableOp(resource=native.handle, dtype=native.dtype).numpy().item()
+
+
 def evaluator(model):
     """A function of a batch `(x, y, sample_weight)`: loss and outputs, as in evaluation."""
 
