@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from keras_gdx import distribute, optimizers
-from tests.distribute.jobs import JOBS, X, Y, assert_same, dense, of_keras, plain, run
+from keras_gdx import distribute, optimizers, regularizers
+from tests.distribute.jobs import JOBS, X, Y, assert_same, dense, of_keras, ours, plain, run
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -48,6 +48,33 @@ def test_dropout_differs_between_replicas(mirrored):
     model.fit(ones, ones[:, :1], batch_size=2, verbose=0)
     # an input that one replica keeps and the other drops moves by 1, and by 0 or 2 otherwise
     assert 10 < np.sum(np.isclose(model.get_weights()[0], -1)) < 54
+
+
+@pytest.mark.parametrize("prepared_first", [True, False])
+@pytest.mark.parametrize(
+    "penalty",
+    [regularizers.GradientPenalty(0.1), regularizers.JacobianPenalty(0.1, projections=None)],
+    ids=["gradient", "Jacobian"],
+)
+def test_penalties_of_steps_are_those_of_one_device(penalty, prepared_first, mirrored):
+    one = model_on(tf.distribute.get_strategy(), layers.Dense(2, "tanh"), optimizer=ours)
+    regularizers.apply(one, penalty)
+    with mirrored.scope():
+        two = keras.Sequential([keras.Input((6,)), layers.Dense(2, "tanh")])
+        two.compile(ours(), "mse")
+    two.set_weights(one.get_weights())
+    for attach in sorted(
+        (distribute.prepare, lambda model: regularizers.apply(model, penalty)),
+        key=lambda each: (each is distribute.prepare) != prepared_first,
+    ):
+        attach(two)
+    histories = []
+    for model in (one, two):
+        fitted = model.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0)
+        histories.append(fitted.history["loss"])
+    np.testing.assert_allclose(*histories, rtol=2e-6)
+    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
 
 
 def test_saved_and_loaded(mirrored, tmp_path):
