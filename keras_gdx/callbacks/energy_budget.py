@@ -4,6 +4,7 @@ from keras_gdx.callbacks.base import Counting
 from keras_gdx.callbacks.energy import kilowatt_hours
 from keras_gdx.callbacks.energy_monitor import EnergyMonitor
 from keras_gdx.config import check_integer
+from keras_gdx.engine.attach import peers_of
 from keras_gdx.registry import register
 
 __all__ = ["EnergyBudget"]
@@ -50,17 +51,26 @@ class EnergyBudget(Counting, EnergyMonitor):
         self.budget = budget
         self.every = every
 
+    def on_train_begin(self, logs=None):
+        """Begins to count."""
+        super().on_train_begin(logs)
+        self._next = 0.0  # what another interval would take
+        self._is_over = peers_of(self.model).poll(self._ends)
+
     def on_train_batch_end(self, batch, logs=None):
         """Reads if the time has come, and stops if another interval would be too much."""
-        if not self.count(batch):
-            return
-        before = self.kilowatt_hours
-        self.read()
-        if 2 * self.kilowatt_hours - before > self._limit:
+        if self.count(batch):
+            before = self.kilowatt_hours
+            self.read()
+            self._next = self.kilowatt_hours - before
+        if self._is_over():
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
         """Writes what was used so far; evaluation counts."""
         super().on_epoch_end(epoch, logs)
-        if self.kilowatt_hours > self._limit:
+        if self._is_over():
             self.model.stop_training = True
+
+    def _ends(self):
+        return self.kilowatt_hours + self._next > self._limit

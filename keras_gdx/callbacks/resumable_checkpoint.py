@@ -13,7 +13,7 @@ import keras
 from keras_gdx.callbacks.base import Callback, batches_until
 from keras_gdx.callbacks.duration import seconds
 from keras_gdx.config import check, check_choice, check_integer
-from keras_gdx.engine.attach import begin_at
+from keras_gdx.engine.attach import begin_at, peers_of
 from keras_gdx.registry import register
 from keras_gdx.resume import keras_callbacks, snapshot
 from keras_gdx.resume.directory import Directory
@@ -119,13 +119,17 @@ class ResumableCheckpoint(Callback):
             raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
         from keras_gdx.engine.feed import Feed
 
-        self._files = Directory(self.directory, self.keep)
+        peers = peers_of(model)
+        run = f"{peers.same(random.getrandbits(62)):x}"
+        self._files = Directory(self.directory, self.keep, peers.count, peers.index, run)
         self._files.prepare()
-        self._saved = self._files.read()
+        self._saved = self._files.read(peers.choose)
+        self._is_time = peers.poll(self._time_has_come)
+        self._is_signalled = peers.poll(lambda: self._signalled)
         history = [c for c in callbacks if isinstance(c, keras.callbacks.History)]
         others = [c for c in callbacks if c is not self]
         self._others = [*others, *([] if history else [keras.callbacks.History()])]
-        seed = random.getrandbits(32)
+        seed = peers.same(random.getrandbits(32))
         position = None
         if self._saved:
             seed, position = self._saved["seed"], self._saved["position"]
@@ -137,6 +141,7 @@ class ResumableCheckpoint(Callback):
             try:
                 yield [self._first, *self._others, self]
             finally:
+                self._files.give_up()
                 self._writer.close()
                 self._feed = None
 
@@ -202,7 +207,8 @@ class ResumableCheckpoint(Callback):
         self._batch = now
         self._first.results = None
         self._writer.check()
-        self._due = self._due or self._is_due(before)
+        steps = self._steps and self._done // self._steps > before // self._steps
+        self._due = self._due or bool(steps) or self._is_time()
         if self._batch != self.params["steps"]:
             self._act(self._epoch, self._batch)
 
@@ -221,15 +227,13 @@ class ResumableCheckpoint(Callback):
 
     # -- saving -----------------------------------------------------------------------------
 
-    def _is_due(self, before):
-        if self._steps:
-            return self._done // self._steps > before // self._steps
+    def _time_has_come(self):
         return bool(self._seconds) and self._clock() - self._saved_at >= self._seconds
 
     def _act(self, epoch, batch):
-        if self._due or self._signalled:
+        if self._due or self._is_signalled():
             self._save(epoch, batch)
-        if self._signalled:
+        if self._is_signalled():
             self._writer.wait()
             raise SystemExit(EXIT_CODE)
 

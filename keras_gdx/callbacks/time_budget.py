@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.callbacks.duration import seconds
+from keras_gdx.engine.attach import peers_of
 from keras_gdx.registry import register
 
 __all__ = ["TimeBudget"]
@@ -23,7 +24,8 @@ class TimeBudget(Callback):
     It stops after the batch after which another one would not fit. The epoch is then
     closed as usual: validation, saving and other callbacks still run, for which `reserve`
     is kept. Time counts from the beginning of `fit`, compilation included, and through an
-    interruption: a run that was restored has what the first part left.
+    interruption: a run that was restored has what the first part left. Several workers stop
+    together, one batch after the first of them has no more time.
 
     Args:
         budget: How long: seconds, or a text such as `"2h30m"`, `"90s"` or `"1.5 hours"`.
@@ -71,13 +73,14 @@ class TimeBudget(Callback):
         super().on_train_begin(logs)
         self._begin = self._clock() - self.memory.seconds
         self._shortest = float("inf")  # the first batch contains compilation
+        self._is_over = peers_of(self.model).poll(self._ends)
 
     def on_train_batch_end(self, batch, logs=None):
         """Stops if another batch, as short as the shortest, would take too long."""
         spent = self._clock() - self._begin
         self._shortest = min(self._shortest, spent - self.memory.seconds)
         self.memory = Spent(spent)
-        if spent + self._shortest > self._limit and not self.model.stop_training:
+        if self._is_over() and not self.model.stop_training:
             self.model.stop_training = True
             if self.verbose:
                 print(f"TimeBudget: stopping after {spent:.0f} s of {self.budget!r}.")
@@ -85,5 +88,8 @@ class TimeBudget(Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Counts what validation took."""
         self.memory = Spent(self._clock() - self._begin)
-        if self.memory.seconds > self._limit:
+        if self._is_over():
             self.model.stop_training = True
+
+    def _ends(self):
+        return self.memory.seconds + self._shortest > self._limit

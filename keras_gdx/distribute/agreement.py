@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_gdx._version import __version__
 
 
-def facts_of(model, seed):
+def facts_of(model, seed, callbacks):
     """What must be equal on all workers, by name."""
     layout = [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape)] for v in model.variables]
     optimizer = keras.saving.serialize_keras_object(model.optimizer)
@@ -20,21 +20,27 @@ def facts_of(model, seed):
         "model": layout,
         "optimizer": {k: v for k, v in optimizer["config"].items() if k != "name"},
         "steps_per_execution": model.steps_per_execution,
+        "callbacks": [type(each).__name__ for each in callbacks],
     }
+
+
+def gather(strategy, numbers):
+    """Integers of all replicas, as an array with a row for each; all workers must call it."""
+    numbers = tf.constant(numbers, "int64")
+
+    @tf.function(autograph=False)
+    def together():
+        def in_replica():
+            return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)
+
+        return strategy.experimental_local_results(strategy.run(in_replica))[0]
+
+    return together().numpy()
 
 
 def require(strategy, facts):
     """Raises `ValueError` on every worker if a fact differs between any two."""
-    sums = tf.constant([_sum(value) for value in facts.values()])
-
-    @tf.function(autograph=False)
-    def compare():
-        def in_replica():
-            return tf.distribute.get_replica_context().all_gather(sums[None], axis=0)
-
-        return strategy.experimental_local_results(strategy.run(in_replica))[0]
-
-    found = compare().numpy()
+    found = gather(strategy, [_sum(value) for value in facts.values()])
     unequal = [name for name, column in zip(facts, found.T, strict=True) if len({*column}) > 1]
     if unequal:
         raise ValueError(

@@ -8,11 +8,12 @@ the mean of the logs.
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from keras_gdx.distribute.share import Share
 from keras_gdx.distribute.statistics import unless_empty
 from keras_gdx.engine.tensorflow import unconverted
+
+VOTES = "_votes"
 
 
 def is_multi_worker(strategy):
@@ -35,8 +36,15 @@ def build(model, iterator=None, data_batch=None):
         model._symbolic_build(data_batch=data_batch)
 
 
-def function_of(model, step):
-    """A function of an iterator that runs `step` in every replica and returns the mean logs."""
+def function_of(model, step, votes=()):
+    """A function of an iterator that runs `step` in every replica and returns the mean logs.
+
+    Args:
+        model: The model.
+        step: Its method.
+        votes: Variables of each worker's own, a vector each, whose means come back at `VOTES`
+            among the logs.
+    """
     strategy = model.distribute_strategy
     trains = step == model.train_step
 
@@ -55,7 +63,7 @@ def function_of(model, step):
                 "self.compute_loss, or an instance of keras.losses.Loss."
             )
         if is_multi_worker(strategy):
-            return keras.tree.map_structure(lambda v: mean(share, v), logs)
+            return together(share, logs, votes)
         return logs
 
     def one_step(data):
@@ -99,10 +107,17 @@ def function_of(model, step):
     return function
 
 
-def mean(share, value):
-    """The mean of a number over all replicas of all workers."""
-    value = tf.convert_to_tensor(value)
-    return share.total(value) / ops.cast(share.replicas, value.dtype)
+def together(share, logs, votes):
+    """Logs and votes, their means over all replicas of all workers: one reduction for all."""
+    logs = dict(logs) | {VOTES: list(votes)} if votes else logs
+    values = [tf.convert_to_tensor(v) for v in keras.tree.flatten(logs)]
+    joined = tf.concat([tf.reshape(tf.cast(v, "float64"), [-1]) for v in values], axis=0)
+    joined = share.total(joined) / share.replicas
+    parts = tf.split(joined, [tf.size(v) for v in values])
+    means = [
+        tf.cast(tf.reshape(x, tf.shape(v)), v.dtype) for x, v in zip(parts, values, strict=True)
+    ]
+    return keras.tree.pack_sequence_as(logs, means)
 
 
 def local_mean(strategy, value):

@@ -1,16 +1,19 @@
 """What a model that is trained on several replicas has beside Keras'."""
 
 import functools
+from contextlib import contextmanager
 
 import keras
 from keras.src.utils.rng_utils import get_random_seed  # the one that all workers must share
 
-from keras_gdx.callbacks.resumable_checkpoint import ResumableCheckpoint
+from keras_gdx.callbacks.base import Callback
 from keras_gdx.distribute import agreement, functions, losses
 from keras_gdx.distribute.optimizers import take_over
+from keras_gdx.distribute.peers import Together, watched
 from keras_gdx.distribute.share import current
 from keras_gdx.distribute.statistics import Statistics
 from keras_gdx.engine.attach import introduce
+from keras_gdx.resume.peers import Alone
 
 WRITERS = (
     keras.callbacks.CSVLogger,
@@ -32,6 +35,8 @@ class Replicas:
         self.strategy = model.distribute_strategy
         self.statistics = Statistics(model)
         self.converted: list = []
+        several = functions.is_multi_worker(self.strategy)
+        self.peers = Together(self.strategy) if several else Alone()
 
     def install(self):
         """Replaces the methods."""
@@ -56,39 +61,52 @@ class Replicas:
 
     def callbacks(self, given):
         """Those of the callbacks of `fit` that run on this worker: the chief alone writes files."""
-        if not functions.is_multi_worker(self.strategy):
+        if self.peers.count == 1:
             return given
-        unfit = (keras.callbacks.BackupAndRestore, ResumableCheckpoint)
         for callback in given:
-            if isinstance(callback, unfit):
+            if isinstance(callback, keras.callbacks.BackupAndRestore):
                 raise ValueError(
-                    f"{type(callback).__name__} cannot be used with several workers: each would "
-                    "write the same files. Save with ModelCheckpoint; the chief alone writes then."
+                    "BackupAndRestore cannot be used with several workers: each would write the "
+                    "same files. Use ResumableCheckpoint."
                 )
-        if self.strategy.extended.should_checkpoint:
+        if self.peers.index == 0:
             return given
-        return [c for c in given if not (isinstance(c, WRITERS) or getattr(c, "writes", False))]
+        return [c for c in given if not _writes(c)]
 
-    def begin(self):
-        """Makes sure, before the first step, that all workers do the same."""
-        if functions.is_multi_worker(self.strategy):
-            seed = get_random_seed()
-            if seed is None:
-                raise ValueError(
-                    "Several workers need one seed: without it each shuffles the data in its own "
-                    "way, and examples are left out. Call keras.utils.set_random_seed with the "
-                    "same number on all workers, before the model is made."
-                )
-            agreement.require(self.strategy, agreement.facts_of(self.model, seed))
+    @contextmanager
+    def fitting(self, callbacks):
+        """`fit` runs in this context: all workers do the same, and learn if one is lost."""
+        if self.peers.count == 1:
+            yield
+            return
+        seed = get_random_seed()
+        if seed is None:
+            raise ValueError(
+                "Several workers need one seed: without it each shuffles the data in its own "
+                "way, and examples are left out. Call keras.utils.set_random_seed with the "
+                "same number on all workers, before the model is made."
+            )
+        ours = [c for c in callbacks if isinstance(c, Callback) and not _writes(c)]
+        self.peers.begin()
+        with watched(self.peers):
+            agreement.require(self.strategy, agreement.facts_of(self.model, seed, ours))
+            yield
 
     def _function(self, step):
-        function = functions.function_of(self.model, step)
         if step != self.model.train_step:
-            return function
+            return functions.function_of(self.model, step)
+        peers = self.peers
+        votes = () if peers.count == 1 else (peers.votes,)
+        function = functions.function_of(self.model, step, votes)
 
         def training(iterator):
             self.statistics.apart = True
-            return function(iterator)
+            if not votes:
+                return function(iterator)
+            peers.ask()
+            logs = function(iterator)
+            peers.hear(*logs.pop(functions.VOTES))
+            return logs
 
         return training
 
@@ -102,3 +120,7 @@ class Replicas:
             return share.scale(keras.ops.convert_to_tensor(loss))
 
         return wrapped
+
+
+def _writes(callback):
+    return isinstance(callback, WRITERS) or getattr(callback, "writes", False)

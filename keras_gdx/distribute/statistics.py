@@ -39,7 +39,7 @@ class Statistics:
 
             def in_replica():
                 context = tf.distribute.get_replica_context()
-                values = [tf.convert_to_tensor(v.value) for v in variables]
+                values = [tf.identity(v.value) for v in variables]
                 means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
                 for variable, value in zip(variables, means, strict=True):
                     variable.assign(value)

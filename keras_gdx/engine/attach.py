@@ -17,6 +17,7 @@ from contextlib import ExitStack
 import keras
 
 from keras_gdx.engine.structure import layers_of
+from keras_gdx.resume.peers import Alone
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
@@ -91,6 +92,12 @@ def replicas_of(model):
     return vars(model).get("_keras_gdx_replicas")
 
 
+def peers_of(model):
+    """The processes that train a model together."""
+    replicas = replicas_of(model)
+    return Alone() if replicas is None else replicas.peers
+
+
 def inside(optimizer):
     """An optimizer and those that it contains."""
     if optimizer is None:
@@ -146,12 +153,15 @@ def _fitting(model, method):
         given = call.arguments.get("callbacks")
         whole = given if isinstance(given, keras.callbacks.CallbackList) else None
         listed = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
-        if (replicas := replicas_of(model)) is not None:
+        replicas = replicas_of(model)
+        if replicas is not None:
             listed = replicas.callbacks(listed)
         before = sorted(listed, key=lambda each: getattr(each, "last", False))
         epochs = Epochs(call.arguments.get("initial_epoch", 0), before)
         callbacks = [epochs, *before]
         with ExitStack() as stack:
+            if replicas is not None:
+                stack.enter_context(replicas.fitting(listed))
             for callback in before:
                 if hasattr(callback, "around_fit"):
                     callbacks = stack.enter_context(callback.around_fit(model, callbacks))
@@ -198,8 +208,6 @@ class Epochs(keras.callbacks.Callback):
         from keras_gdx.schedules.create import unplanned
 
         follow(self.model)  # it may have got layers since `compile`
-        if (replicas := replicas_of(self.model)) is not None:
-            replicas.begin()
         for optimizer in ours(self.model):
             for schedule in unplanned(optimizer):
                 if not self.params["steps"]:

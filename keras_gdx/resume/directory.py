@@ -1,7 +1,9 @@
 """A directory of checkpoints in which a crash at any moment leaves only whole ones.
 
 A checkpoint is a folder: `arrays.npz`, and `manifest.json` with everything else and the
-checksum of both. It is written under another name, flushed to the disk, and renamed.
+checksum of both. It is written under another name, flushed to the disk, and renamed. Where
+several processes train together each writes a part, a folder like this inside of the
+checkpoint, and the first one of them renames the whole when all parts are there.
 """
 
 import hashlib
@@ -9,6 +11,8 @@ import json
 import os
 import re
 import shutil
+import threading
+import time
 import uuid
 import warnings
 from pathlib import Path
@@ -21,6 +25,7 @@ FORMAT = 1
 ARRAYS, MANIFEST = "arrays.npz", "manifest.json"
 NAME = re.compile(r"checkpoint-(\d{9,})")
 UNFINISHED = ".unfinished-"
+PATIENCE = 600.0  # seconds in which all parts of a checkpoint must be there
 
 
 class DamagedError(Exception):
@@ -33,18 +38,27 @@ class Directory:
     Args:
         path: The directory; it is made if there is none.
         keep: How many checkpoints to keep.
+        count: How many processes write there together.
+        index: Which one of them this is; the first one puts checkpoints together.
+        run: A name that they share, and no run before had.
 
     Raises:
         OSError: If nothing can be written there.
     """
 
-    def __init__(self, path, keep):
+    def __init__(self, path, keep, count=1, index=0, run=None):
         self.path = Path(path)
         self.keep = keep
+        self.count = count
+        self.index = index
+        self.run = run or uuid.uuid4().hex
+        self._writes = 0  # as many on all of them
+        self._manifests: dict = {}
+        self._alone = threading.Event()
 
     def prepare(self):
         """Makes the directory, tries it, and removes what a crash has left unfinished."""
-        probe = self.path / f"{UNFINISHED}{uuid.uuid4().hex}"
+        probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe.mkdir()
@@ -54,45 +68,69 @@ class Directory:
                 error.errno, f"The directory of checkpoints cannot be written: {error.strerror}",
                 str(self.path),
             ) from error  # fmt: skip
-        for left in self.path.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
+        finally:
+            shutil.rmtree(probe, ignore_errors=True)
+        if self.index == 0:
+            for left in self.path.glob(f"{UNFINISHED}*"):
+                shutil.rmtree(left, ignore_errors=True)
+
+    # -- writing ----------------------------------------------------------------------------
 
     def write(self, step, content, arrays):
-        """Writes a checkpoint; the older ones stay until it is whole.
+        """Writes a checkpoint, or this process' part; the older ones stay until it is whole.
 
         Args:
             step: Integer >= 0; the checkpoint with the greatest one is the newest.
             content: What `records.pack` returned, and
             arrays: the arrays that it has put aside.
+
+        Raises:
+            OSError: If it cannot be written.
+            TimeoutError: If another process does not write its part.
         """
-        unfinished = self.path / f"{UNFINISHED}{uuid.uuid4().hex}"
+        unfinished = self.path / f"{UNFINISHED}{self.run}-{self._writes}"
+        self._writes += 1
+        if self.index:
+            self._write_part(unfinished, content, arrays)
+            return
+        replaced = self.path / f"{UNFINISHED}{uuid.uuid4().hex}"
         try:
-            unfinished.mkdir()
-            manifest = {"format": FORMAT, "content": content}
-            with open(unfinished / ARRAYS, "wb") as file:
-                np.savez(file, **arrays)
-                _flush(file)
-            manifest["arrays"] = _digest(unfinished / ARRAYS)
-            manifest["checksum"] = _checksum(manifest)
-            with open(unfinished / MANIFEST, "w", encoding="utf-8") as file:
-                json.dump(manifest, file, indent=1)
-                _flush(file)
-            _flush_folder(unfinished)
+            if self.count == 1:
+                _write(unfinished, content, arrays)
+            else:
+                self._write_part(unfinished, content, arrays)
+                self._await_parts(unfinished)
             target = self.path / f"checkpoint-{step:09d}"
             if target.exists():  # the same step, written before an interruption
-                os.rename(target, self.path / f"{UNFINISHED}{uuid.uuid4().hex}")
+                os.rename(target, replaced)
             os.rename(unfinished, target)
             _flush_folder(self.path)
         finally:
-            for left in self.path.glob(f"{UNFINISHED}*"):
+            for left in (unfinished, replaced):
                 shutil.rmtree(left, ignore_errors=True)
         for _, old in self.found()[self.keep :]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def found(self):
-        """The checkpoints that there are, as pairs of step and folder, newest first."""
-        matches = [(NAME.fullmatch(p.name), p) for p in self.path.glob("checkpoint-*")]
-        return sorted(((int(m[1]), p) for m, p in matches if m), reverse=True)
+    def _write_part(self, unfinished, content, arrays):
+        unfinished.mkdir(exist_ok=True)
+        part = _part(unfinished, self.index)
+        _write(part.with_suffix(".unfinished"), content, arrays)
+        os.rename(part.with_suffix(".unfinished"), part)
+        _flush_folder(unfinished)
+
+    def _await_parts(self, unfinished):
+        deadline = time.monotonic() + PATIENCE
+        missing = [*range(self.count)]
+        while missing := [i for i in missing if not _part(unfinished, i).exists()]:
+            if self._alone.wait(0.01) or time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"Worker {missing[0]} has not written its part of {unfinished}. The "
+                    "checkpoints before it are whole."
+                )
+
+    def give_up(self):
+        """Waits for the parts of other processes no more."""
+        self._alone.set()
 
     def forget_after(self, step):
         """Removes the checkpoints with a greater step."""
@@ -100,50 +138,99 @@ class Directory:
             if found > step:
                 shutil.rmtree(folder)
 
-    def read(self):
-        """The content of the newest checkpoint that is whole, or `None` if there is none.
+    # -- reading ----------------------------------------------------------------------------
+
+    def found(self):
+        """The checkpoints that there are, as pairs of step and folder, newest first."""
+        matches = [(NAME.fullmatch(p.name), p) for p in self.path.glob("checkpoint-*")]
+        return sorted(((int(m[1]), p) for m, p in matches if m), reverse=True)
+
+    def whole(self):
+        """The steps of the checkpoints that this process can read, newest first.
 
         Raises:
-            ValueError: If there are checkpoints and all are damaged, or the newest was
-                written by a newer version.
+            ValueError: If one was written by a newer version, or by more or fewer processes.
         """
-        found = self.found()
-        for _, folder in found:
+        for step, folder in self.found():
             try:
-                return _content(folder)
+                self._manifests[step] = self._manifest(folder)
             except DamagedError as error:
                 warnings.warn(
                     f"The checkpoint {folder} is damaged ({error}); the one before it is used.",
                     stacklevel=2,
                 )
-        if found:
-            raise ValueError(
-                f"All {len(found)} checkpoints in {self.path} are damaged. Remove them to start "
-                "again from the beginning."
-            )
-        return None
+                continue
+            yield step
 
+    def read(self, choose=lambda steps: next(steps, None)):
+        """The content of one of the checkpoints, or `None` if there is none.
 
-def _content(folder):
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        whole = manifest.pop("checksum") == _checksum(manifest)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise DamagedError(f"{MANIFEST}: {error}") from error
-    if not whole:
-        raise DamagedError(f"{MANIFEST}: wrong checksum")
-    if manifest["format"] > FORMAT:
-        raise ValueError(
-            f"The checkpoint {folder} has format {manifest['format']}; this version reads up to "
-            f"{FORMAT}. Install a newer keras_gdx."
-        )
-    try:
-        if _digest(folder / ARRAYS) != manifest["arrays"]:
-            raise DamagedError(f"{ARRAYS}: wrong checksum")
+        Args:
+            choose: Function of an iterator like `whole`, that returns one step or `None`. By
+                default it is the newest.
+
+        Raises:
+            ValueError: If there are checkpoints and all are damaged.
+        """
+        step = choose(self.whole())
+        if step is None:
+            if found := self.found():
+                raise ValueError(
+                    f"All {len(found)} checkpoints in {self.path} are damaged. Remove them to "
+                    "start again from the beginning."
+                )
+            return None
+        folder, manifest = self._manifests[step]
         with np.load(folder / ARRAYS) as arrays:
             return unpack(manifest["content"], arrays)
-    except OSError as error:
-        raise DamagedError(f"{ARRAYS}: {error}") from error
+
+    def _manifest(self, folder):
+        """Where this process' part is, and its manifest, if all checksums are right."""
+        parts = len([*folder.glob("worker-*")]) or 1
+        if parts != self.count:
+            raise ValueError(
+                f"The checkpoint {folder} was saved by {parts} workers, and this run has "
+                f"{self.count}. Use as many as then, or another directory."
+            )
+        if self.count > 1:
+            folder = _part(folder, self.index)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            whole = manifest.pop("checksum") == _checksum(manifest)
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise DamagedError(f"{MANIFEST}: {error}") from error
+        if not whole:
+            raise DamagedError(f"{MANIFEST}: wrong checksum")
+        if manifest["format"] > FORMAT:
+            raise ValueError(
+                f"The checkpoint {folder} has format {manifest['format']}; this version reads up "
+                f"to {FORMAT}. Install a newer keras_gdx."
+            )
+        try:
+            if _digest(folder / ARRAYS) != manifest["arrays"]:
+                raise DamagedError(f"{ARRAYS}: wrong checksum")
+        except OSError as error:
+            raise DamagedError(f"{ARRAYS}: {error}") from error
+        return folder, manifest
+
+
+def _part(folder, index):
+    return folder / f"worker-{index}"
+
+
+def _write(folder, content, arrays):
+    """Writes arrays and manifest into a new folder, down to the disk."""
+    folder.mkdir()
+    manifest = {"format": FORMAT, "content": content}
+    with open(folder / ARRAYS, "wb") as file:
+        np.savez(file, **arrays)
+        _flush(file)
+    manifest["arrays"] = _digest(folder / ARRAYS)
+    manifest["checksum"] = _checksum(manifest)
+    with open(folder / MANIFEST, "w", encoding="utf-8") as file:
+        json.dump(manifest, file, indent=1)
+        _flush(file)
+    _flush_folder(folder)
 
 
 def _digest(path):
