@@ -8,6 +8,7 @@ from keras_gdx.distribute.agreement import gather
 
 QUESTIONS = 8  # that callbacks can ask in one `fit`; their number shapes the compiled step
 NEWEST = 32  # checkpoints that are compared
+NONE, UNREADABLE = -1, -2  # in place of a step
 
 
 class Together:
@@ -38,11 +39,23 @@ class Together:
         return int(gather(self._strategy, [number])[0, 0])
 
     def choose(self, steps):
-        """The first of the steps that all workers have; `None` if nobody has any."""
-        mine = [*steps][:NEWEST]
-        found = gather(self._strategy, mine + [-1] * (NEWEST - len(mine)))
-        common = set.intersection(*({*row.tolist()} for row in found)) - {-1}
-        if not common and (found >= 0).any():
+        """The first of the steps that all workers have; `None` if nobody has any.
+
+        Raises:
+            ValueError: On all workers, if one cannot look, or they have none in common.
+        """
+        problem = None
+        try:
+            mine = [*steps][:NEWEST]
+        except ValueError as error:
+            mine, problem = [UNREADABLE], error
+        found = gather(self._strategy, mine + [NONE] * (NEWEST - len(mine)))
+        if problem:
+            raise problem
+        if (found == UNREADABLE).any():
+            raise ValueError("Another worker cannot read the checkpoints. It says why.")
+        common = set.intersection(*({*row.tolist()} for row in found)) - {NONE}
+        if not common and (found != NONE).any():
             raise ValueError(
                 "The workers have no whole checkpoint in common. They must all see the same "
                 f"directory. This one found {mine or 'none'}."
@@ -81,6 +94,5 @@ def watched(peers):
         raise RuntimeError(
             f"Another of the {peers.count} workers is lost; this is worker {peers.index}. It "
             "cannot be taken back: end all of them and start all again. With ResumableCheckpoint "
-            "they go on where the last checkpoint was. TensorFlow says: "
-            f"{str(error).splitlines()[0]}"
+            "they go on where the last checkpoint was."
         ) from error

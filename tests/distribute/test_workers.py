@@ -1,53 +1,13 @@
 """Real processes that train together."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.distribute.jobs import assert_same, run
+from tests.distribute.processes import workers
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def workers(program, count=2, seconds=240, environment=lambda index: {}):
-    """Runs `program` on so many workers; returns exit code and errors of each."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    running = []
-    for index in range(count):
-        task = {"type": "worker", "index": index}
-        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        variables = {"TF_CONFIG": config, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-        running.append(
-            subprocess.Popen(
-                [sys.executable, *program(index)],
-                cwd=ROOT,
-                env=os.environ | variables | environment(index),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    try:
-        return [(p.communicate(timeout=seconds)[1], p.returncode) for p in running]
-    finally:
-        for process in running:
-            process.kill()
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A training run with everything in it that can be forgotten; also a program to be killed.
 
-`python -m tests.resume.training FOLDER RESULT` trains on and writes what came out.
+`python -m tests.resume.training FOLDER RESULT` trains on and writes what came out; as one worker
+of `TF_CONFIG`, with so many REPLICAS, if they follow.
 """
 
 import json
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_gdx import optimizers, schedules
+from keras_gdx import distribute, optimizers, schedules
 from keras_gdx.callbacks import (
     HyperparameterLogger,
     PlateauController,
@@ -87,10 +88,12 @@ def callbacks_for(optimizer):
     return [PlateauController("val_loss", patience=1), HyperparameterLogger(), evaluator]
 
 
-def train(data, optimizer, more, every="2 steps", folder=None, **compiled):
+def train(data, optimizer, more, every="2 steps", folder=None, strategy=None, **compiled):
     """Trains to the end, from wherever `folder` says; returns all that must be equal."""
     keras.utils.set_random_seed(1)
-    model = model_with(OPTIMIZERS[optimizer](), **compiled)
+    with (strategy or tf.distribute.get_strategy()).scope():
+        model = model_with(OPTIMIZERS[optimizer](), **compiled)
+    distribute.prepare(model)
     callbacks = [*callbacks_for(optimizer), *more]
     if folder:
         callbacks.append(ResumableCheckpoint(folder, every=every))
@@ -103,15 +106,17 @@ def train(data, optimizer, more, every="2 steps", folder=None, **compiled):
     )
     return {
         "weights": [np.array(w).tolist() for w in model.get_weights()],
-        "state": [np.array(v).tolist() for v in model.optimizer.variables],
+        "state": [v.numpy().tolist() for v in model.optimizer.variables],
         "history": history.history,
         "epochs": history.epoch,
         "evaluations": callbacks[2].history,
     }
 
 
-def main(folder, result):
-    found = train("arrays", "AdamW, accumulating", [], folder=folder, every="1 step")
+def main(folder, result, replicas=None):
+    strategy = distribute.strategy(replicas=int(replicas)) if replicas else None
+    options = {"folder": folder, "every": "1 step", "strategy": strategy}
+    found = train("arrays", "AdamW, accumulating", [], **options)
     with open(result, "w", encoding="utf-8") as file:
         json.dump(found, file)
 

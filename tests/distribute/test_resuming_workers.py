@@ -1,0 +1,150 @@
+"""Workers that are killed, stopped and started again, against workers that were not."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
+from tests.distribute.processes import finish, start, workers
+
+KILLS = int(os.environ.get("KERAS_GDX_KILLS", "3"))
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240 + 60 * KILLS)]
+
+
+def program(folder, replicas=1):
+    """Trains on in `folder`, as worker `index`."""
+
+    def arguments(index):
+        result = str(folder / f"result-{index}")
+        return ["-m", "tests.resume.training", str(folder / "run"), result, str(replicas)]
+
+    return arguments
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in (folder / "run").glob("checkpoint-*"))
+
+
+def until_it_trains(running, folder, before):
+    deadline = time.monotonic() + 120
+    while checkpoints(folder) <= before and all(p.poll() is None for p in running):
+        assert time.monotonic() < deadline, "it does not begin to train"
+        time.sleep(0.005)
+
+
+def results(folder):
+    return [json.loads((folder / f"result-{i}").read_text()) for i in range(2)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    for errors, code in workers(program(folder)):
+        assert code == 0, errors[-3000:]
+    found, other = results(folder)
+    assert found == other
+    return found
+
+
+def test_killed_again_and_again(whole, tmp_path):
+    """One worker is lost, the other says so and ends, and both go on where they were."""
+    chance, killed = random.Random(os.environ.get("KERAS_GDX_SEED", "0")), 0
+    while killed < KILLS:
+        running = start(program(tmp_path))
+        until_it_trains(running, tmp_path, checkpoints(tmp_path))
+        time.sleep(chance.uniform(0, 0.2))
+        victim = chance.randrange(2)
+        running[victim].send_signal(signal.SIGKILL)
+        ended = finish(running, 60)
+        if ended[victim][1] == -signal.SIGKILL:
+            killed += 1
+            errors, code = ended[1 - victim]
+            assert code == 0 or "workers is lost" in errors, errors[-3000:]
+        if all(code == 0 for _, code in ended):  # it was faster: compare, and begin another run
+            assert results(tmp_path) == [whole, whole]
+            (tmp_path / "run").rename(tmp_path / f"run-{time.monotonic_ns()}")
+    for errors, code in workers(program(tmp_path)):
+        assert code == 0, errors[-3000:]
+    assert results(tmp_path) == [whole, whole]
+
+
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_signal_to_one_stops_all_at_the_same_batch(told, whole, tmp_path):
+    running = start(program(tmp_path))
+    until_it_trains(running, tmp_path, [])
+    running[told].send_signal(signal.SIGTERM)
+    assert [code for _, code in finish(running)] == [EXIT_CODE, EXIT_CODE]
+    assert not (tmp_path / "result-0").exists()
+    for errors, code in workers(program(tmp_path)):
+        assert code == 0, errors[-3000:]
+    assert results(tmp_path) == [whole, whole]
+
+
+def test_two_workers_with_two_replicas_each(tmp_path):
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    running = start(program(tmp_path / "cut", 2))
+    until_it_trains(running, tmp_path / "cut", [])
+    running[1].send_signal(signal.SIGKILL)
+    finish(running)
+    for name in ("whole", "cut"):
+        for errors, code in workers(program(tmp_path / name, 2)):
+            assert code == 0, errors[-3000:]
+    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+
+
+ONE_OF_TWO = """
+import os, sys
+import keras, numpy as np
+from keras_gdx import callbacks, distribute
+strategy = distribute.strategy()
+keras.utils.set_random_seed(1)
+with strategy.scope():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+distribute.prepare(model)
+x = np.ones((64, 1))
+more = eval(sys.argv[1], {"callbacks": callbacks, "index": int(sys.argv[2])})
+history = model.fit(x, x, batch_size=2, epochs=10**6, verbose=0, callbacks=more)
+print(int(model.optimizer.iterations.numpy()), file=sys.stderr)
+"""
+
+
+def test_the_first_to_run_out_of_time_stops_all(tmp_path):
+    budget = "[callbacks.TimeBudget('2s' if index else '1h')]"
+    ended = workers(lambda index: ["-c", ONE_OF_TWO, budget, str(index)])
+    assert [code for _, code in ended] == [0, 0]
+    first, second = (int(errors.split()[-1]) for errors, _ in ended)
+    assert first == second > 0
+
+
+def told(callbacks):
+    """What two workers say that cannot train."""
+    ended = workers(lambda index: ["-c", ONE_OF_TWO, callbacks, str(index)])
+    assert [code for _, code in ended] == [1, 1]
+    return [errors for errors, _ in ended]
+
+
+def test_a_directory_of_ones_own_is_refused(tmp_path):
+    kept = f"[callbacks.ResumableCheckpoint('{tmp_path}/' + str({{}})), callbacks.TimeBudget(1)]"
+    for _, code in workers(lambda index: ["-c", ONE_OF_TWO, kept.format(0), str(index)]):
+        assert code == 0
+    for errors in told(kept.format("index")):
+        assert "no whole checkpoint in common" in errors
+
+
+def test_checkpoints_of_another_number_of_workers_are_refused(tmp_path):
+    kept = f"[callbacks.ResumableCheckpoint('{tmp_path}'), callbacks.TimeBudget(1)]"
+    [(_, code)] = workers(lambda index: ["-c", ONE_OF_TWO, kept, "0"], 1)
+    assert code == 0
+    for errors in told(kept):
+        assert "was saved by 1 workers, and this run has 2" in errors
+
+
+def test_callbacks_that_differ_are_refused():
+    for errors in told("[callbacks.FaultGuard()] * index"):
+        assert "differ in their callbacks" in errors
