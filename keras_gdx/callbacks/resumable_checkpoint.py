@@ -54,10 +54,12 @@ class ResumableCheckpoint(Callback):
     Checkpoints are copied on the training thread and written by another one: to a new name,
     flushed, renamed, with checksums. A damaged one is passed over with a warning. If writing
     fails, the next batch raises the error; model and older checkpoints stay as they are.
-    For the run to be the same, the callback runs after all others.
+    For the run to be the same, the callback runs after all others. Several workers go on
+    together, each with its own part of the checkpoint that all can read.
 
     Args:
         directory: Where the checkpoints are, one run in each; it is made if there is none.
+            All workers must see the same one.
         every: `"epoch"`, or `"500 steps"`, or a length of time such as `"10 minutes"`. The
             ends of epochs that fall between are saved with `"epoch"` only; the end of training
             always is.
@@ -69,8 +71,8 @@ class ResumableCheckpoint(Callback):
     Raises:
         ValueError: If an argument is out of range, the backend is not TensorFlow, the model
             was compiled before `keras_gdx` was imported, the checkpoint is one of another
-            model or optimizer, all are damaged, or the newest was written by a newer version.
-            Model and optimizer are as they were then.
+            model, optimizer or number of workers or replicas, all are damaged, or the newest was
+            written by a newer version. Model and optimizer are as they were then.
         OSError: If the directory cannot be written, or the disk is full.
 
     Example:

@@ -41,16 +41,24 @@ def take(model):
 
 
 def check_layout(model, snapshot, source):
-    """Raises `ValueError` unless the snapshot is one of this model and optimizer."""
-    saved, now = snapshot["layout"], layout(variables_of(model))
-    if saved == now:
-        return
-    different = [f"{_text(a)} there, {_text(b)} here" for a, b in zip_longest(saved, now) if a != b]
-    raise ValueError(
-        f"The checkpoint in {source} was saved with another model or optimizer, and nothing was "
-        f"restored. It has {len(saved)} variables and this one {len(now)}; what differs first: "
-        f"{'; '.join(different[:3])}."
-    )
+    """Raises `ValueError` unless the snapshot is one of this model, optimizer and strategy."""
+    variables = variables_of(model)
+    saved, now = snapshot["layout"], layout(variables)
+    if saved != now:
+        pairs = zip_longest(saved, now)
+        different = [f"{_text(a)} there, {_text(b)} here" for a, b in pairs if a != b]
+        raise ValueError(
+            f"The checkpoint in {source} was saved with another model or optimizer, and nothing "
+            f"was restored. It has {len(saved)} variables and this one {len(now)}; what differs "
+            f"first: {'; '.join(different[:3])}."
+        )
+    there = max(len(values) for values in snapshot["values"])
+    here = max(len(backend.copies(v)) for v in variables)
+    if there != here:
+        raise ValueError(
+            f"The checkpoint in {source} was saved with {there} replicas in a process, and this "
+            f"run has {here}. Use as many as then, or another directory."
+        )
 
 
 def put(model, snapshot, random=True, progress=True):
