@@ -111,6 +111,7 @@ class ResumableCheckpoint(Callback):
         self.verbose = verbose
         self._clock = time.monotonic
         self._feed: Any = None
+        self._signalled = False
 
     # -- around `fit` -----------------------------------------------------------------------
 

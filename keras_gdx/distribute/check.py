@@ -9,7 +9,7 @@ from keras.src.utils.rng_utils import get_random_seed  # the one that all worker
 from keras_gdx.config import check as check_argument
 from keras_gdx.distribute.statistics import statistics_of
 from keras_gdx.engine.attach import inside, ours
-from keras_gdx.engine.structure import layer_paths, path_of
+from keras_gdx.engine.structure import layer_paths
 
 __all__ = ["Remark", "check"]
 
@@ -155,13 +155,16 @@ def _optimizers(model):
 
 
 def _layers(model):
-    random, masking = [], []
-    averaging = {path_of(v).rpartition("/")[0] for v in statistics_of(model)}
+    random, masking, averaging = [], [], []
+    statistics = {id(v) for v in statistics_of(model)}
     for path, layer in layer_paths(model).items():
         if any(isinstance(x, keras.random.SeedGenerator) for x in vars(layer).values()):
             random.append(path)
         if getattr(layer, "mask_zero", False) or isinstance(layer, keras.layers.Masking):
             masking.append(path)
+        own = [v for v in vars(layer).values() if isinstance(v, keras.Variable)]
+        if statistics & {id(v) for v in own}:
+            averaging.append(path)
     if random:
         yield f"random numbers in {_some(random)}", "the same on all replicas", "each draws its own"
     if masking:
@@ -172,7 +175,7 @@ def _layers(model):
         )
     if averaging:
         yield (
-            f"statistics of {_some(sorted(averaging))}",
+            f"statistics of {_some(averaging)}",
             "those of the first replica are saved",
             "their mean over replicas, before anything looks at them",
         )

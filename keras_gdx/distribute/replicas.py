@@ -2,6 +2,7 @@
 
 import functools
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 from keras.src.utils.rng_utils import get_random_seed  # the one that all workers must share
@@ -36,7 +37,7 @@ class Replicas:
         self.statistics = Statistics(model)
         self.converted: list = []
         several = functions.is_multi_worker(self.strategy)
-        self.peers = Together(self.strategy) if several else Alone()
+        self.peers: Any = Together(self.strategy) if several else Alone()
 
     def install(self):
         """Replaces the methods."""
