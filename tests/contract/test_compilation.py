@@ -1,8 +1,11 @@
 """XLA, a graph and eager execution give the same weights."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.contract.harness import Run, assert_same, batches
 from tests.contract.rules import every_rule, make
@@ -28,6 +31,35 @@ def test_xla_equals_graph_equals_eager(rule, option):
     ]
     assert_same(runs[0], runs[1])
     assert_same(runs[2], runs[1])
+
+
+@every_rule
+@pytest.mark.parametrize("option", ["everything", "eight bits", "averages"])
+def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
+    """What an accelerator that runs XLA only asks for, as far as a processor can tell."""
+    options = {
+        "everything": OPTIONS["everything"],
+        "eight bits": {"state_dtype": "int8", "clipnorm": 0.5},
+        "averages": {"use_ema": True, "ema_overwrite_frequency": 2},
+    }[option]
+    if rule.startswith("schedulefree") and "use_ema" in options:
+        pytest.skip("its weights are an average already")
+    optimizer = make(rule, **options)
+    # one is large enough for eight bits, the others are not
+    weights = [keras.Variable(np.ones(shape, "float32")) for shape in ((96, 64), (64,), (2, 2, 3))]
+    optimizer.build(weights)
+
+    @tf.function(jit_compile=True)
+    def step(gradients):
+        optimizer.apply(gradients, weights)
+
+    gradients = [tf.ones(v.shape) for v in weights]
+    program = step.experimental_get_compiler_ir(gradients)(stage="hlo")
+    assert not re.findall(r"\b(infeed|outfeed|send|recv|send-done|recv-done)\(", program)
+    assert not re.findall(r'custom_call_target="([^"]+)"', program)  # no call back to the host
+    assert "<=" not in program  # no dimension that is known only when the step runs
+    step(gradients)
+    assert optimizer.iterations.numpy() == (1 if option != "everything" else 0)
 
 
 @every_rule
