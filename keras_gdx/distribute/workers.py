@@ -23,6 +23,7 @@ def join(workers, replicas, timeout):
 
     Raises:
         TimeoutError: If they do not all come.
+        ValueError: If TensorFlow runs already.
     """
     cluster = json.loads(os.environ["TF_CONFIG"])
     task = cluster.get("task", {})
@@ -43,6 +44,11 @@ def join(workers, replicas, timeout):
         with _local_devices(replicas):
             return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError) as error:
+        if "program startup" in str(error):
+            raise ValueError(
+                "Workers cannot be joined: TensorFlow runs already. Call `strategy` before "
+                "anything else that uses it, variables and random numbers too."
+            ) from error
         me = f"{task.get('type')} {task.get('index')}"
         raise TimeoutError(
             f"Not all {len(workers)} workers ({', '.join(workers)}) came within {timeout:g} s; "
