@@ -40,8 +40,9 @@ class RichProgress(Callback):
         >>> model.compile("sgd", "mse")
         >>> x = np.zeros((8, 1))
         >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[RichProgress()])
-        epoch 1/2  loss 0  0:00 left
-        epoch 2/2  loss 0  done in 0:00
+        ... # doctest: +ELLIPSIS
+        epoch 1/2  loss 0  0:0... left
+        epoch 2/2  loss 0  done in 0:0...
 
     Source: by definition
 

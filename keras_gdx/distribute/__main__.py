@@ -1,0 +1,33 @@
+"""`python -m keras_gdx.distribute --workers 2 train.py ...`: workers on this machine."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_gdx.distribute.cluster import launch
+
+
+def main(arguments=None):
+    """Reads the command line and launches; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m keras_gdx.distribute",
+        description="Runs a script as several workers of one cluster, on this machine, watches "
+        "them, and starts all again if one is lost.",
+    )
+    parser.add_argument("--workers", type=int, default=2, help="how many (2)")
+    parser.add_argument("--restarts", type=int, default=3, help="of all of them, at most (3)")
+    parser.add_argument("--grace", type=float, default=10.0, help="seconds to end in (10)")
+    parser.add_argument("script", help="Python program that each of them runs")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the script")
+    given = parser.parse_args(arguments)
+    if not Path(given.script).is_file():
+        parser.error(f"there is no script {given.script}")
+    command = [sys.executable, given.script, *given.arguments]
+    try:
+        return launch(command, given.workers, given.restarts, given.grace)
+    except ValueError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
