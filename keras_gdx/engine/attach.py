@@ -149,7 +149,8 @@ def _fitting(model, method):
         if (replicas := replicas_of(model)) is not None:
             listed = replicas.callbacks(listed)
         before = sorted(listed, key=lambda each: getattr(each, "last", False))
-        epochs = Epochs(call.arguments.get("initial_epoch", 0), before)
+        first = call.arguments.get("initial_epoch", 0)
+        epochs = Epochs(first, before, batch_size(call.arguments))
         callbacks = [epochs, *before]
         with ExitStack() as stack:
             for callback in before:
@@ -165,6 +166,16 @@ def _fitting(model, method):
             return method(*call.args, **call.kwargs)
 
     return wrapped
+
+
+def batch_size(arguments):
+    """How many examples `fit` takes at a time, as far as its arguments tell, or `None`."""
+    x = arguments.get("x")
+    leaves = keras.tree.flatten(getattr(x, "element_spec", x))
+    if hasattr(x, "element_spec"):
+        return next(iter(getattr(leaves[0], "shape", None) or ()), None)
+    arrays = all(hasattr(leaf, "shape") for leaf in leaves)
+    return arguments.get("batch_size") or (32 if arrays else None)
 
 
 class Evaluation:
@@ -188,9 +199,10 @@ class Epochs(keras.callbacks.Callback):
     callbacks save or copy at the end of an epoch are those.
     """
 
-    def __init__(self, initial_epoch=0, others=()):
+    def __init__(self, initial_epoch=0, others=(), batch_size=None):
         super().__init__()
         self.initial_epoch = initial_epoch
+        self.batch_size = batch_size
         self.others = [each for each in others if hasattr(each, "window_at")]
 
     def on_train_begin(self, logs=None):

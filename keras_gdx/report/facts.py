@@ -1,0 +1,81 @@
+"""What a run is made of, in words."""
+
+import platform
+import sys
+
+import keras
+
+from keras_gdx._version import __version__
+from keras_gdx.engine.random_state import seed
+from keras_gdx.report.markup import said
+
+
+def facts(model, params, batch_size, callbacks):
+    """Everything about a `fit` that is known before its first step.
+
+    Args:
+        model: The model.
+        params: What Keras tells callbacks about `fit`.
+        batch_size: Examples that it takes at a time; `None` if unknown.
+        callbacks: All of them.
+
+    Returns:
+        For each title a dictionary of texts.
+    """
+    optimizer = model.optimizer
+    settings = {name: said(value) for name, value in optimizer.get_config().items()}
+    backend = keras.backend.backend()
+    return {
+        "Model": {
+            "name": model.name,
+            "class": type(model).__name__,
+            **parameters(model),
+            "loss": loss(getattr(model, "loss", None)),
+        },
+        "Run": {
+            "epochs": said(params["epochs"]),
+            "steps per epoch": said(params["steps"] or "unknown"),
+            "batch size": said(batch_size or "unknown"),
+            "seed": said(seed() if seed() is not None else "not set"),
+            "devices": ", ".join(devices()),
+            "callbacks": ", ".join(type(each).__name__ for each in callbacks) or "none",
+        },
+        "Software": {
+            "keras": keras.__version__,
+            "keras_gdx": __version__,
+            backend: getattr(sys.modules.get(backend), "__version__", "unknown"),
+            "python": platform.python_version(),
+            "system": platform.platform(),
+        },
+        "Optimizer": {"class": type(optimizer).__name__, **settings},
+    }
+
+
+def parameters(model):
+    """How many there are, and how many of them are trained."""
+    total, trained = (
+        sum(int(weight.size) if hasattr(weight, "size") else 0 for weight in weights)
+        for weights in (model.weights, model.trainable_weights)
+    )
+    return {"parameters": said(total), "of these trainable": said(trained)}
+
+
+def loss(given):
+    """A loss, or several, by name."""
+    if isinstance(given, dict):
+        return ", ".join(f"{name}: {loss(each)}" for name, each in given.items())
+    if isinstance(given, (list, tuple)):
+        return ", ".join(map(loss, given))
+    return str(getattr(given, "name", None) or getattr(given, "__name__", None) or given)
+
+
+def devices():
+    """What there is to compute with; GPUs by the name of their maker."""
+    found = keras.distribution.list_devices()
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        for device in tf.config.list_physical_devices("GPU"):
+            details = tf.config.experimental.get_device_details(device)
+            found.append(details.get("device_name", device.name))
+    return found
