@@ -108,7 +108,7 @@ def colour(place, count):
 
 
 def inline(text, colours, words):
-    """matplotlib's file as an element of the page: our colours, and the page's fonts and sizes."""
+    """Matplotlib's file as an element of the page: our colours, and the page's fonts and sizes."""
     width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
     inside = text[text.index("<g id=") : text.rindex("</svg>")]
     inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others are in every chart

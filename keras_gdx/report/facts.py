@@ -1,5 +1,6 @@
 """What a run is made of, in words."""
 
+import math
 import platform
 import sys
 
@@ -36,7 +37,7 @@ def facts(model, params, batch_size, callbacks):
             "epochs": said(params["epochs"]),
             "steps per epoch": said(params["steps"] or "unknown"),
             "batch size": said(batch_size or "unknown"),
-            "seed": said(seed() if seed() is not None else "not set"),
+            "seed": "not set" if seed() is None else str(seed()),
             "devices": ", ".join(devices()),
             "callbacks": ", ".join(type(each).__name__ for each in callbacks) or "none",
         },
@@ -54,7 +55,7 @@ def facts(model, params, batch_size, callbacks):
 def parameters(model):
     """How many there are, and how many of them are trained."""
     total, trained = (
-        sum(int(weight.size) if hasattr(weight, "size") else 0 for weight in weights)
+        sum(math.prod(weight.shape) for weight in weights)
         for weights in (model.weights, model.trainable_weights)
     )
     return {"parameters": said(total), "of these trainable": said(trained)}

@@ -21,7 +21,7 @@ def element(tag, *content, **attributes):
     """
     names = {name: name.rstrip("_").replace("_", "-") for name in attributes}
     given = "".join(f' {names[n]}="{html.escape(str(v))}"' for n, v in attributes.items())
-    return Html(f"<{tag}{given}>{joined(content)}</{tag}>")
+    return Html(f"<{tag}{given}>" + ("" if tag == "meta" else f"{joined(content)}</{tag}>"))
 
 
 def joined(parts):
