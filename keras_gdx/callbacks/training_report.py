@@ -1,5 +1,6 @@
 """What a training run was and what it found, to show around."""
 
+import errno
 import os
 import time
 import uuid
@@ -100,8 +101,9 @@ class TrainingReport(Callback):
     @contextmanager
     def around_fit(self, model, callbacks):
         """Finds out who else is there, and tells of a run that ends in an error."""
-        self._batch_size = next(c.batch_size for c in callbacks if isinstance(c, Epochs))
-        self._others = tuple(c for c in callbacks if c is not self and not isinstance(c, Epochs))
+        epochs = next(each for each in callbacks if isinstance(each, Epochs))
+        self._batch_size = epochs.batch_size
+        self._others = tuple(each for each in epochs.others if each is not self)
         try:
             yield callbacks
         except BaseException as error:
@@ -121,6 +123,8 @@ class TrainingReport(Callback):
             raise ImportError("TrainingReport needs matplotlib: pip install 'keras_gdx[report]'")
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+            if os.path.isdir(self.path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             probe = self._beside()
             probe.touch()
             probe.unlink()
@@ -203,4 +207,4 @@ class TrainingReport(Callback):
 
 
 def _is_number(value):
-    return not isinstance(value, str) and np.size(value) == 1
+    return not isinstance(value, str) and np.ndim(value) == 0

@@ -203,7 +203,7 @@ class Epochs(keras.callbacks.Callback):
         super().__init__()
         self.initial_epoch = initial_epoch
         self.batch_size = batch_size
-        self.others = [each for each in others if hasattr(each, "window_at")]
+        self.others = [*others]
 
     def on_train_begin(self, logs=None):
         """Tells schedules that do not know it yet how many updates there will be."""
@@ -227,7 +227,8 @@ class Epochs(keras.callbacks.Callback):
         size, updates = window(optimizer), 0
         for epoch in range(self.initial_epoch, self.params["epochs"]):
             for other in self.others:
-                size = other.window_at(epoch, size)
+                if hasattr(other, "window_at"):
+                    size = other.window_at(epoch, size)
             updates += -(-self.params["steps"] // size)
         return updates
 

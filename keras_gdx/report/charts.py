@@ -60,24 +60,27 @@ def drawing(lines, unit, cuts, logarithmic, words):
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     with style.context(["default", STYLE]):
-        canvas = Figure(figsize=(4.6, 2.5))
-        axes = canvas.add_axes((0.14, 0.19, 0.84, 0.77))
+        canvas = Figure(figsize=(3.9, 2.3))
+        axes = canvas.add_axes((0.15, 0.2, 0.83, 0.76))
         for place, line in enumerate(lines):
             y = [value if math.isfinite(value) else math.nan for value in line.y]
             marked = len(y) <= MANY or len(finite(y)) < len(y)
             dash = DASHES[place] if len(lines) <= FEW else ""
             axes.plot(
-                line.x, y, color=f"#{place:06x}", linewidth=1.6, markersize=2.6,
+                line.x, y, color=sentinel(place), linewidth=1.6, markersize=2.6,
                 marker="o" if marked else "", clip_on=False,
                 linestyle=(0, [float(d) / 1.6 for d in dash.split()]) if dash else "-",
             )  # fmt: skip
+        places = [x for line in lines for x in line.x]
+        space = (max(places) - min(places)) / 40 or 0.5
+        axes.set_xlim(min(places) - space, max(places) + space)
         for place in cuts:
             axes.axvline(place, color=CUT, linewidth=1, linestyle=(0, (2, 2)))
         if logarithmic:
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.tick_params(length=0)
         axes.set_xlabel(unit)
@@ -85,6 +88,11 @@ def drawing(lines, unit, cuts, logarithmic, words):
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         canvas.savefig(file, format="svg", transparent=True, metadata=nothing)
     return inline(file.getvalue(), [colour(i, len(lines)) for i in range(len(lines))], words)
+
+
+def sentinel(place):
+    """What stands for the colour of a line in matplotlib's file, which leaves out black."""
+    return f"#{place + 1:06x}"
 
 
 def short(value):
@@ -113,7 +121,7 @@ def inline(text, colours, words):
     inside = text[text.index("<g id=") : text.rindex("</svg>")]
     inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others are in every chart
     inside = re.sub(r"font-family: [^;]*; ", "", inside)
-    known = COLOURS | {f"#{place:06x}": css for place, css in enumerate(colours)}
+    known = COLOURS | {sentinel(place): css for place, css in enumerate(colours)}
     inside = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: known.get(found[0], found[0]), inside)
     inside = re.sub(r"\s*\n\s*", " ", inside)
     box = f"0 0 {width} {height}"
@@ -163,7 +171,8 @@ def gaps(lines, unit):
         if found:
             places = ", ".join(f"{x:,}" for x in found[:5])
             more = f" and {len(found) - 5:,} more" if len(found) > 5 else ""
-            yield f"{line.name}: not finite at {unit} {places}{more}."
+            name = f"{line.name}: n" if len(lines) > 1 else "N"
+            yield f"{name}ot finite at {unit} {places}{more}."
 
 
 def spans_magnitudes(values):

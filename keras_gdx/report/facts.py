@@ -1,5 +1,6 @@
 """What a run is made of, in words."""
 
+import inspect
 import math
 import platform
 import sys
@@ -24,7 +25,6 @@ def facts(model, params, batch_size, callbacks):
         For each title a dictionary of texts.
     """
     optimizer = model.optimizer
-    settings = {name: said(value) for name, value in optimizer.get_config().items()}
     backend = keras.backend.backend()
     return {
         "Model": {
@@ -48,8 +48,20 @@ def facts(model, params, batch_size, callbacks):
             "python": platform.python_version(),
             "system": platform.platform(),
         },
-        "Optimizer": {"class": type(optimizer).__name__, **settings},
+        "Optimizer": {"class": type(optimizer).__name__, **settings(optimizer)},
     }
+
+
+def settings(optimizer):
+    """All arguments of an optimizer; those that are as by default in one text."""
+    defaults: dict = {"name": None}
+    for cls in reversed(type(optimizer).__mro__):
+        if "__init__" in vars(cls):
+            defaults |= {p.name: p.default for p in inspect.signature(cls).parameters.values()}
+    config = {n: said(value) for n, value in optimizer.get_config().items() if n != "name"}
+    usual = [n for n, value in config.items() if n in defaults and value == said(defaults[n])]
+    given = {name: value for name, value in config.items() if name not in usual}
+    return given | {"by default": ", ".join(f"{name} {config[name]}" for name in usual)}
 
 
 def parameters(model):

@@ -5,7 +5,7 @@ import math
 
 from keras_gdx.config import is_number
 
-FIRST, LAST = 5, 20  # rows of a long table that are in sight
+FIRST, LAST = 3, 7  # rows of a long table that are in sight
 
 
 class Html(str):
@@ -43,11 +43,11 @@ def said(value):
     if isinstance(value, bool):
         return "yes" if value else "no"
     if is_number(value):
-        return f"{value:,}" if value == value // 1 and abs(value) < 1e12 else f"{value:.5g}"
+        return f"{value:,.0f}" if value == value // 1 and abs(value) < 1e12 else f"{value:.5g}"
     if isinstance(value, dict) and "class_name" in value:
         return _object(value["class_name"], value.get("config"))
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {said(each)}" for name, each in value.items())
+        return f"{{{', '.join(f'{name}: {said(each)}' for name, each in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(said, value))}]"
     return str(value)
@@ -65,29 +65,32 @@ def _object(name, config):
 def table(caption, rows):
     """A table of dictionaries. Of a long one the middle is folded, and a line says how much."""
     names = [*dict.fromkeys(name for row in rows for name in row)]
-    lines = [_line(names, row) for row in rows]
+    numeric = {n: all(is_number(row.get(n, 0)) for row in rows) for n in names}
+    kinds = {name: "number" if numeric[name] else "text" for name in names}
+    lines = [_line(kinds, row) for row in rows]
     if len(rows) <= FIRST + LAST:
-        return _table(caption, names, lines)
+        return _table(caption, kinds, lines)
     between = lines[FIRST:-LAST]
     note = f"{len(between):,} rows between are left out here; they are folded below."
     cell = element("td", note, colspan=len(names), class_="cut")
-    whole = _table(caption, names, [*lines[:FIRST], element("tr", cell), *lines[-LAST:]])
+    whole = _table(caption, kinds, [*lines[:FIRST], element("tr", cell), *lines[-LAST:]])
     title = f"The {len(between):,} rows between"
-    folded = _table(f"{caption}: the rows between", names, between)
+    folded = _table(f"{caption}: the rows between", kinds, between)
     return joined([whole, element("details", element("summary", title), folded)])
 
 
-def _table(caption, names, lines):
-    head = element("tr", *[element("th", name, scope="col") for name in names])
+def _table(caption, kinds, lines):
+    columns = [element("th", n, scope="col", class_=kind) for n, kind in kinds.items()]
+    head = element("tr", *columns)
     inside = [element("caption", caption), element("thead", head), element("tbody", *lines)]
     # One that is wider than a phone is scrolled by itself, with the keyboard too.
     return element("div", element("table", *inside), class_="wide", tabindex="0")
 
 
-def _line(names, row):
-    values = [row.get(name, "") for name in names]
-    cells = [element("td", said(v), class_="number" if is_number(v) else "text") for v in values]
-    return element("tr", element("th", said(values[0]), scope="row"), *cells[1:])
+def _line(kinds, row):
+    first, *rest = [(said(row.get(name, "")), kind) for name, kind in kinds.items()]
+    cells = [element("td", text, class_=kind) for text, kind in rest]
+    return element("tr", element("th", first[0], scope="row", class_=first[1]), *cells)
 
 
 def finite(values):

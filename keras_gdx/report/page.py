@@ -24,7 +24,7 @@ def page(parts, epochs, found):
     sections = {
         "Summary": summary(parts[-1]["facts"]),
         "Interruptions": interruptions(parts),
-        "Metrics": metrics(epochs, parts),
+        "Metrics": metrics(epochs, parts, found),
         "Hyper-parameters": settings(epochs, parts),
         "Findings": [block for each in found for block in findings(each, found[each])],
         "Epochs": [table("All epochs", [flat(epoch) for epoch in epochs])] if epochs else [],
@@ -121,8 +121,8 @@ def changes(before, after):
 # -- numbers of the epochs -------------------------------------------------------------------
 
 
-def metrics(epochs, parts):
-    """The best epoch of each metric, and all of them as charts."""
+def metrics(epochs, parts, found):
+    """The best epoch of each metric, and all of them as charts, but for what others have found."""
     series = lines_of(epochs, "logs")
     if not series:
         return []
@@ -131,7 +131,12 @@ def metrics(epochs, parts):
         kind = "validation" if name.startswith("val_") else "training"
         pairs.setdefault(name.removeprefix("val_"), []).append(line._replace(name=kind))
     known = {name for name, pair in pairs.items() if len(pair) > 1 or direction(name)}
-    charts = {name: figure(name, pair, "epoch", cuts(parts)) for name, pair in pairs.items()}
+    below = {name for rows in found.values() for row in rows if "step" in row for name in row}
+    charts = {
+        name: figure(name, pair, "epoch", cuts(parts))
+        for name, pair in sorted(pairs.items(), key=lambda each: each[0] != "loss")
+        if name in known or name not in below
+    }
     shown = [chart for name, chart in charts.items() if name in known]
     others = [chart for name, chart in charts.items() if name not in known]
     judged = [row for line in series.values() if (row := best(line))]

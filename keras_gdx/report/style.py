@@ -34,8 +34,10 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin-top: 1.2rem; fon
   gap: 1.2rem 2rem; align-items: start }
 .facts table { width: 100%; table-layout: fixed } .facts th { width: 40%; font-weight: 400 }
 .facts td { overflow-wrap: anywhere }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr));
-  gap: 1.2rem; margin: 1.2rem 0 }
+.facts table:last-child { grid-column: 1 / -1 }
+@media (min-width: 60rem) { .facts table:last-child th { width: 8.3rem } }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(19rem, 100%), 1fr));
+  gap: 1rem; margin: 1.2rem 0 }
 figure { margin: 0; padding: .8rem .9rem .5rem; border-radius: .5rem; background: var(--card);
   break-inside: avoid }
 figure > svg { display: block; width: 100%; height: auto }
