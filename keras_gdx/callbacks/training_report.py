@@ -82,7 +82,7 @@ class TrainingReport(Callback):
     writes = True
     _clock = staticmethod(time.time)
     _others: tuple = ()
-    _batch_size: Any = None
+    _examples: Any = None
     _running = False
 
     def __init__(self, path):
@@ -102,7 +102,7 @@ class TrainingReport(Callback):
     def around_fit(self, model, callbacks):
         """Finds out who else is there, and tells of a run that ends in an error."""
         epochs = next(each for each in callbacks if isinstance(each, Epochs))
-        self._batch_size = epochs.batch_size
+        self._examples = epochs.batch_size
         self._others = tuple(each for each in epochs.others if each is not self)
         try:
             yield callbacks
@@ -113,7 +113,7 @@ class TrainingReport(Callback):
                 self._write()
             raise
         finally:
-            self._others, self._batch_size, self._running = (), None, False
+            self._others, self._examples, self._running = (), None, False
 
     def on_train_begin(self, logs=None):
         """Makes sure that a page can be made and written."""
@@ -138,7 +138,7 @@ class TrainingReport(Callback):
         super().on_epoch_begin(epoch, logs)
         self._began = self._clock()
         if not self._running:
-            made_of = facts(self.model, self.params, self._batch_size, self._others)
+            made_of = facts(self.model, self.params, self._examples, self._others)
             part = {"began": self._began, "seen": self._began, "first": epoch + 1}
             part |= {"state": "running", "facts": made_of}
             self.memory = self.memory._replace(parts=(*self.memory.parts, part))

@@ -15,6 +15,7 @@ INK, GRID, CUT = "#fffff1", "#fffff2", "#fffff3"
 COLOURS = {INK: "var(--ink)", GRID: "var(--grid)", CUT: "var(--quiet)"}
 DASHES = ("", "5 2.5", "1.5 1.5", "6 2 1.5 2")  # for eyes and printers that see no colours
 FEW = len(DASHES)  # lines that a key can tell apart; more are a ramp from the first to the last
+SIZE = (3.9, 2.3)  # inches
 MANY = 30  # points of a line that are not marked one by one
 STYLE = {
     "svg.fonttype": "none", "font.size": 9,
@@ -60,7 +61,7 @@ def drawing(lines, unit, cuts, logarithmic, words):
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
     with style.context(["default", STYLE]):
-        canvas = Figure(figsize=(3.9, 2.3))
+        canvas = Figure(figsize=SIZE)
         axes = canvas.add_axes((0.15, 0.2, 0.83, 0.76))
         for place, line in enumerate(lines):
             y = [value if math.isfinite(value) else math.nan for value in line.y]
@@ -117,14 +118,13 @@ def colour(place, count):
 
 def inline(text, colours, words):
     """Matplotlib's file as an element of the page: our colours, and the page's fonts and sizes."""
-    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups()
     inside = text[text.index("<g id=") : text.rindex("</svg>")]
     inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others are in every chart
     inside = re.sub(r"font-family: [^;]*; ", "", inside)
     known = COLOURS | {sentinel(place): css for place, css in enumerate(colours)}
     inside = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: known.get(found[0], found[0]), inside)
     inside = re.sub(r"\s*\n\s*", " ", inside)
-    box = f"0 0 {width} {height}"
+    box = f"0 0 {72 * SIZE[0]:g} {72 * SIZE[1]:g}"
     return element("svg", Html(inside), viewBox=box, role="img", aria_label=words)
 
 

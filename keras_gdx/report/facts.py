@@ -36,7 +36,7 @@ def facts(model, params, batch_size, callbacks):
         "Run": {
             "epochs": said(params["epochs"]),
             "steps per epoch": said(params["steps"] or "unknown"),
-            "batch size": said(batch_size or "unknown"),
+            "batch size": said(batch_size or "as the data comes"),
             "seed": "not set" if seed() is None else str(seed()),
             "devices": ", ".join(devices()),
             "callbacks": ", ".join(type(each).__name__ for each in callbacks) or "none",

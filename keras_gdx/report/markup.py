@@ -65,8 +65,8 @@ def _object(name, config):
 def table(caption, rows):
     """A table of dictionaries. Of a long one the middle is folded, and a line says how much."""
     names = [*dict.fromkeys(name for row in rows for name in row)]
-    numeric = {n: all(is_number(row.get(n, 0)) for row in rows) for n in names}
-    kinds = {name: "number" if numeric[name] else "text" for name in names}
+    texts = {n for row in rows for n, v in row.items() if not (is_number(v) or v == "")}
+    kinds = {name: "text" if name in texts else "number" for name in names}
     lines = [_line(kinds, row) for row in rows]
     if len(rows) <= FIRST + LAST:
         return _table(caption, kinds, lines)

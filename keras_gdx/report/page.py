@@ -27,7 +27,7 @@ def page(parts, epochs, found):
         "Metrics": metrics(epochs, parts, found),
         "Hyper-parameters": settings(epochs, parts),
         "Findings": [block for each in found for block in findings(each, found[each])],
-        "Epochs": [table("All epochs", [flat(epoch) for epoch in epochs])] if epochs else [],
+        "Epochs": [table("All epochs", flat(epochs))] if epochs else [],
     }
     sections = {title: content for title, content in sections.items() if content}
     places = {title: title.lower() for title in sections}
@@ -190,10 +190,14 @@ def cuts(parts):
     return [part["first"] - 0.5 for part in parts[1:]]
 
 
-def flat(epoch):
-    """An epoch as a row."""
-    start = {"epoch": epoch["epoch"], "seconds": epoch["seconds"]}
-    return start | epoch["logs"] | epoch["settings"]
+def flat(epochs):
+    """A row for each epoch; a number that only some of them have stands in the same place."""
+    names = [(kind, name) for kind in ("logs", "settings") for name in lines_of(epochs, kind)]
+    return [
+        {"epoch": epoch["epoch"], "seconds": epoch["seconds"]}
+        | {name: epoch[kind].get(name, "") for kind, name in names}
+        for epoch in epochs
+    ]
 
 
 # -- what other callbacks have found -----------------------------------------------------------
