@@ -34,7 +34,7 @@ class Line(NamedTuple):
     y: list
 
 
-def figure(title, lines, unit, cuts=(), note=""):
+def figure(title, lines, unit, cuts=()):
     """A chart with its title, its key, and what it shows in words.
 
     Args:
@@ -42,13 +42,11 @@ def figure(title, lines, unit, cuts=(), note=""):
         lines: `Line`s.
         unit: What is counted from left to right, such as `"epoch"`.
         cuts: Places where the run was interrupted.
-        note: A sentence below.
     """
     logarithmic = spans_magnitudes([value for line in lines for value in line.y])
     svg = drawing(lines, unit, cuts, logarithmic, f"{title} by {unit}. {in_words(lines, unit)}")
     notes = ["Logarithmic scale."] if logarithmic else []
     notes += gaps(lines, unit)
-    notes += [note] if note else []
     caption = element("p", element("strong", title), *key(lines), class_="title")
     below = [element("p", " ".join(notes), class_="note")] if notes else []
     return element("figure", element("figcaption", caption), svg, *below)

@@ -84,8 +84,11 @@ def loss(given):
 
 def devices():
     """What there is to compute with; GPUs by the name of their maker."""
+    backend = keras.backend.backend()
+    if backend not in ("tensorflow", "jax"):
+        return ["unknown"]
     found = keras.distribution.list_devices()
-    if keras.backend.backend() == "tensorflow":
+    if backend == "tensorflow":
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):

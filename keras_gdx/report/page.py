@@ -131,7 +131,7 @@ def metrics(epochs, parts, found):
         kind = "validation" if name.startswith("val_") else "training"
         pairs.setdefault(name.removeprefix("val_"), []).append(line._replace(name=kind))
     known = {name for name, pair in pairs.items() if len(pair) > 1 or direction(name)}
-    below = {name for rows in found.values() for row in rows if "step" in row for name in row}
+    below = {name for rows in found.values() if are_curves(rows) for name in rows[-1]}
     charts = {
         name: figure(name, pair, "epoch", cuts(parts))
         for name, pair in sorted(pairs.items(), key=lambda each: each[0] != "loss")
@@ -206,10 +206,14 @@ def flat(epochs):
 def findings(name, rows):
     """The charts and tables of one callback."""
     blocks = [element("h3", name)]
+    if not are_curves(rows):
+        return [
+            *blocks,
+            table(f"What {name} has found", [plain(row) | numbers(row) for row in rows]),
+        ]
     charts = [figure(title, lines, "step") for title, lines in by_quantity(rows).items()]
     blocks += [element("div", *charts, class_="charts")] if charts else []
-    plain = [{key: v for key, v in row.items() if not isinstance(v, dict)} for row in rows]
-    blocks.append(table(f"What {name} has found", plain))
+    blocks.append(table(f"What {name} has found", [plain(row) for row in rows]))
     for group, value in rows[-1].items():
         if isinstance(value, dict):
             inside = [
@@ -220,18 +224,27 @@ def findings(name, rows):
     return blocks
 
 
+def are_curves(rows):
+    """Whether rows belong into charts: they have `step`, and no text, as events have."""
+    return all("step" in r and not any(isinstance(v, str) for v in r.values()) for r in rows)
+
+
+def plain(row):
+    """A row without the dictionaries in it."""
+    return {name: value for name, value in row.items() if not isinstance(value, dict)}
+
+
 def by_quantity(rows):
-    """The lines of rows with `step`: one chart for each quantity, those of all layers in one."""
+    """The lines of rows: one chart for each quantity, with those of all layers in one."""
     charts: dict = {}
     for row in rows:
-        if "step" in row:
-            for path, value in numbers(row).items():
-                owner, _, quantity = path.rpartition("/")
-                title = f"{quantity}, by {owner.partition('/')[0]}" if owner else quantity
-                lines = charts.setdefault(title, {})
-                line = lines.setdefault(path, Line(owner.partition("/")[2] or path, [], []))
-                line.x.append(row["step"])
-                line.y.append(value)
+        for path, value in numbers(row).items():
+            owner, _, quantity = path.rpartition("/")
+            title = f"{quantity}, by {owner.partition('/')[0]}" if owner else quantity
+            lines = charts.setdefault(title, {})
+            line = lines.setdefault(path, Line(owner.partition("/")[2] or path, [], []))
+            line.x.append(row["step"])
+            line.y.append(value)
     return {title: [*lines.values()] for title, lines in charts.items()}
 
 

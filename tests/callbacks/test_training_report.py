@@ -163,6 +163,21 @@ def test_tells_what_others_have_found(problem, path):
     assert page.rows.count(["8", said(second.history[0]["loss"])]) == 2  # `first` has it too
 
 
+def test_events_are_a_table(problem, path):
+    """A line through faults would mean nothing; what is nested in them has columns."""
+
+    class Events(keras.callbacks.Callback):
+        findings = staticmethod(
+            lambda: [{"kind": "spike", "step": 3, "loss": {"a": 7.0, "b": 8.0}}]
+        )
+
+    problem.fit(problem.model(), [TrainingReport(path), Events()])
+    page = read(path)
+    assert page.row("spike") == ["spike", "3", "7", "8"]
+    assert page.row("kind") == ["kind", "step", "loss/a", "loss/b"]
+    assert not [chart for chart in page.charts if " by step" in chart]
+
+
 @pytest.mark.parametrize(
     ("x", "options", "size"),
     [
