@@ -148,16 +148,18 @@ def _sample(place, name, count):
 
 def in_words(lines, unit):
     """What a chart shows, for those who do not see it."""
-    return " ".join(_line_in_words(line, unit) for line in lines[: 2 * FEW])
+    names = [f"{line.name}: " if len(lines) > 1 else "" for line in lines]
+    words = [name + _course(line, unit) for name, line in zip(names, lines, strict=True)]
+    return " ".join(words[: 2 * FEW])
 
 
-def _line_in_words(line, unit):
+def _course(line, unit):
     good = [(y, x) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
     if not good:
-        return f"{line.name}: nothing finite."
+        return "No finite number."
     (low, low_at), (high, high_at) = min(good), max(good)
     return (
-        f"{line.name}: {said(good[0][0])} at first, {said(good[-1][0])} at last, lowest "
+        f"{said(good[0][0])} at first, {said(good[-1][0])} at last, lowest "
         f"{said(low)} in {unit} {low_at}, highest {said(high)} in {unit} {high_at}."
     )
 

@@ -71,7 +71,7 @@ def table(caption, rows):
     if len(rows) <= FIRST + LAST:
         return _table(caption, kinds, lines)
     between = lines[FIRST:-LAST]
-    note = f"{len(between):,} rows between are left out here; they are folded below."
+    note = f"{len(between):,} rows between are left out here; the file has them below, folded."
     cell = element("td", note, colspan=len(names), class_="cut")
     whole = _table(caption, kinds, [*lines[:FIRST], element("tr", cell), *lines[-LAST:]])
     title = f"The {len(between):,} rows between"

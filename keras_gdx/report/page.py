@@ -127,14 +127,13 @@ def metrics(epochs, parts, found):
     if not series:
         return []
     pairs: dict = {}
-    for name, line in series.items():
-        kind = "validation" if name.startswith("val_") else "training"
-        pairs.setdefault(name.removeprefix("val_"), []).append(line._replace(name=kind))
+    for name, line in sorted(series.items(), key=lambda each: each[0] != "loss"):
+        pairs.setdefault(name.removeprefix("val_"), []).append(line)
     known = {name for name, pair in pairs.items() if len(pair) > 1 or direction(name)}
     below = {name for rows in found.values() if are_curves(rows) for name in rows[-1]}
     charts = {
-        name: figure(name, pair, "epoch", cuts(parts))
-        for name, pair in sorted(pairs.items(), key=lambda each: each[0] != "loss")
+        name: figure(*together(name, pair), "epoch", cuts(parts))
+        for name, pair in pairs.items()
         if name in known or name not in below
     }
     shown = [chart for name, chart in charts.items() if name in known]
@@ -145,6 +144,14 @@ def metrics(epochs, parts, found):
     if others:
         blocks += [element("h3", "Other logs"), element("div", *others, class_="charts")]
     return blocks
+
+
+def together(name, lines):
+    """The title and the lines of a metric with its validation, or of one of them alone."""
+    if len(lines) == 1:
+        return lines[0].name, lines
+    training, validation = sorted(lines, key=lambda line: line.name != name)
+    return name, [training._replace(name="training"), validation._replace(name="validation")]
 
 
 def best(line):

@@ -62,6 +62,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .8rem }
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt } nav, details { display: none }
   .charts { grid-template-columns: 1fr 1fr } .wide { overflow: visible }
+  .wide table { font-size: .75rem } .wide td, .wide th { white-space: normal }
   h2, h3, caption { break-after: avoid } tr { break-inside: avoid }
   figure { border: 1px solid #ccc } }
 """

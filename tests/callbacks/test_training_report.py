@@ -158,7 +158,7 @@ def test_tells_what_others_have_found(problem, path):
         assert said(look["weight_norm"]) in page.row(str(look["step"]), said(look["gradient_norm"]))
     (chart,) = [c for c in page.charts if c.startswith("weight_norm, by layers by step")]
     norms = [look["layers"]["out"]["weight_norm"] for look in watch.history]
-    assert f"out: {said(norms[0])} at first, {said(norms[-1])} at last" in chart
+    assert f"{said(norms[0])} at first, {said(norms[-1])} at last" in chart
     assert page.row("accelerator")[1:3] == ["none", "unavailable"]
     assert page.rows.count(["8", said(second.history[0]["loss"])]) == 2  # `first` has it too
 
@@ -245,14 +245,15 @@ def test_names_are_text(problem, path):
         findings = staticmethod(lambda: [{"step": 4, EVIL: 1.0, "layers": {EVIL: {"a": 2.0}}}])
 
         def on_epoch_end(self, epoch, logs=None):
-            logs |= {EVIL: 1.0, f"val_{EVIL}": 2.0, "_hidden": 3.0, "text": "no number"}
+            logs |= {EVIL: 1.0, f"val_{EVIL}": 2.0, "val_alone": 3.0, "text": "no number"}
 
     Finds.__name__ = EVIL
     problem.fit(model, [TrainingReport(path), Finds()])
     page = read(path)
     assert page.texts["h1"] == [EVIL]
     assert EVIL in page.texts["h3"]
-    assert [chart for chart in page.charts if chart.startswith(f"{EVIL} by epoch")]
+    assert [chart for chart in page.charts if chart.startswith(f"{EVIL} by epoch. training: ")]
+    assert [chart for chart in page.charts if chart.startswith("val_alone by epoch. 3 at first")]
     assert EVIL in page.row("epoch", "seconds")
 
 
@@ -266,7 +267,7 @@ def test_what_is_not_finite_breaks_no_chart(problem, path):
     problem.fit(problem.model(), [TrainingReport(path), Writes()], epochs=6)
     page = read(path)
     assert page.row("accuracy") == ["accuracy", "2", "6", "2", "higher"]
-    assert "nothing_error by epoch. training: nothing finite." in page.charts
+    assert "nothing_error by epoch. No finite number." in page.charts
     assert "Not finite at epoch 2, 3, 4." in page.texts["p"]
     assert "Not finite at epoch 1, 2, 3, 4, 5 and 1 more." in page.texts["p"]
 
@@ -298,7 +299,7 @@ def test_the_best_epoch():
 
 def test_long_tables_lose_nothing():
     page = Page(table("many", [{"step": i, "kind": f"row {i}"} for i in range(100)]))
-    assert "90 rows between are left out here; they are folded below." in page.texts["td"]
+    assert "90 rows between are left out here; the file has them below, folded." in page.texts["td"]
     assert sorted(int(row[0]) for row in page.rows if row[0].isdigit()) == [*range(100)]
     assert page.open == []
 
