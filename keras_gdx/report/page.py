@@ -132,7 +132,9 @@ def metrics(epochs, parts, found):
     known = {name for name, pair in pairs.items() if len(pair) > 1 or direction(name)}
     below = {name for rows in found.values() if are_curves(rows) for name in rows[-1]}
     charts = {
-        name: figure(*together(name, pair), "epoch", cuts(parts))
+        name: figure(
+            name if len(pair) > 1 else pair[0].name, told_apart(pair), "epoch", cuts(parts)
+        )
         for name, pair in pairs.items()
         if name in known or name not in below
     }
@@ -146,12 +148,12 @@ def metrics(epochs, parts, found):
     return blocks
 
 
-def together(name, lines):
-    """The title and the lines of a metric with its validation, or of one of them alone."""
-    if len(lines) == 1:
-        return lines[0].name, lines
-    training, validation = sorted(lines, key=lambda line: line.name != name)
-    return name, [training._replace(name="training"), validation._replace(name="validation")]
+def told_apart(pair):
+    """A metric and its validation, in this order, by what they are of."""
+    if len(pair) == 1:
+        return pair
+    training, validation = sorted(pair, key=lambda line: line.name.startswith("val_"))
+    return [training._replace(name="training"), validation._replace(name="validation")]
 
 
 def best(line):
