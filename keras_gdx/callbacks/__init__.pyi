@@ -25,5 +25,6 @@ from keras_gdx.callbacks.step_evaluator import StepEvaluator as StepEvaluator
 from keras_gdx.callbacks.tensorboard_scalars import TensorBoardScalars as TensorBoardScalars
 from keras_gdx.callbacks.throughput_monitor import ThroughputMonitor as ThroughputMonitor
 from keras_gdx.callbacks.time_budget import TimeBudget as TimeBudget
+from keras_gdx.callbacks.training_report import TrainingReport as TrainingReport
 from keras_gdx.callbacks.unfreezing import Unfreezing as Unfreezing
 from keras_gdx.callbacks.weight_averager import WeightAverager as WeightAverager

@@ -53,7 +53,8 @@ class Callback(Configured, keras.callbacks.Callback):
     thread, which on JAX and PyTorch waits for the device (on TensorFlow Keras always
     does).
 
-    What it finds it gives in `findings`: `TensorBoardScalars` takes it from there.
+    What it finds it gives in `findings`: `TensorBoardScalars` and `TrainingReport` take it from
+    there.
 
     Attributes:
         fresh: NamedTuple that a run begins with; fields hold JSON's types, or arrays.

@@ -157,7 +157,8 @@ def _fitting(model, method):
         if replicas is not None:
             listed = replicas.callbacks(listed)
         before = sorted(listed, key=lambda each: getattr(each, "last", False))
-        epochs = Epochs(call.arguments.get("initial_epoch", 0), before)
+        first = call.arguments.get("initial_epoch", 0)
+        epochs = Epochs(first, before, batch_size(call.arguments))
         callbacks = [epochs, *before]
         with ExitStack() as stack:
             if replicas is not None:
@@ -175,6 +176,16 @@ def _fitting(model, method):
             return method(*call.args, **call.kwargs)
 
     return wrapped
+
+
+def batch_size(arguments):
+    """How many examples `fit` takes at a time, as far as its arguments tell, or `None`."""
+    x = arguments.get("x")
+    leaves = keras.tree.flatten(getattr(x, "element_spec", x))
+    if hasattr(x, "element_spec"):
+        return next(iter(getattr(leaves[0], "shape", None) or ()), None)
+    arrays = all(hasattr(leaf, "shape") for leaf in leaves)
+    return arguments.get("batch_size") or (32 if arrays else None)
 
 
 class Evaluation:
@@ -198,10 +209,11 @@ class Epochs(keras.callbacks.Callback):
     callbacks save or copy at the end of an epoch are those.
     """
 
-    def __init__(self, initial_epoch=0, others=()):
+    def __init__(self, initial_epoch=0, others=(), batch_size=None):
         super().__init__()
         self.initial_epoch = initial_epoch
-        self.others = [each for each in others if hasattr(each, "window_at")]
+        self.batch_size = batch_size
+        self.others = [*others]
 
     def on_train_begin(self, logs=None):
         """Tells schedules that do not know it yet how many updates there will be."""
@@ -223,7 +235,8 @@ class Epochs(keras.callbacks.Callback):
         size, updates = window(optimizer), 0
         for epoch in range(self.initial_epoch, self.params["epochs"]):
             for other in self.others:
-                size = other.window_at(epoch, size)
+                if hasattr(other, "window_at"):
+                    size = other.window_at(epoch, size)
             updates += -(-self.params["steps"] // size)
         return updates
 

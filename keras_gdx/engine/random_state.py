@@ -4,6 +4,12 @@ import random
 
 import numpy as np
 from keras.src.random.seed_generator import global_seed_generator  # what layers without a seed use
+from keras.src.utils.rng_utils import get_random_seed
+
+
+def seed():
+    """What `keras.utils.set_random_seed` was given, or `None`."""
+    return get_random_seed()
 
 
 def random_variables():

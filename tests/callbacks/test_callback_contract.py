@@ -34,6 +34,7 @@ ARGUMENTS = {
     "stepevaluator": lambda: ((X, X[:, :1]), 3),
     "tensorboardscalars": lambda: (mkdtemp(),),
     "timebudget": lambda: ("1h",),
+    "trainingreport": lambda: (mkdtemp() + "/report.html",),
 }
 AT_BATCHES = (  # whose work is there
     "dynamicsurgery",
@@ -55,6 +56,7 @@ CLOCKS = (
     "richprogress",
     "timebudget",
     "throughputmonitor",
+    "trainingreport",
 )  # what they find is never the same twice
 WITH_DATA = ("gradientmonitor", "sharpnessmonitor", "stepevaluator")
 PUTS_BACK = ("learningratefinder",)  # a run with it trains nothing

@@ -1,0 +1,210 @@
+"""What a training run was and what it found, to show around."""
+
+import errno
+import os
+import time
+import uuid
+import warnings
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.findings import sources
+from keras_gdx.callbacks.hyperparameter_logger import USUAL
+from keras_gdx.callbacks.hyperparameters import hyperparameters
+from keras_gdx.config import check
+from keras_gdx.engine.attach import Epochs
+from keras_gdx.registry import register
+from keras_gdx.report.facts import facts, parameters
+from keras_gdx.report.page import page
+
+__all__ = ["TrainingReport"]
+
+
+class Told(NamedTuple):
+    """What is remembered of all parts of the run.
+
+    Attributes:
+        parts: One dictionary for each `fit`: `began` and `seen`, seconds since 1970; `first`,
+            the epoch it began with; `state`; `facts`.
+        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs`, `settings`.
+    """
+
+    parts: tuple = ()
+    epochs: tuple = ()
+
+
+@register
+class TrainingReport(Callback):
+    """Writes one HTML file that tells what the run was and what it found.
+
+    It has the model, the optimizer with all its settings, `fit`'s numbers, versions, devices and
+    the seed; a chart for each metric together with its validation, and for each hyper-parameter
+    that changes; the best epoch of each metric; what other callbacks have found (those with
+    `findings`) as charts and tables; and all epochs. The file needs nothing else: no network and
+    no other file. It can be read on a phone, in the dark and on paper, and by ear.
+
+    It is written at the end of every epoch, to another name that then takes the place of the
+    page before, so there is a whole page at any time. `running` in a page that is old is a run
+    that was killed. With `ResumableCheckpoint` a run that goes on has one page for all its parts;
+    it says when they began and ended, and what had changed. If a page cannot be written
+    while training, a warning says why, and training goes on.
+
+    Args:
+        path: The file; its folder is made if there is none.
+
+    Raises:
+        ValueError: If `path` is not the name of a file.
+        ImportError: When training begins, if matplotlib is missing; `keras_gdx[report]` brings it.
+        OSError: When training begins, if the folder cannot be written.
+
+    Example:
+        >>> import keras, numpy as np, tempfile
+        >>> from keras_gdx.callbacks import TrainingReport
+        >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)], name="small")
+        >>> model.compile("sgd", "mse")
+        >>> x, path = np.ones((8, 1)), tempfile.mkdtemp() + "/report.html"
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[TrainingReport(path)])
+        >>> "<title>small: training report</title>" in open(path).read()
+        True
+
+    Source: by definition
+
+    Verified against: the page, parsed
+    """
+
+    fresh = Told()
+    last = True
+    writes = True
+    _clock = staticmethod(time.time)
+    _others: tuple = ()
+    _examples: Any = None
+    _running = False
+
+    def __init__(self, path):
+        super().__init__()
+        allowed = "the name of a file"
+        check(isinstance(path, (str, Path)) and str(path), "path", path, allowed)
+        check(not os.path.isdir(path), "path", path, f"{allowed}, and this is a folder")
+        self.path = str(path)
+
+    def state(self):
+        """Returns what is remembered, up to now."""
+        if self._running:
+            self._see()
+        return super().state()
+
+    @contextmanager
+    def around_fit(self, model, callbacks):
+        """Finds out who else is there, and tells of a run that ends in an error."""
+        epochs = next(each for each in callbacks if isinstance(each, Epochs))
+        self._examples = epochs.batch_size
+        self._others = tuple(each for each in epochs.others if each is not self)
+        try:
+            yield callbacks
+        except BaseException as error:
+            if self._running:
+                reason = str(error).partition("\n")[0][:200]
+                self._see(state=f"interrupted by {type(error).__name__}: {reason}".rstrip(": "))
+                self._write()
+            raise
+        finally:
+            self._others, self._examples, self._running = (), None, False
+
+    def on_train_begin(self, logs=None):
+        """Makes sure that a page can be made and written."""
+        super().on_train_begin(logs)
+        self._running = False
+        if find_spec("matplotlib") is None:
+            raise ImportError("TrainingReport needs matplotlib: pip install 'keras_gdx[report]'")
+        try:
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+            if os.path.isdir(self.path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            probe = self._beside()
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise type(error)(
+                error.errno, f"The report cannot be written: {error.strerror}", self.path
+            ) from error
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Begins a part of the run with its first epoch: by now all that was saved is back."""
+        super().on_epoch_begin(epoch, logs)
+        self._began = self._clock()
+        if not self._running:
+            made_of = facts(self.model, self.params, self._examples, self._others)
+            part = {"began": self._began, "seen": self._began, "first": epoch + 1}
+            part |= {"state": "running", "facts": made_of}
+            self.memory = self.memory._replace(parts=(*self.memory.parts, part))
+            self._running = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Remembers the epoch and writes the page."""
+        optimizer = self.model.optimizer
+        numbers = {name: float(v) for name, v in (logs or {}).items() if _is_number(v)}
+        now = hyperparameters(optimizer, USUAL)
+        named = {*now, *optimizer.get_config()}
+        row = {
+            "epoch": epoch + 1,
+            "seconds": self._clock() - self._began,
+            "logs": {name: value for name, value in numbers.items() if name not in named},
+            "settings": now | {name: value for name, value in numbers.items() if name in named},
+        }
+        self.memory = self.memory._replace(epochs=(*self.memory.epochs, row))
+        self._see()
+        self._write()
+
+    def on_train_end(self, logs=None):
+        """Writes how it ended; a run of which nothing was left to do has ended before."""
+        done = self.memory.epochs[-1]["epoch"] if self.memory.epochs else 0
+        if self._running:
+            early = self.model.stop_training or done < self.params["epochs"]
+            self._see(state="stopped early" if early else "finished")
+        if self.memory.parts:
+            self._write()
+        self._running = False
+
+    def _see(self, **changes):
+        """Notes that this part of the run is under way, and what has become of it."""
+        *before, part = self.memory.parts
+        part = {**part, "seen": self._clock(), **changes}
+        self.memory = self.memory._replace(parts=(*before, part))
+
+    def _write(self):
+        """Puts a new page in the place of the old one. No run shall end because of its report."""
+        beside = self._beside()
+        try:
+            *before, part = self.memory.parts
+            about = part["facts"]
+            about = {**about, "Model": about["Model"] | parameters(self.model)}
+            found = {name: [*each.findings()] for name, each in sources(self._others).items()}
+            found = {name: rows for name, rows in found.items() if rows}
+            text = page([*before, {**part, "facts": about}], self.memory.epochs, found)
+            with open(beside, "wb") as file:
+                file.write(text.encode("utf-8", "replace"))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, self.path)
+        except Exception as error:
+            with suppress(OSError):
+                beside.unlink()
+            warnings.warn(
+                f"TrainingReport: {self.path} is as it was, because writing it failed with "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+
+    def _beside(self):
+        """A name next to that of the page that nobody else has."""
+        path = Path(self.path)
+        return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+
+
+def _is_number(value):
+    return not isinstance(value, str) and np.ndim(value) == 0

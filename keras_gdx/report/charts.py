@@ -1,0 +1,181 @@
+"""Charts as SVG that takes its colours from the page.
+
+matplotlib draws lines, grid and numbers only, in colours that stand for names. What users have
+named is text of the page around it.
+"""
+
+import io
+import math
+import re
+from typing import NamedTuple
+
+from keras_gdx.report.markup import Html, element, finite, said
+
+INK, GRID, CUT = "#fffff1", "#fffff2", "#fffff3"
+COLOURS = {INK: "var(--ink)", GRID: "var(--grid)", CUT: "var(--quiet)"}
+DASHES = ("", "5 2.5", "1.5 1.5", "6 2 1.5 2")  # for eyes and printers that see no colours
+FEW = len(DASHES)  # lines that a key can tell apart; more are a ramp from the first to the last
+SIZE = (3.9, 2.3)  # inches
+MANY = 30  # points of a line that are not marked one by one
+STYLE = {
+    "svg.fonttype": "none", "font.size": 9,
+    "axes.edgecolor": GRID, "axes.labelcolor": INK, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6,
+    "axes.axisbelow": True, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+}  # fmt: skip
+
+
+class Line(NamedTuple):
+    """A line of a chart; values that are not finite leave a gap."""
+
+    name: str
+    x: list
+    y: list
+
+
+def figure(title, lines, unit, cuts=()):
+    """A chart with its title, its key, and what it shows in words.
+
+    Args:
+        title: What is shown.
+        lines: `Line`s.
+        unit: What is counted from left to right, such as `"epoch"`.
+        cuts: Places where the run was interrupted.
+    """
+    logarithmic = spans_magnitudes([value for line in lines for value in line.y])
+    svg = drawing(lines, unit, cuts, logarithmic, f"{title} by {unit}. {in_words(lines, unit)}")
+    notes = ["Logarithmic scale."] if logarithmic else []
+    notes += gaps(lines, unit)
+    caption = element("p", element("strong", title), *key(lines), class_="title")
+    below = [element("p", " ".join(notes), class_="note")] if notes else []
+    return element("figure", element("figcaption", caption), svg, *below)
+
+
+def drawing(lines, unit, cuts, logarithmic, words):
+    """The lines as an SVG element."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+    with style.context(["default", STYLE]):
+        canvas = Figure(figsize=SIZE)
+        axes = canvas.add_axes((0.15, 0.2, 0.83, 0.76))
+        for place, line in enumerate(lines):
+            y = [value if math.isfinite(value) else math.nan for value in line.y]
+            marked = len(y) <= MANY or len(finite(y)) < len(y)
+            dash = DASHES[place] if len(lines) <= FEW else ""
+            axes.plot(
+                line.x, y, color=sentinel(place), linewidth=1.6, markersize=2.6,
+                marker="o" if marked else "", clip_on=False,
+                linestyle=(0, [float(d) / 1.6 for d in dash.split()]) if dash else "-",
+            )  # fmt: skip
+        places = [x for line in lines for x in line.x]
+        space = (max(places) - min(places)) / 40 or 0.5
+        axes.set_xlim(min(places) - space, max(places) + space)
+        for place in cuts:
+            axes.axvline(place, color=CUT, linewidth=1, linestyle=(0, (2, 2)))
+        if logarithmic:
+            axes.set_yscale("log")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.tick_params(length=0)
+        axes.set_xlabel(unit)
+        file = io.StringIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        canvas.savefig(file, format="svg", transparent=True, metadata=nothing)
+    return inline(file.getvalue(), [colour(i, len(lines)) for i in range(len(lines))], words)
+
+
+def sentinel(place):
+    """What stands for the colour of a line in matplotlib's file, which leaves out black."""
+    return f"#{place + 1:06x}"
+
+
+def short(value):
+    """A number beside an axis.
+
+    Example:
+        >>> short(0.1 + 0.2), short(1e-7), short(2500000)
+        ('0.3', '1e-7', '2.5e6')
+    """
+    plain = value == 0 or 1e-3 <= abs(value) < 1e5
+    text = f"{value:.8g}" if plain else f"{value:.5e}"
+    return re.sub(r"\.?0*e([+-])0*", lambda e: "e" + e[1].strip("+"), text)
+
+
+def colour(place, count):
+    """The colour of a line, as CSS."""
+    if count <= FEW:
+        return f"var(--line-{place})"
+    share = round(100 * place / (count - 1))
+    return f"color-mix(in oklab, var(--line-1) {share}%, var(--line-0))"
+
+
+def inline(text, colours, words):
+    """Matplotlib's file as an element of the page: our colours, and the page's fonts and sizes."""
+    inside = text[text.index("<g id=") : text.rindex("</svg>")]
+    inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others are in every chart
+    inside = re.sub(r"font-family: [^;]*; ", "", inside)
+    known = COLOURS | {sentinel(place): css for place, css in enumerate(colours)}
+    inside = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: known.get(found[0], found[0]), inside)
+    inside = re.sub(r"\s*\n\s*", " ", inside)
+    box = f"0 0 {72 * SIZE[0]:g} {72 * SIZE[1]:g}"
+    return element("svg", Html(inside), viewBox=box, role="img", aria_label=words)
+
+
+# -- in words --------------------------------------------------------------------------------
+
+
+def key(lines):
+    """Which line is which."""
+    if len(lines) == 1:
+        return []
+    if len(lines) <= FEW:
+        return [_sample(place, line.name, len(lines)) for place, line in enumerate(lines)]
+    ends = (0, lines[0].name), (len(lines) - 1, f"{lines[-1].name} ({len(lines)} lines)")
+    return [_sample(place, name, len(lines)) for place, name in ends]
+
+
+def _sample(place, name, count):
+    style = f"stroke: {colour(place, count)}; stroke-dasharray: {DASHES[place % FEW] or 'none'}"
+    line = Html(f'<path d="M 0 4 H 20" style="{style if count <= FEW else style.split(";")[0]}"/>')
+    swatch = element("svg", line, viewBox="0 0 20 8", class_="swatch", aria_hidden="true")
+    return element("span", swatch, name, class_="key")
+
+
+def in_words(lines, unit):
+    """What a chart shows, for those who do not see it."""
+    names = [f"{line.name}: " if len(lines) > 1 else "" for line in lines]
+    words = [name + _course(line, unit) for name, line in zip(names, lines, strict=True)]
+    return " ".join(words[: 2 * FEW])
+
+
+def _course(line, unit):
+    good = [(y, x) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
+    if not good:
+        return "No finite number."
+    (low, low_at), (high, high_at) = min(good), max(good)
+    return (
+        f"{said(good[0][0])} at first, {said(good[-1][0])} at last, lowest "
+        f"{said(low)} in {unit} {low_at}, highest {said(high)} in {unit} {high_at}."
+    )
+
+
+def gaps(lines, unit):
+    """Where something is not finite, which no line can show."""
+    for line in lines:
+        found = [x for x, y in zip(line.x, line.y, strict=True) if not math.isfinite(y)]
+        if found:
+            places = ", ".join(f"{x:,}" for x in found[:5])
+            more = f" and {len(found) - 5:,} more" if len(found) > 5 else ""
+            name = f"{line.name}: n" if len(lines) > 1 else "N"
+            yield f"{name}ot finite at {unit} {places}{more}."
+
+
+def spans_magnitudes(values):
+    """Whether a logarithmic scale shows more."""
+    good = finite(values)
+    return bool(good) and min(good) > 0 and max(good) >= 100 * min(good)

@@ -1,0 +1,98 @@
+"""HTML in which text cannot be taken for markup."""
+
+import html
+import math
+
+from keras_gdx.config import is_number
+
+FIRST, LAST = 3, 7  # rows of a long table that are in sight
+
+
+class Html(str):
+    """Text that is markup already."""
+
+
+def element(tag, *content, **attributes):
+    """An element of HTML; whatever in it is not `Html` is text, and is escaped.
+
+    Example:
+        >>> element("p", "a < b, ", element("b", "c"), class_="note")
+        '<p class="note">a &lt; b, <b>c</b></p>'
+    """
+    names = {name: name.rstrip("_").replace("_", "-") for name in attributes}
+    given = "".join(f' {names[n]}="{html.escape(str(v))}"' for n, v in attributes.items())
+    return Html(f"<{tag}{given}>" + ("" if tag == "meta" else f"{joined(content)}</{tag}>"))
+
+
+def joined(parts):
+    """One piece of HTML from several."""
+    return Html("".join(p if isinstance(p, Html) else html.escape(str(p)) for p in parts))
+
+
+def said(value):
+    """A value as people write it.
+
+    Example:
+        >>> said(0.1 + 0.2), said(1234567), said(None), said((1, "same"))
+        ('0.3', '1,234,567', 'none', '[1, same]')
+        >>> said({"class_name": "Cosine", "config": {"initial": 0.1}})
+        'Cosine(initial=0.1)'
+    """
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if is_number(value):
+        return f"{value:,.0f}" if value == value // 1 and abs(value) < 1e12 else f"{value:.5g}"
+    if isinstance(value, dict) and "class_name" in value:
+        return _object(value["class_name"], value.get("config"))
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {said(each)}' for name, each in value.items())}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(said, value))}]"
+    return str(value)
+
+
+def _object(name, config):
+    """What Keras has serialized: an object, or a function."""
+    if name == "__lambda__":
+        return "a lambda"
+    if not isinstance(config, dict):
+        return str(config)
+    return f"{name}({', '.join(f'{key}={said(value)}' for key, value in config.items())})"
+
+
+def table(caption, rows):
+    """A table of dictionaries. Of a long one the middle is folded, and a line says how much."""
+    names = [*dict.fromkeys(name for row in rows for name in row)]
+    texts = {n for row in rows for n, v in row.items() if not (is_number(v) or v == "")}
+    kinds = {name: "text" if name in texts else "number" for name in names}
+    lines = [_line(kinds, row) for row in rows]
+    if len(rows) <= FIRST + LAST:
+        return _table(caption, kinds, lines)
+    between = lines[FIRST:-LAST]
+    note = f"{len(between):,} rows between are left out here; the file has them below, folded."
+    cell = element("td", note, colspan=len(names), class_="cut")
+    whole = _table(caption, kinds, [*lines[:FIRST], element("tr", cell), *lines[-LAST:]])
+    title = f"The {len(between):,} rows between"
+    folded = _table(f"{caption}: the rows between", kinds, between)
+    return joined([whole, element("details", element("summary", title), folded)])
+
+
+def _table(caption, kinds, lines):
+    columns = [element("th", n, scope="col", class_=kind) for n, kind in kinds.items()]
+    head = element("tr", *columns)
+    inside = [element("caption", caption), element("thead", head), element("tbody", *lines)]
+    # One that is wider than a phone is scrolled by itself, with the keyboard too.
+    return element("div", element("table", *inside), class_="wide", tabindex="0")
+
+
+def _line(kinds, row):
+    first, *rest = [(said(row.get(name, "")), kind) for name, kind in kinds.items()]
+    cells = [element("td", text, class_=kind) for text, kind in rest]
+    return element("tr", element("th", first[0], scope="row", class_=first[1]), *cells)
+
+
+def finite(values):
+    """Those that are numbers in the narrow sense."""
+    return [value for value in values if math.isfinite(value)]

@@ -1,0 +1,262 @@
+"""The page that tells what a run was and what it found."""
+
+import math
+from datetime import datetime
+
+from keras_gdx.callbacks.findings import numbers
+from keras_gdx.callbacks.plateau_controller import direction
+from keras_gdx.callbacks.rich_progress import clock
+from keras_gdx.report.charts import Line, figure
+from keras_gdx.report.markup import element, said, table
+from keras_gdx.report.style import STYLE
+
+
+def page(parts, epochs, found):
+    """Returns the whole page.
+
+    Args:
+        parts: One dictionary for each `fit` of the run: when it `began` and was last `seen`, in
+            seconds since 1970; its `first` epoch, its `state`, its `facts`.
+        epochs: One dictionary for each: `epoch`, `seconds`, `logs` and `settings`.
+        found: The rows that each callback has found, by its name.
+    """
+    name = parts[-1]["facts"]["Model"]["name"]
+    sections = {
+        "Summary": summary(parts[-1]["facts"]),
+        "Interruptions": interruptions(parts),
+        "Metrics": metrics(epochs, parts, found),
+        "Hyper-parameters": settings(epochs, parts),
+        "Findings": [block for each in found for block in findings(each, found[each])],
+        "Epochs": [table("All epochs", flat(epochs))] if epochs else [],
+    }
+    sections = {title: content for title, content in sections.items() if content}
+    places = {title: title.lower() for title in sections}
+    links = [element("a", title, href=f"#{place}") for title, place in places.items()]
+    blocks = [
+        element("section", element("h2", title, id=places[title]), *content)
+        for title, content in sections.items()
+    ]
+    view = "width=device-width, initial-scale=1"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content=view),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", f"{name}: training report"),
+        element("style", STYLE),
+    )
+    nav = element("nav", *links, aria_label="Sections")
+    body = element("body", header(name, parts, epochs), nav, element("main", *blocks), footer())
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def header(name, parts, epochs):
+    """What the run is, in three lines."""
+    last = parts[-1]
+    state, _, why = last["state"].partition(" ")
+    total = last["facts"]["Run"]["epochs"]
+    seconds = sum(part["seen"] - part["began"] for part in parts)
+    done = epochs[-1]["epoch"] if epochs else 0
+    words = {
+        "epochs": f"{done:,} of {total}",
+        "time": clock(seconds),
+        "began": when(parts[0]["began"]),
+        "ended" if state != "running" else "as of": when(last["seen"]),
+    }
+    items = [element("div", element("dt", n), element("dd", v)) for n, v in words.items()]
+    badge = element("p", f"{state} {why}".strip(), class_=f"state {state}")
+    return element("header", element("h1", name), badge, element("dl", *items))
+
+
+def footer():
+    """Where the page is from."""
+    return element("footer", "Written by keras_gdx's TrainingReport.")
+
+
+def summary(facts):
+    """A table for each kind of facts."""
+    blocks = []
+    for title, entries in facts.items():
+        lines = [
+            element("tr", element("th", n, scope="row"), element("td", v))
+            for n, v in entries.items()
+        ]
+        blocks.append(element("table", element("caption", title), element("tbody", *lines)))
+    return [element("div", *blocks, class_="facts")]
+
+
+def interruptions(parts):
+    """When the run went on, and what was different then."""
+    if len(parts) == 1:
+        return []
+    rows = []
+    for number, part in enumerate(parts, 1):
+        over = number == len(parts) or part["state"] != "running"
+        rows.append(
+            {
+                "part": number,
+                "from epoch": part["first"],
+                "began": when(part["began"]),
+                "last seen": when(part["seen"]),
+                "ended": part["state"] if over else "interrupted",
+                "what had changed": changes(parts[number - 2], part) if number > 1 else "",
+            }
+        )
+    return [table(f"The run has {len(parts)} parts.", rows)]
+
+
+def changes(before, after):
+    """The facts that are others than in the part before."""
+    found = []
+    for title, entries in after["facts"].items():
+        then = before["facts"].get(title, {})
+        found += [
+            f"{name}: {then.get(name, 'nothing')} → {entries.get(name, 'nothing')}"
+            for name in dict.fromkeys((*then, *entries))
+            if then.get(name) != entries.get(name)
+        ]
+    return "; ".join(found) or "nothing"
+
+
+# -- numbers of the epochs -------------------------------------------------------------------
+
+
+def metrics(epochs, parts, found):
+    """The best epoch of each metric, and all of them as charts, but for what others have found."""
+    series = lines_of(epochs, "logs")
+    if not series:
+        return []
+    pairs: dict = {}
+    for name, line in sorted(series.items(), key=lambda each: each[0] != "loss"):
+        pairs.setdefault(name.removeprefix("val_"), []).append(line)
+    known = {name for name, pair in pairs.items() if len(pair) > 1 or direction(name)}
+    below = {name for rows in found.values() if are_curves(rows) for name in rows[-1]}
+    charts = {
+        name: figure(
+            name if len(pair) > 1 else pair[0].name, told_apart(pair), "epoch", cuts(parts)
+        )
+        for name, pair in pairs.items()
+        if name in known or name not in below
+    }
+    shown = [chart for name, chart in charts.items() if name in known]
+    others = [chart for name, chart in charts.items() if name not in known]
+    judged = [row for line in series.values() if (row := best(line))]
+    blocks = [table("The best epoch of each metric", judged)] if judged else []
+    blocks += [element("div", *shown, class_="charts")] if shown else []
+    if others:
+        blocks += [element("h3", "Other logs"), element("div", *others, class_="charts")]
+    return blocks
+
+
+def told_apart(pair):
+    """A metric and its validation, in this order, by what they are of."""
+    if len(pair) == 1:
+        return pair
+    training, validation = sorted(pair, key=lambda line: line.name.startswith("val_"))
+    return [training._replace(name="training"), validation._replace(name="validation")]
+
+
+def best(line):
+    """Where a metric was best; `None` if it is not known which way is better."""
+    better = direction(line.name)
+    good = [(y, x) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
+    if better is None or not good:
+        return None
+    sign = 1 if better == "min" else -1
+    value, epoch = min(good, key=lambda pair: sign * pair[0])
+    return {
+        "metric": line.name,
+        "best": value,
+        "in epoch": epoch,
+        "last": line.y[-1],
+        "better is": "lower" if better == "min" else "higher",
+    }
+
+
+def settings(epochs, parts):
+    """What changes while training; the rest by its value."""
+    series = lines_of(epochs, "settings")
+    moving = {name: line for name, line in series.items() if len({*line.y}) > 1}
+    still = [f"{name} {said(line.y[0])}" for name, line in series.items() if name not in moving]
+    charts = [figure(name, [line], "epoch", cuts(parts)) for name, line in moving.items()]
+    blocks = [element("div", *charts, class_="charts")] if charts else []
+    return blocks + ([element("p", f"Constant: {', '.join(still)}.")] if still else [])
+
+
+def lines_of(epochs, kind):
+    """A line for each name, over the epochs that have it."""
+    found: dict = {}
+    for epoch in epochs:
+        for name, value in epoch[kind].items():
+            line = found.setdefault(name, Line(name, [], []))
+            line.x.append(epoch["epoch"])
+            line.y.append(value)
+    return found
+
+
+def cuts(parts):
+    """Between which epochs the run was interrupted."""
+    return [part["first"] - 0.5 for part in parts[1:]]
+
+
+def flat(epochs):
+    """A row for each epoch; a number that only some of them have stands in the same place."""
+    names = [(kind, name) for kind in ("logs", "settings") for name in lines_of(epochs, kind)]
+    return [
+        {"epoch": epoch["epoch"], "seconds": epoch["seconds"]}
+        | {name: epoch[kind].get(name, "") for kind, name in names}
+        for epoch in epochs
+    ]
+
+
+# -- what other callbacks have found -----------------------------------------------------------
+
+
+def findings(name, rows):
+    """The charts and tables of one callback."""
+    blocks = [element("h3", name)]
+    if not are_curves(rows):
+        return [
+            *blocks,
+            table(f"What {name} has found", [plain(row) | numbers(row) for row in rows]),
+        ]
+    charts = [figure(title, lines, "step") for title, lines in by_quantity(rows).items()]
+    blocks += [element("div", *charts, class_="charts")] if charts else []
+    blocks.append(table(f"What {name} has found", [plain(row) for row in rows]))
+    for group, value in rows[-1].items():
+        if isinstance(value, dict):
+            inside = [
+                {group: key} | (numbers(each) if isinstance(each, dict) else {"value": each})
+                for key, each in value.items()
+            ]
+            blocks.append(table(f"{group} at last", inside))
+    return blocks
+
+
+def are_curves(rows):
+    """Whether rows belong into charts: they have `step`, and no text, as events have."""
+    return all("step" in r and not any(isinstance(v, str) for v in r.values()) for r in rows)
+
+
+def plain(row):
+    """A row without the dictionaries in it."""
+    return {name: value for name, value in row.items() if not isinstance(value, dict)}
+
+
+def by_quantity(rows):
+    """The lines of rows: one chart for each quantity, with those of all layers in one."""
+    charts: dict = {}
+    for row in rows:
+        for path, value in numbers(row).items():
+            owner, _, quantity = path.rpartition("/")
+            title = f"{quantity}, by {owner.partition('/')[0]}" if owner else quantity
+            lines = charts.setdefault(title, {})
+            line = lines.setdefault(path, Line(owner.partition("/")[2] or path, [], []))
+            line.x.append(row["step"])
+            line.y.append(value)
+    return {title: [*lines.values()] for title, lines in charts.items()}
+
+
+def when(seconds):
+    """A time with its offset from UTC."""
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")

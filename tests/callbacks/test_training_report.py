@@ -1,0 +1,420 @@
+"""The page that tells of a run, read back."""
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gdx
+from keras_gdx import optimizers, schedules
+from keras_gdx.callbacks import (
+    EnergyMonitor,
+    FaultGuard,
+    GradientMonitor,
+    HyperparameterLogger,
+    ResumableCheckpoint,
+    StepEvaluator,
+    TrainingReport,
+    training_report,
+)
+from keras_gdx.report.charts import Line, figure, spans_magnitudes
+from keras_gdx.report.markup import said, table
+from keras_gdx.report.page import best
+
+pytest.importorskip("matplotlib")
+
+
+class Page(HTMLParser):
+    """A page in parts; whatever is not well formed or refers to something outside is an error."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.references = [], [], []
+        self.texts, self.charts, self.rows = {}, [], []
+        self.feed(text)
+        self.close()
+        assert not self.open
+        assert len(self.ids) == len({*self.ids})
+        assert all(each.startswith("#") for each in self.references)
+        assert {each[1:] for each in self.references} <= {*self.ids}
+        assert not re.search(r"https?:|@import|url\((?!#)", text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        assert tag not in ("script", "link", "img", "iframe", "object", "base")
+        assert not any(name.startswith("on") for name in given)
+        self.ids += [given["id"]] if "id" in given else []
+        self.references += [v for n, v in attributes if n in ("href", "xlink:href", "src")]
+        if tag == "svg" and given.get("role") == "img":
+            self.charts.append(given["aria-label"])
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        tag = self.open[-1] if self.open else None
+        self.texts.setdefault(tag, []).append(data)
+        if tag in ("th", "td"):
+            self.rows[-1][-1] += data
+
+    def row(self, *begin):
+        """The one row that begins so."""
+        (found,) = [row for row in self.rows if row[: len(begin)] == [*begin]]
+        return found
+
+    @property
+    def state(self):
+        return self.texts["p"][0]
+
+
+def read(path):
+    return Page(Path(path).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "folder" / "report.html"
+
+
+class At(keras.callbacks.Callback):
+    """Does something at the end of epochs, after the page was written."""
+
+    last = True
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.act(epoch)
+
+
+# -- what it tells ---------------------------------------------------------------------------
+
+
+def test_tells_what_the_run_was(problem, path):
+    keras.utils.set_random_seed(1234)
+    model = problem.model(
+        optimizers.AdamW(schedules.Cosine(0.1, 8), weight_decay=0.02), metrics=["mae"]
+    )
+    history = problem.fit(model, [TrainingReport(path), HyperparameterLogger()], epochs=2)
+    page = read(path)
+    assert page.state == "finished"
+    assert page.texts["title"] == [f"{model.name}: training report"]
+    for row in (
+        ["name", model.name],
+        ["parameters", "4"],
+        ["of these trainable", "4"],
+        ["loss", "mse"],
+        ["epochs", "2"],
+        ["steps per epoch", "4"],
+        ["batch size", "4"],
+        ["seed", "1234"],
+        ["callbacks", "HyperparameterLogger"],
+        ["keras", keras.__version__],
+        ["keras_gdx", keras_gdx.__version__],
+        ["python", sys.version.split()[0]],
+        ["class", "AdamW"],
+        ["weight_decay", "0.02"],
+    ):
+        assert row in page.rows
+    assert "Cosine(" in page.row("learning_rate")[1]
+    assert {"beta_1 0.9", "clipnorm none"} <= {*page.row("by default")[1].split(", ")}
+    titles = ["loss", "mae", "learning_rate"]
+    assert [chart.partition(" by ")[0] for chart in page.charts] == titles
+    assert f"validation: {said(history['val_loss'][0])} at first" in page.charts[0]
+    lowest = int(np.argmin(history["val_mae"]))
+    shown = [said(history["val_mae"][i]) for i in (lowest, -1)]
+    assert page.row("val_mae") == ["val_mae", shown[0], str(lowest + 1), shown[1], "lower"]
+    assert "Constant: weight_decay 0.02, beta_1 0.9." in page.texts["p"]
+
+
+def test_tells_what_others_have_found(problem, path):
+    data = (problem.x, problem.y)
+    watch = GradientMonitor(data, every=2, parts=2)
+    first, second = StepEvaluator(data, every=4), StepEvaluator(data, every=8)
+    report = TrainingReport(path)
+    problem.fit(problem.model(), [report, watch, first, second, EnergyMonitor(), FaultGuard()])
+    page = read(path)
+    names = [text for text in page.texts["h3"] if text != "Other logs"]
+    assert names == ["GradientMonitor", "StepEvaluator", "StepEvaluator_2", "EnergyMonitor"]
+    for look in watch.history:
+        assert said(look["weight_norm"]) in page.row(str(look["step"]), said(look["gradient_norm"]))
+    (chart,) = [c for c in page.charts if c.startswith("weight_norm, by layers by step")]
+    norms = [look["layers"]["out"]["weight_norm"] for look in watch.history]
+    assert f"{said(norms[0])} at first, {said(norms[-1])} at last" in chart
+    assert page.row("accelerator")[1:3] == ["none", "unavailable"]
+    assert page.rows.count(["8", said(second.history[0]["loss"])]) == 2  # `first` has it too
+
+
+def test_events_are_a_table(problem, path):
+    """A line through faults would mean nothing; what is nested in them has columns."""
+
+    class Events(keras.callbacks.Callback):
+        findings = staticmethod(
+            lambda: [{"kind": "spike", "step": 3, "loss": {"a": 7.0, "b": 8.0}}]
+        )
+
+    problem.fit(problem.model(), [TrainingReport(path), Events()])
+    page = read(path)
+    assert page.row("spike") == ["spike", "3", "7", "8"]
+    assert page.row("kind") == ["kind", "step", "loss/a", "loss/b"]
+    assert not [chart for chart in page.charts if " by step" in chart]
+
+
+@pytest.mark.parametrize(
+    ("x", "options", "size"),
+    [
+        ("arrays", {}, "32"),
+        ("arrays", {"batch_size": 8}, "8"),
+        ("dataset of even batches", {}, "5"),
+        ("dataset", {}, "as the data comes"),
+        ("PyDataset", {}, "as the data comes"),
+    ],
+)
+def test_batch_size(x, options, size, problem, path):
+    import tensorflow as tf
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return problem.x, problem.y
+
+    arrays = (problem.x, problem.y)
+    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    given = {
+        "arrays": arrays,
+        "dataset of even batches": (dataset.batch(5, drop_remainder=True),),
+        "dataset": (dataset.batch(5),),
+        "PyDataset": (Batches(),),
+    }[x]
+    options |= {"shuffle": False, "verbose": 0, "callbacks": [TrainingReport(path)]}
+    problem.model().fit(*given, **options)
+    assert read(path).row("batch size") == ["batch size", size]
+
+
+def test_one_epoch_and_validation_now_and_then(problem, path):
+    problem.fit(problem.model(), [TrainingReport(path)], epochs=1)
+    assert "1 of 1" in read(path).texts["dd"]
+    history = problem.fit(problem.model(), [TrainingReport(path)], epochs=5, validation_freq=2)
+    page = read(path)
+    first, last = (said(value) for value in history["val_loss"])
+    assert f"validation: {first} at first, {last} at last" in page.charts[0]
+    assert page.row("epoch")[3:] == ["val_loss", "learning_rate", "momentum"]
+    assert page.row("4")[3:] == [last, "0.5", "0"]
+    assert page.row("5")[3:] == ["", "0.5", "0"]
+
+
+def test_without_keras_gdx_around_fit(problem, path):
+    """As with a model that was compiled before the package was imported."""
+    model = problem.model()
+    del model.fit
+    problem.fit(model, [TrainingReport(path)])
+    assert read(path).row("batch size")[1] == "as the data comes"
+
+
+# -- text is text ----------------------------------------------------------------------------
+
+
+EVIL = """<script>alert('$x^{2$ & "\\frac')<script>"""
+
+
+def test_names_are_text(problem, path):
+    model = problem.model(run_eagerly=True)  # a graph would refuse the name
+    model.name = EVIL
+
+    class Finds(keras.callbacks.Callback):
+        findings = staticmethod(lambda: [{"step": 4, EVIL: 1.0, "layers": {EVIL: {"a": 2.0}}}])
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs |= {EVIL: 1.0, f"val_{EVIL}": 2.0, "val_alone": 3.0, "text": "no number"}
+
+    Finds.__name__ = EVIL
+    problem.fit(model, [TrainingReport(path), Finds()])
+    page = read(path)
+    assert page.texts["h1"] == [EVIL]
+    assert EVIL in page.texts["h3"]
+    assert [chart for chart in page.charts if chart.startswith(f"{EVIL} by epoch. training: ")]
+    assert [chart for chart in page.charts if chart.startswith("val_alone by epoch. 3 at first")]
+    assert EVIL in page.row("epoch", "seconds")
+
+
+def test_what_is_not_finite_breaks_no_chart(problem, path):
+    values = [1.0, np.nan, np.inf, -np.inf, 0.5, np.float32(2.0)]
+
+    class Writes(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs |= {"accuracy": values[epoch], "nothing_error": np.nan}
+
+    problem.fit(problem.model(), [TrainingReport(path), Writes()], epochs=6)
+    page = read(path)
+    assert page.row("accuracy") == ["accuracy", "2", "6", "2", "higher"]
+    assert "nothing_error by epoch. No finite number." in page.charts
+    assert "Not finite at epoch 2, 3, 4." in page.texts["p"]
+    assert "Not finite at epoch 1, 2, 3, 4, 5 and 1 more." in page.texts["p"]
+
+
+@pytest.mark.parametrize("values", [[0.0], [1e-30, 1e30], [-1e300, 1e300], [7.0] * 3, [np.nan]])
+def test_a_chart_of_any_numbers(values):
+    for count in (1, 2, 9):
+        lines = [Line(str(i), [*range(len(values))], values) for i in range(count)]
+        text = figure("title", lines, "epoch", cuts=(0.5,))
+        assert Page(text).charts
+        assert not re.search(r'(?<!&)#[0-9a-f]{6}\b(?!")', text), "a colour that is not the page's"
+
+
+def test_scales():
+    assert spans_magnitudes([1e-3, 1.0])
+    assert not spans_magnitudes([0.0, 1.0])
+    assert not spans_magnitudes([0.1, 1.0])
+    assert not spans_magnitudes([np.nan])
+
+
+def test_the_best_epoch():
+    assert best(Line("val_loss", [1, 2, 3], [2.0, np.nan, 1.0]))["in epoch"] == 3
+    assert best(Line("accuracy", [2, 4], [0.5, 0.4])) == {
+        "metric": "accuracy", "best": 0.5, "in epoch": 2, "last": 0.4, "better is": "higher"
+    }  # fmt: skip
+    assert best(Line("unheard_of", [1], [2.0])) is None
+    assert best(Line("loss", [1], [np.nan])) is None
+
+
+def test_long_tables_lose_nothing():
+    page = Page(table("many", [{"step": i, "kind": f"row {i}"} for i in range(100)]))
+    assert "90 rows between are left out here; the file has them below, folded." in page.texts["td"]
+    assert sorted(int(row[0]) for row in page.rows if row[0].isdigit()) == [*range(100)]
+    assert page.open == []
+
+
+# -- when it is written ----------------------------------------------------------------------
+
+
+def test_written_at_every_epoch(problem, path):
+    states = []
+    at = At(lambda epoch: states.append((read(path).state, read(path).texts["dd"][0])))
+    problem.fit(problem.model(), [TrainingReport(path), at], epochs=2)
+    assert states == [("running", "1 of 2"), ("running", "2 of 2")]
+    assert read(path).state == "finished"
+    assert os.listdir(path.parent) == ["report.html"]
+
+
+def test_a_page_that_fails_leaves_the_old_one(problem, path, monkeypatch):
+    problem.fit(problem.model(), [TrainingReport(path)])
+    before = path.read_text()
+
+    def fail(*_):
+        raise RuntimeError("no page today")
+
+    monkeypatch.setattr(training_report, "page", fail)
+    with pytest.warns(UserWarning, match="RuntimeError: no page today"):
+        history = problem.fit(problem.model(), [TrainingReport(path)])
+    monkeypatch.undo()
+    assert len(history["loss"]) == 2
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.warns(UserWarning, match="no page today"):
+        problem.fit(problem.model(), [TrainingReport(path)])
+    assert path.read_text() == before
+    assert os.listdir(path.parent) == ["report.html"]
+
+
+def test_stopped_and_interrupted(problem, path):
+    model = problem.model()
+
+    def stop(epoch):
+        model.stop_training = True
+
+    problem.fit(model, [TrainingReport(path), At(stop)], epochs=3)
+    assert read(path).state == "stopped early"
+    assert "1 of 3" in read(path).texts["dd"]
+
+    def fail(epoch):
+        raise KeyboardInterrupt("by <hand>\nsecond line")
+
+    with pytest.raises(KeyboardInterrupt):
+        problem.fit(model, [TrainingReport(path), At(fail)])
+    assert read(path).state == "interrupted by KeyboardInterrupt: by <hand>"
+
+
+@pytest.mark.parametrize("every", ["epoch", "3 steps"])
+def test_goes_on_after_an_interruption(problem, path, tmp_path, every):
+    def callbacks(act):
+        report = TrainingReport(path)
+        report._clock = iter(range(0, 10**6, 60)).__next__
+        return [report, ResumableCheckpoint(tmp_path / "checkpoints", every=every), At(act)]
+
+    def fail(epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        problem.fit(problem.model(), callbacks(fail), epochs=3)
+    problem.fit(problem.model(), callbacks(id), epochs=4)
+    page = read(path)
+    assert page.state == "finished"
+    assert "4 of 4" in page.texts["dd"]
+    assert [page.row(str(epoch))[0] for epoch in (3, 4)] == ["3", "4"]
+    first, second = page.row("1", "1"), page.row("2", "2")
+    assert first[4] == "interrupted"
+    assert second[4] == "finished"
+    assert second[5].endswith("; epochs: 3 → 4")  # the other is the model's name
+    again = read(path).texts["dd"]
+    problem.fit(problem.model(), callbacks(id), epochs=4)  # nothing is left to do
+    assert read(path).texts["dd"] == again
+    assert read(path).state == "finished"
+
+
+def test_a_fresh_run_is_a_fresh_page(problem, path):
+    report = TrainingReport(path)
+    problem.fit(problem.model(), [report], epochs=3)
+    problem.fit(problem.model(), [report], epochs=1)
+    assert "1 of 1" in read(path).texts["dd"]
+    assert len(report.memory.parts) == 1
+
+
+# -- arguments -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", ["", 3, None, b"page.html", ["page.html"], "."])
+def test_bad_paths(bad):
+    with pytest.raises(ValueError, match="Argument `path` must be the name of a file"):
+        TrainingReport(bad)
+
+
+def test_what_cannot_be_written_is_said_at_the_start(problem, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError, match="The report cannot be written: File exists"):
+        problem.fit(problem.model(), [TrainingReport(tmp_path / "file" / "page.html")])
+    report = TrainingReport(tmp_path / "later")
+    (tmp_path / "later").mkdir()
+    with pytest.raises(OSError, match="The report cannot be written: Is a directory"):
+        problem.fit(problem.model(), [report])
+
+
+def test_matplotlib_is_needed_when_training_begins(problem, path, monkeypatch):
+    report = TrainingReport(path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_gdx\[report\]'"):
+        problem.fit(problem.model(), [report])
+
+
+def test_the_package_does_without_matplotlib():
+    code = "import sys; sys.modules['matplotlib'] = None; import keras_gdx.callbacks"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
