@@ -1,5 +1,6 @@
 """Several processes that train together."""
 
+import functools
 import json
 import os
 from contextlib import contextmanager
@@ -9,7 +10,13 @@ from tensorflow.python.distribute.collective_all_reduce_strategy import (
     coordination_config_pb2 as coordination,
 )  # its package has changed its name with releases
 from tensorflow.python.eager.context import context  # sets how long workers are waited for
+from tensorflow.python.ops import collective_ops  # sends the first values of variables
 
+CARRIERS = {  # what is sent in place of dtypes that TensorFlow does not send
+    tf.bfloat16: tf.float32,
+    tf.int8: tf.int32,
+    tf.uint8: tf.int32,
+}
 HEARTBEAT = 10.0  # seconds without a sign of life after which a worker is lost
 
 
@@ -40,6 +47,7 @@ def join(workers, replicas, timeout):
         heartbeat_timeout_in_ms=int(HEARTBEAT * 1000),
         coordinated_jobs=jobs,
     )
+    _send_all_dtypes()
     try:
         with _local_devices(replicas):
             return tf.distribute.MultiWorkerMirroredStrategy()
@@ -55,6 +63,25 @@ def join(workers, replicas, timeout):
             f"this is {me}. Look at the logs of the others, and start all again. TensorFlow says: "
             f"{str(error).splitlines()[0]}"
         ) from error
+
+
+def _send_all_dtypes():
+    """Lets variables of any dtype get the first worker's values, once."""
+    if hasattr(collective_ops.broadcast_send, "__wrapped__"):
+        return
+    send, receive = collective_ops.broadcast_send, collective_ops.broadcast_recv
+
+    @functools.wraps(send)
+    def sending(tensor, shape, dtype, *rest):
+        carrier = CARRIERS.get(dtype, dtype)
+        return send(tf.cast(tensor, carrier), shape, carrier, *rest)
+
+    @functools.wraps(receive)
+    def receiving(shape, dtype, *rest):
+        return tf.cast(receive(shape, CARRIERS.get(dtype, dtype), *rest), dtype)
+
+    collective_ops.broadcast_send = sending
+    collective_ops.broadcast_recv = receiving
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from tests.contract.test_replicas import OPTIONS
 from tests.distribute.contract import combinations
 from tests.distribute.processes import workers
 
-SOME = ["all_together", "modifiers"]
+SOME = ["all_together", "bfloat16_state"]
 CHOSEN = [*OPTIONS] if os.environ.get("KERAS_GDX_MATRIX") == "full" else SOME
 SECONDS = 60 + 300 * len(CHOSEN)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS)]
