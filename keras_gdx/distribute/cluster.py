@@ -50,7 +50,8 @@ def launch(command, workers=2, restarts=3, grace=10.0):
     Example:
         >>> import sys
         >>> from keras_gdx.distribute.cluster import launch
-        >>> launch([sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'][:10])"])
+        >>> launch([sys.executable, "-c", "import os; print(os.environ['TF_CONFIG'][:10])"], 1)
+        [worker 0] {"cluster"
         0
 
     Verified against: real processes, killed, deaf and orphaned
