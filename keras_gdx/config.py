@@ -18,7 +18,11 @@ class Configured:
 
     def get_config(self):
         """Returns the constructor's arguments as a serializable dictionary."""
-        return {name: pack(getattr(self, name)) for name in declared_arguments(type(self))}
+        return {name: pack(self.configured(name)) for name in declared_arguments(type(self))}
+
+    def configured(self, name):
+        """What an argument is to be when the instance is made again."""
+        return getattr(self, name)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -116,6 +116,26 @@ def test_resume_ends_as_if_it_had_never_been_killed(folder):
 
 
 @pytest.mark.slow
+def test_workers_end_the_same_if_one_is_killed(folder):
+    ends = []
+    for options in ([], ["--kill-one"]):
+        name = "killed" if options else "whole"
+        few = ["--data-dir", "data", "--epochs", "1", "--limit", "2400", "--folder", name]
+        done = subprocess.run(
+            [sys.executable, ROOT / "examples" / "fit_distributed.py", *few, *options],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-2000:]
+        assert ("was ended by SIGKILL" in done.stdout) == bool(options)
+        ends.append(done.stdout.splitlines()[-3:])
+    assert ends[0] == ends[1]
+    assert ends[0][-1].startswith("[worker 0] fingerprint of the weights: ")
+
+
+@pytest.mark.slow
 def test_finetune_is_better_than_from_nothing(folder):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "finetune.py", "--data-dir", "data"],

@@ -15,7 +15,6 @@ from keras_gdx.config import (
     check_number,
     declared_arguments,
     is_number,
-    pack,
 )
 from keras_gdx.engine import NAME, backend
 from keras_gdx.engine.hyperparameters import (
@@ -328,12 +327,9 @@ class Optimizer(Rule, KerasOptimizer):
 
     # -- serialization -----------------------------------------------------------------------
 
-    def get_config(self):
-        """Returns every argument, serializable."""
-        config = super().get_config()
-        if "learning_rate" in config:
-            config["learning_rate"] = pack(self.configured_rate())
-        return config
+    def configured(self, name):
+        """The learning rate as it was given: a schedule may not know its values yet."""
+        return self.configured_rate() if name == "learning_rate" else super().configured(name)
 
     def save_own_variables(self, store):
         """Writes the state by variable path and slot name."""

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
-from keras_gdx import schedules
+from keras_gdx import optimizers, schedules
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Cosine, Linear, MultiStep, OneCycle, Warmup, WarmupStableDecay
 
@@ -128,3 +128,14 @@ def test_says_what_it_needs_before_it_knows():
     assert net.optimizer.configured_rate().total_steps == 8
     with pytest.raises(ValueError, match="given once"):
         net.optimizer.configured_rate().plan(9)
+
+
+def test_a_model_is_saved_before_its_schedule_knows_how_long_the_run_is(tmp_path):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizers.SGD(schedules.create("cosine", 0.1)), "mse")
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    x = np.ones((4, 1))
+    for each in (model, again):
+        each.fit(x, x, batch_size=1, epochs=2, verbose=0)
+    np.testing.assert_array_equal(*(each.get_weights()[0] for each in (model, again)))
