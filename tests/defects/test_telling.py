@@ -1,11 +1,12 @@
-"""What Keras' TensorBoard callback does not write."""
+"""What Keras' callbacks are not told, and what its TensorBoard callback does not write."""
 
 from importlib.util import find_spec
 
 import keras
+import numpy as np
 import pytest
 
-from keras_gdx.callbacks import TensorBoardScalars
+from keras_gdx.callbacks import FaultGuard, TensorBoardScalars
 from tests.defects.harness import column, keras_shows, linear_model
 from tests.events import scalars
 
@@ -36,3 +37,33 @@ def test_keras_d29_loses_epochs_whose_end_is_no_multiple(update_freq, tmp_path):
 
 def test_ours_d29_writes_every_epoch(tmp_path):
     assert epochs_told(TensorBoardScalars(tmp_path)) == [0, 1, 2]
+
+
+X = column(1, 2, 6, 3)  # with weight 1 these are the losses
+
+
+def losses_told(watch, losses):
+    """What a callback takes for the losses of four batches of one example."""
+    model = linear_model(keras.optimizers.SGD(0.0))
+    model.set_weights([np.ones((1, 1))])
+    model.fit(X, X, batch_size=1, shuffle=False, verbose=0, callbacks=[watch])
+    return losses(watch)
+
+
+class Logs(keras.callbacks.Callback):
+    """Remembers the losses in the logs of batches."""
+
+    def on_train_begin(self, logs=None):
+        self.losses = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.losses.append(logs["loss"])
+
+
+def test_keras_d17_logs_of_batches_are_means_of_the_epoch_so_far():
+    keras_shows([1, 1.5, 3, 3], [1, 2, 6, 3], losses_told, Logs(), lambda logs: logs.losses)
+
+
+def test_ours_d17_losses_are_those_of_the_batch():
+    guard = FaultGuard(spike=None)
+    assert losses_told(guard, lambda guard: guard.memory.losses) == (1, 2, 6, 3)
