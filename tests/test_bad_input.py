@@ -154,6 +154,7 @@ def test_two_kinds_of_clipping_are_refused(rule):
     ("name", "values"),
     [
         ("state_dtype", ["int4", "float32 ", 32, ["int8"], np.float32]),
+        ("reduce_dtype", ["int8", "float32", "", 16]),
         ("sparse", ["rows", "", None, True, ["lazy"]]),
         ("precision", ["bfloat16", "", True, 16]),
         ("fused", ["always", "", None, 1, 0]),
@@ -470,6 +471,7 @@ OTHER = {  # for each argument that is no number, another value that would be ri
     "before": [modifiers.Centralize()],
     "after": [modifiers.Cautious()],
     "state_dtype": "bfloat16",
+    "reduce_dtype": "bfloat16",
     "precision": "kahan",
     "sparse": "lazy",
     "fused": False,

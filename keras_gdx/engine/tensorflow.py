@@ -168,12 +168,24 @@ def _local(value):
     return value._get() if hasattr(value, "_get") else value
 
 
-def reduce(gradients):
-    """The sum over replicas, in one packed all-reduce, without repeated rows."""
+def reduce(gradients, dtype=None):
+    """The sum over replicas, in one packed all-reduce, without repeated rows.
+
+    Args:
+        gradients: One for each group.
+        dtype: What they travel in, if not their own.
+    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return [_coalesced(g) for g in gradients]
-    return [_coalesced(g) for g in context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)]
+    sent = [g if dtype is None else _cast(g, dtype) for g in gradients]
+    sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent)
+    pairs = zip(sums, gradients, strict=True)
+    return [_coalesced(_cast(x, values(g).dtype)) for x, g in pairs]
+
+
+def _cast(gradient, dtype):
+    return with_values(gradient, tf.cast(values(gradient), dtype))
 
 
 def _coalesced(gradient):

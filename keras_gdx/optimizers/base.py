@@ -58,6 +58,9 @@ class Optimizer(Rule, KerasOptimizer):
         state_dtype: How slots are kept: `None` is the variable's dtype but at least
             float32; `"bfloat16"`, `"float16"` or `"float32"`; `"int8"` keeps slots of
             4,096 values or more at 8.125 bits per value.
+        reduce_dtype: How gradients travel between replicas. `"bfloat16"` and `"float16"` send
+            half the bytes and round each sum to 8 or 11 significant bits; beyond 65,504
+            `"float16"` is infinite. `None`: in their own dtype.
         precision: How weights in 16 bits take updates that are too small for them, in every
             rule. `"kahan"` keeps what rounding takes for the next update, in 16 bits more
             per weight (arXiv:2010.06192); `"stochastic"` rounds bfloat16 up or down by chance,
@@ -103,6 +106,7 @@ class Optimizer(Rule, KerasOptimizer):
         before=(),
         after=(),
         state_dtype=None,
+        reduce_dtype=None,
         precision=None,
         sparse="dense",
         fused="auto",
@@ -126,6 +130,7 @@ class Optimizer(Rule, KerasOptimizer):
         self.before = before
         self.after = after
         self.state_dtype = state_dtype
+        self.reduce_dtype = reduce_dtype
         self.precision = precision
         self.sparse = sparse
         self.fused = fused
@@ -149,6 +154,7 @@ class Optimizer(Rule, KerasOptimizer):
         shared = [m for m in self.after if any(m is other for other in self.before)]
         check(not shared, "after", self.after, "modifiers that are not in `before` too")
         check_choice("state_dtype", self.state_dtype, STATE_DTYPES)
+        check_choice("reduce_dtype", self.reduce_dtype, (None, "bfloat16", "float16"))
         check_choice("precision", self.precision, (None, "kahan", "stochastic"))
         possible = self.precision != "stochastic" or NAME == "tensorflow"
         check(possible, "precision", self.precision, '`None` or "kahan" on this backend')

@@ -8,7 +8,7 @@ import tensorflow as tf
 import keras_gdx
 from keras_gdx import modifiers
 from keras_gdx.schedules import Constant
-from tests.contract.harness import Run, assert_same, batches
+from tests.contract.harness import START, Run, assert_same, batches
 from tests.contract.rules import every_rule, make
 
 OPTIONS = {
@@ -89,6 +89,40 @@ def _graphs(graph):
     yield graph
     for function in graph._functions.values():
         yield from _graphs(function.graph if hasattr(function, "graph") else function)
+
+
+@every_rule
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_gradients_travel_in_sixteen_bits(rule, dtype, mirrored):
+    """Half the bytes; what rounding does to the step is the same on both replicas."""
+    x, y = next(batches(1))
+    run = Run(lambda: make(rule, reduce_dtype=dtype), mirrored)
+    args = (run._split(x), run._split(y))
+    graph = run.step.get_concrete_function(*args).graph
+    sent = [op for g in _graphs(graph) for op in g.get_operations() if "CollectiveR" in op.type]
+    assert {op.get_attr("T").name for op in sent} == {dtype}
+    run.train([(x, y)])
+    for v in [*run.model, *run.optimizer.variables]:
+        copies = [np.asarray(c) for c in mirrored.experimental_local_results(v.value)]
+        np.testing.assert_array_equal(*copies, err_msg=v.path)
+        assert v.dtype != dtype
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", 8), ("float16", 11)])
+def test_sums_that_travel_in_sixteen_bits_are_rounded_to_these_bits(dtype, bits, mirrored):
+    data = list(batches(1))
+
+    def step(**options):
+        run = Run(lambda: keras_gdx.optimizers.SGD(1.0, **options), mirrored).train(data)
+        return START - run.weights()
+
+    exact, rounded = step(), step(reduce_dtype=dtype)
+    parts = [Run(lambda: keras_gdx.optimizers.SGD(1.0)).train([(x[h], y[h])]) for x, y in data
+             for h in (slice(8), slice(8, 16))]  # fmt: skip
+    sizes = sum(np.abs(START - part.weights()) for part in parts) + np.abs(exact)
+    error = np.abs(rounded - exact)
+    assert error.max() > 0
+    assert (error <= sizes * 2.0**-bits + 1e-6).all()  # each part once, and their sum
 
 
 @every_rule
