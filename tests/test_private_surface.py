@@ -44,6 +44,7 @@ PRIVATE = {
         "_get": "the variable of this replica, which a compiled update overwrites in place",
     },
     "strategy of workers on TensorFlow": {
+        "_id_in_cluster": "which of the workers this process is, the chief being the first",
         "_in_multi_worker_mode": "whether other processes take part",
         "_initialize_local_devices": "to cut the processor of a worker into several devices",
     },
@@ -102,6 +103,8 @@ PRIVATE = {
         "tensorflow.python.distribute.collective_all_reduce_strategy.coordination_config_pb2"
         ".CoordinatedJob": ("to say how long workers are waited for"),
         "tensorflow.python.eager.context.context": "the same",
+        "tensorflow.python.ops.collective_ops.broadcast_recv": "first values of any dtype",
+        "tensorflow.python.ops.collective_ops.broadcast_send": "the same",
         "tensorflow.python.ops.control_flow_util.GraphOrParentsInXlaContext": (
             "whether a step is being compiled, where sums need another form"
         ),

@@ -106,6 +106,7 @@ def inside(optimizer):
     for part in (
         getattr(optimizer, "inner_optimizer", None),
         getattr(optimizer, "inner", None),
+        getattr(optimizer, "outer", None),
         *getattr(optimizer, "optimizers", ()),
     ):
         yield from inside(part)

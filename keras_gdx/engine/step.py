@@ -104,7 +104,7 @@ def _close_window(optimizer, indices, _):
 
 
 def _update(optimizer, tasks, factor):
-    gradients = backend.reduce([task.gradient for task in tasks], optimizer.reduce_dtype)
+    gradients = optimizer.reduced([task.gradient for task in tasks], optimizer.reduce_dtype)
     if optimizer.loss_scale_factor:
         factor = (1.0 if factor is None else factor) / optimizer.loss_scale_factor
     factor = [] if factor is None else [ops.convert_to_tensor(factor, "float32")]

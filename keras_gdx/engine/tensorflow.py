@@ -184,6 +184,26 @@ def reduce(gradients, dtype=None):
     return [_coalesced(_cast(x, values(g).dtype)) for x, g in pairs]
 
 
+def own(gradients, dtype=None):
+    """Each replica's own gradients, as if its part were the whole batch; nothing is sent."""
+    context = tf.distribute.get_replica_context()
+    replicas = 1 if context is None else context.num_replicas_in_sync
+    return [_coalesced(with_values(g, values(g) * replicas)) for g in gradients]
+
+
+def as_given(gradients, dtype=None):
+    """Gradients that are the same on all replicas already."""
+    return gradients
+
+
+def mean(tensors):
+    """The means over replicas, in one all-reduce."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return tensors
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, tensors)
+
+
 def _cast(gradient, dtype):
     return with_values(gradient, tf.cast(values(gradient), dtype))
 

@@ -8,6 +8,7 @@ from keras_gdx.optimizers.base import Optimizer as Optimizer
 from keras_gdx.optimizers.dog import DoG as DoG
 from keras_gdx.optimizers.lamb import LAMB as LAMB
 from keras_gdx.optimizers.lion import Lion as Lion
+from keras_gdx.optimizers.local_steps import LocalSteps as LocalSteps
 from keras_gdx.optimizers.lookahead import Lookahead as Lookahead
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer as LossScaleOptimizer
 from keras_gdx.optimizers.muon import Muon as Muon

@@ -95,6 +95,7 @@ class Optimizer(Rule, KerasOptimizer):
 
     built = False
     hyperparameters: Any = None  # `Hyperparameters`, once built
+    reduced = staticmethod(backend.reduce)  # what becomes of gradients between replicas
 
     def __init__(
         self,

@@ -2,17 +2,15 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_integer
-from keras_gdx.engine import backend
-from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
-from keras_gdx.registry import get, register
+from keras_gdx.optimizers.wrapper import Wrapper
+from keras_gdx.registry import register
 
 __all__ = ["Lookahead"]
 
 
 @register
-class Lookahead(Optimizer):
+class Lookahead(Wrapper):
     r"""Lets any optimizer run ahead, and follows it part of the way.
 
     After every `sync_period`-th update of the inner optimizer, whose weights are $w$,
@@ -45,47 +43,12 @@ class Lookahead(Optimizer):
     """
 
     slots = (Slot("slow", init="variable"),)
-    default_inner = "adam"
 
     def __init__(self, inner=None, *, sync_period=6, slow_step_size=0.5, name=None):
-        super().__init__(0.0, name=name)
-        self.inner = get(self.default_inner if inner is None else inner, "inner")
-        kept = getattr(self.inner, "precision", None)
-        check(kept is None, "inner.precision", kept, "`None`: weights are given back rounded")
-        check_integer("sync_period", sync_period, 1)
-        self.sync_period = sync_period
+        super().__init__(inner, sync_period, name)
         self.slow_step_size = slow_step_size
 
-    def build(self, variables):
-        super().build(variables)
-        if not self.inner.built:
-            with backend.outside_graph():
-                self.inner.build(variables)
-
-    def apply(self, grads, trainable_variables=None):
-        if trainable_variables is not None:
-            trainable_variables = list(trainable_variables)
-            self.build(trainable_variables)
-        before = backend.snapshot(self.iterations)
-        self.inner.apply(grads, trainable_variables)
-        self._synchronize_after(before)
-
-    def flush(self):
-        if not (isinstance(self.inner, Optimizer) and self.built):
-            return
-        before = self.iterations.numpy()
-        self.inner.flush()
-        if self.iterations.numpy() > before and self.iterations.numpy() % self.sync_period == 0:
-            backend.outside_step(self, self._synchronize)()
-
-    def _synchronize_after(self, before):
-        """Synchronizes if there has been an update and its turn has come."""
-        now = backend.snapshot(self.iterations)
-        due = ops.logical_and(now > before, now % self.sync_period == 0)
-        touched = [*super().variables, *self.model_variables]
-        backend.run_if(due, lambda _: self._synchronize(), [], touched)
-
-    def _synchronize(self):
+    def synchronize(self):
         for group in self.state.groups:
             weights = group.together([self.model_variables[i] for i in group.indices])
             h = self.scalars(self.iterations, group.dtype)
@@ -94,45 +57,3 @@ class Lookahead(Optimizer):
             followed = slow + ahead * h.slow_step_size
             group.slots["slow"].write(followed)
             weights.assign(ops.cast(followed, weights.dtype))
-
-    def attach(self, model):
-        super().attach(model)
-        if isinstance(self.inner, Optimizer):
-            self.inner.attach(model)
-
-    def scale_loss(self, loss):
-        return self.inner.scale_loss(loss)
-
-    def evaluation_weights(self):
-        return self.inner.evaluation_weights()
-
-    def finalize_variable_values(self, var_list):
-        self.inner.finalize_variable_values(var_list)
-
-    @property
-    def iterations(self):
-        """The updates of the inner optimizer."""
-        return self.inner.iterations
-
-    @property
-    def learning_rate(self):
-        """The inner optimizer's."""
-        return self.inner.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, value):
-        self.inner.learning_rate = value
-
-    @property
-    def variables(self):
-        """Its own and the inner optimizer's."""
-        return super().variables + self.inner.variables
-
-    def planned(self, variables):
-        own = super().planned(variables)
-        return own + self.inner.planned(variables) if isinstance(self.inner, Optimizer) else own
-
-    def bytes_per_parameter(self, shape):
-        own = super().bytes_per_parameter(shape)
-        ours = isinstance(self.inner, Optimizer)
-        return own + self.inner.bytes_per_parameter(shape) if ours else own

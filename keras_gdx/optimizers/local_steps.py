@@ -1,0 +1,130 @@
+"""Local SGD and DiLoCo: replicas that talk every so many updates."""
+
+from typing import Any
+
+from keras import ops
+
+from keras_gdx.config import check
+from keras_gdx.engine import backend
+from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.wrapper import Wrapper
+from keras_gdx.registry import get, register
+
+__all__ = ["LocalSteps"]
+
+
+@register
+class LocalSteps(Wrapper):
+    r"""Lets every replica train by itself, and brings them together every so many updates.
+
+    Replica $r$ takes updates of the inner optimizer with the gradient of its own part of the
+    batch, a mean over that part, and sends nothing. After every `sync_period`-th update, with
+    $\bar w$ the mean of the replicas' weights, it goes on from
+
+    $$w_r \leftarrow \bar w$$
+
+    or, with an `outer` optimizer that sees how far they have come as a gradient (DiLoCo), from
+
+    $$\phi \leftarrow \mathrm{outer}(\phi, \phi - \bar w), \qquad w_r \leftarrow \phi.$$
+
+    So 4 bytes per weight are sent every `sync_period` updates, where all others send them in
+    every one. The end of an epoch brings the replicas together too. Slots of the inner
+    optimizer stay with their replica; files have those of the first one (a
+    `ResumableCheckpoint` has all). This is another algorithm than synchronous training: it
+    equals one device with the whole batch for plain `SGD` and `sync_period=1` only. On one
+    replica it is the inner optimizer, or with `outer` a `Lookahead` whose way back is the
+    outer's.
+
+    Args:
+        inner: Optimizer of this package, or the name of one; `AdamW()` if `None`.
+        outer: The same, or `None`. DiLoCo takes `SGD(0.7, momentum=0.9, nesterov=True)`.
+        sync_period: Integer >= 1: updates between two synchronizations.
+        name: Name of the optimizer.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `inner` has `precision`, which would be
+            lost, or `use_ema` or `skip_nonfinite`, on which replicas would have to agree.
+
+    Memory: 0 bytes per parameter more than `inner`; with `outer` 4 (`slow`) and the outer's own.
+
+    Example:
+        >>> from keras_gdx.optimizers import SGD, AdamW, LocalSteps
+        >>> outer = SGD(0.7, momentum=0.9, nesterov=True)
+        >>> optimizer = LocalSteps(AdamW(4e-4, weight_decay=0.1), outer=outer, sync_period=100)
+
+    Source: arXiv:1805.09767, Stich 2018; arXiv:2311.08105, Douillard et al. 2023
+    Verified against: replicas trained one by one, and NumPy
+    """
+
+    slots = (Slot("slow", init="variable", when="outer"),)
+    default_inner = "adamw"
+
+    def __init__(self, inner=None, *, outer=None, sync_period=8, name=None):
+        super().__init__(inner, sync_period, name)
+        ours = isinstance(self.inner, Optimizer)
+        check(ours, "inner", inner, "an optimizer of keras_gdx: others reduce their gradients")
+        for option in ("use_ema", "skip_nonfinite"):
+            value = getattr(self.inner, option)
+            check(not value, f"inner.{option}", value, "`False`: replicas would have to agree")
+        self.outer: Any = None
+        if outer is not None:
+            self.outer = get(outer, "outer")
+            ours = isinstance(self.outer, Optimizer)
+            check(ours, "outer", outer, "an optimizer of keras_gdx, or None")
+            self.outer.reduced = backend.as_given
+        self.inner.reduced = backend.own
+        self._together_at = 0
+
+    def build(self, variables):
+        super().build(variables)
+        if self.outer is not None and not self.outer.built:
+            with backend.outside_graph():
+                self.outer.build(variables)
+
+    def synchronize(self):
+        groups = self.state.groups
+        weights = [g.together([self.model_variables[i] for i in g.indices]) for g in groups]
+        means = backend.mean(
+            [ops.cast(w.value, g.dtype) for w, g in zip(weights, groups, strict=True)]
+        )
+        if self.outer is None:
+            for kept, mean in zip(weights, means, strict=True):
+                kept.assign(ops.cast(mean, kept.dtype))
+            return
+        gradients: dict = {}
+        for group, kept, mean in zip(groups, weights, means, strict=True):
+            slow = ops.convert_to_tensor(group.slots["slow"].read())
+            kept.assign(ops.cast(slow, kept.dtype))
+            gradients |= dict(zip(group.indices, group.parts(slow - mean), strict=True))
+        self.outer.apply([gradients[i] for i in sorted(gradients)], self.model_variables)
+        for group, kept in zip(groups, weights, strict=True):
+            group.slots["slow"].write(ops.cast(kept.value, group.dtype))
+
+    def flush(self):
+        """Closes the inner optimizer's window, and brings the replicas together."""
+        super().flush()
+        if not self.built:
+            return
+        now = int(self.iterations.numpy())
+        if now % self.sync_period and now != self._together_at:
+            backend.outside_step(self, self.synchronize)()
+            self._together_at = now
+
+    def attach(self, model):
+        super().attach(model)
+        if self.outer is not None:
+            self.outer.attach(model)
+
+    @property
+    def variables(self):
+        """Its own, the inner and the outer optimizer's."""
+        return super().variables + (self.outer.variables if self.outer is not None else [])
+
+    def planned(self, variables):
+        own = super().planned(variables)
+        return own if self.outer is None else own + self.outer.planned(variables)
+
+    def bytes_per_parameter(self, shape):
+        own = super().bytes_per_parameter(shape)
+        return own if self.outer is None else own + self.outer.bytes_per_parameter(shape)
