@@ -201,7 +201,8 @@ def mean(tensors):
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return tensors
-    return context.all_reduce(tf.distribute.ReduceOp.MEAN, tensors)
+    # variables that are read are on no device, and workers must know one
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(x) for x in tensors])
 
 
 def _cast(gradient, dtype):

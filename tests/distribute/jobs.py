@@ -96,9 +96,22 @@ JOBS = {
 }
 
 
+def local():
+    outer = optimizers.SGD(0.7, momentum=0.9, nesterov=True)
+    return optimizers.LocalSteps(optimizers.AdamW(0.01), outer=outer, sync_period=3)
+
+
+# what two workers do as two replicas of one do, and one device does not
+OF_TWO = {
+    "local steps": (dense, local, "mse", {}, {}),
+    "eight bits": (dense, lambda: optimizers.Adam(0.01, state_dtype="int8"), "mse", {}, {}),
+    "sixteen bits": (dense, lambda: optimizers.SGD(0.1, reduce_dtype="bfloat16"), "mse", {}, {}),
+}
+
+
 def run(job, strategy=None):
     """What a job comes to: weights, logs and predictions."""
-    build, optimizer, loss, data, options = JOBS[job]
+    build, optimizer, loss, data, options = {**JOBS, **OF_TWO}[job]
     keras.utils.set_random_seed(1)
     with (strategy or tf.distribute.get_strategy()).scope():
         model = build()

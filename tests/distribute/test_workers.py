@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.distribute.jobs import assert_same, run
+from tests.distribute.jobs import OF_TWO, assert_same, run
 from tests.distribute.processes import workers
 
 NAMES = ["several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
@@ -13,16 +13,18 @@ NAMES = ["several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_two_workers_equal_one_device(replicas, tmp_path):
+def test_two_workers_equal_one_device(replicas, mirrored, tmp_path):
+    names = [*NAMES, *OF_TWO] if replicas == 1 else NAMES
+
     def program(index):
         result = str(tmp_path / str(index))
-        return ["-m", "tests.distribute.jobs", ";".join(NAMES), result, str(replicas)]
+        return ["-m", "tests.distribute.jobs", ";".join(names), result, str(replicas)]
 
     for errors, code in workers(program):
         assert code == 0, errors[-3000:]
     found = [json.loads((tmp_path / str(index)).read_text()) for index in range(2)]
-    for name in NAMES:
-        expected = run(name)
+    for name in names:
+        expected = run(name, mirrored if name in OF_TWO else None)
         for each in found:
             assert_same(each[name], expected)
 

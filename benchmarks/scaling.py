@@ -1,0 +1,172 @@
+"""What talking costs several workers: steps per second, bytes sent, and an all-reduce by its size.
+
+Run with `python -m benchmarks.scaling`. One, two and four workers of this machine train a
+network of 1.1M weights, each with 32 examples a step, and talk through loopback; bytes are
+those that the kernel counts there. The workers share the cores, so that only what talking adds
+can be learned here: `cost of talking` is a step's time over that of as many workers that do not
+talk (`LocalSteps` that never meet). From the all-reduces the latency and the bandwidth of the
+model in `docs/scaling.md` are fitted.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+from benchmarks.machine import save
+
+SIZES = [2**12, 2**16, 2**20, 2**22, 2**24, 2**26]  # bytes of an all-reduce
+STEPS, FIRST = 60, 12  # of each run, and how many of them are not counted
+WIDTH = 512
+
+
+def optimizers():
+    """What is compared."""
+    from keras_gdx.optimizers import AdamW, LocalSteps
+
+    return {
+        "no talking": lambda: LocalSteps(AdamW(1e-3), sync_period=10**6),
+        "float32": lambda: AdamW(1e-3),
+        "bfloat16": lambda: AdamW(1e-3, reduce_dtype="bfloat16"),
+        "float16": lambda: AdamW(1e-3, reduce_dtype="float16"),
+        "every 8th update": lambda: LocalSteps(AdamW(1e-3), sync_period=8),
+    }
+
+
+def work(path):
+    """As one of the workers: measures everything; the first one writes it down."""
+    import keras
+    import tensorflow as tf
+
+    from keras_gdx import distribute
+
+    strategy = distribute.strategy()
+    replicas = strategy.num_replicas_in_sync
+    keras.utils.set_random_seed(1)
+    steps = {}
+    for name, make in optimizers().items():
+        with strategy.scope():
+            layers = [keras.layers.Dense(WIDTH, "relu") for _ in range(4)]
+            model = keras.Sequential([keras.Input((WIDTH,)), *layers, keras.layers.Dense(10)])
+            model.compile(make(), "mse")
+        distribute.prepare(model)
+        steps[name] = trained(model, 32 * replicas)
+    weights = model.count_params()
+    reductions = {size: reduced(tf, strategy, size) for size in SIZES} if replicas > 1 else {}
+    if replicas == 1 or strategy.extended.should_checkpoint:
+        result = {"weights": weights, "steps": steps, "reductions": reductions}
+        Path(path).write_text(json.dumps(result), encoding="utf-8")
+
+
+def trained(model, batch_size):
+    """Median seconds of a step, and the bytes that all workers have sent in it."""
+    import keras
+
+    ends, bytes_sent = [], []
+
+    def note(batch, logs):
+        ends.append(time.perf_counter())
+        bytes_sent.append(loopback())
+
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    x, y = np.ones((batch_size * STEPS, WIDTH), "float32"), np.ones((batch_size * STEPS, 10))
+    model.fit(x, y, batch_size, verbose=0, shuffle=False, callbacks=[watch])
+    seconds = [b - a for a, b in pairwise(ends[FIRST:])]
+    sent = (bytes_sent[-1] - bytes_sent[FIRST]) / (len(bytes_sent) - 1 - FIRST)
+    return {"seconds": statistics.median(seconds), "mean": statistics.mean(seconds), "bytes": sent}
+
+
+def loopback():
+    """Bytes that this machine has sent to itself."""
+    lines = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()
+    line = next(line for line in lines if line.strip().startswith("lo:"))
+    return int(line.partition(":")[2].split()[8])
+
+
+def reduced(tf, strategy, size):
+    """Median seconds of an all-reduce of so many bytes."""
+
+    @tf.function(autograph=False)
+    def step():
+        def in_replica():
+            x = tf.ones(size // 4)
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, x)[0]
+
+        return strategy.run(in_replica)
+
+    found = []
+    for _ in range(40):
+        begin = time.perf_counter()
+        step()
+        found.append(time.perf_counter() - begin)
+    return statistics.median(found[10:])
+
+
+def fitted(reductions):
+    """Latency in seconds and bandwidth in bytes per second of the ring that fit best.
+
+    An all-reduce of `b` bytes on `n` workers is `2 (n - 1)` messages of `b / n` bytes.
+    """
+    rows = [
+        (2 * (n - 1), 2 * (n - 1) / n * int(size), seconds)
+        for n, found in reductions.items()
+        for size, seconds in found.items()
+    ]
+    messages, sent, seconds = np.array(rows).T
+    scale = 1 / seconds  # relative errors: small messages count as much as large ones
+    terms = np.stack([messages * scale, sent * scale], axis=1)
+    (latency, per_byte), *_ = np.linalg.lstsq(terms, seconds * scale, rcond=None)
+    return float(latency), float(1 / per_byte)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:
+        work(args.work)
+        return
+    from keras_gdx.distribute.cluster import launch
+
+    rows, reductions = [], {}
+    for workers in (1, 2, 4):
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "result.json")
+            command = [sys.executable, "-m", "benchmarks.scaling", "--work", path]
+            code = launch(command, workers, restarts=0)
+            if code:
+                sys.exit(code)
+            found = json.loads(Path(path).read_text(encoding="utf-8"))
+        if workers > 1:
+            reductions[workers] = found["reductions"]
+        alone = found["steps"]["no talking"]["mean"]
+        for name, step in found["steps"].items():
+            row = {"workers": workers, "what": name, **step, "cost": step["mean"] / alone}
+            row["bytes_each"] = step["bytes"] / workers / (4 * found["weights"])
+            rows.append(row)
+            print(
+                f"{workers} workers  {name:18}{1 / step['mean']:7.1f} steps/s, median "
+                f"{1e3 * step['seconds']:6.1f} ms; cost of talking {row['cost']:.2f}; each sends "
+                f"{row['bytes_each']:.2f} x the weights",
+                flush=True,
+            )
+    latency, bandwidth = fitted(reductions)
+    print(f"latency {1e6 * latency:.0f} microseconds, bandwidth {bandwidth / 1e9:.2f} GB/s")
+    if args.save:
+        result = {"weights": found["weights"], "rows": rows, "reductions": reductions}
+        save("scaling", result | {"latency": latency, "bandwidth": bandwidth})
+
+
+if __name__ == "__main__":
+    main()
