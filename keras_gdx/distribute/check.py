@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras.src.utils.rng_utils import get_random_seed  # the one that all workers must share
 
 from keras_gdx.config import check as check_argument
+from keras_gdx.distribute.scope import outside, some
 from keras_gdx.distribute.statistics import statistics_of
 from keras_gdx.engine.attach import inside, ours
 from keras_gdx.engine.structure import layer_paths
@@ -77,12 +78,11 @@ def _setting(model):
             "trains on one device and does not say so",
             "the same: use keras_gdx.distribute.strategy instead",
         )
-    apart = [v.path for v in model.variables if _is_apart(v)]
-    if strategy.num_replicas_in_sync > 1 and apart:
+    if apart := outside(model):
         yield (
-            f"made outside of strategy.scope(): {_some(apart)}",
+            f"made outside of strategy.scope(): {some(apart)}",
             "an exception, or one copy that all replicas write",
-            "the same: make model and optimizer inside of the scope",
+            "an error: make model and optimizer inside of the scope",
         )
     if strategy.extended._in_multi_worker_mode() and get_random_seed() is None:
         yield (
@@ -166,16 +166,16 @@ def _layers(model):
         if statistics & {id(v) for v in own}:
             averaging.append(path)
     if random:
-        yield f"random numbers in {_some(random)}", "the same on all replicas", "each draws its own"
+        yield f"random numbers in {some(random)}", "the same on all replicas", "each draws its own"
     if masking:
         yield (
-            f"masks of {_some(masking)}",
+            f"masks of {some(masking)}",
             "each replica divides its loss by what its own mask leaves",
             "all divide by what all masks leave",
         )
     if averaging:
         yield (
-            f"statistics of {_some(averaging)}",
+            f"statistics of {some(averaging)}",
             "those of the first replica are saved",
             "their mean over replicas, before anything looks at them",
         )
@@ -188,10 +188,6 @@ def _execution(model):
         yield "jit_compile", "an exception", "left out so far: the step is not compiled by XLA"
 
 
-def _is_apart(variable):
-    return not hasattr(variable.value, "values")
-
-
 def _is_scalar(loss, model):
     """Whether a function given as a loss returns one number for a whole batch."""
     outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
@@ -202,8 +198,3 @@ def _is_scalar(loss, model):
         return tf.function(loss).get_concrete_function(spec, spec).output_shapes.rank == 0
     except Exception:  # targets of another kind: it cannot be told without them
         return False
-
-
-def _some(names, most=3):
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest

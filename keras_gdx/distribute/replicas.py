@@ -11,6 +11,7 @@ from keras_gdx.callbacks.base import Callback
 from keras_gdx.distribute import agreement, functions, losses
 from keras_gdx.distribute.optimizers import take_over
 from keras_gdx.distribute.peers import Together, watched
+from keras_gdx.distribute.scope import require_scope
 from keras_gdx.distribute.share import current
 from keras_gdx.distribute.statistics import Statistics
 from keras_gdx.engine.attach import introduce
@@ -53,6 +54,7 @@ class Replicas:
 
     def take_over(self):
         """Makes Keras' own optimizers right on replicas; called whenever the model is compiled."""
+        require_scope(self.model)
         self.converted = take_over(self.model)
 
     def before(self, event):

@@ -38,9 +38,9 @@ def test_statistics_are_the_mean_over_replicas(mirrored):
 
 
 def test_dropout_differs_between_replicas(mirrored):
-    wide = layers.Dropout(0.5), layers.Dense(1, use_bias=False, kernel_initializer="zeros")
     keras.utils.set_random_seed(1)
     with mirrored.scope():
+        wide = layers.Dropout(0.5), layers.Dense(1, use_bias=False, kernel_initializer="zeros")
         model = keras.Sequential([keras.Input((64,)), *wide])
         model.compile(optimizers.SGD(1.0), lambda y, prediction: prediction[:, 0])
     distribute.prepare(model)
@@ -181,3 +181,20 @@ def test_clusters_that_cannot_be(cluster, word, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=word):
         distribute.strategy()
+
+
+def test_what_was_made_outside_of_the_scope_is_refused(mirrored):
+    layer = layers.Dense(2, name="outside")
+    layer.build((None, 6))
+    with mirrored.scope():
+        model = keras.Sequential([keras.Input((6,)), layer])
+        model.compile(plain(), "mse")
+    with pytest.raises(ValueError, match=r"outside of strategy.scope.*: outside/kernel, outside/b"):
+        distribute.prepare(model)
+    for make in (plain, of_keras):
+        optimizer = make()
+        with mirrored.scope():
+            model = keras.Sequential([keras.Input((6,)), layers.Dense(2)])
+            model.compile(optimizer, "mse")
+        with pytest.raises(ValueError, match=r"outside of strategy.scope.*: optimizer"):
+            distribute.prepare(model)
