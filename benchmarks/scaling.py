@@ -11,6 +11,7 @@ model in `docs/scaling.md` are fitted.
 import argparse
 import json
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -24,6 +25,7 @@ import numpy as np
 
 from benchmarks.machine import save
 
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 SIZES = [2**12, 2**16, 2**20, 2**22, 2**24, 2**26]  # bytes of an all-reduce
 STEPS, FIRST = 60, 12  # of each run, and how many of them are not counted
 WIDTH = 512
@@ -129,9 +131,25 @@ def fitted(reductions):
     return float(latency), float(1 / per_byte)
 
 
+def table(rows, latency, bandwidth):
+    """The table of `docs/scaling.md`."""
+    lines = [
+        "| workers | what travels | steps/s | each sends, in weights of 4 bytes | cost of talking |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row["workers"] > 1:
+            lines.append(
+                f"| {row['workers']} | {row['what']} | {1 / row['mean']:.0f} | "
+                f"{row['bytes_each']:.2f} | {row['cost']:.1f} |"
+            )
+    fit = f"{1e6 * latency:.0f} µs for a message and {bandwidth / 1e9:.2f} GB/s"
+    return "\n".join([*lines, "", f"The all-reduces alone, of 4 kB to 64 MB, fit {fit}."])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results and the page")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
@@ -166,6 +184,10 @@ def main():
     if args.save:
         result = {"weights": found["weights"], "rows": rows, "reductions": reductions}
         save("scaling", result | {"latency": latency, "bandwidth": bandwidth})
+        page = PAGE.read_text(encoding="utf-8")
+        shown = f"<!-- scaling -->\n{table(rows, latency, bandwidth)}\n<!-- end of scaling -->"
+        found = re.sub(r"<!-- scaling -->.*<!-- end of scaling -->", shown, page, flags=re.DOTALL)
+        PAGE.write_text(found, encoding="utf-8")
 
 
 if __name__ == "__main__":
