@@ -134,7 +134,7 @@ def fitted(reductions):
 def table(rows, latency, bandwidth):
     """The table of `docs/scaling.md`."""
     lines = [
-        "| workers | what travels | steps/s | each sends, in weights of 4 bytes | cost of talking |",
+        "| workers | what travels | steps/s | each sends, times the weights | cost of talking |",
         "|---|---|---|---|---|",
     ]
     for row in rows:

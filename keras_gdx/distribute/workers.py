@@ -3,6 +3,8 @@
 import functools
 import json
 import os
+import socket
+import time
 from contextlib import contextmanager
 
 import tensorflow as tf
@@ -40,6 +42,9 @@ def join(workers, replicas, timeout):
         if job in cluster["cluster"]
     ]
     leader = "chief" if "chief" in cluster["cluster"] else "worker"
+    me = f"{task.get('type')} {task.get('index')}"
+    if me == f"{leader} 0":
+        _await_others(workers, me, timeout)
     context().configure_coordination_service(
         service_type="standalone",
         service_leader=f"/job:{leader}/replica:0/task:0",
@@ -57,12 +62,29 @@ def join(workers, replicas, timeout):
                 "Workers cannot be joined: TensorFlow runs already. Call `strategy` before "
                 "anything else that uses it, variables and random numbers too."
             ) from error
-        me = f"{task.get('type')} {task.get('index')}"
-        raise TimeoutError(
-            f"Not all {len(workers)} workers ({', '.join(workers)}) came within {timeout:g} s; "
-            f"this is {me}. Look at the logs of the others, and start all again. TensorFlow says: "
-            f"{str(error).splitlines()[0]}"
-        ) from error
+        raise TimeoutError(_missing(workers, me, timeout)) from error
+
+
+def _missing(workers, me, timeout):
+    return (
+        f"Not all {len(workers)} workers ({', '.join(workers)}) came within {timeout:g} s; this is "
+        f"{me}. Look at the logs of the others, and start all again."
+    )
+
+
+def _await_others(workers, me, timeout):
+    """Waits until the others listen: TensorFlow's leader would wait for them for ever."""
+    deadline = time.monotonic() + timeout
+    for address in workers[1:]:
+        host, _, port = address.rpartition(":")
+        while True:
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()
+                break
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(_missing(workers, me, timeout)) from error
+                time.sleep(0.1)
 
 
 def _send_all_dtypes():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.distribute.jobs import OF_TWO, assert_same, run
-from tests.distribute.processes import workers
+from tests.distribute.processes import free_ports, workers
 
 NAMES = ["several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
 
@@ -62,3 +62,22 @@ def test_workers_that_differ_are_told(environment, message):
     for errors, code in workers(lambda i: ["-c", UNEQUAL], 2, 120, environment):
         assert code == 1
         assert message in errors
+
+
+LONELY = """
+from keras_gdx import distribute
+distribute.strategy(timeout=3)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("index", [0, 1])
+def test_workers_that_do_not_come_are_not_waited_for_for_ever(index):
+    """Neither by the one that leads, nor by one that is led."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    task = {"type": "worker", "index": index}
+    config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    ((errors, code),) = workers(lambda i: ["-c", LONELY], 1, 60, lambda i: {"TF_CONFIG": config})
+    assert code == 1
+    assert f"came within 3 s; this is worker {index}" in errors
