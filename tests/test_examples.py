@@ -15,7 +15,10 @@ pytest.importorskip("tensorflow_datasets")
 from keras_gdx.datasets import Mnist5k
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(Mnist5k.source() is None, reason=Mnist5k.INSTALL)
+pytestmark = [
+    pytest.mark.skipif(Mnist5k.source() is None, reason=Mnist5k.INSTALL),
+    pytest.mark.xdist_group("processes"),
+]
 
 
 @pytest.fixture(scope="module")

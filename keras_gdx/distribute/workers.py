@@ -19,7 +19,7 @@ CARRIERS = {  # what is sent in place of dtypes that TensorFlow does not send
     tf.int8: tf.int32,
     tf.uint8: tf.int32,
 }
-HEARTBEAT = 10.0  # seconds without a sign of life after which a worker is lost
+HEARTBEAT = 30.0  # seconds without a sign of life after which a worker is lost; busy machines stall
 
 
 def join(workers, replicas, timeout):

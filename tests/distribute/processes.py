@@ -41,7 +41,7 @@ def start(program, count=2, environment=lambda index: {}):
     return running
 
 
-def finish(running, seconds=120):
+def finish(running, seconds=240):
     """Waits for workers; returns errors and exit code of each."""
     try:
         return [(p.communicate(timeout=seconds)[1], p.returncode) for p in running]

@@ -15,6 +15,7 @@ from keras_gdx.distribute import guard
 from keras_gdx.distribute.cluster import free_ports, launch
 from tests.distribute.processes import ROOT
 
+pytestmark = pytest.mark.xdist_group("processes")
 SECONDS = 60  # for what takes one or two where nothing else runs
 HEAD = """
 import json, os, signal, subprocess, sys, time
@@ -272,7 +273,7 @@ def test_bad_command_lines(words, said, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_real_workers_are_killed_and_end_as_if_they_had_not_been(tmp_path):
     """The supervisor, the workers of TensorFlow and the checkpoints together."""
     results = {}

@@ -12,7 +12,11 @@ from tests.distribute.processes import workers
 SOME = ["all_together", "bfloat16_state"]
 CHOSEN = [*OPTIONS] if os.environ.get("KERAS_GDX_MATRIX") == "full" else SOME
 SECONDS = 60 + 300 * len(CHOSEN)
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(SECONDS)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(SECONDS),
+    pytest.mark.xdist_group("processes"),
+]
 
 
 def limit(rule, option):

@@ -12,7 +12,11 @@ from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
 from tests.distribute.processes import finish, start, workers
 
 KILLS = int(os.environ.get("KERAS_GDX_KILLS", "3"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240 + 60 * KILLS)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(300 + 120 * KILLS),
+    pytest.mark.xdist_group("processes"),
+]
 
 
 def program(folder, replicas=1):
@@ -59,7 +63,7 @@ def test_killed_again_and_again(whole, tmp_path):
         time.sleep(chance.uniform(0, 0.2))
         victim = chance.randrange(2)
         running[victim].send_signal(signal.SIGKILL)
-        ended = finish(running, 60)
+        ended = finish(running)
         if ended[victim][1] == -signal.SIGKILL:
             killed += 1
             errors, code = ended[1 - victim]

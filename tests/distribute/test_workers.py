@@ -7,11 +7,12 @@ import pytest
 from tests.distribute.jobs import OF_TWO, assert_same, run
 from tests.distribute.processes import free_ports, workers
 
+pytestmark = pytest.mark.xdist_group("processes")  # one cluster at a time
 NAMES = ["several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_two_workers_equal_one_device(replicas, mirrored, tmp_path):
     names = [*NAMES, *OF_TWO] if replicas == 1 else NAMES
@@ -45,7 +46,7 @@ distribute.prepare(model).fit(np.ones((8, 1)), np.ones((8, 1)), verbose=0)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
@@ -71,7 +72,7 @@ distribute.strategy(timeout=3)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("index", [0, 1])
 def test_workers_that_do_not_come_are_not_waited_for_for_ever(index):
     """Neither by the one that leads, nor by one that is led."""

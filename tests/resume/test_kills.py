@@ -14,6 +14,7 @@ import pytest
 from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.xdist_group("processes")
 KILLS = int(os.environ.get("KERAS_GDX_KILLS", "6"))
 
 
