@@ -92,7 +92,11 @@ def test_keras_own_distribution_trains_on_one_device():
     before = keras.distribution.distribution()
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
     try:
-        keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
+        parallel = keras.distribution.DataParallel(devices=devices)
+    except AttributeError:
+        pytest.skip(f"Keras {keras.__version__} cannot even make one")
+    try:
+        keras.distribution.set_distribution(parallel)
         model = compiled()
         assert said(model)[0] == "keras.distribution"
         assert type(model.weights[0].value).__name__ == "ResourceVariable"  # on one device
