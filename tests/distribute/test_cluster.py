@@ -285,6 +285,7 @@ def test_real_workers_are_killed_and_end_as_if_they_had_not_been(tmp_path):
         script.write_text(
             "import json, os, sys\nfrom tests.resume import training\n"
             "index = json.loads(os.environ['TF_CONFIG'])['task']['index']\n"
+            "open(f'{sys.argv[2]}-pid-{index}', 'w').write(str(os.getpid()))\n"
             "training.main(sys.argv[1], f'{sys.argv[2]}-{index}', sys.argv[3])\n"
         )
         process = subprocess.Popen(
@@ -298,7 +299,7 @@ def test_real_workers_are_killed_and_end_as_if_they_had_not_been(tmp_path):
         if name == "killed":
             run = folder / "run"
             until(lambda run=run: [*run.glob("checkpoint-*")], "it does not train")
-            subprocess.run(["pkill", "-KILL", "-f", f"^{sys.executable} {script}"], check=True)
+            os.kill(int((folder / "result-pid-1").read_text()), signal.SIGKILL)
         said, _ = process.communicate(timeout=200)
         assert process.returncode == 0, said[-3000:]
         assert ("starting all again" in said) == (name == "killed")
