@@ -6,7 +6,7 @@ import keras_gdx
 from keras_gdx.registry import REGISTRY
 
 SETTINGS = {"dog": {"reps_rel": 0.05}, "schedulefree": {}, "lookahead": {"sync_period": 3}}
-WRAPPERS = ("lookahead", "schedulefree")  # their options are those of `inner`
+WRAPPERS = ("localsteps", "lookahead", "schedulefree")  # their options are those of `inner`
 DIFFERENT = ("localsteps",)  # replicas are meant to take other steps than one device
 RULES = sorted(
     name for name, entry in REGISTRY.items() if entry.kind == "optimizer" and name not in DIFFERENT

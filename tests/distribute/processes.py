@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +22,25 @@ def free_ports(count):
     return ports
 
 
+class Worker(subprocess.Popen):
+    """A process of Python whose errors can be read once it has ended."""
+
+    def __init__(self, arguments, environment):
+        # Not a pipe: who writes more than fits waits until somebody reads.
+        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open until it has been read
+        super().__init__(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=os.environ | environment,
+            stdout=subprocess.DEVNULL,
+            stderr=self.file,
+        )
+
+    def errors(self):
+        self.file.seek(0)
+        return self.file.read()
+
+
 def start(program, count=2, environment=lambda index: {}):
     """Starts `program`, a function from index to arguments of Python, on so many workers."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
@@ -28,28 +49,31 @@ def start(program, count=2, environment=lambda index: {}):
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
         variables = {"TF_CONFIG": config, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-        running.append(
-            subprocess.Popen(
-                [sys.executable, *program(index)],
-                cwd=ROOT,
-                env=os.environ | variables | environment(index),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+        running.append(Worker(program(index), variables | environment(index)))
     return running
 
 
 def finish(running, seconds=240):
     """Waits for workers; returns errors and exit code of each."""
+    deadline = time.monotonic() + seconds
     try:
-        return [(p.communicate(timeout=seconds)[1], p.returncode) for p in running]
+        codes = [process.wait(deadline - time.monotonic()) for process in running]
     finally:
         for process in running:
             process.kill()
+    return [(process.errors(), code) for process, code in zip(running, codes, strict=True)]
 
 
 def workers(program, count=2, seconds=240, environment=lambda index: {}):
     """Runs `program` on so many workers; returns errors and exit code of each."""
     return finish(start(program, count, environment), seconds)
+
+
+def succeed(program, count=2, seconds=240, environment=lambda index: {}):
+    """Runs `program` on so many workers, all of which have to end well; returns their errors."""
+    ended = workers(program, count, seconds, environment)
+    told = "\n".join(
+        f"worker {i} ended with {code}:\n{e[-3000:]}" for i, (e, code) in enumerate(ended)
+    )
+    assert all(code == 0 for _, code in ended), told
+    return [errors for errors, _ in ended]

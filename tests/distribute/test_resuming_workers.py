@@ -9,7 +9,7 @@ import time
 import pytest
 
 from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
-from tests.distribute.processes import finish, start, workers
+from tests.distribute.processes import finish, start, succeed, workers
 
 KILLS = int(os.environ.get("KERAS_GDX_KILLS", "3"))
 pytestmark = [
@@ -47,8 +47,7 @@ def results(folder):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
-    for errors, code in workers(program(folder)):
-        assert code == 0, errors[-3000:]
+    succeed(program(folder))
     found, other = results(folder)
     assert found == other
     return found
@@ -71,8 +70,7 @@ def test_killed_again_and_again(whole, tmp_path):
         if all(code == 0 for _, code in ended):  # it was faster: compare, and begin another run
             assert results(tmp_path) == [whole, whole]
             (tmp_path / "run").rename(tmp_path / f"run-{time.monotonic_ns()}")
-    for errors, code in workers(program(tmp_path)):
-        assert code == 0, errors[-3000:]
+    succeed(program(tmp_path))
     assert results(tmp_path) == [whole, whole]
 
 
@@ -83,8 +81,7 @@ def test_a_signal_to_one_stops_all_at_the_same_batch(told, whole, tmp_path):
     running[told].send_signal(signal.SIGTERM)
     assert [code for _, code in finish(running)] == [EXIT_CODE, EXIT_CODE]
     assert not (tmp_path / "result-0").exists()
-    for errors, code in workers(program(tmp_path)):
-        assert code == 0, errors[-3000:]
+    succeed(program(tmp_path))
     assert results(tmp_path) == [whole, whole]
 
 
@@ -96,8 +93,7 @@ def test_two_workers_with_two_replicas_each(tmp_path):
     running[1].send_signal(signal.SIGKILL)
     finish(running)
     for name in ("whole", "cut"):
-        for errors, code in workers(program(tmp_path / name, 2)):
-            assert code == 0, errors[-3000:]
+        succeed(program(tmp_path / name, 2))
     assert results(tmp_path / "cut") == results(tmp_path / "whole")
 
 
@@ -135,16 +131,14 @@ def told(callbacks):
 
 def test_a_directory_of_ones_own_is_refused(tmp_path):
     kept = f"[callbacks.ResumableCheckpoint('{tmp_path}/' + str({{}})), callbacks.TimeBudget(1)]"
-    for _, code in workers(lambda index: ["-c", ONE_OF_TWO, kept.format(0), str(index)]):
-        assert code == 0
+    succeed(lambda index: ["-c", ONE_OF_TWO, kept.format(0), str(index)])
     for errors in told(kept.format("index")):
         assert "no whole checkpoint in common" in errors
 
 
 def test_checkpoints_of_another_number_of_workers_are_refused(tmp_path):
     kept = f"[callbacks.ResumableCheckpoint('{tmp_path}'), callbacks.TimeBudget(1)]"
-    [(_, code)] = workers(lambda index: ["-c", ONE_OF_TWO, kept, "0"], 1)
-    assert code == 0
+    succeed(lambda index: ["-c", ONE_OF_TWO, kept, "0"], 1)
     for errors in told(kept):
         assert "was saved by 1 workers, and this run has 2" in errors
 
