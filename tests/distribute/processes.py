@@ -36,7 +36,7 @@ class Worker(subprocess.Popen):
             stderr=self.file,
         )
 
-    def errors(self):
+    def told(self):
         self.file.seek(0)
         return self.file.read()
 
@@ -61,7 +61,7 @@ def finish(running, seconds=240):
     finally:
         for process in running:
             process.kill()
-    return [(process.errors(), code) for process, code in zip(running, codes, strict=True)]
+    return [(process.told(), code) for process, code in zip(running, codes, strict=True)]
 
 
 def workers(program, count=2, seconds=240, environment=lambda index: {}):
