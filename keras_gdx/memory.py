@@ -76,7 +76,8 @@ def memory(model, rule=None, *, batch_size=None, replicas=1, **options):
         rule: The name of a rule, or an optimizer of this package. `None`: all rules, as a
             table that is sorted by state.
         batch_size: Integer >= 1: examples in a global batch. `None` leaves activations out.
-        replicas: Integer >= 1: devices among which a batch is divided. Each holds all the rest.
+        replicas: Integer >= 1: devices among which a batch is divided. Each holds all the rest,
+            but for the state of an optimizer with `shard_state`.
         **options: Arguments of the rule, if it is given by name: `state_dtype="int8"`.
 
     Returns:
@@ -111,7 +112,7 @@ def memory(model, rule=None, *, batch_size=None, replicas=1, **options):
         optimizer = create(rule, model, **options)
     trained = model.trainable_variables
     kept = {"state": 0}
-    for name, size in optimizer.planned(trained):
+    for name, size in optimizer.planned(trained, replicas):
         kind = KEPT.get(name, "state")
         kept[kind] = kept.get(kind, 0) + size
     return Memory(

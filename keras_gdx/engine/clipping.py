@@ -4,7 +4,6 @@ A norm is one look at the gradient, and what follows from it is a number: the gr
 itself is scaled where the rule reads it.
 """
 
-import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
@@ -34,9 +33,7 @@ def _by_variable(task, most, factor):
     parts = group.parts(task.gradient) if group.packed else [task.gradient]
     energies = ops.stack([backend.energy(part) for part in parts])
     factors = _shrink(ops.sqrt(energies), most, factor)
-    if not group.packed:
-        return factors[0]
-    return ops.take(factors, np.repeat(np.arange(len(parts)), group.sizes))
+    return group.spread(factors) if group.packed else factors[0]
 
 
 def _shrink(norm, most, factor):

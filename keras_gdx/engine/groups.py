@@ -3,6 +3,9 @@
 What a step costs follows the number of tensors as long as they are small. So small
 variables that are treated alike share flat state and move as one, where the rule does
 not mix the entries of a tensor.
+
+Where replicas share the work of an update, each has a piece of a group: a slice of a group whose
+entries may be cut anywhere, or a whole one of several variables of one shape.
 """
 
 import math
@@ -11,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from keras_gdx.engine.facts import Facts
-from keras_gdx.engine.storage import SMALLEST
+from keras_gdx.engine.storage import BLOCK, SMALLEST, Member, Part
 
 PACKED = 16_384  # larger variables gain less from company than copying costs
 FUSED = 65_536  # smaller updates are done before a program for them is compiled
@@ -28,13 +31,17 @@ class Group:
         shape: The shape of the tensor that stands for all of them.
         dtype: Its dtype, at least float32.
         packed: Whether there are several.
+        replicas: How many have a piece each. 1: all have all of it.
+        own_shape: The shape of a piece, or of all of it.
         fused: `True` or `"auto"` if their update may be a compiled program of its own.
         constraint: The constraint on a variable that is alone.
         slots: Storage of each slot by name, as `State` makes it.
         total: The variable that sums their gradients, or `None`.
     """
 
-    def __init__(self, indices, facts: Facts, rule, shapes, *, dtype, constraint, fused):
+    def __init__(
+        self, indices, facts: Facts, rule, shapes, *, dtype, constraint, fused, replicas=1, block=1
+    ):
         self.indices = indices
         self.facts = facts
         self.rule = rule
@@ -42,9 +49,12 @@ class Group:
         self.dtype = dtype
         self.constraint = constraint
         self.sizes = [math.prod(shape) for shape in shapes]
+        self.size = sum(self.sizes)
         self.packed = len(indices) > 1
-        self.shape = (sum(self.sizes),) if self.packed else shapes[0]
-        small = sum(self.sizes) < FUSED
+        self.replicas = replicas
+        self.shape = self.whole_shape()
+        self.own_shape = self.shape if replicas == 1 else self.piece_shape(block)
+        small = self.size < FUSED
         # A constraint may be any Python: it stays outside of compiled programs.
         self.fused = False if constraint or (fused == "auto" and small) else fused
         self.slots: dict = {}
@@ -54,7 +64,16 @@ class Group:
     def kind(self):
         """What an update depends on, beside what is kept: equal for groups that share a program."""
         masks = tuple(self.facts.masks.items())
-        return id(self.rule), self.shape, self.facts.role, self.facts.decays, masks
+        shapes = self.shape, self.own_shape
+        return id(self.rule), shapes, self.facts.role, self.facts.decays, masks
+
+    def whole_shape(self):
+        """The shape of the tensor that stands for all variables."""
+        return (self.size,) if self.packed else self.shapes[0]
+
+    def piece_shape(self, block):
+        """The shape of one replica's piece, whole blocks of so many entries."""
+        return (-(-self.size // (self.replicas * block)) * block,)
 
     def together(self, variables):
         """One for each of the group's variables, as one with `value`, `dtype` and `assign`."""
@@ -78,9 +97,61 @@ class Group:
 
     def choose(self, present, new, old):
         """`new` for the variables that are `present`, `old` for the others."""
-        if all(present):
-            return new
-        return ops.where(np.repeat(present, self.sizes), new, old)
+        return new if all(present) else ops.where(self.spread(np.array(present)), new, old)
+
+    def spread(self, entries):
+        """An entry for each variable, as a tensor that meets all entries of the variables."""
+        return ops.take(entries, np.repeat(np.arange(len(self.sizes)), self.sizes))
+
+    def cut(self, whole, place):
+        """The piece of the replica with this number."""
+        (length,) = self.own_shape
+        flat = ops.reshape(whole, (-1,))
+        if missing := self.replicas * length - self.size:
+            flat = ops.pad(flat, [(0, missing)])
+        return ops.reshape(flat, (self.replicas, length))[place]
+
+    def uncut(self, pieces):
+        """The whole, made of all pieces, one after the other."""
+        return ops.reshape(ops.reshape(pieces, (-1,))[: self.size], self.shape)
+
+    def part(self, storage, place):
+        """What `storage` has for the variable at this place."""
+        if not self.packed:
+            return storage
+        return Part(storage, sum(self.sizes[:place]), self.shapes[place])
+
+
+class Stack(Group):
+    """Variables of one shape and one kind, of which every replica moves one.
+
+    For rules that mix the entries of a tensor. The tensor that stands for all has an axis more.
+    """
+
+    def whole_shape(self):
+        return (len(self.indices), *self.shapes[0])
+
+    def piece_shape(self, block):
+        return self.shapes[0]
+
+    def join(self, tensors):
+        return ops.stack(tensors)
+
+    def parts(self, tensor):
+        return ops.unstack(tensor, len(self.indices))
+
+    def spread(self, entries):
+        return ops.reshape(entries, (-1, *(1 for _ in self.shapes[0])))
+
+    def cut(self, whole, place):
+        """Replicas beyond the last variable repeat it, to no effect."""
+        return whole[ops.minimum(place, len(self.indices) - 1)]
+
+    def uncut(self, pieces):
+        return pieces[: len(self.indices)]
+
+    def part(self, storage, place):
+        return Member(storage, place)
 
 
 class Together:
@@ -102,34 +173,57 @@ class Together:
             variable.assign(part)
 
 
-def groups_of(optimizer, variables, facts, rules, dtypes):
+def groups_of(optimizer, variables, facts, rules, dtypes, replicas):
     """Sorts all variables into groups, in the order of the first of each."""
     members: dict = {}
     for index, variable in enumerate(variables):
-        alone = index if not _packable(optimizer, variable, rules[index]) else None
-        fact = facts[index]
+        fact, rule = facts[index], rules[index]
         masks = tuple(fact.masks.items())
         place = getattr(variable.value, "device", None)
-        treated = id(rules[index]), dtypes[index], variable.dtype, place
-        key = alone, *treated, fact.decays, fact.multiplier, masks
-        members.setdefault(key, []).append(index)
-    return [
-        Group(
-            indices,
-            facts[indices[0]],
-            rules[indices[0]],
-            [tuple(variables[i].shape) for i in indices],
-            dtype=dtypes[indices[0]],
-            constraint=variables[indices[0]].constraint,
-            fused=optimizer.fused,
-        )
-        for indices in members.values()
-    ]
+        treated = id(rule), dtypes[index], variable.dtype, place
+        treated = *treated, fact.decays, fact.multiplier, masks
+        kind, alone = Group, index
+        if _packable(optimizer, variable, rule):
+            alone = None
+        elif replicas > 1 and not _pure(rule) and variable.constraint is None:
+            kind, alone = Stack, (tuple(variable.shape), fact.role)
+        members.setdefault((kind, alone, treated), []).append(index)
+    found = []
+    for (kind, *_), indices in members.items():
+        teams = [indices]
+        if kind is Stack:
+            teams = [indices[i : i + replicas] for i in range(0, len(indices), replicas)]
+        found += [
+            _group(optimizer, kind, t, variables, facts, rules, dtypes, replicas) for t in teams
+        ]
+    return sorted(found, key=lambda group: group.indices[0])
+
+
+def _group(optimizer, kind, indices, variables, facts, rules, dtypes, replicas):
+    first = indices[0]
+    kind = kind if len(indices) > 1 else Group
+    divided = kind is Stack or _pure(rules[first])
+    coded = optimizer.state_dtype == "int8" and math.prod(variables[first].shape) >= SMALLEST
+    return kind(
+        indices,
+        facts[first],
+        rules[first],
+        [tuple(variables[i].shape) for i in indices],
+        dtype=dtypes[first],
+        constraint=variables[first].constraint,
+        fused=optimizer.fused,
+        replicas=replicas if divided else 1,
+        block=BLOCK if coded else 1,
+    )
+
+
+def _pure(rule):
+    """Whether the rule treats every entry of a tensor by itself."""
+    return all(x.elementwise for x in (rule, *rule.before, *rule.after))
 
 
 def _packable(optimizer, variable, rule):
     size = math.prod(variable.shape)
     most = SMALLEST - 1 if optimizer.state_dtype == "int8" else PACKED
     wanted = optimizer.fused is not False and optimizer.sparse == "dense"
-    pure = all(x.elementwise for x in (rule, *rule.before, *rule.after))
-    return wanted and pure and size <= most and variable.constraint is None
+    return wanted and _pure(rule) and size <= most and variable.constraint is None

@@ -13,7 +13,7 @@ from keras_gdx.engine import backend
 from keras_gdx.engine.facts import facts_of
 from keras_gdx.engine.groups import groups_of
 from keras_gdx.engine.precision import LOST
-from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Part, Plain
+from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Pieces, Plain
 from keras_gdx.engine.structure import path_of
 
 LOW_PRECISION = ("float16", "bfloat16")
@@ -50,15 +50,16 @@ class State:
         optimizer: The optimizer.
         variables: The variables that it moves.
         model: Their model, or `None`.
+        replicas: How many replicas have a piece of the state each. 1: all have all of it.
         add: What makes a variable: `allocate`, or something that only looks like it.
     """
 
-    def __init__(self, optimizer, variables, model, add=None):
+    def __init__(self, optimizer, variables, model, replicas=1, add=None):
         add = add or allocate
         self.facts = facts_of(optimizer, variables, model)
         self.rules = [optimizer.rule_of(facts) for facts in self.facts]
         dtypes = [wide(v) for v in variables]
-        self.groups = groups_of(optimizer, variables, self.facts, self.rules, dtypes)
+        self.groups = groups_of(optimizer, variables, self.facts, self.rules, dtypes, replicas)
         self.home = {i: (group, n) for group in self.groups for n, i in enumerate(group.indices)}
         self.averages = self.sums = self.count = None
         for group in self.groups:
@@ -66,8 +67,14 @@ class State:
             make = partial(add, optimizer, members)
             stored = {s.name: _storage(optimizer, s, group, make) for s in group.rule.all_slots()}
             group.slots = {name: storage for name, storage in stored.items() if storage}
+            if group.replicas > 1 and add is allocate:
+                for slot in group.rule.all_slots():
+                    if slot.init == "variable":
+                        weights = group.join([backend.snapshot(v) for v in members])
+                        group.slots[slot.name].write(weights)
             if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
-                group.slots[LOST] = Plain(make(LOST, group.shape, members[0].dtype, 0.0))
+                lost = Plain(make(LOST, group.own_shape, members[0].dtype, 0.0))
+                group.slots[LOST] = _divided(optimizer, group, lost)
             if optimizer.gradient_accumulation_steps:
                 group.total = make("sum", group.shape, group.dtype, 0.0)
         self.slots = [
@@ -95,31 +102,39 @@ class State:
     def _own(self, index, storage):
         """A variable's part of what its group keeps."""
         group, place = self.home[index]
-        if not group.packed:
-            return storage
-        return Part(storage, sum(group.sizes[:place]), group.shapes[place])
+        return group.part(storage, place)
 
 
 def _storage(optimizer, slot, group, make):
     """The storage of one slot of one group; `None` if it has no such slot."""
-    shape = slot.shape(group.shape)
+    shape = slot.shape(group.own_shape)
     if shape is None:
         return None
+    copied = slot.init == "variable"
     dtype = optimizer.state_dtype
-    if slot.init == "variable" or dtype is None:
+    if copied or dtype is None:
         dtype = group.dtype
     elif dtype == "int8":
-        if slot.init == 0 and math.prod(shape) >= SMALLEST and not group.packed:
+        if slot.init == 0 and math.prod(slot.shape(group.shapes[0])) >= SMALLEST:
             blocks = -(-math.prod(shape) // BLOCK)
             codes = "int8" if slot.signed else "uint8"
-            return EightBit(
+            found = EightBit(
                 make(f"{slot.name}_codes", (blocks, BLOCK), codes, 0),
                 make(f"{slot.name}_scales", (blocks, 1), "float32", 0.0),
                 shape,
                 signed=slot.signed,
             )
+            return _divided(optimizer, group, found)
         dtype = group.dtype
-    return Plain(make(slot.name, shape, dtype, slot.init))
+    init = (
+        0.0 if copied and group.replicas > 1 else slot.init
+    )  # the same on all replicas until it is written
+    return _divided(optimizer, group, Plain(make(slot.name, shape, dtype, init)))
+
+
+def _divided(optimizer, group, storage):
+    """Storage for a group, given that of what a replica keeps."""
+    return storage if group.replicas == 1 else Pieces(storage, group, backend.places(optimizer))
 
 
 def allocate(optimizer, beside, name, shape, dtype, init):
@@ -147,7 +162,7 @@ def allocate(optimizer, beside, name, shape, dtype, init):
         )
 
 
-def plan(optimizer, variables, model):
+def plan(optimizer, variables, model, replicas):
     """The `(name, bytes)` of all that `State` would allocate, without allocating it."""
     planned = []
 
@@ -155,7 +170,7 @@ def plan(optimizer, variables, model):
         planned.append((name, math.prod(shape) * size_of(dtype)))
         return SimpleNamespace(shape=tuple(shape), dtype=dtype)
 
-    State(optimizer, variables, model, add=note)
+    State(optimizer, variables, model, replicas, add=note)
     return planned
 
 

@@ -17,6 +17,7 @@ from keras import ops
 from keras_gdx.engine import backend
 from keras_gdx.engine.clipping import factors_of, scaled
 from keras_gdx.engine.groups import Group
+from keras_gdx.engine.shards import move_pieces
 from keras_gdx.engine.state import wide
 from keras_gdx.engine.update import move_group, move_rows
 
@@ -142,12 +143,17 @@ def _move(optimizer, tasks, given):
         for dtype in dtypes:
             h[dtype] = h[dtype].but(**{name: ops.cast(x, dtype) for name, x in found.items()})
     packed = {dtype: cache(scalars.pack) for dtype, scalars in h.items()}
+    divided = []
     for task, factor in zip(tasks, factors, strict=True):
         rows, dtype = backend.rows(task.gradient), task.group.dtype
-        if rows is None or optimizer.sparse == "dense":
+        if task.group.replicas > 1:
+            divided.append((task, factor))
+        elif rows is None or optimizer.sparse == "dense":
             move_group(optimizer, h[dtype], packed[dtype], task, factor)
         else:
             move_rows(optimizer, h[dtype], task, factor, rows)
+    if divided:
+        move_pieces(optimizer, h, packed, divided)
     optimizer.iterations.assign(iterations + 1)
 
 

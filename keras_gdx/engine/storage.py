@@ -8,6 +8,8 @@ import math
 
 from keras import ops
 
+from keras_gdx.engine import backend
+
 BLOCK = 256
 SMALLEST = 16 * BLOCK  # smaller slots gain nothing from codes
 
@@ -97,6 +99,65 @@ class EightBit(Storage):
             place = ops.sqrt(place)
         codes = ops.round(ops.sign(blocks) * place * self.levels)
         return [ops.cast(codes, self.variables[0].dtype), scales]
+
+
+class Pieces(Storage):
+    """Storage of which every replica has a piece of its own.
+
+    Args:
+        piece: The storage of a piece; its variables are other ones on every replica.
+        group: The group that it belongs to.
+        places: The numbers of the replicas of this process.
+    """
+
+    def __init__(self, piece, group, places):
+        self.piece = piece
+        self.group = group
+        self.places = places
+        self.variables = piece.variables
+        self.decode = piece.decode
+        self.encode = piece.encode
+
+    @property
+    def here(self):
+        """Whether all pieces are in this process."""
+        return len(self.places) == self.group.replicas
+
+    def _copies(self):
+        return zip(*(backend.copies(variable) for variable in self.variables), strict=True)
+
+    def read(self):
+        if not self.here:
+            raise ValueError(
+                f"The state of `{self.variables[0].path}` is spread over several workers, and one "
+                "alone cannot read it."
+            )
+        pieces = [self.decode([copy.read_value() for copy in each]) for each in self._copies()]
+        return self.group.uncut(ops.stack(pieces))
+
+    def write(self, value):
+        for place, copies in zip(self.places, self._copies(), strict=True):
+            contents = self.encode(self.group.cut(value, place))
+            for copy, content in zip(copies, contents, strict=True):
+                copy.assign(content)
+
+
+class Member:
+    """The values of one variable in storage that has an axis for several."""
+
+    def __init__(self, whole, place):
+        self.whole = whole
+        self.place = place
+
+    def read(self):
+        """Returns the values."""
+        return self.whole.read()[self.place]
+
+    def write(self, value):
+        """Replaces the values."""
+        members = ops.unstack(ops.convert_to_tensor(self.whole.read()))
+        members[self.place] = ops.cast(value, members[self.place].dtype)
+        self.whole.write(ops.stack(members))
 
 
 class Part:

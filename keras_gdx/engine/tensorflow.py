@@ -196,6 +196,46 @@ def as_given(gradients, dtype=None):
     return gradients
 
 
+def replicas(optimizer):
+    """How many replicas move the optimizer's variables together."""
+    return optimizer._distribution_strategy.num_replicas_in_sync
+
+
+def places(optimizer):
+    """The numbers of the replicas of this process."""
+    strategy = optimizer._distribution_strategy
+    local = len(getattr(strategy.extended, "worker_devices", (None,)))
+    first = local * getattr(strategy.extended, "_id_in_cluster", 0)
+    return range(first, first + local)
+
+
+def place(expected):
+    """The number of the replica that asks; raises `ValueError` if there are not so many."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync != expected:
+        raise ValueError(
+            f"The optimizer was built in the scope of a strategy with {expected} replicas, each of "
+            "which has a piece of its state, and can make a step there only. Here are "
+            f"{context.num_replicas_in_sync}."
+        )
+    return context.replica_id_in_sync_group
+
+
+def gather(tensors):
+    """Each of the tensors as all replicas have it, with a new first axis; packed like `reduce`."""
+    context = tf.distribute.get_replica_context()
+    found: dict = {}
+    for dtype in dict.fromkeys(x.dtype for x in tensors):
+        chosen = [i for i, x in enumerate(tensors) if x.dtype == dtype]
+        sizes = [tensors[i].shape.num_elements() for i in chosen]
+        flat = tf.concat([tf.reshape(tensors[i], (-1,)) for i in chosen], axis=0)
+        joined = context.all_gather(flat, axis=0)
+        rows = tf.reshape(joined, (context.num_replicas_in_sync, sum(sizes)))
+        for i, row in zip(chosen, tf.split(rows, sizes, axis=1), strict=True):
+            found[i] = tf.reshape(row, (-1, *tensors[i].shape))
+    return [found[i] for i in range(len(tensors))]
+
+
 def mean(tensors):
     """The means over replicas, in one all-reduce."""
     context = tf.distribute.get_replica_context()

@@ -26,51 +26,66 @@ def move_group(optimizer, h, packed, task, factor):
     kept = [group.together([optimizer.model_variables[i] for i in group.indices])]
     if state.averages:
         kept.append(group.together([state.averages[i] for i in group.indices]))
-    kept += [v for storage in group.slots.values() for v in storage.variables]
+    kept += slot_variables(group)
     own = group.facts.multiplier, float(group.indices[0])
     gradient = backend.dense(task.gradient)
 
     def update(h, own, gradient, factor, old):
         h = h.but(multiplier=own[0], place=own[1])
-        new = _advance(optimizer, group, h, scaled(gradient, factor, h), old)
+        stored, *rest = old
+        averages = [rest.pop(0)] if optimizer.use_ema else []
+        w, slots = advance(optimizer, group, h, scaled(gradient, factor, h), stored, rest)
+        w, averages = conclude(optimizer, group.constraint, h, w, *averages)
+        w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
+        new = [w, *averages, *encoded(group, slots)]
         return [
             group.choose(task.present, ops.cast(x, was.dtype), was)
             for x, was in zip(new, old, strict=True)
         ]
 
+    overwrite(optimizer, group, task.present, h, packed, update, kept, own, gradient, factor)
+
+
+def overwrite(optimizer, group, key, h, packed, update, kept, own, *args):
+    """Replaces what is kept by `update(h, own, *args, old)`, compiled where that is due."""
     if not backend.fuses(group.fused):
         old = [backend.dense(x.value) for x in kept]
-        for x, value in zip(kept, update(h, own, gradient, factor, old), strict=True):
+        for x, value in zip(kept, update(h, own, *args, old), strict=True):
             x.assign(value)
         return
     structure, numbers = packed()
-    key = group.kind, task.present, tuple(x.dtype for x in kept)
-    if key not in state.programs:
-        state.programs[key] = backend.program(
+    programs = optimizer.state.programs
+    key = group.kind, key, tuple(x.dtype for x in kept)
+    if key not in programs:
+        programs[key] = backend.program(
             lambda numbers, *rest: update(structure.unpack(numbers), *rest)
         )
-    own = ops.convert_to_tensor(own, group.dtype)
-    state.programs[key](kept, numbers, own, gradient, factor)
+    programs[key](kept, numbers, ops.convert_to_tensor(own, group.dtype), *args)
 
 
-def _advance(optimizer, group, h, gradient, old):
-    """What `old`, the contents of all that is kept for a group, becomes."""
-    stored, *rest = old
-    averages = [rest.pop(0)] if optimizer.use_ema else []
-    contents = iter(rest)
+def slot_variables(group):
+    """The variables of all slots of a group."""
+    return [v for storage in group.slots.values() for v in storage.variables]
+
+
+def advance(optimizer, group, h, gradient, stored, contents):
+    """Weights and slots after the rule, given the weights and the contents of the slots."""
+    contents = iter(contents)
     slots = {
         name: ops.cast(storage.decode([next(contents) for _ in storage.variables]), group.dtype)
         for name, storage in group.slots.items()
     }
     w = widened(stored, slots, group.dtype)
-    w, slots = optimizer.advance(h, group.facts, gradient, w, slots)
-    w, averages = _conclude(optimizer, group.constraint, h, w, *averages)
-    w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
+    return optimizer.advance(h, group.facts, gradient, w, slots)
+
+
+def encoded(group, slots):
+    """The contents of the variables of all slots."""
     pairs = zip(group.slots.values(), slots.values(), strict=True)
-    return [w, *averages, *(x for storage, value in pairs for x in storage.encode(value))]
+    return [x for storage, value in pairs for x in storage.encode(value)]
 
 
-def _conclude(optimizer, constraint, h, w, *averages):
+def conclude(optimizer, constraint, h, w, *averages):
     """The weights after constraint and average, and a list of the average if there is one."""
     if constraint is not None:
         w = constraint(w)
@@ -100,7 +115,7 @@ def move_rows(optimizer, h, task, factor, rows):
     if state.averages or group.constraint is not None:  # these concern every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)
-        w, new = _conclude(optimizer, group.constraint, h, whole, *averages)
+        w, new = conclude(optimizer, group.constraint, h, whole, *averages)
         variable.assign(ops.cast(w, variable.dtype))
         for average, value in zip(averages, new, strict=True):
             average.assign(value)

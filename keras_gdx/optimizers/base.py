@@ -58,6 +58,11 @@ class Optimizer(Rule, KerasOptimizer):
         state_dtype: How slots are kept: `None` is the variable's dtype but at least
             float32; `"bfloat16"`, `"float16"` or `"float32"`; `"int8"` keeps slots of
             4,096 values or more at 8.125 bits per value.
+        shard_state: If true, each of N replicas keeps a piece of the slots, 1/N of them, and makes
+            its part of every update; all get the new weights of all (ZeRO stage 1). Slots of
+            rules and modifiers that mix the entries of a tensor stay whole, each on one of the
+            replicas: they need several variables of one shape. The weights are the same. On one
+            replica it does nothing.
         reduce_dtype: How gradients travel between replicas. `"bfloat16"` and `"float16"` send
             half the bytes and round each sum to 8 or 11 significant bits; beyond 65,504
             `"float16"` is infinite. `None`: in their own dtype.
@@ -107,6 +112,7 @@ class Optimizer(Rule, KerasOptimizer):
         before=(),
         after=(),
         state_dtype=None,
+        shard_state=False,
         reduce_dtype=None,
         precision=None,
         sparse="dense",
@@ -131,6 +137,7 @@ class Optimizer(Rule, KerasOptimizer):
         self.before = before
         self.after = after
         self.state_dtype = state_dtype
+        self.shard_state = shard_state
         self.reduce_dtype = reduce_dtype
         self.precision = precision
         self.sparse = sparse
@@ -169,6 +176,10 @@ class Optimizer(Rule, KerasOptimizer):
             check_integer("ema_overwrite_frequency", self.ema_overwrite_frequency, 1)
         if self.loss_scale_factor is not None:
             check_number("loss_scale_factor", self.loss_scale_factor, 0, open_low=True)
+        check(isinstance(self.shard_state, bool), "shard_state", self.shard_state, "True or False")
+        if self.shard_state:
+            check(self.divisible, "shard_state", True, f"False for {type(self).__name__}")
+            check(self.sparse == "dense", "sparse", self.sparse, "'dense' with `shard_state`")
         if self.sparse == "lazy":
             mixing = [m for m in (self, *self.before, *self.after) if not m.elementwise]
             if mixing or self.state_dtype == "int8":
@@ -227,12 +238,21 @@ class Optimizer(Rule, KerasOptimizer):
         with backend.outside_graph():
             self._admit(variables)
             self.make_hyperparameters()
-            self.state = State(self, self.model_variables, self._model())
+            self.state = State(self, self.model_variables, self._model(), self._pieces())
             self.built = True
 
-    def planned(self, variables):
-        """The `(name, bytes)` of all that `build` would allocate, without allocating it."""
-        found = plan(self, variables, self._model())
+    def _pieces(self, replicas=None):
+        """How many replicas have a piece of the state each; 1 if all have all of it."""
+        return (replicas or backend.replicas(self)) if self.shard_state else 1
+
+    def planned(self, variables, replicas=None):
+        """The `(name, bytes)` of all that `build` would allocate, without allocating it.
+
+        Args:
+            variables: Those that it would be built with.
+            replicas: How many replicas there would be; `None` for those that there are.
+        """
+        found = plan(self, variables, self._model(), self._pieces(replicas))
         for rule in (self, *(getattr(self, part) for part in self.parts)):
             scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]
             found += [("hyperparameters", 8 * len(rule.numbers())), *scalars]

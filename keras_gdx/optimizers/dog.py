@@ -41,6 +41,7 @@ class DoG(Optimizer):
     slots = (Slot("start", init="variable"),)
     shared = ("farthest", "energy")
     elementwise = False
+    divisible = False
 
     def __init__(self, learning_rate=1.0, *, reps_rel=1e-6, epsilon=1e-8, **kwargs):
         super().__init__(learning_rate, **kwargs)

@@ -44,7 +44,8 @@ class LocalSteps(Wrapper):
 
     Raises:
         ValueError: If an argument is out of its range, or `inner` has `precision`, which would be
-            lost, or `use_ema` or `skip_nonfinite`, on which replicas would have to agree.
+            lost, or `use_ema`, `skip_nonfinite` or `shard_state`, for which replicas would have to
+            agree.
 
     Memory: 0 bytes per parameter more than `inner`; with `outer` 4 (`slow`) and the outer's own.
 
@@ -64,7 +65,7 @@ class LocalSteps(Wrapper):
         super().__init__(inner, sync_period, name)
         ours = isinstance(self.inner, Optimizer)
         check(ours, "inner", inner, "an optimizer of keras_gdx: others reduce their gradients")
-        for option in ("use_ema", "skip_nonfinite"):
+        for option in ("use_ema", "skip_nonfinite", "shard_state"):
             value = getattr(self.inner, option)
             check(not value, f"inner.{option}", value, "`False`: replicas would have to agree")
         self.outer: Any = None
@@ -121,9 +122,9 @@ class LocalSteps(Wrapper):
         """Its own, the inner and the outer optimizer's."""
         return super().variables + (self.outer.variables if self.outer is not None else [])
 
-    def planned(self, variables):
-        own = super().planned(variables)
-        return own if self.outer is None else own + self.outer.planned(variables)
+    def planned(self, variables, replicas=None):
+        own = super().planned(variables, replicas)
+        return own if self.outer is None else own + self.outer.planned(variables, replicas)
 
     def bytes_per_parameter(self, shape):
         own = super().bytes_per_parameter(shape)

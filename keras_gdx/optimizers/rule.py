@@ -19,6 +19,7 @@ class Rule:
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
     bounds: dict[str, dict] = {}  # ranges of arguments, where names do not tell
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
+    divisible = True  # false: its survey looks at slots, so every replica needs all of them
     before: tuple = ()  # modifiers of the gradient
     after: tuple = ()  # modifiers of the direction
 

@@ -216,7 +216,8 @@ class ScheduleFree(Averaging):
 
 
 INHERITED = (
-    "weight_decay", "no_decay", "lr_multipliers", "before", "after", "state_dtype", "reduce_dtype",
+    "weight_decay", "no_decay", "lr_multipliers", "before", "after", "state_dtype", "shard_state",
+    "reduce_dtype",
     "precision", "sparse", "fused", "skip_nonfinite", "clipnorm", "global_clipnorm", "clipvalue",
     "use_ema", "loss_scale_factor", "gradient_accumulation_steps",
 )  # fmt: skip

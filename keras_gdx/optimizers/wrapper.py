@@ -98,9 +98,10 @@ class Wrapper(Optimizer):
         """Its own and the inner optimizer's."""
         return super().variables + self.inner.variables
 
-    def planned(self, variables):
-        own = super().planned(variables)
-        return own + self.inner.planned(variables) if isinstance(self.inner, Optimizer) else own
+    def planned(self, variables, replicas=None):
+        own = super().planned(variables, replicas)
+        ours = isinstance(self.inner, Optimizer)
+        return own + self.inner.planned(variables, replicas) if ours else own
 
     def bytes_per_parameter(self, shape):
         own = super().bytes_per_parameter(shape)
