@@ -13,6 +13,7 @@ import math
 import numpy as np
 from keras import ops
 
+from keras_gdx.engine import backend
 from keras_gdx.engine.facts import Facts
 from keras_gdx.engine.storage import BLOCK, SMALLEST, Member, Part
 
@@ -135,7 +136,7 @@ class Stack(Group):
         return self.shapes[0]
 
     def join(self, tensors):
-        return ops.stack(tensors)
+        return ops.stack([backend.dense(x) for x in tensors])
 
     def parts(self, tensor):
         return ops.unstack(tensor, len(self.indices))

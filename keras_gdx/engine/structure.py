@@ -20,13 +20,11 @@ class Role:
         kind: `"kernel"`, `"embedding"`, `"norm"` or `"vector"` (biases and scalars too).
         head: Whether its layer makes the model's output.
         inputs: For a kernel, how many of its leading axes are inputs.
-        depth: How many blocks with kernels come before its own.
     """
 
     kind: str
     head: bool = False
     inputs: int = 1
-    depth: int = 0
 
     def matrix_shape(self, shape):
         """`(inputs, outputs)` of a kernel seen as a matrix."""
@@ -45,14 +43,21 @@ def role_of(variable):
 def roles(model):
     """Maps `id(variable)` to its `Role` for every trainable variable of a built model."""
     heads = {id(layer) for layer in _output_layers(model)}
+    found = {}
+    for block in _blocks(model):
+        for layer, v in _members(block):
+            head = id(layer) in heads or id(block) in heads
+            found[id(v)] = Role(_kind(layer, v), head, _input_axes(layer, v))
+    return found
+
+
+def depths(model):
+    """Maps `id(variable)` to how many blocks with kernels come before its own."""
     found, depth = {}, -1
     for block in _blocks(model):
-        members = [(layer, v) for layer in (block, *_inside(block)) for v in _own(layer)]
+        members = _members(block)
         depth += any(_kind(layer, v) in ("kernel", "embedding") for layer, v in members)
-        for layer, v in members:
-            inputs = _input_axes(layer, v)
-            head = id(layer) in heads or id(block) in heads
-            found[id(v)] = Role(_kind(layer, v), head, inputs, max(depth, 0))
+        found.update((id(v), max(depth, 0)) for _, v in members)
     return found
 
 
@@ -78,12 +83,10 @@ def layer_decay(model, rate):
         [0.5, 1.0]
     """
     check_number("layer_decay", rate, 0, 1, open_low=True)
-    known = roles(model)
-    variables = [v for v in model.trainable_variables if id(v) in known]
-    names = paths(model)
-    found = {names[id(v)]: known[id(v)] for v in variables}
-    last = max(role.depth for role in found.values())
-    return {f"^{re.escape(path)}$": rate ** (last - role.depth) for path, role in found.items()}
+    known, names = depths(model), paths(model)
+    found = {names[id(v)]: known[id(v)] for v in model.trainable_variables if id(v) in known}
+    last = max(found.values())
+    return {f"^{re.escape(path)}$": rate ** (last - depth) for path, depth in found.items()}
 
 
 def path_of(variable):
@@ -166,6 +169,11 @@ def _inside(layer):
     for part in layer._layers:
         yield part
         yield from _inside(part)
+
+
+def _members(block):
+    """Pairs of a layer and a variable of it, for a block and all layers inside."""
+    return [(layer, v) for layer in (block, *_inside(block)) for v in _own(layer)]
 
 
 def _own(layer):

@@ -204,7 +204,8 @@ def replicas(optimizer):
 def places(optimizer):
     """The numbers of the replicas of this process."""
     strategy = optimizer._distribution_strategy
-    local = len(getattr(strategy.extended, "worker_devices", (None,)))
+    workers = getattr(strategy.extended, "_num_workers", 1)
+    local = strategy.num_replicas_in_sync // workers
     first = local * getattr(strategy.extended, "_id_in_cluster", 0)
     return range(first, first + local)
 

@@ -20,7 +20,7 @@ from keras_gdx import distribute
 
 def difference(rule, option, strategy):
     """The largest difference of a weight after five steps on unequal parts of batches."""
-    from tests.contract.harness import START, Run, batches
+    from tests.contract.harness import Run, batches
     from tests.contract.rules import make
     from tests.contract.test_replicas import OPTIONS
 
@@ -30,7 +30,7 @@ def difference(rule, option, strategy):
     many, one = (Run(build, s).train(batches(5)) for s in (strategy, None))
     for run in (many, one):
         run.optimizer.flush()
-    assert np.abs(one.weights() - START).max() > 1e-3, "nothing moved, so nothing was compared"
+    assert np.abs(one.weights() - one.start).max() > 1e-3, "nothing moved, so nothing was compared"
     return float(np.abs(many.weights() - one.weights()).max())
 
 
