@@ -116,6 +116,10 @@ class Group:
         """The whole, made of all pieces, one after the other."""
         return ops.reshape(ops.reshape(pieces, (-1,))[: self.size], self.shape)
 
+    def uncut_shape(self, shape):
+        """The shape of the whole, given that of a piece."""
+        return self.shape
+
     def part(self, storage, place):
         """What `storage` has for the variable at this place."""
         if not self.packed:
@@ -150,6 +154,9 @@ class Stack(Group):
 
     def uncut(self, pieces):
         return pieces[: len(self.indices)]
+
+    def uncut_shape(self, shape):
+        return (len(self.indices), *shape)
 
     def part(self, storage, place):
         return Member(storage, place)

@@ -15,9 +15,17 @@ SMALLEST = 16 * BLOCK  # smaller slots gain nothing from codes
 
 
 class Storage:
-    """Variables, and how values become their contents."""
+    """Variables, and how values become their contents.
+
+    Attributes:
+        variables: The variables.
+        shape: The shape of the values.
+        here: Whether this process has all values.
+    """
 
     variables: tuple = ()
+    shape: tuple[int, ...]
+    here = True
 
     def decode(self, contents):
         """Returns the values that the variables' contents stand for."""
@@ -36,12 +44,17 @@ class Storage:
         for variable, content in zip(self.variables, self.encode(value), strict=True):
             variable.assign(content)
 
+    def write_some(self, chosen, value):
+        """Replaces the values that are chosen, of which all are given, and keeps the others."""
+        self.write(_chosen(chosen, value, self.read()))
+
 
 class Plain(Storage):
     """One variable that holds the values themselves."""
 
     def __init__(self, variable):
         self.variables = (variable,)
+        self.shape = tuple(variable.shape)
 
     def decode(self, contents):
         return contents[0]
@@ -115,16 +128,10 @@ class Pieces(Storage):
         self.group = group
         self.places = places
         self.variables = piece.variables
+        self.shape = group.uncut_shape(piece.shape)
+        self.here = len(places) == group.replicas
         self.decode = piece.decode
         self.encode = piece.encode
-
-    @property
-    def here(self):
-        """Whether all pieces are in this process."""
-        return len(self.places) == self.group.replicas
-
-    def _copies(self):
-        return zip(*(backend.copies(variable) for variable in self.variables), strict=True)
 
     def read(self):
         if not self.here:
@@ -132,14 +139,24 @@ class Pieces(Storage):
                 f"The state of `{self.variables[0].path}` is spread over several workers, and one "
                 "alone cannot read it."
             )
-        pieces = [self.decode([copy.read_value() for copy in each]) for each in self._copies()]
-        return self.group.uncut(ops.stack(pieces))
+        return self.group.uncut(ops.stack([piece for _, _, piece in self._pieces()]))
 
     def write(self, value):
-        for place, copies in zip(self.places, self._copies(), strict=True):
-            contents = self.encode(self.group.cut(value, place))
-            for copy, content in zip(copies, contents, strict=True):
+        self.write_some(True, value)
+
+    def write_some(self, chosen, value):
+        whole = ops.broadcast_to(chosen, self.shape)
+        for place, copies, old in self._pieces():
+            new = self.group.cut(value, place)
+            new = _chosen(self.group.cut(whole, place), new, old)
+            for copy, content in zip(copies, self.encode(new), strict=True):
                 copy.assign(content)
+
+    def _pieces(self):
+        """Place, variables and values of each piece of this process."""
+        copies = zip(*(backend.copies(variable) for variable in self.variables), strict=True)
+        for place, each in zip(self.places, copies, strict=True):
+            yield place, each, self.decode([copy.read_value() for copy in each])
 
 
 class Member:
@@ -148,6 +165,8 @@ class Member:
     def __init__(self, whole, place):
         self.whole = whole
         self.place = place
+        self.shape = whole.shape[1:]
+        self.here = whole.here
 
     def read(self):
         """Returns the values."""
@@ -155,9 +174,9 @@ class Member:
 
     def write(self, value):
         """Replaces the values."""
-        members = ops.unstack(ops.convert_to_tensor(self.whole.read()))
-        members[self.place] = ops.cast(value, members[self.place].dtype)
-        self.whole.write(ops.stack(members))
+        chosen = ops.arange(self.whole.shape[0]) == self.place
+        chosen = ops.reshape(chosen, (-1, *(1 for _ in self.shape)))
+        self.whole.write_some(chosen, ops.broadcast_to(value, self.whole.shape))
 
 
 class Part:
@@ -168,6 +187,7 @@ class Part:
         self.begin = begin
         self.end = begin + math.prod(shape)
         self.shape = shape
+        self.here = whole.here
 
     def read(self):
         """Returns the values."""
@@ -175,6 +195,13 @@ class Part:
 
     def write(self, value):
         """Replaces the values."""
-        old = ops.convert_to_tensor(self.whole.read())
-        new = ops.reshape(ops.cast(value, old.dtype), (-1,))
-        self.whole.write(ops.concatenate([old[: self.begin], new, old[self.end :]]))
+        (size,) = self.whole.shape
+        places = ops.arange(size)
+        chosen = ops.logical_and(places >= self.begin, places < self.end)
+        value = ops.pad(ops.reshape(value, (-1,)), [(self.begin, size - self.end)])
+        self.whole.write_some(chosen, value)
+
+
+def _chosen(chosen, new, old):
+    old = ops.convert_to_tensor(old)
+    return ops.where(chosen, ops.cast(new, old.dtype), old)

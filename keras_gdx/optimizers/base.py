@@ -236,9 +236,13 @@ class Optimizer(Rule, KerasOptimizer):
             return
         self._check_options()
         with backend.outside_graph():
+            pieces = self._pieces()
+            if pieces > 1 and self.evaluates_others:  # and every process must be able to
+                known = "false on several workers: the weights to evaluate with need all state"
+                check(pieces == len(backend.places(self)), "shard_state", True, known)
             self._admit(variables)
             self.make_hyperparameters()
-            self.state = State(self, self.model_variables, self._model(), self._pieces())
+            self.state = State(self, self.model_variables, self._model(), pieces)
             self.built = True
 
     def _pieces(self, replicas=None):

@@ -34,7 +34,7 @@ def export(model, path, inputs=None, targets=None):
 
     Raises:
         ValueError: If the model is not built or not compiled, its optimizer is none of this
-            package, or its inputs or targets are unknown.
+            package or has its state in pieces (`shard_state`), or inputs or targets are unknown.
         ImportError: If Keras does not run on TensorFlow.
 
     Example:
@@ -57,6 +57,8 @@ def export(model, path, inputs=None, targets=None):
     model.optimizer.build(model.trainable_variables)  # a `MultiOptimizer` has its parts now
     optimizers = ours(model)
     check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
+    shared_out = any(group.replicas > 1 for x in optimizers for group in x.state.groups)
+    check(not shared_out, "model", model, "loaded outside of a strategy, which has its state whole")
     parked = [x for x in optimizers if x.parking.occupied]
     for optimizer in parked:  # training goes on from the trained weights
         optimizer.parking.leave()

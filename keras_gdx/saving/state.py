@@ -32,6 +32,14 @@ def save_state(optimizer, store):
         numbers.update(optimizer.state.shared)
         if optimizer.state.sums:
             numbers["summed"] = optimizer.state.count
+        spread = sum(not slot.here for slots in optimizer.state.slots for slot in slots.values())
+        if spread:
+            warnings.warn(
+                f"{spread} slots of {type(optimizer).__name__} are spread over several workers and "
+                "are not in this file. Training that goes on from it begins with fresh ones; that "
+                "of `ResumableCheckpoint` goes on with all.",
+                stacklevel=3,
+            )
         for index, group in enumerate(_tensors(optimizer)):
             for name, read in group.items():
                 store[f"{index}|{name}"] = _array(read())
@@ -111,7 +119,7 @@ def _tensors(optimizer):
     state = optimizer.state
     trained = optimizer.parking.trained if optimizer.parking.occupied else None
     for index, slots in enumerate(state.slots):
-        group = {name: slot.read for name, slot in slots.items()}
+        group = {name: slot.read for name, slot in slots.items() if slot.here}
         if state.sums:
             group["sum"] = state.sums[index].read
         if trained:
@@ -145,7 +153,7 @@ def _restore_variable(optimizer, index, saved, parked):
     path = state.facts[index].path
     slots = state.slots[index]
     for name, slot in slots.items():
-        if name in saved and tuple(saved[name].shape) == tuple(slot.read().shape):
+        if name in saved and tuple(saved[name].shape) == tuple(slot.shape):
             slot.write(ops.convert_to_tensor(np.asarray(saved[name])))
         else:
             problems.append(f"{path}: {name} (not saved)")

@@ -11,9 +11,10 @@ import keras_gdx
 from keras_gdx import modifiers, optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
 from keras_gdx.registry import REGISTRY
-from tests.contract.harness import Run, assert_same, batches
+from tests.contract.harness import assert_same, batches
 from tests.contract.rules import RULES, WRAPPERS, core, make
 from tests.contract.test_replicas import OPTIONS
+from tests.contract.tower import Tower
 
 DIVISIBLE = [rule for rule in RULES if REGISTRY[rule].cls.divisible]
 ALL = OPTIONS | {
@@ -24,38 +25,6 @@ ALL = OPTIONS | {
 SOME = ["all_together", "clipnorm", "modifiers", "kahan", "programs"]
 CHOSEN = [*ALL] if os.environ.get("KERAS_GDX_MATRIX") == "full" else SOME
 every_divisible_rule = pytest.mark.parametrize("rule", DIVISIBLE)
-
-
-class Tower(Run):
-    """Three layers of one shape, which two replicas share out, and weights that are not used."""
-
-    @staticmethod
-    def variables(dtype="float32"):
-        rng = np.random.default_rng(1)
-        shapes = {"first": (4, 8)}
-        shapes |= {f"kernel_{i}": (8, 8) for i in range(3)} | {f"bias_{i}": (8,) for i in range(3)}
-        shapes |= {"last": (8, 1), "unused": (8, 8), "unused_bias": (3,)}
-        return [
-            keras.Variable(0.5 * rng.normal(size=shape).astype("float32"), dtype=dtype, name=name)
-            for name, shape in shapes.items()
-        ]
-
-    @staticmethod
-    def loss(model, x, y):
-        first, *rest, last, _, _ = (tf.cast(v, "float32") for v in model)
-        x = x @ first
-        for kernel, bias in zip(rest[:3], rest[3:], strict=True):
-            x = tf.tanh(x @ kernel + bias)
-        return tf.reduce_sum((x @ last - y) ** 2)
-
-    def slots(self):
-        """All slots of all variables."""
-        optimizer = core(self.optimizer)
-        return [
-            keras.ops.convert_to_numpy(keras.ops.cast(slot.read(), "float32"))
-            for slots in optimizer.state.slots
-            for slot in slots.values()
-        ]
 
 
 def stored(optimizer, replica):
@@ -215,6 +184,18 @@ def test_is_built_where_the_first_step_is_made(mirrored):
     step()
     (z,) = optimizer.state.slots[0].values()
     np.testing.assert_allclose(z.read(), [0.8, 1.8, 2.8], rtol=1e-6)  # both replicas' gradient
+
+
+def test_is_exported_from_one_device(mirrored, tmp_path):
+    with mirrored.scope():
+        net = network()
+        net.compile(make("adamw", shard_state=True), "mse")
+    net.fit(*examples(), verbose=0)
+    with pytest.raises(ValueError, match="outside of a strategy"):
+        keras_gdx.export(net, str(tmp_path / "exported"))
+    assert not (tmp_path / "exported").exists()
+    net.save(tmp_path / "model.keras")
+    keras_gdx.export(keras.saving.load_model(tmp_path / "model.keras"), str(tmp_path / "exported"))
 
 
 @pytest.mark.parametrize("replicas", [2, 4, 8, 1000])

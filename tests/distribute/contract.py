@@ -18,36 +18,53 @@ from keras_gdx import distribute
 # what uses TensorFlow is imported below, when the strategy is there
 
 
+PIECES = {
+    "gradient_accumulation_steps": 2,
+    "global_clipnorm": 0.5,
+    "weight_decay": 0.1,
+    "skip_nonfinite": True,
+    "shard_state": True,
+}
+
+
 def difference(rule, option, strategy):
     """The largest difference of a weight after five steps on unequal parts of batches."""
-    from tests.contract.harness import Run, batches
+    from tests.contract.harness import batches
     from tests.contract.rules import make
     from tests.contract.test_replicas import OPTIONS
+    from tests.contract.tower import Tower
 
-    def build():
-        return make(rule, **OPTIONS[option])
-
-    many, one = (Run(build, s).train(batches(5)) for s in (strategy, None))
+    options = PIECES if option == "pieces" else OPTIONS[option]
+    many, one = (
+        Tower(lambda: make(rule, **options), s).train(batches(5)) for s in (strategy, None)
+    )
     for run in (many, one):
         run.optimizer.flush()
     assert np.abs(one.weights() - one.start).max() > 1e-3, "nothing moved, so nothing was compared"
     return float(np.abs(many.weights() - one.weights()).max())
 
 
-def combinations(options):
-    """All rules with all options that they have."""
+def combinations(options, workers):
+    """All rules with all options that they have on so many workers."""
+    from keras_gdx.registry import REGISTRY
     from tests.contract.rules import RULES
     from tests.contract.test_replicas import OPTIONS
 
     for rule, option in itertools.product(RULES, options):
-        if not (rule.startswith("schedulefree") and OPTIONS[option].get("use_ema")):
+        averages = rule.startswith("schedulefree")
+        if option == "pieces":
+            has = REGISTRY[rule].cls.divisible and not (averages and workers > 1)
+        else:
+            has = not (averages and OPTIONS[option].get("use_ema"))
+        if has:
             yield rule, option
 
 
 def main(result, replicas, *options):
     """Trains, compares and writes."""
     strategy = distribute.strategy(replicas=int(replicas))
-    found = [[*pair, difference(*pair, strategy)] for pair in combinations(options)]
+    workers = strategy.num_replicas_in_sync // int(replicas)
+    found = [[*pair, difference(*pair, strategy)] for pair in combinations(options, workers)]
     with open(result, "w", encoding="utf-8") as file:
         json.dump(found, file)
 

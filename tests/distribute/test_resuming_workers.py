@@ -19,12 +19,12 @@ pytestmark = [
 ]
 
 
-def program(folder, replicas=1):
+def program(folder, replicas=1, *optimizer):
     """Trains on in `folder`, as worker `index`."""
 
     def arguments(index):
-        result = str(folder / f"result-{index}")
-        return ["-m", "tests.resume.training", str(folder / "run"), result, str(replicas)]
+        result = [str(folder / f"result-{index}"), str(replicas)]
+        return ["-m", "tests.resume.training", str(folder / "run"), *result, *optimizer]
 
     return arguments
 
@@ -85,16 +85,19 @@ def test_a_signal_to_one_stops_all_at_the_same_batch(told, whole, tmp_path):
     assert results(tmp_path) == [whole, whole]
 
 
-def test_two_workers_with_two_replicas_each(tmp_path):
+def test_two_workers_with_two_replicas_each_that_keep_a_piece(tmp_path):
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
-    running = start(program(tmp_path / "cut", 2))
+    running = start(program(tmp_path / "cut", 2, "in pieces"))
     until_it_trains(running, tmp_path / "cut", [])
     running[1].send_signal(signal.SIGKILL)
     finish(running)
     for name in ("whole", "cut"):
-        succeed(program(tmp_path / name, 2))
-    assert results(tmp_path / "cut") == results(tmp_path / "whole")
+        succeed(program(tmp_path / name, 2, "in pieces"))
+    cut, whole = (results(tmp_path / name) for name in ("cut", "whole"))
+    assert cut == whole
+    assert whole[0]["weights"] == whole[1]["weights"]
+    assert whole[0]["state"] != whole[1]["state"]  # each has its own
 
 
 ONE_OF_TWO = """

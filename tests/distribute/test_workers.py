@@ -2,8 +2,11 @@
 
 import json
 
+import keras
+import numpy as np
 import pytest
 
+from keras_gdx import optimizers
 from tests.distribute.jobs import OF_TWO, assert_same, run
 from tests.distribute.processes import free_ports, succeed, workers
 
@@ -81,3 +84,68 @@ def test_workers_that_do_not_come_are_not_waited_for_for_ever(index):
     ((errors, code),) = workers(lambda i: ["-c", LONELY], 1, 60, lambda i: {"TF_CONFIG": config})
     assert code == 1
     assert f"came within 3 s; this is worker {index}" in errors
+
+
+IN_PIECES = """
+import sys
+import keras
+import numpy as np
+from keras_gdx import distribute
+strategy = distribute.strategy()
+keras.utils.set_random_seed(1)
+with strategy.scope():
+    model = keras.saving.load_model(sys.argv[1])
+distribute.prepare(model)
+x = np.random.default_rng(0).normal(size=(64, 80)).astype("float32")
+keeping = [keras.callbacks.ModelCheckpoint(sys.argv[2])]
+model.fit(x, x, batch_size=16, shuffle=False, verbose=0, callbacks=keeping)
+np.save(sys.argv[3], np.concatenate([w.ravel() for w in model.get_weights()]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(tmp_path):
+    """One worker alone cannot write the state of all; the other is not waited for."""
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).normal(size=(64, 80)).astype("float32")
+    model = keras.Sequential([keras.Input((80,)), *(keras.layers.Dense(80) for _ in range(3))])
+    model.compile(optimizers.AdamW(0.01, state_dtype="int8", shard_state=True), "mse")
+    model.fit(x, x, batch_size=16, verbose=0)
+    begin, end = tmp_path / "begin.keras", tmp_path / "end.keras"
+    model.save(begin)
+
+    def program(index):
+        return ["-c", IN_PIECES, str(begin), str(end), str(tmp_path / f"{index}.npy")]
+
+    chief, _ = succeed(program)
+    model.fit(x, x, batch_size=16, shuffle=False, verbose=0)
+    expected = np.concatenate([w.ravel() for w in model.get_weights()])
+    for index in range(2):
+        found = np.load(tmp_path / f"{index}.npy")
+        np.testing.assert_allclose(found, expected, atol=2e-3)  # the state has eight bits
+    assert "12 slots of AdamW are spread over several workers" in chief
+    with pytest.warns(UserWarning, match="momentum \\(not saved\\)"):
+        saved = keras.saving.load_model(end)
+    found = np.concatenate([w.ravel() for w in saved.get_weights()])
+    np.testing.assert_allclose(found, expected, atol=2e-3)
+    assert int(saved.optimizer.iterations) == 8
+
+
+FREE = """
+import keras
+from keras_gdx import distribute, optimizers
+strategy = distribute.strategy()
+with strategy.scope():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(optimizers.ScheduleFreeSGD(shard_state=True), "mse")
+    model.optimizer.build(model.trainable_variables)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_state_that_evaluation_needs_is_not_spread_over_workers():
+    for errors, code in workers(lambda index: ["-c", FREE]):
+        assert code == 1
+        assert "`shard_state` must be false on several workers" in errors

@@ -1,7 +1,7 @@
 """A training run with everything in it that can be forgotten; also a program to be killed.
 
 `python -m tests.resume.training FOLDER RESULT` trains on and writes what came out; as one worker
-of `TF_CONFIG`, with so many REPLICAS, if they follow.
+of `TF_CONFIG`, with so many REPLICAS, if they follow, and with this OPTIMIZER.
 """
 
 import json
@@ -61,6 +61,9 @@ OPTIMIZERS = {
     ),
     "schedule-free": lambda: optimizers.ScheduleFreeAdamW(0.01),
     "averages, eight bits": lambda: optimizers.Adam(0.01, use_ema=True, state_dtype="int8"),
+    "in pieces": lambda: optimizers.AdamW(
+        0.01, gradient_accumulation_steps=4, use_ema=True, shard_state=True
+    ),
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(optimizers.SGD(0.1, momentum=0.9)),
     "of Keras": lambda: keras.optimizers.Adam(0.01),
 }
@@ -113,10 +116,10 @@ def train(data, optimizer, more, every="2 steps", folder=None, strategy=None, **
     }
 
 
-def main(folder, result, replicas=None):
+def main(folder, result, replicas=None, optimizer="AdamW, accumulating"):
     strategy = distribute.strategy(replicas=int(replicas)) if replicas else None
     options = {"folder": folder, "every": "1 step", "strategy": strategy}
-    found = train("arrays", "AdamW, accumulating", [], **options)
+    found = train("arrays", optimizer, [], **options)
     with open(result, "w", encoding="utf-8") as file:
         json.dump(found, file)
 
