@@ -56,6 +56,9 @@ class Replicas:
         """Makes Keras' own optimizers right on replicas; called whenever the model is compiled."""
         require_scope(self.model)
         self.converted = take_over(self.model)
+        own = vars(self.model.optimizer)
+        if "apply" not in own:
+            own["apply"] = self._apply(self.model.optimizer.apply)
 
     def before(self, event):
         """Brings the replicas together before something looks at the model."""
@@ -112,6 +115,15 @@ class Replicas:
             return logs
 
         return training
+
+    def _apply(self, method):
+        @functools.wraps(method)
+        def wrapped(grads, trainable_variables=None):
+            if (share := current()) is not None and not share.even:
+                grads = [None if g is None else share.gradient(g) for g in grads]
+            return method(grads, trainable_variables)
+
+        return wrapped
 
     def _compute_loss(self, method):
         @functools.wraps(method)

@@ -20,6 +20,8 @@ from keras import ops
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask  # masks go along
 from keras.src.losses import loss as keras_loss  # counts what masks and weights leave
 
+from keras_gdx.engine import backend
+
 _here = threading.local()  # every replica of a process has a thread of its own
 STRIDE = 0x9E3779B9  # far apart in the generator's keys
 
@@ -90,6 +92,12 @@ class Share:
             return loss
         share = loss * ops.cast(self.value, loss.dtype)
         return tf.where(self.size > 0, share, tf.zeros_like(share))
+
+    def gradient(self, gradient):
+        """This part's gradient: that of no example is nothing, not the mean of nothing."""
+        values = backend.values(gradient)
+        kept = tf.where(self.size > 0, values, tf.zeros_like(values))
+        return backend.with_values(gradient, kept)
 
     def unscale(self, loss):
         """The mean that `scale` was given."""

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
@@ -41,7 +42,9 @@ def until_it_trains(running, folder, before):
 
 
 def results(folder):
-    return [json.loads((folder / f"result-{i}").read_text()) for i in range(2)]
+    found = [json.loads((folder / f"result-{i}").read_text()) for i in range(2)]
+    assert np.isfinite(found[0]["history"]["loss"]).all()
+    return found
 
 
 @pytest.fixture(scope="module")
