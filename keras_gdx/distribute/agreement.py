@@ -10,8 +10,15 @@ import tensorflow as tf
 from keras_gdx._version import __version__
 
 
-def facts_of(model, seed, callbacks):
-    """What must be equal on all workers, by name."""
+def facts_of(model, seed, callbacks, arguments):
+    """What must be equal on all workers, by name.
+
+    Args:
+        model: The model.
+        seed: The seed.
+        callbacks: Those that run on all workers.
+        arguments: What `fit` was called with, by name.
+    """
     layout = [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape)] for v in model.variables]
     optimizer = keras.saving.serialize_keras_object(model.optimizer)
     return {
@@ -21,7 +28,42 @@ def facts_of(model, seed, callbacks):
         "optimizer": {k: v for k, v in optimizer["config"].items() if k != "name"},
         "steps_per_execution": model.steps_per_execution,
         "callbacks": [type(each).__name__ for each in callbacks],
+        "arguments of fit": {
+            name: _outline(value, counted=not arguments.get("steps_per_epoch"))
+            for name, value in arguments.items()
+            if name not in ("callbacks", "verbose")
+        },
     }
+
+
+def _outline(value, counted):
+    """What the data of all workers must have in common; their length too, if `counted`."""
+    if hasattr(value, "element_spec"):
+        return repr(value.element_spec), int(value.cardinality()) if counted else None
+    if hasattr(value, "shape"):
+        return list(value.shape), str(value.dtype)
+    if isinstance(value, keras.utils.PyDataset):
+        return type(value).__name__, value.num_batches if counted else None
+    if isinstance(value, (list, tuple, dict)):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return [(str(key), _outline(part, counted)) for key, part in parts]
+    return value if isinstance(value, (bool, int, float, str)) else type(value).__name__
+
+
+def require_seeds(arguments):
+    """Raises `ValueError` if data would be shuffled in another way on every worker."""
+    datasets = [arguments.get("x"), arguments.get("validation_data")]
+    while datasets:
+        dataset = datasets.pop()
+        seeds = getattr(dataset, "_seed", None), getattr(dataset, "_seed2", None)
+        if None not in seeds and not any(int(seed) for seed in seeds):
+            raise ValueError(
+                "A tf.data pipeline shuffles without a seed: every worker would do so in its own "
+                "way, and examples would be left out. Give `shuffle` a seed, or call "
+                "keras.utils.set_random_seed before the pipeline is made."
+            )
+        if hasattr(dataset, "_inputs"):
+            datasets += dataset._inputs()
 
 
 def gather(strategy, numbers):

@@ -9,7 +9,7 @@ the mean of the logs.
 import keras
 import tensorflow as tf
 
-from keras_gdx.distribute.share import Share
+from keras_gdx.distribute.share import MustTalkError, Share
 from keras_gdx.distribute.statistics import unless_empty
 from keras_gdx.engine.tensorflow import unconverted
 
@@ -47,15 +47,21 @@ def function_of(model, step, votes=()):
     """
     strategy = model.distribute_strategy
     trains = step == model.train_step
+    # A step of one's own may look at what the optimizer has done.
+    own = type(model).train_step is not keras.Model.train_step
+    compiles = model.jit_compile and not model.run_eagerly and not own
+
+    def in_share(share, data):
+        return compiled(model, share, step, data) if compiles else step(data)
 
     def in_replica(data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         share = Share(x)
         with share.entered():
             if share.even or not trains:
-                logs = step(data)
+                logs = in_share(share, data)
             else:
-                logs = unless_empty(model, share.size, lambda: step(data))
+                logs = unless_empty(model, share.size, lambda: in_share(share, data))
         if trains and not share.asked:
             raise ValueError(
                 f"The train_step of {type(model).__name__} computes its loss by itself, so the "
@@ -105,6 +111,30 @@ def function_of(model, step, votes=()):
         return logs
 
     return function
+
+
+def compiled(model, share, step, data):
+    """The step with forward and backward compiled by XLA, if replicas need not talk in them.
+
+    They do for masks, losses that return a scalar and means of weights.
+    """
+    waiting: list = []
+
+    @tf.function(jit_compile=True, autograph=False)
+    def forward_and_backward(data):
+        with share.holding() as held:
+            logs = step(data)
+        waiting[:] = [variables for _, variables in held]
+        return logs, [gradients for gradients, _ in held]
+
+    try:
+        forward_and_backward.get_concrete_function(data)
+    except MustTalkError:
+        return step(data)
+    logs, held = forward_and_backward(data)
+    for gradients, variables in zip(held, waiting, strict=True):
+        model.optimizer.apply(gradients, variables)
+    return logs
 
 
 def together(share, logs, votes):

@@ -80,7 +80,7 @@ class Replicas:
         return [c for c in given if not _writes(c)]
 
     @contextmanager
-    def fitting(self, callbacks):
+    def fitting(self, callbacks, arguments):
         """`fit` runs in this context: all workers do the same, and learn if one is lost."""
         if self.peers.count == 1:
             yield
@@ -92,10 +92,12 @@ class Replicas:
                 "way, and examples are left out. Call keras.utils.set_random_seed with the "
                 "same number on all workers, before the model is made."
             )
+        agreement.require_seeds(arguments)
         ours = [c for c in callbacks if isinstance(c, Callback) and not _writes(c)]
+        facts = agreement.facts_of(self.model, seed, ours, arguments)
         self.peers.begin()
         with watched(self.peers):
-            agreement.require(self.strategy, agreement.facts_of(self.model, seed, ours))
+            agreement.require(self.strategy, facts)
             yield
 
     def _function(self, step):
@@ -119,7 +121,11 @@ class Replicas:
     def _apply(self, method):
         @functools.wraps(method)
         def wrapped(grads, trainable_variables=None):
-            if (share := current()) is not None and not share.even:
+            if (share := current()) is None:
+                return method(grads, trainable_variables)
+            if share.held is not None:
+                return share.held.append((grads, trainable_variables))
+            if not share.even:
                 grads = [None if g is None else share.gradient(g) for g in grads]
             return method(grads, trainable_variables)
 

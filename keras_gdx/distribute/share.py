@@ -22,6 +22,11 @@ from keras.src.losses import loss as keras_loss  # counts what masks and weights
 
 from keras_gdx.engine import backend
 
+
+class MustTalkError(Exception):
+    """Replicas would have to talk where they cannot, inside of what XLA compiles."""
+
+
 _here = threading.local()  # every replica of a process has a thread of its own
 STRIDE = 0x9E3779B9  # far apart in the generator's keys
 
@@ -41,6 +46,7 @@ class Share:
         even: Whether all replicas are known to have as many.
         asked: Whether any loss was scaled. In a step in which none was, the sum over
             replicas would be taken for the mean.
+        held: While gradients are held back, a list that gets them and their variables.
 
     Args:
         x: The inputs of this replica.
@@ -52,6 +58,7 @@ class Share:
         self.replicas = self._context.num_replicas_in_sync
         self.size = tf.shape(first)[0]
         self.asked = False
+        self.held: list | None = None
         self._means = False
         self._scalar = False
         self._gathered = False
@@ -81,8 +88,18 @@ class Share:
         finally:
             self._means = before
 
+    @contextmanager
+    def holding(self):
+        """Inside this context nothing is sent: gradients wait in the list that it gives."""
+        self.held = []
+        try:
+            yield self.held
+        finally:
+            self.held = None
+
     def total(self, tensor):
-        """The sum of a tensor over all replicas."""
+        """The sum of a tensor over all replicas; raises `MustTalkError` if nothing may be sent."""
+        self._require_talk()
         return self._context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
     def scale(self, loss):
@@ -149,8 +166,13 @@ class Share:
         value = tf.stop_gradient(whole)
         return value + self._mean(whole - value)
 
+    def _require_talk(self):
+        if self.held is not None:
+            raise MustTalkError
+
     def _all(self, x):
         """`x` of all replicas, one after the other; constant but for this replica's."""
+        self._require_talk()
         x = tf.convert_to_tensor(x)
         length = tf.shape(x)[:1]
         lengths = self._context.all_gather(length, axis=0)

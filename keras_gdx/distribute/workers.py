@@ -96,14 +96,29 @@ def _send_all_dtypes():
     @functools.wraps(send)
     def sending(tensor, shape, dtype, *rest):
         carrier = CARRIERS.get(dtype, dtype)
-        return send(tf.cast(tensor, carrier), shape, carrier, *rest)
+        with _same_variables(shape):
+            return send(tf.cast(tensor, carrier), shape, carrier, *rest)
 
     @functools.wraps(receive)
     def receiving(shape, dtype, *rest):
-        return tf.cast(receive(shape, CARRIERS.get(dtype, dtype), *rest), dtype)
+        with _same_variables(shape):
+            return tf.cast(receive(shape, CARRIERS.get(dtype, dtype), *rest), dtype)
 
     collective_ops.broadcast_send = sending
     collective_ops.broadcast_recv = receiving
+
+
+@contextmanager
+def _same_variables(shape):
+    """Says what it means if the first value of a variable cannot be sent."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise ValueError(
+            "The workers differ in their model, or one of them has ended: the first value of a "
+            f"variable of shape {tuple(shape)} found no counterpart. All must run the same program; "
+            "look at the logs of the others."
+        ) from error
 
 
 @contextmanager

@@ -163,7 +163,7 @@ def _fitting(model, method):
         callbacks = [epochs, *before]
         with ExitStack() as stack:
             if replicas is not None:
-                stack.enter_context(replicas.fitting(listed))
+                stack.enter_context(replicas.fitting(listed, call.arguments))
             for callback in before:
                 if hasattr(callback, "around_fit"):
                     callbacks = stack.enter_context(callback.around_fit(model, callbacks))

@@ -92,6 +92,28 @@ JOBS = {
     "sample weights": (dense, plain, "mse", {"sample_weight": WEIGHTS}, {}),
     "mean of weights": (dense, plain, mean_of_weights(), {"sample_weight": WEIGHTS}, {}),
     "compute_loss": (OwnLoss, plain, None, {}, {}),
+    "compiled": (dense, ours, "mse", {}, {"jit_compile": True}),
+    "compiled, one batch size": (
+        dense,
+        of_keras,
+        "mse",
+        {"batch_size": 12, "steps_per_epoch": 5},
+        {"jit_compile": True},
+    ),
+    "compiled, several steps at once": (
+        dense,
+        ours,
+        "mse",
+        {},
+        {"jit_compile": True, "steps_per_execution": 3},
+    ),
+    "compiled but for masks": (
+        sequence,
+        plain,
+        "mse",
+        {"x": TOKENS, "y": STEPS},
+        {"jit_compile": True},
+    ),
     "eager": (dense, plain, "mse", {}, {"run_eagerly": True}),
 }
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from tensorflow.python.ops import control_flow_util
 
 from keras_gdx import distribute, optimizers, regularizers
-from tests.distribute.jobs import JOBS, X, Y, assert_same, dense, of_keras, ours, plain, run
+from tests.distribute.jobs import JOBS, X, Y, assert_same, dense, of_keras, ours, plain, run, scalar
 
 
 @pytest.mark.parametrize("job", JOBS)
@@ -17,11 +18,11 @@ def test_two_replicas_equal_one(job, mirrored):
     assert_same(run(job, mirrored), run(job))
 
 
-def model_on(strategy, *parts, optimizer=plain, loss="mse"):
+def model_on(strategy, *parts, optimizer=plain, loss="mse", **options):
     keras.utils.set_random_seed(1)
     with strategy.scope():
         model = keras.Sequential([keras.Input((6,)), *parts])
-        model.compile(optimizer(), loss)
+        model.compile(optimizer(), loss, **options)
     return distribute.prepare(model)
 
 
@@ -37,13 +38,37 @@ def test_statistics_are_the_mean_over_replicas(mirrored):
     np.testing.assert_allclose(copies[0], (first + second) / 2, rtol=1e-5)
 
 
+class Watch(layers.Layer):
+    """Notes whether it was compiled by XLA when it was called last."""
+
+    compiled = None
+
+    def call(self, x):
+        graph = tf.compat.v1.get_default_graph()
+        self.compiled = control_flow_util.GraphOrParentsInXlaContext(graph)
+        return x
+
+
+@pytest.mark.parametrize(("loss", "expected"), [("mse", True), (scalar, False)])
+def test_forward_and_backward_are_compiled_where_replicas_need_not_talk(loss, expected, mirrored):
+    watch = Watch()
+    model = model_on(mirrored, watch, layers.Dense(2), loss=loss, jit_compile=True)
+    model.fit(X, Y, batch_size=16, verbose=0)
+    assert watch.compiled == expected
+    model.evaluate(X, Y, batch_size=16, verbose=0)
+    assert watch.compiled == expected
+    model.predict(X, batch_size=16, verbose=0)
+    assert watch.compiled
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("optimizer", [ours, of_keras])
-def test_a_replica_without_an_example_has_no_part_in_a_step(optimizer, mirrored):
+def test_a_replica_without_an_example_has_no_part_in_a_step(optimizer, jit_compile, mirrored):
     """The mean of no example is not a number, and neither is its gradient."""
 
     def model(strategy):
         parts = [layers.BatchNormalization(), layers.Dense(3, "tanh"), layers.Dense(2)]
-        return model_on(strategy, *parts, optimizer=optimizer)
+        return model_on(strategy, *parts, optimizer=optimizer, jit_compile=jit_compile)
 
     two, one = model(mirrored), model(tf.distribute.get_strategy())
     two.set_weights(one.get_weights())

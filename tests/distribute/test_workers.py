@@ -11,7 +11,7 @@ from tests.distribute.jobs import OF_TWO, assert_same, run
 from tests.distribute.processes import free_ports, succeed, workers
 
 pytestmark = pytest.mark.xdist_group("processes")  # one cluster at a time
-NAMES = ["several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
+NAMES = ["compiled", "several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
 
 
 @pytest.mark.slow
@@ -36,34 +36,42 @@ UNEQUAL = """
 import os
 import keras
 import numpy as np
-from keras_gdx import distribute
+import tensorflow as tf
+from keras_gdx import distribute, _version
+given = {"SEED": "1", "MOMENTUM": "0.1", "WIDTH": "1", "EXAMPLES": "8", "DATA": ""} | os.environ
+_version.__version__ = os.environ.get("VERSION", "1")
 strategy = distribute.strategy()
-if "SEED" in os.environ:
-    keras.utils.set_random_seed(int(os.environ["SEED"]))
+eight = np.ones((8, 1))
+unseeded = tf.data.Dataset.from_tensor_slices((eight, eight)).shuffle(8).batch(4)
+if given["SEED"]:
+    keras.utils.set_random_seed(int(given["SEED"]))
 with strategy.scope():
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile(keras.optimizers.SGD(0.1, float(os.environ["MOMENTUM"])), "mse")
-distribute.prepare(model).fit(np.ones((8, 1)), np.ones((8, 1)), verbose=0)
+    hidden = keras.layers.Dense(int(given["WIDTH"]))
+    model = keras.Sequential([keras.Input((1,)), hidden, keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, float(given["MOMENTUM"])), "mse")
+distribute.prepare(model)
+ones = np.ones((int(given["EXAMPLES"]), 1))
+model.fit(*([unseeded] if given["DATA"] else [ones, ones]), verbose=0)
 """
+DIFFERENT = {
+    "no seed": ({"SEED": ""}, {"SEED": ""}, "Several workers need one seed"),
+    "seeds": ({}, {"SEED": "2"}, "The workers differ in their seed"),
+    "optimizers": ({}, {"MOMENTUM": "0.2"}, "The workers differ in their optimizer"),
+    "models": ({}, {"WIDTH": "2"}, "The workers differ in their model"),
+    "versions": ({}, {"VERSION": "2"}, "The workers differ in their version"),
+    "data": ({}, {"EXAMPLES": "9"}, "The workers differ in their arguments of fit"),
+    "shuffles": ({"DATA": "unseeded"}, {"DATA": "unseeded"}, "shuffles without a seed"),
+}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(
-    ("environment", "message"),
-    [
-        (lambda i: {"MOMENTUM": "0.1"}, "Several workers need one seed"),
-        (lambda i: {"MOMENTUM": "0.1", "SEED": str(i)}, "The workers differ in their seed"),
-        (
-            lambda i: {"MOMENTUM": f"0.{i + 1}", "SEED": "1"},
-            "The workers differ in their optimizer",
-        ),
-    ],
-    ids=["no seed", "seeds", "optimizers"],
-)
-def test_workers_that_differ_are_told(environment, message):
-    for errors, code in workers(lambda i: ["-c", UNEQUAL], 2, 120, environment):
-        assert code == 1
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_workers_that_differ_are_told(case):
+    *environments, message = DIFFERENT[case]
+    ended = workers(lambda i: ["-c", UNEQUAL], 2, 120, lambda i: environments[i])
+    for errors, code in ended:
+        assert code == 1, errors
         assert message in errors
 
 
