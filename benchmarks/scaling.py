@@ -40,6 +40,7 @@ def optimizers():
         "float32": lambda: AdamW(1e-3),
         "bfloat16": lambda: AdamW(1e-3, reduce_dtype="bfloat16"),
         "float16": lambda: AdamW(1e-3, reduce_dtype="float16"),
+        "float32, shard_state": lambda: AdamW(1e-3, shard_state=True),
         "every 8th update": lambda: LocalSteps(AdamW(1e-3), sync_period=8),
     }
 
@@ -62,6 +63,8 @@ def work(path):
             model.compile(make(), "mse")
         distribute.prepare(model)
         steps[name] = trained(model, 32 * replicas)
+        kept = sum(v.value.numpy().nbytes for v in model.optimizer.variables)
+        steps[name]["state"] = kept / model.count_params()
     weights = model.count_params()
     reductions = {size: reduced(tf, strategy, size) for size in SIZES} if replicas > 1 else {}
     if replicas == 1 or strategy.extended.should_checkpoint:
@@ -134,14 +137,15 @@ def fitted(reductions):
 def table(rows, latency, bandwidth):
     """The table of `docs/scaling.md`."""
     lines = [
-        "| workers | what travels | steps/s | each sends, times the weights | cost of talking |",
-        "|---|---|---|---|---|",
+        "| workers | what travels | steps/s | each sends, times the weights | cost of talking | "
+        "state, bytes per weight |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         if row["workers"] > 1:
             lines.append(
                 f"| {row['workers']} | {row['what']} | {1 / row['mean']:.0f} | "
-                f"{row['bytes_each']:.2f} | {row['cost']:.1f} |"
+                f"{row['bytes_each']:.2f} | {row['cost']:.1f} | {row['state']:.1f} |"
             )
     fit = f"{1e6 * latency:.0f} µs for a message and {bandwidth / 1e9:.2f} GB/s"
     return "\n".join([*lines, "", f"The all-reduces alone, of 4 kB to 64 MB, fit {fit}."])
@@ -176,7 +180,7 @@ def main():
             print(
                 f"{workers} workers  {name:18}{1 / step['mean']:7.1f} steps/s, median "
                 f"{1e3 * step['seconds']:6.1f} ms; cost of talking {row['cost']:.2f}; each sends "
-                f"{row['bytes_each']:.2f} x the weights",
+                f"{row['bytes_each']:.2f} x the weights, keeps {row['state']:.1f} bytes for each",
                 flush=True,
             )
     latency, bandwidth = fitted(reductions)

@@ -116,8 +116,8 @@ def _same_variables(shape):
     except tf.errors.OpError as error:
         raise ValueError(
             "The workers differ in their model, or one of them has ended: the first value of a "
-            f"variable of shape {tuple(shape)} found no counterpart. All must run the same program; "
-            "look at the logs of the others."
+            f"variable of shape {tuple(shape)} found no counterpart. All must run the same "
+            "program: look at their logs."
         ) from error
 
 
