@@ -176,7 +176,7 @@ def _layers(model):
     if averaging:
         yield (
             f"statistics of {some(averaging)}",
-            "those of the first replica are saved",
+            "those of the first replica are saved; one without examples makes NaN of its weights",
             "their mean over replicas, before anything looks at them",
         )
 

@@ -168,8 +168,11 @@ def _local(value):
     return value._get() if hasattr(value, "_get") else value
 
 
+BUCKET = 2**25  # bytes that are sent as soon as they are there, while backward goes on
+
+
 def reduce(gradients, dtype=None):
-    """The sum over replicas, in one packed all-reduce, without repeated rows.
+    """The sum over replicas, in one packed all-reduce or a few, without repeated rows.
 
     Args:
         gradients: One for each group.
@@ -179,7 +182,9 @@ def reduce(gradients, dtype=None):
     if context is None or context.num_replicas_in_sync == 1:
         return [_coalesced(g) for g in gradients]
     sent = [g if dtype is None else _cast(g, dtype) for g in gradients]
-    sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent)
+    # Backward ends with the first layers, so the last ones are sent first.
+    options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=BUCKET)
+    sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent[::-1], options)[::-1]
     pairs = zip(sums, gradients, strict=True)
     return [_coalesced(_cast(x, values(g).dtype)) for x, g in pairs]
 

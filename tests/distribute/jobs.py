@@ -21,6 +21,7 @@ X = RNG.normal(size=(61, 6)).astype("float32")
 X[::3] *= 4  # parts of a batch differ, or clipping one by one would go unnoticed
 Y = RNG.normal(size=(61, 2)).astype("float32")
 WEIGHTS = RNG.uniform(size=61).astype("float32")
+POISONED = np.where(np.arange(61)[:, None] == 20, np.inf, X).astype("float32")  # of one replica
 TOKENS = RNG.integers(0, 4, size=(61, 5))  # 0 is masked
 STEPS = RNG.normal(size=(61, 5, 2)).astype("float32")
 
@@ -84,6 +85,7 @@ JOBS = {
     "clipped, of Keras": (dense, of_keras, "mse", {}, {}),
     "accumulating, of Keras": (dense, accumulating, "mse", {}, {}),
     "loss scaling, of Keras": (dense, scaled, "mse", {}, {}),
+    "loss scaling, and one infinity": (dense, scaled, "mse", {"x": POISONED}, {}),
     "an odd batch first": (dense, plain, "mse", {"batch_size": 15}, {}),
     "a batch of one at the end": (dense, plain, "mse", {"batch_size": 12}, {}),
     "a scalar loss": (dense, plain, scalar, {}, {}),

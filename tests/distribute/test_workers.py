@@ -11,7 +11,14 @@ from tests.distribute.jobs import OF_TWO, assert_same, run
 from tests.distribute.processes import free_ports, succeed, workers
 
 pytestmark = pytest.mark.xdist_group("processes")  # one cluster at a time
-NAMES = ["compiled", "several steps at once", "clipped, of Keras", "a scalar loss", "masks"]
+NAMES = [
+    "compiled",
+    "several steps at once",
+    "clipped, of Keras",
+    "a scalar loss",
+    "masks",
+    "loss scaling, and one infinity",  # D36
+]
 
 
 @pytest.mark.slow
