@@ -46,6 +46,7 @@ PRIVATE = {
     "strategy of workers on TensorFlow": {
         "_id_in_cluster": "which of the workers this process is, the chief being the first",
         "_in_multi_worker_mode": "whether other processes take part",
+        "_num_workers": "which replicas are those of this process",
         "_initialize_local_devices": "to cut the processor of a worker into several devices",
     },
     "model on TensorFlow": {
@@ -69,6 +70,11 @@ PRIVATE = {
     },
     "adapter of batches on TensorFlow": {
         "_output_signature": "what the batches look like, found out once",
+    },
+    "pipeline that shuffles on TensorFlow": {
+        "_inputs": "the pipelines that it is made of",
+        "_seed": "whether workers would shuffle in the same way",
+        "_seed2": "the same",
     },
     "layer": {
         "_inbound_nodes": "to walk from a model's outputs back to the layers that have weights",
@@ -139,6 +145,7 @@ def probes():
         found["model"] = keras.Sequential([layer])
         found["strategy of workers"] = tf.distribute.MultiWorkerMirroredStrategy().extended
 
+        found["pipeline that shuffles"] = tf.data.Dataset.range(2).shuffle(2)
         with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
             found["mirrored variable"] = keras.Variable([1.0]).value
     return found
