@@ -171,11 +171,12 @@ def _signals():
 
 def _pass_on(index, lines):
     for line in lines:
-        print(f"[worker {index}] {line.decode(errors='replace').rstrip()}", flush=True)
+        _say(line.decode(errors="replace").rstrip(), f"worker {index}")
 
 
-def _say(text):
-    print(f"[cluster] {text}", flush=True)
+def _say(text, who="cluster"):
+    # with its end in one piece: others print too
+    print(f"[{who}] {text}\n", end="", flush=True)
 
 
 def _how(code):
