@@ -168,7 +168,7 @@ def _local(value):
     return value._get() if hasattr(value, "_get") else value
 
 
-BUCKET = 2**25  # bytes that are sent as soon as they are there, while backward goes on
+BUCKET = 2**24  # bytes that are sent as soon as they are there, while backward goes on
 
 
 def reduce(gradients, dtype=None):
