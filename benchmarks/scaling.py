@@ -199,7 +199,7 @@ def table(rows, latency, bandwidth, buckets):
             f"The all-reduces alone, of 4 kB to 64 MB, fit {fit}.",
             "",
             f"A step of two workers with 67 MB of gradients takes {less} times as long with\n"
-            "buckets of 16 MB, which are sent while backward goes on, as with one reduction of all.",
+            "buckets of 16 MB, sent while backward goes on, as with one reduction of all.",
         ]
     )
 
