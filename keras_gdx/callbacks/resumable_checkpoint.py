@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +16,7 @@ from keras_gdx.callbacks.duration import seconds
 from keras_gdx.config import check, check_choice, check_integer
 from keras_gdx.engine.attach import begin_at, peers_of
 from keras_gdx.registry import register
-from keras_gdx.resume import keras_callbacks, snapshot
+from keras_gdx.resume import keras_callbacks, resize, snapshot
 from keras_gdx.resume.directory import Directory
 from keras_gdx.resume.records import pack
 from keras_gdx.resume.writer import Writer
@@ -179,8 +180,7 @@ class ResumableCheckpoint(Callback):
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
         if not self._saved:
             return
-        snapshot.check_layout(self.model, self._saved["model"], self.directory)
-        snapshot.put(self.model, self._saved["model"])
+        self._bring_back(self._saved)
         keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
         self._done = self._saved["step"]
         epoch = self._epoch = self._saved["epoch"]
@@ -189,6 +189,25 @@ class ResumableCheckpoint(Callback):
         if self.verbose:
             where = "there is nothing to do" if over else f"going on after {self._done} batches"
             print(f"ResumableCheckpoint: {self.directory}: {where}, in epoch {epoch + 1}.")
+
+    def _bring_back(self, saved):
+        """Brings the model to where it was, if need be on another number of replicas."""
+        here, there = snapshot.replicas_of(self.model), snapshot.replicas(saved["model"])
+        peers, writers = peers_of(self.model), self._files.writers
+        if (writers, there) == (peers.count, here):
+            snapshot.check_layout(snapshot.variables_of(self.model), saved["model"], self.directory)
+            snapshot.put(self.model, saved["model"])
+            return
+        parts, first = self._files.read_all(saved["step"]), peers.index == 0
+        resize.put(self.model, [part["model"] for part in parts], first, self.directory)
+        saved["metrics"] = resize.metrics(self.model, [part["metrics"] for part in parts], first)
+        self._feed.forget_state()
+        warnings.warn(
+            f"The checkpoint in {self.directory} was saved by {writers} workers with {there} "
+            f"replicas each, and this run has {peers.count} with {here}. It goes on as one device "
+            "would, up to rounding, but not bit for bit, and dropout draws other masks.",
+            stacklevel=2,
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         """Brings the metrics of an interrupted epoch back."""

@@ -68,6 +68,11 @@ class Feed:
             vars(model).pop("_maybe_symbolic_build", None)
             vars(model).update(before)
 
+    def forget_state(self):
+        """Goes on by reading batches again: the state is of an iterator for other replicas."""
+        if self._resume:
+            self._resume["state"] = None
+
     def position(self, batch):
         """Where the data is now, for another process.
 

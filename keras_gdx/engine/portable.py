@@ -86,6 +86,11 @@ def replicas(optimizer):
     return 1
 
 
+def places(optimizer):
+    """The numbers of the replicas of this process."""
+    return range(1)
+
+
 def mean(tensors):
     """The means over replicas."""
     return tensors

@@ -13,7 +13,7 @@ from keras_gdx.engine import backend
 from keras_gdx.engine.facts import facts_of
 from keras_gdx.engine.groups import groups_of
 from keras_gdx.engine.precision import LOST
-from keras_gdx.engine.storage import BLOCK, SMALLEST, EightBit, Pieces, Plain
+from keras_gdx.engine.storage import BLOCK, SMALLEST, Addends, EightBit, Pieces, Plain
 from keras_gdx.engine.structure import path_of
 
 LOW_PRECISION = ("float16", "bfloat16")
@@ -30,6 +30,7 @@ class State:
     """The variables of a built optimizer.
 
     Attributes:
+        variables: All of them, in the order in which they were made.
         facts: `Facts` of each model variable.
         rules: The rule that moves each variable: the optimizer, or one of its parts.
         groups: The variables as they move together.
@@ -51,11 +52,16 @@ class State:
         variables: The variables that it moves.
         model: Their model, or `None`.
         replicas: How many replicas have a piece of the state each. 1: all have all of it.
-        add: What makes a variable: `allocate`, or something that only looks like it.
+        new: What makes a variable, if not `allocate`: something that only looks like one.
     """
 
-    def __init__(self, optimizer, variables, model, replicas=1, add=None):
-        add = add or allocate
+    def __init__(self, optimizer, variables, model, replicas=1, new=None):
+        self.variables: list = []
+
+        def add(*args):
+            self.variables.append((new or allocate)(*args))
+            return self.variables[-1]
+
         self.facts = facts_of(optimizer, variables, model)
         self.rules = [optimizer.rule_of(facts) for facts in self.facts]
         dtypes = [wide(v) for v in variables]
@@ -67,11 +73,6 @@ class State:
             make = partial(add, optimizer, members)
             stored = {s.name: _storage(optimizer, s, group, make) for s in group.rule.all_slots()}
             group.slots = {name: storage for name, storage in stored.items() if storage}
-            if group.replicas > 1 and add is allocate:
-                for slot in group.rule.all_slots():
-                    if slot.init == "variable":
-                        weights = group.join([backend.snapshot(v) for v in members])
-                        group.slots[slot.name].write(weights)
             if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
                 lost = Plain(make(LOST, group.own_shape, members[0].dtype, 0.0))
                 group.slots[LOST] = _divided(optimizer, group, lost)
@@ -89,7 +90,11 @@ class State:
             for slots, average in zip(self.slots, self.averages, strict=True):
                 slots[AVERAGE] = Plain(average)
         if optimizer.gradient_accumulation_steps:
-            self.sums = [self._own(i, Plain(self.home[i][0].total)) for i in range(len(variables))]
+            replicas = backend.places(optimizer), backend.replicas(optimizer)
+            self.sums = [
+                self._own(i, Addends(self.home[i][0].total, *replicas))
+                for i in range(len(variables))
+            ]
             self.count = add(optimizer, [], "summed", (), "int32", 0)
         self.shared = {
             name: add(optimizer, [], name, (), max(dtypes), 0.0) for name in optimizer.shared
@@ -98,6 +103,15 @@ class State:
         self.by_rows: set = set()
         self.closers: dict = {}
         self.programs: dict = {}
+
+    def copy_weights(self, variables):
+        """Writes the slots that begin as copies of the weights, where replicas have pieces."""
+        for group in self.groups:
+            copied = [slot.name for slot in group.rule.all_slots() if slot.init == "variable"]
+            if group.replicas > 1 and copied:
+                weights = group.join([backend.snapshot(variables[i]) for i in group.indices])
+                for name in copied:
+                    group.slots[name].write(weights)
 
     def _own(self, index, storage):
         """A variable's part of what its group keeps."""
@@ -155,23 +169,27 @@ def allocate(optimizer, beside, name, shape, dtype, init):
             return ops.reshape(ops.concatenate(flat), shape)
         return ops.full(shape, init, dtype)
 
-    owner = path_of(beside[0]).replace("/", "_").replace(":", "_") + "_" if beside else ""
     with backend.near(optimizer, beside[0]) if beside else nullcontext():
         return optimizer.add_variable(
-            tuple(shape), initializer=initial, dtype=dtype, name=f"{owner}{name}"
+            tuple(shape), initializer=initial, dtype=dtype, name=_name(beside, name)
         )
 
 
-def plan(optimizer, variables, model, replicas):
-    """The `(name, bytes)` of all that `State` would allocate, without allocating it."""
-    planned = []
+def imagined(optimizer, variables, model, replicas):
+    """The `State` that there would be, without allocating it.
+
+    Its variables have a path, a shape and a dtype, and `name`, without that of their owner.
+    """
 
     def note(optimizer, beside, name, shape, dtype, init):
-        planned.append((name, math.prod(shape) * size_of(dtype)))
-        return SimpleNamespace(shape=tuple(shape), dtype=dtype)
+        path = f"{optimizer.name}/{_name(beside, name)}"
+        return SimpleNamespace(name=name, path=path, shape=tuple(shape), dtype=dtype)
 
-    State(optimizer, variables, model, replicas, add=note)
-    return planned
+    return State(optimizer, variables, model, replicas, note)
+
+
+def _name(beside, name):
+    return f"{re.sub('[/:]', '_', path_of(beside[0]))}_{name}" if beside else name
 
 
 def size_of(dtype):

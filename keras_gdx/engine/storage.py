@@ -6,6 +6,8 @@ so that an update can be compiled with them inside.
 
 import math
 
+import keras
+import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
@@ -35,9 +37,20 @@ class Storage:
         """Returns the contents that stand for `value`, one for each variable."""
         raise NotImplementedError
 
-    def read(self):
-        """Returns the values."""
-        return self.decode(self.variables)
+    def read(self, copies=None):
+        """Returns the values.
+
+        Args:
+            copies: Function that returns what all replicas have of a variable, if that is not
+                what the variable has now.
+        """
+        if copies is None:
+            return self.decode(self.variables)
+        return common([self.decode(each) for each in self._replicas(copies)])
+
+    def _replicas(self, copies):
+        """The contents that each replica has."""
+        return zip(*(copies(variable) for variable in self.variables), strict=True)
 
     def write(self, value):
         """Replaces the values."""
@@ -133,30 +146,51 @@ class Pieces(Storage):
         self.decode = piece.decode
         self.encode = piece.encode
 
-    def read(self):
-        if not self.here:
+    def read(self, copies=None):
+        if not (self.here or copies):
             raise ValueError(
                 f"The state of `{self.variables[0].path}` is spread over several workers, and one "
                 "alone cannot read it."
             )
-        return self.group.uncut(ops.stack([piece for _, _, piece in self._pieces()]))
+        pieces = [self.decode(each) for each in self._replicas(copies or _now)]
+        return self.group.uncut(ops.stack(pieces))
 
     def write(self, value):
         self.write_some(True, value)
 
     def write_some(self, chosen, value):
         whole = ops.broadcast_to(chosen, self.shape)
-        for place, copies, old in self._pieces():
+        olds = self._replicas(_now)
+        for place, copies, old in zip(
+            self.places, self._replicas(backend.copies), olds, strict=True
+        ):
             new = self.group.cut(value, place)
-            new = _chosen(self.group.cut(whole, place), new, old)
+            new = _chosen(self.group.cut(whole, place), new, self.decode(old))
             for copy, content in zip(copies, self.encode(new), strict=True):
                 copy.assign(content)
 
-    def _pieces(self):
-        """Place, variables and values of each piece of this process."""
-        copies = zip(*(backend.copies(variable) for variable in self.variables), strict=True)
-        for place, each in zip(self.places, copies, strict=True):
-            yield place, each, self.decode([copy.read_value() for copy in each])
+
+class Addends(Storage):
+    """A variable to which every replica adds by itself; the values are the sum.
+
+    Args:
+        variable: The variable.
+        places: The numbers of the replicas of this process.
+        replicas: How many there are.
+    """
+
+    def __init__(self, variable, places, replicas):
+        self.variables = (variable,)
+        self.shape = tuple(variable.shape)
+        self.places = places
+        self.here = len(places) == replicas
+
+    def read(self, copies=None):
+        return sum(value for (value,) in self._replicas(copies or _now))
+
+    def write(self, value):
+        for place, (copy,) in zip(self.places, self._replicas(backend.copies), strict=True):
+            copy.assign(ops.cast(value if place == 0 else ops.zeros_like(value), copy.dtype))
 
 
 class Member:
@@ -168,9 +202,9 @@ class Member:
         self.shape = whole.shape[1:]
         self.here = whole.here
 
-    def read(self):
+    def read(self, copies=None):
         """Returns the values."""
-        return self.whole.read()[self.place]
+        return self.whole.read(copies)[self.place]
 
     def write(self, value):
         """Replaces the values."""
@@ -189,9 +223,9 @@ class Part:
         self.shape = shape
         self.here = whole.here
 
-    def read(self):
+    def read(self, copies=None):
         """Returns the values."""
-        return ops.reshape(self.whole.read()[self.begin : self.end], self.shape)
+        return ops.reshape(self.whole.read(copies)[self.begin : self.end], self.shape)
 
     def write(self, value):
         """Replaces the values."""
@@ -200,6 +234,24 @@ class Part:
         chosen = ops.logical_and(places >= self.begin, places < self.end)
         value = ops.pad(ops.reshape(value, (-1,)), [(self.begin, size - self.end)])
         self.whole.write_some(chosen, value)
+
+
+def common(values):
+    """What several replicas have in common: what they agree on, or the mean of floats.
+
+    Of other numbers, such as the seeds of layers, it is what the first replica has.
+    """
+    first, *others = (ops.convert_to_numpy(value) for value in values)
+    if all(np.array_equal(first, other) for other in others):
+        return first
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(first.dtype)):
+        return first
+    return np.mean([x.astype("float64") for x in (first, *others)], axis=0).astype(first.dtype)
+
+
+def _now(variable):
+    """What all replicas of this process have of a variable."""
+    return [backend.snapshot(copy) for copy in backend.copies(variable)]
 
 
 def _chosen(chosen, new, old):

@@ -1,5 +1,6 @@
 """An update rule with everything around it: options, state, averages, files."""
 
+import math
 import re
 import weakref
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from keras_gdx.engine.hyperparameters import (
 )
 from keras_gdx.engine.parking import Parking
 from keras_gdx.engine.seam import KerasOptimizer
-from keras_gdx.engine.state import State, plan, size_of
+from keras_gdx.engine.state import State, imagined, size_of
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.saving.state import load_state, save_state
@@ -243,11 +244,16 @@ class Optimizer(Rule, KerasOptimizer):
             self._admit(variables)
             self.make_hyperparameters()
             self.state = State(self, self.model_variables, self._model(), pieces)
+            self.state.copy_weights(self.model_variables)
             self.built = True
 
     def _pieces(self, replicas=None):
         """How many replicas have a piece of the state each; 1 if all have all of it."""
         return (replicas or backend.replicas(self)) if self.shard_state else 1
+
+    def imagined(self, replicas):
+        """The state that this optimizer would have on so many replicas, without its contents."""
+        return imagined(self, self.model_variables, self._model(), self._pieces(replicas))
 
     def planned(self, variables, replicas=None):
         """The `(name, bytes)` of all that `build` would allocate, without allocating it.
@@ -256,7 +262,8 @@ class Optimizer(Rule, KerasOptimizer):
             variables: Those that it would be built with.
             replicas: How many replicas there would be; `None` for those that there are.
         """
-        found = plan(self, variables, self._model(), self._pieces(replicas))
+        state = imagined(self, variables, self._model(), self._pieces(replicas))
+        found = [(v.name, math.prod(v.shape) * size_of(v.dtype)) for v in state.variables]
         for rule in (self, *(getattr(self, part) for part in self.parts)):
             scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]
             found += [("hyperparameters", 8 * len(rule.numbers())), *scalars]

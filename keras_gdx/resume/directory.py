@@ -53,7 +53,8 @@ class Directory:
         self.index = index
         self.run = run or uuid.uuid4().hex
         self._writes = 0  # as many on all of them
-        self._manifests: dict = {}
+        self.writers = count
+        self._known: dict = {}  # of each step what `_needed` has found
         self._alone = threading.Event()
 
     def prepare(self):
@@ -96,10 +97,11 @@ class Directory:
         replaced = self.path / f"{UNFINISHED}{uuid.uuid4().hex}"
         try:
             if self.count == 1:
-                _write(unfinished, content, arrays)
+                _write(unfinished, 1, content, arrays)
             else:
                 self._write_part(unfinished, content, arrays)
                 self._await_parts(unfinished)
+                _flush_folder(unfinished)
             target = self.path / f"checkpoint-{step:09d}"
             if target.exists():  # the same step, written before an interruption
                 os.rename(target, replaced)
@@ -114,9 +116,8 @@ class Directory:
     def _write_part(self, unfinished, content, arrays):
         unfinished.mkdir(exist_ok=True)
         part = _part(unfinished, self.index)
-        _write(part.with_suffix(".unfinished"), content, arrays)
-        os.rename(part.with_suffix(".unfinished"), part)
-        _flush_folder(unfinished)
+        _write(part.with_suffix(".unfinished"), self.count, content, arrays)
+        os.rename(part.with_suffix(".unfinished"), part)  # now the first process may rename all
 
     def _await_parts(self, unfinished):
         deadline = time.monotonic() + PATIENCE
@@ -149,11 +150,11 @@ class Directory:
         """The steps of the checkpoints that this process can read, newest first.
 
         Raises:
-            ValueError: If one was written by a newer version, or by more or fewer processes.
+            ValueError: If one was written by a newer version.
         """
         for step, folder in self.found():
             try:
-                self._manifests[step] = self._manifest(folder)
+                self._known[step] = self._needed(folder)
             except DamagedError as error:
                 warnings.warn(
                     f"The checkpoint {folder} is damaged ({error}); the one before it is used.",
@@ -163,7 +164,9 @@ class Directory:
             yield step
 
     def read(self, choose=lambda steps: next(steps, None)):
-        """The content of one of the checkpoints, or `None` if there is none.
+        """This process' part of one of the checkpoints, or `None` if there is none.
+
+        If more or fewer processes have written it, as `writers` says then, it is the first part.
 
         Args:
             choose: Function of an iterator like `whole`, that returns one step or `None`. By
@@ -180,48 +183,66 @@ class Directory:
                     "start again from the beginning."
                 )
             return None
-        folder, manifest = self._manifests[step]
-        with np.load(folder / ARRAYS) as arrays:
-            return unpack(manifest["content"], arrays)
+        (folder, manifest), *_ = self._known[step]
+        self.writers = manifest["parts"]
+        return _content(folder, manifest)
 
-    def _manifest(self, folder):
-        """Where this process' part is, and its manifest, if all checksums are right."""
-        parts = len([*folder.glob("worker-*")]) or 1
-        if parts != self.count:
-            raise ValueError(
-                f"The checkpoint {folder} was saved by {parts} workers, and this run has "
-                f"{self.count}. Use as many as then, or another directory."
-            )
-        if self.count > 1:
-            folder = _part(folder, self.index)
-        try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            whole = manifest.pop("checksum") == _checksum(manifest)
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise DamagedError(f"{MANIFEST}: {error}") from error
-        if not whole:
-            raise DamagedError(f"{MANIFEST}: wrong checksum")
-        if manifest["format"] > FORMAT:
-            raise ValueError(
-                f"The checkpoint {folder} has format {manifest['format']}; this version reads up "
-                f"to {FORMAT}. Install a newer keras_gdx."
-            )
-        try:
-            if _digest(folder / ARRAYS) != manifest["arrays"]:
-                raise DamagedError(f"{ARRAYS}: wrong checksum")
-        except OSError as error:
-            raise DamagedError(f"{ARRAYS}: {error}") from error
-        return folder, manifest
+    def read_all(self, step):
+        """The contents of all parts of one checkpoint, in the order of their processes."""
+        folder = self.path / f"checkpoint-{step:09d}"
+        return [_content(part, _manifest(part)) for part in _parts(folder)]
+
+    def _needed(self, folder):
+        """Folders and manifests of the parts to read, if all checksums are right."""
+        parts = needed = _parts(folder)
+        if len(parts) == self.count:
+            needed = [parts[self.index]]
+        found = [(part, _manifest(part)) for part in needed]
+        if any(manifest["parts"] != len(parts) for _, manifest in found):
+            raise DamagedError("a part is missing")
+        return found
 
 
 def _part(folder, index):
     return folder / f"worker-{index}"
 
 
-def _write(folder, content, arrays):
-    """Writes arrays and manifest into a new folder, down to the disk."""
+def _parts(folder):
+    count = len([*folder.glob("worker-*")])
+    return [_part(folder, index) for index in range(count)] or [folder]
+
+
+def _manifest(folder):
+    """The manifest of a part, if its checksums are right."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        whole = manifest.pop("checksum") == _checksum(manifest)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise DamagedError(f"{MANIFEST}: {error}") from error
+    if not whole:
+        raise DamagedError(f"{MANIFEST}: wrong checksum")
+    if manifest["format"] > FORMAT:
+        raise ValueError(
+            f"The checkpoint {folder} has format {manifest['format']}; this version reads up "
+            f"to {FORMAT}. Install a newer keras_gdx."
+        )
+    try:
+        if _digest(folder / ARRAYS) != manifest["arrays"]:
+            raise DamagedError(f"{ARRAYS}: wrong checksum")
+    except OSError as error:
+        raise DamagedError(f"{ARRAYS}: {error}") from error
+    return manifest
+
+
+def _content(folder, manifest):
+    with np.load(folder / ARRAYS) as arrays:
+        return unpack(manifest["content"], arrays)
+
+
+def _write(folder, parts, content, arrays):
+    """Writes arrays and manifest of one of so many parts into a new folder, down to the disk."""
     folder.mkdir()
-    manifest = {"format": FORMAT, "content": content}
+    manifest = {"format": FORMAT, "parts": parts, "content": content}
     with open(folder / ARRAYS, "wb") as file:
         np.savez(file, **arrays)
         _flush(file)

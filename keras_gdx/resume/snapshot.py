@@ -40,9 +40,8 @@ def take(model):
     }
 
 
-def check_layout(model, snapshot, source):
-    """Raises `ValueError` unless the snapshot is one of this model, optimizer and strategy."""
-    variables = variables_of(model)
+def check_layout(variables, snapshot, source):
+    """Raises `ValueError` unless the snapshot is one of these variables."""
     saved, now = snapshot["layout"], layout(variables)
     if saved != now:
         pairs = zip_longest(saved, now)
@@ -52,13 +51,16 @@ def check_layout(model, snapshot, source):
             f"was restored. It has {len(saved)} variables and this one {len(now)}; what differs "
             f"first: {'; '.join(different[:3])}."
         )
-    there = max(len(values) for values in snapshot["values"])
-    here = max(len(backend.copies(v)) for v in variables)
-    if there != here:
-        raise ValueError(
-            f"The checkpoint in {source} was saved with {there} replicas in a process, and this "
-            f"run has {here}. Use as many as then, or another directory."
-        )
+
+
+def replicas(snapshot):
+    """How many replicas the process had that took the snapshot."""
+    return max(len(values) for values in snapshot["values"])
+
+
+def replicas_of(model):
+    """How many replicas of a model this process has."""
+    return max(len(backend.copies(v)) for v in variables_of(model))
 
 
 def put(model, snapshot, random=True, progress=True):
@@ -76,6 +78,13 @@ def put(model, snapshot, random=True, progress=True):
         if id(variable) not in stay:
             for part, value in zip(backend.copies(variable), values, strict=True):
                 part.assign(value)
+    put_the_rest(model, snapshot, progress)
+    if random:
+        restore_random_state(snapshot["random"])
+
+
+def put_the_rest(model, snapshot, progress=True):
+    """Brings what is no variable to where `take` found it, once the variables are there."""
     for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
         optimizer.parking.trained = None
         if progress:
@@ -84,8 +93,6 @@ def put(model, snapshot, random=True, progress=True):
         optimizer.state.by_rows = set(saved["by_rows"])
         if saved["shown"]:
             optimizer.parking.enter()
-    if random:
-        restore_random_state(snapshot["random"])
 
 
 def require(model):

@@ -30,14 +30,17 @@ def save_state(optimizer, store):
             {"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts
         ]
         numbers.update(optimizer.state.shared)
-        if optimizer.state.sums:
+        kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
+        if optimizer.state.sums and optimizer.state.sums[0].here:
             numbers["summed"] = optimizer.state.count
-        spread = sum(not slot.here for slots in optimizer.state.slots for slot in slots.values())
+        elif optimizer.state.sums and optimizer.state.count.numpy():  # in the middle of a window
+            kept += optimizer.state.sums
+        spread = sum(not each.here for each in kept)
         if spread:
             warnings.warn(
-                f"{spread} slots of {type(optimizer).__name__} are spread over several workers and "
-                "are not in this file. Training that goes on from it begins with fresh ones; that "
-                "of `ResumableCheckpoint` goes on with all.",
+                f"{spread} tensors of {type(optimizer).__name__} are spread over several workers "
+                "and are not in this file. Training that goes on from it begins with fresh ones; "
+                "that of `ResumableCheckpoint` goes on with all.",
                 stacklevel=3,
             )
         for index, group in enumerate(_tensors(optimizer)):
@@ -120,7 +123,7 @@ def _tensors(optimizer):
     trained = optimizer.parking.trained if optimizer.parking.occupied else None
     for index, slots in enumerate(state.slots):
         group = {name: slot.read for name, slot in slots.items() if slot.here}
-        if state.sums:
+        if state.sums and state.sums[index].here:
             group["sum"] = state.sums[index].read
         if trained:
             group["trained"] = lambda index=index: trained[index]

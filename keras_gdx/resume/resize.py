@@ -1,0 +1,112 @@
+"""Checkpoints that go on with another number of replicas than they were saved with.
+
+What all replicas had in common stays. What each of them added up by itself (gradients of an open
+window, metrics) is added up, and the first replica has it all. Pieces of state are put together
+and cut again. Of other floats (statistics, weights between two synchronizations) all get the mean.
+So the run goes on as on one device, up to rounding; only dropout draws other masks.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from keras_gdx.engine import backend
+from keras_gdx.engine.attach import inside, ours
+from keras_gdx.engine.storage import common
+from keras_gdx.resume.snapshot import check_layout, put_the_rest, replicas, variables_of
+
+
+def put(model, snapshots, first, source):
+    """Brings the model to where other replicas have been.
+
+    Args:
+        model: The model.
+        snapshots: What `snapshot.take` returned in each of their processes, in order.
+        first: Whether this process has the first replica.
+        source: Where they come from, for the error.
+
+    Raises:
+        ValueError: If they are of another model or optimizer. Nothing is changed then.
+    """
+    states = _states(model, sum(replicas(each) for each in snapshots))
+    there = _variables(model, states)
+    check_layout(there, snapshots[0], source)
+    processes = zip(*(each["values"] for each in snapshots), strict=True)
+    values = {
+        id(variable): [value for process in each for value in process]
+        for variable, each in zip(there, processes, strict=True)
+    }
+    added = {id(v) for v in _sums_of_keras(model)}
+    state_of_ours = {id(v) for optimizer in states for v in optimizer.state.variables}
+    for variable in variables_of(model):
+        if id(variable) not in state_of_ours:
+            new = together(values[id(variable)], id(variable) in added, variable, first)
+            for copy, value in zip(backend.copies(variable), new, strict=True):
+                copy.assign(value)
+    for optimizer, old in states.items():
+        _move(old, optimizer.state, lambda variable: values[id(variable)])
+    put_the_rest(model, snapshots[0])
+
+
+def metrics(model, values, first):
+    """What each replica of this process shall have of the metrics of an epoch under way.
+
+    Args:
+        model: The model.
+        values: What `snapshot.metric_values` returned in each process, in their order.
+        first: Whether this process has the first replica.
+    """
+    variables = [v for metric in model.metrics for v in metric.variables]
+    pairs = zip(variables, zip(*values, strict=True), strict=True)
+    return [
+        together([x for process in each for x in process], v.aggregation == "sum", v, first)
+        for v, each in pairs
+    ]
+
+
+def together(values, added, variable, first):
+    """What each replica of this process shall have, given what each of all had before."""
+    here = len(backend.copies(variable))
+    if not added:
+        return [common(values)] * here
+    total = sum(values[1:], start=values[0])
+    return [total if first and place == 0 else total * 0 for place in range(here)]
+
+
+def _states(model, count):
+    """For each of our optimizers with a state of its own: what that was on so many replicas."""
+    built = [optimizer for optimizer in ours(model) if optimizer.state is not None]
+    return {optimizer: optimizer.imagined(count) for optimizer in built}
+
+
+def _variables(model, states):
+    """As `variables_of` returns them, but with the variables of those states."""
+    begins: dict = {}
+    for optimizer, state in states.items():
+        first, *others = [id(v) for v in optimizer.state.variables] or [None]
+        begins |= {first: state.variables} | dict.fromkeys(others, ())
+    return [x for v in variables_of(model) for x in begins.get(id(v), [v])]
+
+
+def _sums_of_keras(model):
+    """The variables in which Keras' own optimizers add up gradients."""
+    for optimizer in inside(model.optimizer):
+        yield from getattr(optimizer, "_accumulated_gradients", ())
+
+
+def _move(old, new, copies: Any):
+    """Writes what one state has, according to `copies`, into the variables of another one."""
+    for before, now in zip(old.slots, new.slots, strict=True):
+        for name, slot in now.items():
+            slot.write(ops.convert_to_tensor(before[name].read(copies)))
+    if new.sums:
+        for before, now in zip(old.sums, new.sums, strict=True):
+            now.write(ops.convert_to_tensor(before.read(copies)))
+        _assign(new.count, copies(old.count))
+    for name, variable in new.shared.items():
+        _assign(variable, copies(old.shared[name]))
+
+
+def _assign(variable, values):
+    for copy in backend.copies(variable):
+        copy.assign(common(values))

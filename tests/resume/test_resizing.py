@@ -1,0 +1,100 @@
+"""Interrupted on so many replicas and resumed on others is one device that was not interrupted."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_gdx import distribute, optimizers
+from keras_gdx.callbacks import ResumableCheckpoint
+from tests.resume.test_positions import Interrupted, Interruption
+
+X = np.random.default_rng(0).normal(size=(50, 64)).astype("float32")
+Y = (X[:, :1] > 0).astype("float32")
+EPOCHS, BATCH = 2, 8
+WINDOW = {"gradient_accumulation_steps": 3}
+OPTIMIZERS = {
+    "accumulating": lambda: optimizers.AdamW(0.01, use_ema=True, **WINDOW),
+    "in pieces": lambda: optimizers.AdamW(0.01, use_ema=True, shard_state=True, **WINDOW),
+    "in stacks": lambda: optimizers.Muon(0.01, shard_state=True, **WINDOW),
+    "eight bits": lambda: optimizers.Adam(0.01, state_dtype="int8", shard_state=True),
+    "copies of weights": lambda: optimizers.ScheduleFreeAdamW(0.01, shard_state=True),
+    "around another": lambda: optimizers.Lookahead(optimizers.SGD(0.1, momentum=0.9)),
+    "without state": lambda: optimizers.SGD(0.1),
+    "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(optimizers.Lion(1e-3)),
+    "of Keras": lambda: keras.optimizers.Adam(0.01),
+    "of Keras, accumulating": lambda: keras.optimizers.SGD(0.1, **WINDOW),
+}
+
+
+def arrays():
+    return {"x": X, "y": Y, "batch_size": BATCH}
+
+
+def pipeline():
+    # Keras begins an iterator more on one device, so others than the first have another order
+    data = tf.data.Dataset.from_tensor_slices((X, Y))
+    return {"x": data.shuffle(50, seed=4, reshuffle_each_iteration=False).batch(BATCH)}
+
+
+def train(optimizer, folder, strategy=None, data=arrays, callbacks=(), batch=None):
+    keras.utils.set_random_seed(1)
+    with (strategy or tf.distribute.get_strategy()).scope():
+        hidden = [keras.layers.Dense(64, "tanh") for _ in range(3)]
+        model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(1, "sigmoid")])
+        model.compile(OPTIMIZERS[optimizer](), "binary_crossentropy", metrics=["accuracy", "AUC"])
+    distribute.prepare(model)
+    kept = ResumableCheckpoint(folder, every="1 step")
+    given = data() | ({"batch_size": batch} if batch else {})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This data cannot save its position")
+        warnings.filterwarnings("ignore", ".*shuffle=True")
+        history = model.fit(**given, epochs=EPOCHS, verbose=0, callbacks=[*callbacks, kept])
+    return model, history.history
+
+
+def interrupted(optimizer, folder, before, after, batches=5, data=arrays):
+    with pytest.raises(Interrupted):
+        train(optimizer, folder, before, data, [Interruption(batches)])
+    with pytest.warns(UserWarning, match="goes on as one device would"):
+        return train(optimizer, folder, after, data)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    known = {}
+
+    def run(optimizer, data=arrays):
+        if (optimizer, data) not in known:
+            known[optimizer, data] = train(
+                optimizer, tmp_path_factory.mktemp("straight"), data=data
+            )
+        return known[optimizer, data]
+
+    return run
+
+
+def assert_same(found, expected):
+    (model, history), (other, straight) = found, expected
+    for mine, its in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, its, atol=1e-5)
+    for name, values in straight.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
+    assert model.optimizer.iterations.numpy() == other.optimizer.iterations.numpy()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("way", ["to one", "to two"])
+def test_on_other_replicas(optimizer, way, straight, mirrored, tmp_path):
+    """In the middle of an epoch, and of a window."""
+    before, after = (mirrored, None) if way == "to one" else (None, mirrored)
+    assert_same(interrupted(optimizer, tmp_path, before, after), straight(optimizer))
+
+
+@pytest.mark.parametrize("way", ["to one", "to two"])
+def test_with_pipelines(way, straight, mirrored, tmp_path):
+    before, after = (mirrored, None) if way == "to one" else (None, mirrored)
+    found = interrupted("accumulating", tmp_path, before, after, data=pipeline)
+    assert_same(found, straight("accumulating", pipeline))
