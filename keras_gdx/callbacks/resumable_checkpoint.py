@@ -56,7 +56,9 @@ class ResumableCheckpoint(Callback):
     flushed, renamed, with checksums. A damaged one is passed over with a warning. If writing
     fails, the next batch raises the error; model and older checkpoints stay as they are.
     For the run to be the same, the callback runs after all others. Several workers go on
-    together, each with its own part of the checkpoint that all can read.
+    together, each with its own part of the checkpoint that all can read. With more or fewer
+    workers or replicas than before a run goes on as well, with a warning: as one device would, up
+    to rounding.
 
     Args:
         directory: Where the checkpoints are, one run in each; it is made if there is none.
@@ -72,8 +74,9 @@ class ResumableCheckpoint(Callback):
     Raises:
         ValueError: If an argument is out of range, the backend is not TensorFlow, the model
             was compiled before `keras_gdx` was imported, the checkpoint is one of another
-            model, optimizer or number of workers or replicas, all are damaged, or the newest was
-            written by a newer version. Model and optimizer are as they were then.
+            model or optimizer, or in the middle of an epoch of more or fewer batches, all are
+            damaged, or the newest was written by a newer version. Model and optimizer are as
+            they were then.
         OSError: If the directory cannot be written, or the disk is full.
 
     Example:
@@ -180,6 +183,7 @@ class ResumableCheckpoint(Callback):
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
         if not self._saved:
             return
+        self._feed.check(self.directory)
         self._bring_back(self._saved)
         keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
         self._done = self._saved["step"]

@@ -99,17 +99,14 @@ def peers_of(model):
 
 
 def inside(optimizer):
-    """An optimizer and those that it contains."""
+    """An optimizer and those that it contains; not the rules that are parts of its own."""
     if optimizer is None:
         return
     yield optimizer
-    for part in (
-        getattr(optimizer, "inner_optimizer", None),
-        getattr(optimizer, "inner", None),
-        getattr(optimizer, "outer", None),
-        *getattr(optimizer, "optimizers", ()),
-    ):
-        yield from inside(part)
+    names = {"inner_optimizer", "inner", "outer"}.difference(getattr(optimizer, "parts", ()))
+    contained = [getattr(optimizer, name, None) for name in sorted(names)]
+    for each in (*contained, *getattr(optimizer, "optimizers", ())):
+        yield from inside(each)
 
 
 def known_to(optimizer):

@@ -68,10 +68,19 @@ class Feed:
             vars(model).pop("_maybe_symbolic_build", None)
             vars(model).update(before)
 
+    def check(self, source):
+        """Raises `ValueError` if a position within an epoch is that of other data."""
+        before, now = self._resume["num_batches"], self._iterators._num_batches
+        if self._resume["batch"] and now not in (None, before):
+            raise ValueError(
+                f"The checkpoint in {source} was saved in an epoch of {before} batches, and now "
+                f"there are {now}. Use the data and the batch size of then until the epoch is "
+                "over, or another directory."
+            )
+
     def forget_state(self):
         """Goes on by reading batches again: the state is of an iterator for other replicas."""
-        if self._resume:
-            self._resume["state"] = None
+        self._resume["state"] = None
 
     def position(self, batch):
         """Where the data is now, for another process.

@@ -28,7 +28,8 @@ def put(model, snapshots, first, source):
     Raises:
         ValueError: If they are of another model or optimizer. Nothing is changed then.
     """
-    states = _states(model, sum(replicas(each) for each in snapshots))
+    count = sum(replicas(each) for each in snapshots)
+    states = {optimizer: optimizer.imagined(count) for optimizer in ours(model)}
     there = _variables(model, states)
     check_layout(there, snapshots[0], source)
     processes = zip(*(each["values"] for each in snapshots), strict=True)
@@ -71,12 +72,6 @@ def together(values, added, variable, first):
         return [common(values)] * here
     total = sum(values[1:], start=values[0])
     return [total if first and place == 0 else total * 0 for place in range(here)]
-
-
-def _states(model, count):
-    """For each of our optimizers with a state of its own: what that was on so many replicas."""
-    built = [optimizer for optimizer in ours(model) if optimizer.state is not None]
-    return {optimizer: optimizer.imagined(count) for optimizer in built}
 
 
 def _variables(model, states):

@@ -57,8 +57,7 @@ def export(model, path, inputs=None, targets=None):
     model.optimizer.build(model.trainable_variables)  # a `MultiOptimizer` has its parts now
     optimizers = ours(model)
     check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
-    states = [x.state for x in optimizers if x.state is not None]  # a wrapped rule has none
-    shared_out = any(group.replicas > 1 for state in states for group in state.groups)
+    shared_out = any(group.replicas > 1 for x in optimizers for group in x.state.groups)
     check(not shared_out, "model", model, "loaded outside of a strategy, which has its state whole")
     parked = [x for x in optimizers if x.parking.occupied]
     for optimizer in parked:  # training goes on from the trained weights

@@ -12,7 +12,17 @@ RULES = sorted(
     name for name, entry in REGISTRY.items() if entry.kind == "optimizer" and name not in DIFFERENT
 )
 
+FIRST = ("adamw", "dog", "lookahead", "muon", "schedulefreeadamw")  # one of each kind
+
 every_rule = pytest.mark.parametrize("rule", RULES)
+
+
+def in_time(rules):
+    """The rules as parameters, those of which another one is much alike marked as slow."""
+    return [r if r in FIRST else pytest.param(r, marks=pytest.mark.slow) for r in rules]
+
+
+every_rule_in_time = pytest.mark.parametrize("rule", in_time(RULES))
 
 
 def make(rule, learning_rate=None, **options):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import every_rule, make
+from tests.contract.rules import every_rule_in_time, make
 
 OPTIONS = {
     "plain": {},
@@ -22,7 +22,7 @@ OPTIONS = {
 }
 
 
-@every_rule
+@every_rule_in_time
 @pytest.mark.parametrize("option", OPTIONS)
 def test_xla_equals_graph_equals_eager(rule, option):
     data = list(batches(4))
@@ -34,7 +34,7 @@ def test_xla_equals_graph_equals_eager(rule, option):
     assert_same(runs[2], runs[1])
 
 
-@every_rule
+@every_rule_in_time
 @pytest.mark.parametrize("option", ["everything", "eight bits", "averages"])
 def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     """What an accelerator that runs XLA only asks for, as far as a processor can tell."""
@@ -78,7 +78,7 @@ def fitted(rule, **options):
 eagerly_fitted = cache(partial(fitted, run_eagerly=True))
 
 
-@every_rule
+@every_rule_in_time
 @pytest.mark.parametrize("steps", [1, 4])
 @pytest.mark.parametrize("jit", [False, True])
 def test_trains_in_fit(rule, steps, jit):

@@ -9,7 +9,7 @@ from keras_gdx.config import declared_arguments
 from keras_gdx.engine.hyperparameters import is_hyperparameter
 from keras_gdx.schedules import Constant, Linear
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import SETTINGS, WRAPPERS, core, every_rule, make
+from tests.contract.rules import SETTINGS, WRAPPERS, core, every_rule, every_rule_in_time, make
 
 
 def split(data, parts):
@@ -29,7 +29,7 @@ def test_micro_batches_equal_one_batch(rule):
     assert small.optimizer.iterations.numpy() == large.optimizer.iterations.numpy() == 4
 
 
-@every_rule
+@every_rule_in_time
 def test_the_tail_of_a_window_is_applied_and_scaled_by_what_was_summed(rule):
     data = list(split(batches(2), 4))[:6]
     run = Run(lambda: make(rule, gradient_accumulation_steps=4), size=4).train(data)

@@ -6,12 +6,12 @@ import pytest
 
 import keras_gdx
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, every_rule, make
+from tests.contract.rules import core, every_rule_in_time, make
 
 X, Y = next(batches(1, 64))
 
 
-@every_rule
+@every_rule_in_time
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_swap_and_back_is_identity(rule, dtype, mirrored):
     options = {} if "free" in rule else {"use_ema": True, "ema_momentum": 0.9}

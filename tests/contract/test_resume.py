@@ -10,7 +10,7 @@ import tensorflow as tf
 import keras_gdx
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, every_rule, make
+from tests.contract.rules import core, every_rule, every_rule_in_time, make
 
 DATA = list(batches(8, 64))
 
@@ -58,7 +58,7 @@ def restored_from(kind, net, rule, path):
     return again
 
 
-@every_rule
+@every_rule_in_time
 @pytest.mark.parametrize("kind", ["keras", "weights", "checkpoint"])
 def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
     net = train(model(rule), DATA[:4])  # one update, and one micro-batch of the next
@@ -70,7 +70,7 @@ def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@every_rule
+@every_rule_in_time
 @pytest.mark.parametrize(
     "options", [{"use_ema": True}, {"weight_decay": 0.1, "state_dtype": "bfloat16"}], ids=str
 )

@@ -12,7 +12,7 @@ from keras_gdx import modifiers, optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
 from keras_gdx.registry import REGISTRY
 from tests.contract.harness import assert_same, batches
-from tests.contract.rules import RULES, WRAPPERS, core, make
+from tests.contract.rules import RULES, WRAPPERS, core, in_time, make
 from tests.contract.test_replicas import OPTIONS
 from tests.contract.tower import Tower
 
@@ -24,7 +24,7 @@ ALL = OPTIONS | {
 }
 SOME = ["all_together", "clipnorm", "modifiers", "kahan", "programs"]
 CHOSEN = [*ALL] if os.environ.get("KERAS_GDX_MATRIX") == "full" else SOME
-every_divisible_rule = pytest.mark.parametrize("rule", DIVISIBLE)
+every_divisible_rule = pytest.mark.parametrize("rule", in_time(DIVISIBLE))
 
 
 def stored(optimizer, replica):
@@ -132,6 +132,33 @@ def test_a_file_is_read_at_another_number_of_replicas(rule, state_dtype, there, 
     tolerance = 2e-3 if state_dtype else 2e-6
     for mine, its in zip(fit(loaded), onward, strict=True):
         np.testing.assert_allclose(mine, its, atol=tolerance)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_file_from_the_middle_of_a_window_has_what_all_replicas_have_summed(
+    there, mirrored, tmp_path
+):
+    x, y = examples()
+    one, path = tf.distribute.get_strategy(), str(tmp_path / "model.keras")
+
+    class Save(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                self.model.save(path)
+
+    def fit(net, rest, *callbacks):
+        net.fit(x[rest:], y[rest:], batch_size=8, shuffle=False, verbose=0, callbacks=callbacks)
+        return net.get_weights()
+
+    with (mirrored if there else one).scope():
+        net = network()
+        net.compile(make("sgd", gradient_accumulation_steps=4), "mse")
+    onward = fit(net, 0, Save())
+    with (one if there else mirrored).scope():
+        loaded = keras.saving.load_model(path)
+    assert loaded.optimizer.state.count.numpy() == 2
+    for mine, its in zip(fit(loaded, 16), onward, strict=True):
+        np.testing.assert_allclose(mine, its, atol=2e-6)
 
 
 def test_training_that_was_interrupted_goes_on_with_all_pieces(mirrored, tmp_path):

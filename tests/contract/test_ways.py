@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_gdx import modifiers
 from keras_gdx.engine import groups
 from tests.contract.harness import SHAPES, Run, assert_same, batches
-from tests.contract.rules import core, every_rule, make
+from tests.contract.rules import core, every_rule, every_rule_in_time, make
 
 COMBINED = {
     "weight_decay": 0.1,
@@ -40,7 +40,7 @@ def plain_run(rule):
     return Run(lambda: make(rule, fused=False, **options)).train(batches(6))
 
 
-@every_rule
+@every_rule_in_time
 @pytest.mark.parametrize("mode", ["graph", "xla"])
 @pytest.mark.parametrize("fused", ["auto", True])
 def test_packed_and_fused_equal_plain(rule, fused, mode):
@@ -56,14 +56,14 @@ def test_packed_and_fused_equal_plain(rule, fused, mode):
             )
 
 
-@every_rule
+@every_rule_in_time
 def test_fused_with_modifiers_equals_plain(rule):
     plain = Run(lambda: make(rule, fused=False, **MODIFIED)).train(batches(4))
     fused = Run(lambda: make(rule, fused=True, **MODIFIED)).train(batches(4))
     assert_same(plain, fused)
 
 
-@every_rule
+@every_rule_in_time
 def test_fused_on_two_replicas_equals_plain_on_one(rule, mirrored):
     options = averaged(rule, COMBINED)
     fused = Run(lambda: make(rule, fused=True, **options), mirrored).train(batches(6))

@@ -142,11 +142,47 @@ def test_a_directory_of_ones_own_is_refused(tmp_path):
         assert "no whole checkpoint in common" in errors
 
 
-def test_checkpoints_of_another_number_of_workers_are_refused(tmp_path):
-    kept = f"[callbacks.ResumableCheckpoint('{tmp_path}'), callbacks.TimeBudget(1)]"
-    succeed(lambda index: ["-c", ONE_OF_TWO, kept, "0"], 1)
-    for errors in told(kept):
-        assert "was saved by 1 workers, and this run has 2" in errors
+RESIZED = """
+import os, signal, sys
+import keras, numpy as np
+from keras_gdx import distribute
+from tests.resume import test_resizing as training
+folder, result, optimizer, batches = sys.argv[1:]
+
+class Stop(keras.callbacks.Callback):
+    done = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        if self.done == int(batches):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+strategy = distribute.strategy()
+model, _ = training.train(optimizer, folder, strategy, callbacks=[Stop()])
+np.savez(result, *model.get_weights())
+"""
+
+
+@pytest.mark.parametrize("optimizer", ["in pieces", "in stacks"])
+def test_more_workers_and_fewer_go_on(optimizer, tmp_path):
+    """Two, then three, then one, each in the middle of an epoch; and one that does it all."""
+
+    def run(count, folder, stop_after):
+        words = [folder, f"{folder}.npz", optimizer, str(stop_after)]
+        ended = workers(lambda index: ["-c", RESIZED, *words], count)
+        assert [code for _, code in ended] == [EXIT_CODE if stop_after else 0] * count, ended
+        return [errors for errors, _ in ended]
+
+    resized, straight = str(tmp_path / "resized"), str(tmp_path / "straight")
+    run(2, resized, 4)
+    for errors in run(3, resized, 4):
+        assert "was saved by 2 workers with 1 replicas each, and this run has 3 with 1" in errors
+    (errors,) = run(1, resized, 0)
+    assert "was saved by 3 workers with 1 replicas each, and this run has 1 with 1" in errors
+    run(1, straight, 0)
+    found, expected = (np.load(f"{name}.npz") for name in (resized, straight))
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
 
 
 def test_callbacks_that_differ_are_refused():

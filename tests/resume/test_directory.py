@@ -1,8 +1,13 @@
 """Files that are damaged, foreign, too new, or cannot be written."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -128,6 +133,38 @@ def test_a_full_disk(tmp_path):
     assert "failed True True" in done.stdout, done.stderr[-2000:]
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000000003"]
     assert Directory(tmp_path, 3).read()["step"] == 3
+
+
+def test_parts_may_be_renamed_before_their_writers_go_on(tmp_path, monkeypatch):
+    rename, whole = os.rename, tmp_path / "checkpoint-000000001"
+
+    def slowly(source, target):
+        rename(source, target)
+        while Path(target).name == "worker-1" and not whole.exists():
+            time.sleep(0.001)
+
+    monkeypatch.setattr(os, "rename", slowly)
+    workers = [Directory(tmp_path, 3, 2, index, "run") for index in range(2)]
+    with ThreadPoolExecutor() as pool:
+        written = [pool.submit(w.write, 1, {"worker": i}, {}) for i, w in enumerate(workers)]
+        for each in written:
+            each.result(60)
+    assert [worker.read()["worker"] for worker in workers] == [0, 1]
+
+
+def test_a_part_that_is_missing(tmp_path):
+    """It is no checkpoint of fewer processes."""
+    workers = [Directory(tmp_path, 3, 2, index, "run") for index in range(2)]
+    with ThreadPoolExecutor() as pool:
+        [*pool.map(lambda worker: worker.write(1, {}, {}), workers)]
+    assert [len(worker.read_all(1)) for worker in [*workers, Directory(tmp_path, 3)]] == [2, 2, 2]
+    shutil.rmtree(tmp_path / "checkpoint-000000001" / "worker-1")
+    for reader in (workers[0], Directory(tmp_path, 3)):
+        with (
+            pytest.warns(UserWarning, match="a part is missing"),
+            pytest.raises(ValueError, match="are damaged"),
+        ):
+            reader.read()
 
 
 def test_records_come_back():

@@ -13,7 +13,7 @@ from tests.resume.test_positions import Interrupted, Interruption
 
 X = np.random.default_rng(0).normal(size=(50, 64)).astype("float32")
 Y = (X[:, :1] > 0).astype("float32")
-EPOCHS, BATCH = 2, 8
+EPOCHS = 2
 WINDOW = {"gradient_accumulation_steps": 3}
 OPTIMIZERS = {
     "accumulating": lambda: optimizers.AdamW(0.01, use_ema=True, **WINDOW),
@@ -22,6 +22,7 @@ OPTIMIZERS = {
     "eight bits": lambda: optimizers.Adam(0.01, state_dtype="int8", shard_state=True),
     "copies of weights": lambda: optimizers.ScheduleFreeAdamW(0.01, shard_state=True),
     "around another": lambda: optimizers.Lookahead(optimizers.SGD(0.1, momentum=0.9)),
+    "with a part": lambda: optimizers.ScheduleFree(optimizers.Adam(0.01, beta_1=0.0)),
     "without state": lambda: optimizers.SGD(0.1),
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(optimizers.Lion(1e-3)),
     "of Keras": lambda: keras.optimizers.Adam(0.01),
@@ -30,28 +31,27 @@ OPTIMIZERS = {
 
 
 def arrays():
-    return {"x": X, "y": Y, "batch_size": BATCH}
+    return {"x": X, "y": Y, "batch_size": 8}
 
 
 def pipeline():
     # Keras begins an iterator more on one device, so others than the first have another order
     data = tf.data.Dataset.from_tensor_slices((X, Y))
-    return {"x": data.shuffle(50, seed=4, reshuffle_each_iteration=False).batch(BATCH)}
+    return {"x": data.shuffle(50, seed=4, reshuffle_each_iteration=False).batch(8)}
 
 
-def train(optimizer, folder, strategy=None, data=arrays, callbacks=(), batch=None):
+def train(optimizer, folder, strategy=None, data=arrays, callbacks=()):
     keras.utils.set_random_seed(1)
     with (strategy or tf.distribute.get_strategy()).scope():
         hidden = [keras.layers.Dense(64, "tanh") for _ in range(3)]
         model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(1, "sigmoid")])
         model.compile(OPTIMIZERS[optimizer](), "binary_crossentropy", metrics=["accuracy", "AUC"])
     distribute.prepare(model)
-    kept = ResumableCheckpoint(folder, every="1 step")
-    given = data() | ({"batch_size": batch} if batch else {})
+    kept = ResumableCheckpoint(folder, every="4 steps")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This data cannot save its position")
         warnings.filterwarnings("ignore", ".*shuffle=True")
-        history = model.fit(**given, epochs=EPOCHS, verbose=0, callbacks=[*callbacks, kept])
+        history = model.fit(**data(), epochs=EPOCHS, verbose=0, callbacks=[*callbacks, kept])
     return model, history.history
 
 
@@ -76,12 +76,12 @@ def straight(tmp_path_factory):
     return run
 
 
-def assert_same(found, expected):
+def assert_same(found, expected, atol=1e-5):
     (model, history), (other, straight) = found, expected
     for mine, its in zip(model.get_weights(), other.get_weights(), strict=True):
-        np.testing.assert_allclose(mine, its, atol=1e-5)
+        np.testing.assert_allclose(mine, its, atol=atol)
     for name, values in straight.items():
-        np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(history[name], values, rtol=atol, err_msg=name)
     assert model.optimizer.iterations.numpy() == other.optimizer.iterations.numpy()
 
 
@@ -90,7 +90,8 @@ def assert_same(found, expected):
 def test_on_other_replicas(optimizer, way, straight, mirrored, tmp_path):
     """In the middle of an epoch, and of a window."""
     before, after = (mirrored, None) if way == "to one" else (None, mirrored)
-    assert_same(interrupted(optimizer, tmp_path, before, after), straight(optimizer))
+    found, expected = interrupted(optimizer, tmp_path, before, after), straight(optimizer)
+    assert_same(found, expected, 2e-3 if optimizer == "eight bits" else 1e-5)  # a code more or less
 
 
 @pytest.mark.parametrize("way", ["to one", "to two"])
@@ -98,3 +99,18 @@ def test_with_pipelines(way, straight, mirrored, tmp_path):
     before, after = (mirrored, None) if way == "to one" else (None, mirrored)
     found = interrupted("accumulating", tmp_path, before, after, data=pipeline)
     assert_same(found, straight("accumulating", pipeline))
+
+
+def test_in_an_epoch_of_other_batches(tmp_path):
+    with pytest.raises(Interrupted):
+        train("accumulating", tmp_path, callbacks=[Interruption(5)])
+    with pytest.raises(ValueError, match="an epoch of 7 batches, and now there are 4"):
+        train("accumulating", tmp_path, data=lambda: arrays() | {"batch_size": 16})
+
+
+def test_of_another_model(mirrored, tmp_path):
+    """Nothing changes then, whatever the replicas."""
+    with pytest.raises(Interrupted):
+        train("in stacks", tmp_path, mirrored, callbacks=[Interruption(5)])
+    with pytest.raises(ValueError, match="with another model or optimizer"):
+        train("in pieces", tmp_path)

@@ -60,6 +60,7 @@ OPTIMIZERS = {
         schedules.Cosine(0.01, 8), gradient_accumulation_steps=4
     ),
     "schedule-free": lambda: optimizers.ScheduleFreeAdamW(0.01),
+    "schedule-free around": lambda: optimizers.ScheduleFree(optimizers.Adam(0.01, beta_1=0.0)),
     "averages, eight bits": lambda: optimizers.Adam(0.01, use_ema=True, state_dtype="int8"),
     "in pieces": lambda: optimizers.AdamW(
         0.01, gradient_accumulation_steps=4, use_ema=True, shard_state=True
