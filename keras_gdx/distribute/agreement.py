@@ -55,8 +55,8 @@ def require_seeds(arguments):
     datasets = [arguments.get("x"), arguments.get("validation_data")]
     while datasets:
         dataset = datasets.pop()
-        seeds = getattr(dataset, "_seed", None), getattr(dataset, "_seed2", None)
-        if None not in seeds and not any(int(seed) for seed in seeds):
+        seeds = [getattr(dataset, name, None) for name in ("_seed", "_seed2")]
+        if all(seed is not None and int(seed) == 0 for seed in seeds):
             raise ValueError(
                 "A tf.data pipeline shuffles without a seed: every worker would do so in its own "
                 "way, and examples would be left out. Give `shuffle` a seed, or call "

@@ -9,6 +9,7 @@ entries may be cut anywhere, or a whole one of several variables of one shape.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -188,9 +189,10 @@ def groups_of(optimizer, variables, facts, rules, dtypes, replicas):
         fact, rule = facts[index], rules[index]
         masks = tuple(fact.masks.items())
         place = getattr(variable.value, "device", None)
-        treated = id(rule), dtypes[index], variable.dtype, place
-        treated = *treated, fact.decays, fact.multiplier, masks
-        kind, alone = Group, index
+        kept = dtypes[index], variable.dtype, place
+        treated = id(rule), *kept, fact.decays, fact.multiplier, masks
+        kind: Any = Group
+        alone: Any = index
         if _packable(optimizer, variable, rule):
             alone = None
         elif replicas > 1 and not _pure(rule) and variable.constraint is None:

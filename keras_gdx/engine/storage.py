@@ -143,8 +143,12 @@ class Pieces(Storage):
         self.variables = piece.variables
         self.shape = group.uncut_shape(piece.shape)
         self.here = len(places) == group.replicas
-        self.decode = piece.decode
-        self.encode = piece.encode
+
+    def decode(self, contents):
+        return self.piece.decode(contents)
+
+    def encode(self, value):
+        return self.piece.encode(value)
 
     def read(self, copies=None):
         if not (self.here or copies):

@@ -53,7 +53,8 @@ def roles(model):
 
 def depths(model):
     """Maps `id(variable)` to how many blocks with kernels come before its own."""
-    found, depth = {}, -1
+    found: dict[int, int] = {}
+    depth = -1
     for block in _blocks(model):
         members = _members(block)
         depth += any(_kind(layer, v) in ("kernel", "embedding") for layer, v in members)

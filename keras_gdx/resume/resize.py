@@ -8,6 +8,7 @@ So the run goes on as on one device, up to rounding; only dropout draws other ma
 
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
@@ -71,15 +72,15 @@ def together(values, added, variable, first):
     if not added:
         return [common(values)] * here
     total = sum(values[1:], start=values[0])
-    return [total if first and place == 0 else total * 0 for place in range(here)]
+    return [total if first and place == 0 else np.zeros_like(total) for place in range(here)]
 
 
 def _variables(model, states):
     """As `variables_of` returns them, but with the variables of those states."""
     begins: dict = {}
     for optimizer, state in states.items():
-        first, *others = [id(v) for v in optimizer.state.variables] or [None]
-        begins |= {first: state.variables} | dict.fromkeys(others, ())
+        for place, variable in enumerate(optimizer.state.variables):
+            begins[id(variable)] = () if place else state.variables
     return [x for v in variables_of(model) for x in begins.get(id(v), [v])]
 
 

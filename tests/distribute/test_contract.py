@@ -1,4 +1,4 @@
-"""Every rule on four replicas and on two workers is the rule on one device."""
+"""Every rule on several replicas and workers is the rule on one device."""
 
 import json
 import os
@@ -24,23 +24,29 @@ def limit(rule, option):
     return 1e-3 if option == "bfloat16_state" else 5e-6 if rule == "dog" else 1e-6
 
 
-def check(path, workers):
-    found = json.loads(path.read_text())
-    assert [(rule, option) for rule, option, _ in found] == [*combinations(CHOSEN, workers)]
-    for rule, option, difference in found:
-        assert difference <= limit(rule, option), (rule, option)
+def compare(folder, workers, replicas, options):
+    """Runs the contract with so many workers and replicas each, and looks at what all say."""
 
+    def program(index):
+        result = str(folder / f"result-{index}")
+        return ["-m", "tests.distribute.contract", result, str(replicas), *options]
 
-def program(result, replicas):
-    return lambda index: ["-m", "tests.distribute.contract", f"{result}-{index}", replicas, *CHOSEN]
+    succeed(program, workers, SECONDS)
+    for index in range(workers):
+        found = json.loads((folder / f"result-{index}").read_text())
+        assert [(rule, option) for rule, option, _ in found] == [*combinations(options, workers)]
+        for rule, option, difference in found:
+            assert difference <= limit(rule, option), (rule, option)
 
 
 def test_four_replicas_equal_one(tmp_path):
-    succeed(program(tmp_path / "four", "4"), 1, SECONDS)
-    check(tmp_path / "four-0", 1)
+    compare(tmp_path, 1, 4, CHOSEN)
 
 
 def test_two_workers_equal_one_device(tmp_path):
-    succeed(program(tmp_path / "two", "1"), 2, SECONDS)
-    for index in range(2):
-        check(tmp_path / f"two-{index}", 2)
+    compare(tmp_path, 2, 1, CHOSEN)
+
+
+@pytest.mark.parametrize(("workers", "replicas"), [(2, 2), (4, 1)])
+def test_more_of_them_equal_one_device(workers, replicas, tmp_path):
+    compare(tmp_path, workers, replicas, ["pieces"])

@@ -35,7 +35,7 @@ def arrays():
 
 
 def pipeline():
-    # Keras begins an iterator more on one device, so others than the first have another order
+    # shuffled anew in each epoch, `fit` on replicas has another order than on one device
     data = tf.data.Dataset.from_tensor_slices((X, Y))
     return {"x": data.shuffle(50, seed=4, reshuffle_each_iteration=False).batch(8)}
 
