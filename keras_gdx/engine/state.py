@@ -90,10 +90,9 @@ class State:
             for slots, average in zip(self.slots, self.averages, strict=True):
                 slots[AVERAGE] = Plain(average)
         if optimizer.gradient_accumulation_steps:
-            replicas = backend.places(optimizer), backend.replicas(optimizer)
+            count = backend.replicas(optimizer), len(backend.places(optimizer))
             self.sums = [
-                self._own(i, Addends(self.home[i][0].total, *replicas))
-                for i in range(len(variables))
+                self._own(i, Addends(self.home[i][0].total, *count)) for i in range(len(variables))
             ]
             self.count = add(optimizer, [], "summed", (), "int32", 0)
         self.shared = {

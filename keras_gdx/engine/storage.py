@@ -179,22 +179,22 @@ class Addends(Storage):
 
     Args:
         variable: The variable.
-        places: The numbers of the replicas of this process.
-        replicas: How many there are.
+        replicas: How many replicas there are.
+        here: How many of them are in this process.
     """
 
-    def __init__(self, variable, places, replicas):
+    def __init__(self, variable, replicas, here):
         self.variables = (variable,)
         self.shape = tuple(variable.shape)
-        self.places = places
-        self.here = len(places) == replicas
+        self.replicas = replicas
+        self.here = here == replicas
 
     def read(self, copies=None):
         return sum(value for (value,) in self._replicas(copies or _now))
 
     def write(self, value):
-        for place, (copy,) in zip(self.places, self._replicas(backend.copies), strict=True):
-            copy.assign(ops.cast(value if place == 0 else ops.zeros_like(value), copy.dtype))
+        for (copy,) in self._replicas(backend.copies):
+            copy.assign(ops.cast(value, copy.dtype) / self.replicas)
 
 
 class Member:

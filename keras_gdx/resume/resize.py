@@ -1,9 +1,10 @@
 """Checkpoints that go on with another number of replicas than they were saved with.
 
 What all replicas had in common stays. What each of them added up by itself (gradients of an open
-window, metrics) is added up, and the first replica has it all. Pieces of state are put together
-and cut again. Of other floats (statistics, weights between two synchronizations) all get the mean.
-So the run goes on as on one device, up to rounding; only dropout draws other masks.
+window, metrics) is added up, and becomes the addends of those that there are now. Pieces of state
+are put together and cut again. Of other floats (statistics, weights between two synchronizations)
+all get the mean. So the run goes on as on one device, up to rounding; only dropout draws other
+masks.
 """
 
 from typing import Any

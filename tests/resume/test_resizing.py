@@ -23,6 +23,7 @@ OPTIMIZERS = {
     "copies of weights": lambda: optimizers.ScheduleFreeAdamW(0.01, shard_state=True),
     "around another": lambda: optimizers.Lookahead(optimizers.SGD(0.1, momentum=0.9)),
     "with a part": lambda: optimizers.ScheduleFree(optimizers.Adam(0.01, beta_1=0.0)),
+    "local steps": lambda: optimizers.LocalSteps(optimizers.SGD(0.1, **WINDOW), sync_period=1),
     "without state": lambda: optimizers.SGD(0.1),
     "loss scaling": lambda: keras.optimizers.LossScaleOptimizer(optimizers.Lion(1e-3)),
     "of Keras": lambda: keras.optimizers.Adam(0.01),
