@@ -177,21 +177,31 @@ def compared(buckets):
     return ratio(np.array(buckets["in buckets"]), np.array(buckets["at once"]))
 
 
-def table(rows, latency, bandwidth, buckets):
+def predicted(row, alone, weights, latency, bandwidth):
+    """The seconds of a step by the formula of `docs/scaling.md`."""
+    rounds = {"every 8th update": 1 / 8, "float32, shard_state": 1.5}.get(row["what"], 1)
+    messages = 0 if row["what"] == "no talking" else rounds * 2 * (row["workers"] - 1)
+    return alone + messages * latency + row["bytes_each"] * 4 * weights / bandwidth
+
+
+def table(result):
     """The table of `docs/scaling.md`."""
     lines = [
-        "| workers | what travels | steps/s | each sends, times the weights | cost of talking | "
-        "state, bytes per weight |",
-        "|---|---|---|---|---|---|",
+        "| workers | what travels | steps/s | by the formula | each sends, times the weights | "
+        "cost of talking | state, bytes per weight |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    latency, bandwidth = result["latency"], result["bandwidth"]
+    for row in result["rows"]:
         if row["workers"] > 1:
+            alone = row["mean"] / row["cost"]
+            formula = predicted(row, alone, result["weights"], latency, bandwidth)
             lines.append(
-                f"| {row['workers']} | {row['what']} | {1 / row['mean']:.0f} | "
+                f"| {row['workers']} | {row['what']} | {1 / row['mean']:.0f} | {1 / formula:.0f} | "
                 f"{row['bytes_each']:.2f} | {row['cost']:.1f} | {row['state']:.1f} |"
             )
     fit = f"{1e6 * latency:.0f} µs for a message and {bandwidth / 1e9:.2f} GB/s"
-    less = "{:.2f} [{:.2f}, {:.2f}]".format(*compared(buckets))
+    less = "{:.2f} [{:.2f}, {:.2f}]".format(*result["buckets"])
     return "\n".join(
         [
             *lines,
@@ -243,12 +253,10 @@ def main():
     print(f"latency {1e6 * latency:.0f} microseconds, bandwidth {bandwidth / 1e9:.2f} GB/s")
     if args.save:
         result = {"weights": found["weights"], "rows": rows, "reductions": reductions}
-        result["buckets"] = compared(buckets)
-        save("scaling", result | {"latency": latency, "bandwidth": bandwidth})
+        result |= {"buckets": compared(buckets), "latency": latency, "bandwidth": bandwidth}
+        save("scaling", result)
         page = PAGE.read_text(encoding="utf-8")
-        shown = (
-            f"<!-- scaling -->\n{table(rows, latency, bandwidth, buckets)}\n<!-- end of scaling -->"
-        )
+        shown = f"<!-- scaling -->\n{table(result)}\n<!-- end of scaling -->"
         found = re.sub(r"<!-- scaling -->.*<!-- end of scaling -->", shown, page, flags=re.DOTALL)
         PAGE.write_text(found, encoding="utf-8")
 
