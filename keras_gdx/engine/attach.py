@@ -109,6 +109,12 @@ def inside(optimizer):
         yield from inside(each)
 
 
+def sums_of_keras(model):
+    """The variables in which Keras' own optimizers add up gradients."""
+    for optimizer in inside(model.optimizer):
+        yield from getattr(optimizer, "_accumulated_gradients", ())
+
+
 def known_to(optimizer):
     """The ids of the variables that an optimizer was built for."""
     return {id(v) for x in inside(optimizer) for v in getattr(x, "_trainable_variables", ())}

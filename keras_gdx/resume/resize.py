@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
-from keras_gdx.engine.attach import inside, ours
+from keras_gdx.engine.attach import ours, sums_of_keras
 from keras_gdx.engine.storage import common
 from keras_gdx.resume.snapshot import check_layout, put_the_rest, replicas, variables_of
 
@@ -39,7 +39,7 @@ def put(model, snapshots, first, source):
         id(variable): [value for process in each for value in process]
         for variable, each in zip(there, processes, strict=True)
     }
-    added = {id(v) for v in _sums_of_keras(model)}
+    added = {id(v) for v in sums_of_keras(model)}
     state_of_ours = {id(v) for optimizer in states for v in optimizer.state.variables}
     for variable in variables_of(model):
         if id(variable) not in state_of_ours:
@@ -83,12 +83,6 @@ def _variables(model, states):
         for place, variable in enumerate(optimizer.state.variables):
             begins[id(variable)] = () if place else state.variables
     return [x for v in variables_of(model) for x in begins.get(id(v), [v])]
-
-
-def _sums_of_keras(model):
-    """The variables in which Keras' own optimizers add up gradients."""
-    for optimizer in inside(model.optimizer):
-        yield from getattr(optimizer, "_accumulated_gradients", ())
 
 
 def _move(old, new, copies: Any):
