@@ -55,7 +55,7 @@ def require_seeds(arguments):
     datasets = [arguments.get("x"), arguments.get("validation_data")]
     while datasets:
         dataset = datasets.pop()
-        seeds = [getattr(dataset, name, None) for name in ("_seed", "_seed2")]
+        seeds = [getattr(dataset, "_seed", None), getattr(dataset, "_seed2", None)]
         if all(seed is not None and int(seed) == 0 for seed in seeds):
             raise ValueError(
                 "A tf.data pipeline shuffles without a seed: every worker would do so in its own "
