@@ -103,9 +103,10 @@ def inside(optimizer):
     if optimizer is None:
         return
     yield optimizer
-    names = {"inner_optimizer", "inner", "outer"}.difference(getattr(optimizer, "parts", ()))
-    contained = [getattr(optimizer, name, None) for name in sorted(names)]
-    for each in (*contained, *getattr(optimizer, "optimizers", ())):
+    for name in ("inner_optimizer", "inner", "outer"):
+        if name not in getattr(optimizer, "parts", ()):
+            yield from inside(getattr(optimizer, name, None))
+    for each in getattr(optimizer, "optimizers", ()):
         yield from inside(each)
 
 

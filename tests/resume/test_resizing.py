@@ -113,5 +113,18 @@ def test_of_another_model(mirrored, tmp_path):
     """Nothing changes then, whatever the replicas."""
     with pytest.raises(Interrupted):
         train("in stacks", tmp_path, mirrored, callbacks=[Interruption(5)])
+    begin = Begin()
     with pytest.raises(ValueError, match="with another model or optimizer"):
-        train("in pieces", tmp_path)
+        train("in pieces", tmp_path, callbacks=[begin])
+    for now, before in zip(begin.values(), begin.before, strict=True):
+        np.testing.assert_array_equal(now, before)
+
+
+class Begin(keras.callbacks.Callback):
+    def set_model(self, model):
+        super().set_model(model)
+        self.before = self.values()
+
+    def values(self):
+        self.model.optimizer.build(self.model.trainable_variables)
+        return [v.numpy() for v in (*self.model.variables, *self.model.optimizer.variables)]
