@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import random
 import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -139,7 +140,9 @@ def _is_images(info):
 
 def _read(name, builder):
     config = tfds.download.DownloadConfig(try_download_gcs=False)
+    state = random.getstate()  # preparing draws from it, and seeds must mean the same in every run
     builder.download_and_prepare(download_config=config)
+    random.setstate(state)
     held_out = "test" if "test" in builder.info.splits else "validation"
     train, test = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))

