@@ -1,4 +1,4 @@
-"""Where a step meets Keras and the backend: one module per backend, with the same functions."""
+"""Where a step meets Keras and the backend: a module for each, with the same functions."""
 
 from importlib import import_module
 from typing import Any

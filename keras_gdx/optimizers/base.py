@@ -1,7 +1,6 @@
 """An update rule with everything around it: options, state, averages, files."""
 
 import math
-import re
 import weakref
 from contextlib import contextmanager
 from typing import Any
@@ -9,15 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_gdx.config import (
-    check,
-    check_choice,
-    check_integer,
-    check_number,
-    declared_arguments,
-    is_number,
-)
-from keras_gdx.engine import NAME, backend
+from keras_gdx.config import check, check_integer, declared_arguments, is_number
+from keras_gdx.engine import backend
 from keras_gdx.engine.hyperparameters import (
     Hyperparameters,
     Scalars,
@@ -28,11 +20,10 @@ from keras_gdx.engine.hyperparameters import (
 from keras_gdx.engine.parking import Parking
 from keras_gdx.engine.seam import KerasOptimizer
 from keras_gdx.engine.state import State, imagined, size_of
+from keras_gdx.optimizers.options import check_options, patterns
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.saving.state import load_state, save_state
-
-STATE_DTYPES = (None, "float32", "bfloat16", "float16", "int8")
 
 
 class Optimizer(Rule, KerasOptimizer):
@@ -152,42 +143,7 @@ class Optimizer(Rule, KerasOptimizer):
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self._check_options()
-
-    def _check_options(self):
-        if self.no_decay != "auto":
-            self.no_decay = _patterns("no_decay", self.no_decay)
-        self.lr_multipliers = _multipliers(self.lr_multipliers)
-        self.before = _modifiers("before", self.before)
-        self.after = _modifiers("after", self.after)
-        shared = [m for m in self.after if any(m is other for other in self.before)]
-        check(not shared, "after", self.after, "modifiers that are not in `before` too")
-        check_choice("state_dtype", self.state_dtype, STATE_DTYPES)
-        check_choice("reduce_dtype", self.reduce_dtype, (None, "bfloat16", "float16"))
-        check_choice("precision", self.precision, (None, "kahan", "stochastic"))
-        possible = self.precision != "stochastic" or NAME == "tensorflow"
-        check(possible, "precision", self.precision, '`None` or "kahan" on this backend')
-        check_choice("sparse", self.sparse, ("dense", "lazy"))
-        valid = isinstance(self.fused, bool) or self.fused == "auto"
-        check(valid, "fused", self.fused, "'auto', True or False")
-        clips = {n: getattr(self, n) for n in ("clipnorm", "global_clipnorm", "clipvalue")}
-        given = {n: v for n, v in clips.items() if v is not None}
-        check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")
-        if self.ema_overwrite_frequency is not None:
-            check_integer("ema_overwrite_frequency", self.ema_overwrite_frequency, 1)
-        if self.loss_scale_factor is not None:
-            check_number("loss_scale_factor", self.loss_scale_factor, 0, open_low=True)
-        check(isinstance(self.shard_state, bool), "shard_state", self.shard_state, "True or False")
-        if self.shard_state:
-            check(self.divisible, "shard_state", True, f"False for {type(self).__name__}")
-            check(self.sparse == "dense", "sparse", self.sparse, "'dense' with `shard_state`")
-        if self.sparse == "lazy":
-            mixing = [m for m in (self, *self.before, *self.after) if not m.elementwise]
-            if mixing or self.state_dtype == "int8":
-                raise ValueError(
-                    'Argument `sparse` cannot be "lazy": '
-                    f"{type(mixing[0]).__name__ if mixing else 'eight-bit state'} needs all rows."
-                )
+        check_options(self)
 
     def evaluation_values(self, trained):
         """The weights to evaluate with, given the trained ones; `None` if they are the same."""
@@ -235,7 +191,7 @@ class Optimizer(Rule, KerasOptimizer):
         """Makes the state for these variables, once."""
         if self.built:
             return
-        self._check_options()
+        check_options(self)
         with backend.outside_graph():
             pieces = self._pieces()
             if pieces > 1 and self.evaluates_others:  # and every process must be able to
@@ -312,7 +268,7 @@ class Optimizer(Rule, KerasOptimizer):
             if self.hyperparameters is not None:
                 self._change(name, value)
             if name in self.masks:
-                value = _patterns(name, value)
+                value = patterns(name, value)
         super().__setattr__(name, value)
 
     def _change(self, name, value):
@@ -388,34 +344,3 @@ ENGINE_NUMBERS = {
     name: declared_arguments(Optimizer)[name]
     for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")
 }
-
-
-def _patterns(name, patterns):
-    check(isinstance(patterns, (list, tuple)), name, patterns, "a list of regular expressions")
-    for pattern in patterns:
-        try:
-            re.compile(pattern)
-        except (re.error, TypeError) as error:
-            raise ValueError(f"Argument `{name}` has a bad pattern {pattern!r}: {error}") from error
-    return tuple(patterns)
-
-
-def _modifiers(name, modifiers):
-    valid = isinstance(modifiers, (list, tuple)) and all(
-        hasattr(m, "run") and not isinstance(m, type) for m in modifiers
-    )
-    distinct = valid and len({id(m) for m in modifiers}) == len(modifiers)
-    check(distinct, name, modifiers, "a list of modifiers, each an instance of its own")
-    return tuple(modifiers)
-
-
-def _multipliers(multipliers):
-    if multipliers is None:
-        return None
-    valid = isinstance(multipliers, dict) and all(
-        is_number(x) and 0 <= x < float("inf") for x in multipliers.values()
-    )
-    allowed = "a dictionary from regular expressions to numbers >= 0"
-    check(valid, "lr_multipliers", multipliers, allowed)
-    _patterns("lr_multipliers", tuple(multipliers))
-    return dict(multipliers)

@@ -1,0 +1,89 @@
+"""What the options of every optimizer may be."""
+
+import re
+
+from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
+from keras_gdx.engine import NAME
+
+CHOICES = {
+    "state_dtype": (None, "float32", "bfloat16", "float16", "int8"),
+    "reduce_dtype": (None, "bfloat16", "float16"),
+    "precision": (None, "kahan", "stochastic"),
+    "sparse": ("dense", "lazy"),
+}
+CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
+
+
+def check_options(optimizer):
+    """Brings the options into one form; raises `ValueError` for what is not possible."""
+    if optimizer.no_decay != "auto":
+        optimizer.no_decay = patterns("no_decay", optimizer.no_decay)
+    optimizer.lr_multipliers = _multipliers(optimizer.lr_multipliers)
+    optimizer.before = _modifiers("before", optimizer.before)
+    optimizer.after = _modifiers("after", optimizer.after)
+    _check_each(optimizer)
+    _check_together(optimizer)
+
+
+def _check_each(optimizer):
+    for name, choices in CHOICES.items():
+        check_choice(name, getattr(optimizer, name), choices)
+    shards, fused = optimizer.shard_state, optimizer.fused
+    check(isinstance(shards, bool), "shard_state", shards, "True or False")
+    check(isinstance(fused, bool) or fused == "auto", "fused", fused, "'auto', True or False")
+    possible = optimizer.precision != "stochastic" or NAME == "tensorflow"
+    check(possible, "precision", optimizer.precision, '`None` or "kahan" on this backend')
+    if optimizer.ema_overwrite_frequency is not None:
+        check_integer("ema_overwrite_frequency", optimizer.ema_overwrite_frequency, 1)
+    if optimizer.loss_scale_factor is not None:
+        check_number("loss_scale_factor", optimizer.loss_scale_factor, 0, open_low=True)
+
+
+def _check_together(optimizer):
+    shared = [m for m in optimizer.after if any(m is other for other in optimizer.before)]
+    check(not shared, "after", optimizer.after, "modifiers that are not in `before` too")
+    clips = {name: getattr(optimizer, name) for name in CLIPS}
+    given = {name: value for name, value in clips.items() if value is not None}
+    check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")
+    if optimizer.shard_state:
+        check(optimizer.divisible, "shard_state", True, f"False for {type(optimizer).__name__}")
+        check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")
+    if optimizer.sparse == "lazy":
+        mixing = [m for m in (optimizer, *optimizer.before, *optimizer.after) if not m.elementwise]
+        if mixing or optimizer.state_dtype == "int8":
+            raise ValueError(
+                'Argument `sparse` cannot be "lazy": '
+                f"{type(mixing[0]).__name__ if mixing else 'eight-bit state'} needs all rows."
+            )
+
+
+def patterns(name, value):
+    """The regular expressions as a tuple; raises `ValueError` if one of them is none."""
+    check(isinstance(value, (list, tuple)), name, value, "a list of regular expressions")
+    for pattern in value:
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise ValueError(f"Argument `{name}` has a bad pattern {pattern!r}: {error}") from error
+    return tuple(value)
+
+
+def _modifiers(name, modifiers):
+    valid = isinstance(modifiers, (list, tuple)) and all(
+        hasattr(m, "run") and not isinstance(m, type) for m in modifiers
+    )
+    distinct = valid and len({id(m) for m in modifiers}) == len(modifiers)
+    check(distinct, name, modifiers, "a list of modifiers, each an instance of its own")
+    return tuple(modifiers)
+
+
+def _multipliers(multipliers):
+    if multipliers is None:
+        return None
+    valid = isinstance(multipliers, dict) and all(
+        is_number(x) and 0 <= x < float("inf") for x in multipliers.values()
+    )
+    allowed = "a dictionary from regular expressions to numbers >= 0"
+    check(valid, "lr_multipliers", multipliers, allowed)
+    patterns("lr_multipliers", tuple(multipliers))
+    return dict(multipliers)
