@@ -147,6 +147,32 @@ def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(tmp_path
     assert int(saved.optimizer.iterations) == 8
 
 
+IN_A_WINDOW = """
+import sys
+import keras
+import numpy as np
+from keras_gdx import distribute, optimizers
+strategy = distribute.strategy()
+keras.utils.set_random_seed(1)
+with strategy.scope():
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.compile(optimizers.AdamW(0.01, gradient_accumulation_steps=3), "mse")
+distribute.prepare(model)
+keeping = [keras.callbacks.ModelCheckpoint(sys.argv[1], save_freq=4)]
+model.fit(np.ones((64, 4)), np.ones((64, 4)), batch_size=16, verbose=0, callbacks=keeping)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_window_that_is_open_on_several_workers_is_not_in_a_file(tmp_path):
+    chief, _ = succeed(lambda index: ["-c", IN_A_WINDOW, str(tmp_path / "model.keras")])
+    assert "2 tensors of AdamW are spread over several workers" in chief
+    saved = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(saved.optimizer.iterations) == 1  # the window of the fourth batch begins anew
+    assert int(saved.optimizer.state.count) == 0
+
+
 FREE = """
 import keras
 from keras_gdx import distribute, optimizers
