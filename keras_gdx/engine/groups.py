@@ -16,7 +16,8 @@ from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.facts import Facts
-from keras_gdx.engine.storage import BLOCK, SMALLEST, Member, Part
+from keras_gdx.engine.parts import Member, Part
+from keras_gdx.engine.storage import BLOCK, SMALLEST
 
 PACKED = 16_384  # larger variables gain less from company than copying costs
 FUSED = 65_536  # smaller updates are done before a program for them is compiled

@@ -91,9 +91,8 @@ class State:
                 slots[AVERAGE] = Plain(average)
         if optimizer.gradient_accumulation_steps:
             count = backend.replicas(optimizer), len(backend.places(optimizer))
-            self.sums = [
-                self._own(i, Addends(self.home[i][0].total, *count)) for i in range(len(variables))
-            ]
+            sums = {id(group): Addends(group.total, *count) for group in self.groups}
+            self.sums = [self._own(i, sums[id(self.home[i][0])]) for i in range(len(variables))]
             self.count = add(optimizer, [], "summed", (), "int32", 0)
         self.shared = {
             name: add(optimizer, [], name, (), max(dtypes), 0.0) for name in optimizer.shared

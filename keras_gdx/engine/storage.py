@@ -201,49 +201,6 @@ class Addends(Storage):
             copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
 
 
-class Member:
-    """The values of one variable in storage that has an axis for several."""
-
-    def __init__(self, whole, place):
-        self.whole = whole
-        self.place = place
-        self.shape = whole.shape[1:]
-        self.here = whole.here
-
-    def read(self, copies=None):
-        """Returns the values."""
-        return self.whole.read(copies)[self.place]
-
-    def write(self, value):
-        """Replaces the values."""
-        chosen = ops.arange(self.whole.shape[0]) == self.place
-        chosen = ops.reshape(chosen, (-1, *(1 for _ in self.shape)))
-        self.whole.write_some(chosen, ops.broadcast_to(value, self.whole.shape))
-
-
-class Part:
-    """The values of one variable in storage that it shares with others."""
-
-    def __init__(self, whole, begin, shape):
-        self.whole = whole
-        self.begin = begin
-        self.end = begin + math.prod(shape)
-        self.shape = shape
-        self.here = whole.here
-
-    def read(self, copies=None):
-        """Returns the values."""
-        return ops.reshape(self.whole.read(copies)[self.begin : self.end], self.shape)
-
-    def write(self, value):
-        """Replaces the values."""
-        (size,) = self.whole.shape
-        places = ops.arange(size)
-        chosen = ops.logical_and(places >= self.begin, places < self.end)
-        value = ops.pad(ops.reshape(value, (-1,)), [(self.begin, size - self.end)])
-        self.whole.write_some(chosen, value)
-
-
 def common(values):
     """What several replicas have in common: what they agree on, or the mean of floats.
 

@@ -10,10 +10,10 @@ masks.
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.attach import ours, sums_of_keras
+from keras_gdx.engine.parts import read_all, write_all
 from keras_gdx.engine.storage import common
 from keras_gdx.resume.snapshot import check_layout, put_the_rest, replicas, variables_of
 
@@ -87,13 +87,12 @@ def _variables(model, states):
 
 def _move(old, new, copies: Any):
     """Writes what one state has, according to `copies`, into the variables of another one."""
-    for before, now in zip(old.slots, new.slots, strict=True):
-        for name, slot in now.items():
-            slot.write(ops.convert_to_tensor(before[name].read(copies)))
+    names = [(i, name) for i, slots in enumerate(new.slots) for name in slots]
+    before, now = ([state.slots[i][name] for i, name in names] for state in (old, new))
     if new.sums:
-        for before, now in zip(old.sums, new.sums, strict=True):
-            now.write(ops.convert_to_tensor(before.read(copies)))
+        before, now = [*before, *old.sums], [*now, *new.sums]
         _assign(new.count, copies(old.count))
+    write_all(zip(now, read_all(before, copies), strict=True))
     for name, variable in new.shared.items():
         _assign(variable, copies(old.shared[name]))
 

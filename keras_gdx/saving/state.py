@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gdx.engine.parts import read_all, write_all
 from keras_gdx.engine.state import LOW_PRECISION
 
 FORMAT = 1
@@ -43,9 +44,12 @@ def save_state(optimizer, store):
                 "that of `ResumableCheckpoint` goes on with all.",
                 stacklevel=3,
             )
-        for index, group in enumerate(_tensors(optimizer)):
-            for name, read in group.items():
-                store[f"{index}|{name}"] = _array(read())
+        storages = dict(_storages(optimizer.state))
+        for key, value in zip(storages, read_all(storages.values()), strict=True):
+            store[key] = _array(value)
+        if optimizer.parking.occupied:
+            for index, value in enumerate(optimizer.parking.trained):
+                store[f"{index}|trained"] = _array(value)
     for name, value in numbers.items():
         store[name] = _array(value)
     store[MANIFEST] = np.frombuffer(json.dumps(manifest).encode(), "uint8")
@@ -74,12 +78,12 @@ def load_state(optimizer, store):
     problems = [
         f"{v['path']} (saved only)" for i, v in enumerate(manifest["variables"]) if i not in pairs
     ]
-    written = set()
+    values: list = []
     parked: list = []
     for old, new in pairs.items():
-        written.add(new)
-        problems += _restore_variable(optimizer, new, saved.get(old, {}), parked)
-    facts = optimizer.state.facts
+        problems += _restore_variable(optimizer, new, saved.get(old, {}), values, parked)
+    write_all(values)
+    facts, written = optimizer.state.facts, set(pairs.values())
     problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in written]
     if len(parked) == len(facts):
         optimizer.parking.trained = parked
@@ -117,17 +121,13 @@ def _rates(optimizer):
     return found
 
 
-def _tensors(optimizer):
-    """For each model variable, functions that read what belongs to it, by name."""
-    state = optimizer.state
-    trained = optimizer.parking.trained if optimizer.parking.occupied else None
+def _storages(state):
+    """What this process has all of, by the keys that it has in a store."""
     for index, slots in enumerate(state.slots):
-        group = {name: slot.read for name, slot in slots.items() if slot.here}
-        if state.sums and state.sums[index].here:
-            group["sum"] = state.sums[index].read
-        if trained:
-            group["trained"] = lambda index=index: trained[index]
-        yield group
+        sums = {"sum": state.sums[index]} if state.sums else {}
+        for name, storage in (slots | sums).items():
+            if storage.here:
+                yield f"{index}|{name}", storage
 
 
 def _restore_numbers(optimizer, store):
@@ -150,21 +150,21 @@ def _saved_slots(store):
     return found
 
 
-def _restore_variable(optimizer, index, saved, parked):
-    """Writes the slots of one variable; returns what did not match."""
+def _restore_variable(optimizer, index, saved, values, parked):
+    """Adds what was saved of one variable to what is to be written; returns what did not match."""
     state, problems = optimizer.state, []
     path = state.facts[index].path
     slots = state.slots[index]
     for name, slot in slots.items():
         if name in saved and tuple(saved[name].shape) == tuple(slot.shape):
-            slot.write(ops.convert_to_tensor(np.asarray(saved[name])))
+            values.append((slot, saved[name]))
         else:
             problems.append(f"{path}: {name} (not saved)")
     for name, value in saved.items():
         if name == "trained":
             parked.append(ops.cast(np.asarray(value), optimizer.model_variables[index].dtype))
         elif name == "sum" and state.sums:
-            state.sums[index].write(np.asarray(value))
+            values.append((state.sums[index], value))
             state.active.add(index)
         elif name == "sum" and not np.any(value):
             pass

@@ -1,0 +1,94 @@
+"""What variables keep together in one storage: the part of each, and all parts at once."""
+
+import math
+
+import numpy as np
+from keras import ops
+
+
+class Member:
+    """The values of one variable in storage that has an axis for several.
+
+    Attributes:
+        whole: The storage.
+        shape: The shape of these values.
+        here: Whether this process has all of them.
+    """
+
+    def __init__(self, whole, place):
+        self.whole = whole
+        self.place = place
+        self.shape = whole.shape[1:]
+        self.here = whole.here
+
+    def of(self, values):
+        """These values among all; of a NumPy array a view."""
+        return values[self.place]
+
+    def read(self):
+        """Returns the values."""
+        return self.of(self.whole.read())
+
+
+class Part:
+    """The values of one variable in storage that it shares with others, one after the other.
+
+    Attributes:
+        whole: The storage.
+        shape: The shape of these values.
+        here: Whether this process has all of them.
+    """
+
+    def __init__(self, whole, begin, shape):
+        self.whole = whole
+        self.begin = begin
+        self.end = begin + math.prod(shape)
+        self.shape = shape
+        self.here = whole.here
+
+    def of(self, values):
+        """These values among all; of a NumPy array a view."""
+        return values[self.begin : self.end].reshape(self.shape)
+
+    def read(self):
+        """Returns the values."""
+        return ops.reshape(self.whole.read()[self.begin : self.end], self.shape)
+
+
+def read_all(storages, copies=None):
+    """The values of each storage or part of one as NumPy arrays; what is shared is read once.
+
+    Args:
+        storages: They.
+        copies: As in `Storage.read`.
+    """
+    known = {}
+    for storage in storages:
+        whole = getattr(storage, "whole", None)
+        if whole is None:
+            yield ops.convert_to_numpy(storage.read(copies))
+            continue
+        if whole not in known:
+            known[whole] = ops.convert_to_numpy(whole.read(copies))
+        yield storage.of(known[whole])
+
+
+def write_all(pairs):
+    """Replaces values, and keeps those beside them; what is shared is written once.
+
+    Args:
+        pairs: Each storage, or part of one, with its values.
+    """
+    shared: dict = {}
+    for storage, value in pairs:
+        value, whole = np.asarray(value), getattr(storage, "whole", None)
+        if whole is None:
+            storage.write(ops.convert_to_tensor(value))
+            continue
+        if whole not in shared:
+            shared[whole] = np.zeros(whole.shape, bool), np.zeros(whole.shape, value.dtype)
+        chosen, values = shared[whole]
+        storage.of(chosen)[...] = True
+        storage.of(values)[...] = value
+    for whole, (chosen, values) in shared.items():
+        whole.write_some(chosen, ops.convert_to_tensor(values))
