@@ -9,6 +9,7 @@ import pytest
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+    from tensorflow.python.eager import context
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -17,6 +18,14 @@ if keras.backend.backend() == "tensorflow":
 @pytest.fixture(autouse=True)
 def seeded():
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tidy():
+    """TensorFlow keeps what it has run, compiled and all, until it is told to forget it."""
+    yield
+    if keras.backend.backend() == "tensorflow":
+        context.context().clear_kernel_cache()
 
 
 @pytest.fixture(scope="session")

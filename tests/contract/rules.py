@@ -1,5 +1,7 @@
 """The rules under test, made with settings in which a few steps are visible."""
 
+import os
+
 import pytest
 
 import keras_gdx
@@ -15,14 +17,34 @@ RULES = sorted(
 FIRST = ("adamw", "dog", "lookahead", "muon", "schedulefreeadamw")  # one of each kind
 
 every_rule = pytest.mark.parametrize("rule", RULES)
+WHOLE_MATRIX = os.environ.get("KERAS_GDX_MATRIX") == "full"
 
 
-def in_time(rules):
-    """The rules as parameters, those of which another one is much alike marked as slow."""
-    return [r if r in FIRST else pytest.param(r, marks=pytest.mark.slow) for r in rules]
+def every_rule_in_time(name=None, choices=(), most=None, rules=RULES):
+    """The rules as parameters, those of which another one is much alike marked as slow.
+
+    Args:
+        name: Another parameter, if there is one.
+        choices: Its values. The first rule of each kind is tested with all of them.
+        most: The value that asks the most at once, which is enough for the other rules.
+        rules: Which rules.
+    """
+    found = []
+    for rule in rules:
+        marks = () if rule in FIRST else pytest.mark.slow
+        if name is None:
+            found.append(pytest.param(rule, marks=marks))
+            continue
+        some = choices if rule in FIRST or WHOLE_MATRIX else [most]
+        found += [pytest.param(rule, choice, marks=marks) for choice in some]
+    return pytest.mark.parametrize("rule" if name is None else ("rule", name), found)
 
 
-every_rule_in_time = pytest.mark.parametrize("rule", in_time(RULES))
+def suited(rule, options):
+    """The options without those for averages, if the rule's weights are averages already."""
+    if not rule.startswith("schedulefree"):
+        return options
+    return {name: value for name, value in options.items() if "ema" not in name}
 
 
 def make(rule, learning_rate=None, **options):

@@ -22,8 +22,7 @@ OPTIONS = {
 }
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("option", OPTIONS)
+@every_rule_in_time("option", OPTIONS, "everything")
 def test_xla_equals_graph_equals_eager(rule, option):
     data = list(batches(4))
     runs = [
@@ -34,8 +33,7 @@ def test_xla_equals_graph_equals_eager(rule, option):
     assert_same(runs[2], runs[1])
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("option", ["everything", "eight bits", "averages"])
+@every_rule_in_time("option", ["everything", "eight bits", "averages"], "everything")
 def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     """What an accelerator that runs XLA only asks for, as far as a processor can tell."""
     options = {
@@ -78,9 +76,8 @@ def fitted(rule, **options):
 eagerly_fitted = cache(partial(fitted, run_eagerly=True))
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("jit", [False, True])
-def test_trains_in_fit(rule, steps, jit):
+@every_rule_in_time("way", [(False, 1), (True, 1), (False, 4), (True, 4)], (True, 4))
+def test_trains_in_fit(rule, way):
+    jit, steps = way
     found = fitted(rule, jit_compile=jit, steps_per_execution=steps)
     np.testing.assert_allclose(found, eagerly_fitted(rule), atol=5e-6)

@@ -29,7 +29,7 @@ def test_micro_batches_equal_one_batch(rule):
     assert small.optimizer.iterations.numpy() == large.optimizer.iterations.numpy() == 4
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_the_tail_of_a_window_is_applied_and_scaled_by_what_was_summed(rule):
     data = list(split(batches(2), 4))[:6]
     run = Run(lambda: make(rule, gradient_accumulation_steps=4), size=4).train(data)

@@ -11,8 +11,7 @@ from tests.contract.rules import core, every_rule_in_time, make
 X, Y = next(batches(1, 64))
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@every_rule_in_time("dtype", ["float32", "bfloat16"], "bfloat16")
 def test_swap_and_back_is_identity(rule, dtype, mirrored):
     options = {} if "free" in rule else {"use_ema": True, "ema_momentum": 0.9}
     for strategy in (None, mirrored):

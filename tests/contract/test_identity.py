@@ -85,7 +85,7 @@ def test_config_round_trip_of_every_option(rule, rate):
     )
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_an_equal_config_takes_equal_steps(rule):
     options = {k: v for k, v in EVERY_OPTION.items() if k != "name"}
     data = list(batches(4))

@@ -36,7 +36,7 @@ def by_gradients(objective, sources):
     return tf.gradients(objective(), sources)
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_tf_gradients_in_a_function_equals_a_tape(rule):
     first = trained(make(rule), by_gradients)
     assert np.abs(first - trained(keras_gdx.optimizers.SGD(0.0), by_tape)).max() > 1e-3
@@ -65,7 +65,7 @@ def test_inside_a_multi_optimizer(rule):
     assert (weights[0][0] != weights[1][0]).any() or rule == "sgd"
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_a_compiled_model_is_saved_as_a_saved_model(rule, tmp_path):
     x, y = next(batches(1, 16))
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])

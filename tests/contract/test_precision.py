@@ -15,8 +15,7 @@ from tests.contract.rules import core, every_rule, every_rule_in_time, make
 X, Y = next(batches(1, 64))
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
+@every_rule_in_time("dtype", ["bfloat16", "float16", "float32", "float64"], "bfloat16")
 def test_keeps_dtypes_and_slots_are_wide(rule, dtype):
     run = Run(
         lambda: make(
@@ -50,7 +49,7 @@ def test_state_dtype_is_obeyed(rule):
     np.testing.assert_allclose(run.weights(), plain.weights(), atol=0.05)
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_eight_bit_state_is_small_and_learns_the_same(rule):
     x = np.random.default_rng(0).normal(size=(256, 64)).astype("float32")
     y = x @ np.random.default_rng(1).normal(size=(64, 64)).astype("float32") / 8
@@ -68,8 +67,7 @@ def test_eight_bit_state_is_small_and_learns_the_same(rule):
     assert sizes[0] - sizes[1] == pytest.approx(saved)
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@every_rule_in_time("policy", ["mixed_float16", "mixed_bfloat16"], "mixed_float16")
 def test_trains_in_mixed_precision(rule, policy):
     losses = []
     for dtype in (policy, "float32"):

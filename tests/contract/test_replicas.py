@@ -9,7 +9,7 @@ import keras_gdx
 from keras_gdx import modifiers
 from keras_gdx.schedules import Constant
 from tests.contract.harness import START, Run, assert_same, batches
-from tests.contract.rules import every_rule, every_rule_in_time, make
+from tests.contract.rules import every_rule, every_rule_in_time, make, suited
 
 OPTIONS = {
     "plain": {},
@@ -36,12 +36,9 @@ OPTIONS = {
 }
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("option", OPTIONS)
+@every_rule_in_time("option", OPTIONS, "all_together")
 def test_two_replicas_equal_one(rule, option, mirrored):
-    options = OPTIONS[option]
-    if rule.startswith("schedulefree") and options.get("use_ema"):
-        pytest.skip("its weights are an average already")
+    options = suited(rule, OPTIONS[option])
     data = list(batches(5))
 
     def build():
@@ -91,8 +88,7 @@ def _graphs(graph):
         yield from _graphs(function.graph if hasattr(function, "graph") else function)
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@every_rule_in_time("dtype", ["bfloat16", "float16"], "bfloat16")
 def test_gradients_travel_in_sixteen_bits(rule, dtype, mirrored):
     """Half the bytes; what rounding does to the step is the same on both replicas."""
     x, y = next(batches(1))
@@ -125,7 +121,7 @@ def test_sums_that_travel_in_sixteen_bits_are_rounded_to_these_bits(dtype, bits,
     assert (error <= sizes * 2.0**-bits + 1e-6).all()  # each part once, and their sum
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_trains_in_fit_under_a_strategy(rule, mirrored):
     x, y = next(batches(1, 64))
     results = []

@@ -10,9 +10,15 @@ import tensorflow as tf
 import keras_gdx
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, every_rule, every_rule_in_time, make
+from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
 
 DATA = list(batches(8, 64))
+
+
+PARTED = {
+    "averages": {"use_ema": True},
+    "bfloat16": {"weight_decay": 0.1, "state_dtype": "bfloat16"},
+}
 
 
 def model(rule, **options):
@@ -58,8 +64,7 @@ def restored_from(kind, net, rule, path):
     return again
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("kind", ["keras", "weights", "checkpoint"])
+@every_rule_in_time("kind", ["keras", "weights", "checkpoint"], "keras")
 def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
     net = train(model(rule), DATA[:4])  # one update, and one micro-batch of the next
     again = restored_from(kind, net, rule, tmp_path)
@@ -70,14 +75,10 @@ def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@every_rule_in_time
-@pytest.mark.parametrize(
-    "options", [{"use_ema": True}, {"weight_decay": 0.1, "state_dtype": "bfloat16"}], ids=str
-)
-def test_fit_in_two_parts_equals_fit_in_one(rule, options, tmp_path):
+@every_rule_in_time("option", ["averages", "bfloat16"], "averages")
+def test_fit_in_two_parts_equals_fit_in_one(rule, option, tmp_path):
     """Also where the end of `fit` gives the model other weights than the trained ones."""
-    if "free" in rule and "use_ema" in options:
-        options = {}
+    options = suited(rule, PARTED[option])
     x, y = DATA[0]
     whole, parts = model(rule, **options), model(rule, **options)
     whole.fit(x, y, epochs=4, batch_size=16, shuffle=False, verbose=0)

@@ -1,7 +1,5 @@
 """Replicas that have a piece of the state each take the step of one device that has all."""
 
-import os
-
 import keras
 import numpy as np
 import pytest
@@ -12,7 +10,15 @@ from keras_gdx import modifiers, optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
 from keras_gdx.registry import REGISTRY
 from tests.contract.harness import assert_same, batches
-from tests.contract.rules import RULES, WRAPPERS, core, in_time, make
+from tests.contract.rules import (
+    RULES,
+    WHOLE_MATRIX,
+    WRAPPERS,
+    core,
+    every_rule_in_time,
+    make,
+    suited,
+)
 from tests.contract.test_replicas import OPTIONS
 from tests.contract.tower import Tower
 
@@ -23,8 +29,7 @@ ALL = OPTIONS | {
     "programs": {"fused": True},
 }
 SOME = ["all_together", "clipnorm", "modifiers", "kahan", "programs"]
-CHOSEN = [*ALL] if os.environ.get("KERAS_GDX_MATRIX") == "full" else SOME
-every_divisible_rule = pytest.mark.parametrize("rule", in_time(DIVISIBLE))
+CHOSEN = [*ALL] if WHOLE_MATRIX else SOME
 
 
 def stored(optimizer, replica):
@@ -33,12 +38,9 @@ def stored(optimizer, replica):
     return sum(getattr(v, "values", [v])[replica].numpy().nbytes for v in native)
 
 
-@every_divisible_rule
-@pytest.mark.parametrize("option", CHOSEN)
+@every_rule_in_time("option", CHOSEN, "all_together", DIVISIBLE)
 def test_two_replicas_with_pieces_equal_one(rule, option, mirrored):
-    options = ALL[option]
-    if rule.startswith("schedulefree") and options.get("use_ema"):
-        pytest.skip("its weights are an average already")
+    options = suited(rule, ALL[option])
     if rule in WRAPPERS and "precision" in options:
         pytest.skip("weights are given back rounded")
     data = list(batches(5))

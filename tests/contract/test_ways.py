@@ -1,6 +1,7 @@
 """However a step is run and its state is kept, the weights are the same."""
 
 from functools import cache
+from itertools import product
 
 import keras
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 from keras_gdx import modifiers
 from keras_gdx.engine import groups
 from tests.contract.harness import SHAPES, Run, assert_same, batches
-from tests.contract.rules import core, every_rule, every_rule_in_time, make
+from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
 
 COMBINED = {
     "weight_decay": 0.1,
@@ -19,6 +20,8 @@ COMBINED = {
     "gradient_accumulation_steps": 2,
     "skip_nonfinite": True,
     "loss_scale_factor": 8.0,
+    "use_ema": True,
+    "ema_momentum": 0.8,
 }
 MODIFIED = {
     "before": [modifiers.Grokfast(0.5)],
@@ -28,23 +31,17 @@ MODIFIED = {
 }
 
 
-def averaged(rule, options):
-    """The same options, with averages where a rule has none already."""
-    return options if "free" in rule else {**options, "use_ema": True, "ema_momentum": 0.8}
-
-
 @cache
 def plain_run(rule):
     """What all ways must equal."""
-    options = averaged(rule, COMBINED)
+    options = suited(rule, COMBINED)
     return Run(lambda: make(rule, fused=False, **options)).train(batches(6))
 
 
-@every_rule_in_time
-@pytest.mark.parametrize("mode", ["graph", "xla"])
-@pytest.mark.parametrize("fused", ["auto", True])
-def test_packed_and_fused_equal_plain(rule, fused, mode):
-    plain, options = plain_run(rule), averaged(rule, COMBINED)
+@every_rule_in_time("way", list(product(["graph", "xla"], ["auto", True])), ("graph", True))
+def test_packed_and_fused_equal_plain(rule, way):
+    mode, fused = way
+    plain, options = plain_run(rule), suited(rule, COMBINED)
     other = Run(lambda: make(rule, fused=fused, **options), mode=mode).train(batches(6))
     assert_same(plain, other)
     assert len(core(plain.optimizer).state.groups) == len(SHAPES)
@@ -56,16 +53,16 @@ def test_packed_and_fused_equal_plain(rule, fused, mode):
             )
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_fused_with_modifiers_equals_plain(rule):
     plain = Run(lambda: make(rule, fused=False, **MODIFIED)).train(batches(4))
     fused = Run(lambda: make(rule, fused=True, **MODIFIED)).train(batches(4))
     assert_same(plain, fused)
 
 
-@every_rule_in_time
+@every_rule_in_time()
 def test_fused_on_two_replicas_equals_plain_on_one(rule, mirrored):
-    options = averaged(rule, COMBINED)
+    options = suited(rule, COMBINED)
     fused = Run(lambda: make(rule, fused=True, **options), mirrored).train(batches(6))
     assert_same(plain_run(rule), fused, atol=1e-5)
     for variable in fused.model:

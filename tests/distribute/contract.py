@@ -30,11 +30,11 @@ PIECES = {
 def difference(rule, option, strategy):
     """The largest difference of a weight after five steps on unequal parts of batches."""
     from tests.contract.harness import batches
-    from tests.contract.rules import make
+    from tests.contract.rules import make, suited
     from tests.contract.test_replicas import OPTIONS
     from tests.contract.tower import Tower
 
-    options = PIECES if option == "pieces" else OPTIONS[option]
+    options = PIECES if option == "pieces" else suited(rule, OPTIONS[option])
     many, one = (
         Tower(lambda: make(rule, **options), s).train(batches(5)) for s in (strategy, None)
     )
@@ -48,15 +48,11 @@ def combinations(options, workers):
     """All rules with all options that they have on so many workers."""
     from keras_gdx.registry import REGISTRY
     from tests.contract.rules import RULES
-    from tests.contract.test_replicas import OPTIONS
 
     for rule, option in itertools.product(RULES, options):
         averages = rule.startswith("schedulefree")
-        if option == "pieces":
-            has = REGISTRY[rule].cls.divisible and not (averages and workers > 1)
-        else:
-            has = not (averages and OPTIONS[option].get("use_ema"))
-        if has:
+        divisible = REGISTRY[rule].cls.divisible and not (averages and workers > 1)
+        if divisible or option != "pieces":
             yield rule, option
 
 

@@ -1,16 +1,16 @@
 """Every rule on several replicas and workers is the rule on one device."""
 
 import json
-import os
 
 import pytest
 
+from tests.contract.rules import WHOLE_MATRIX
 from tests.contract.test_replicas import OPTIONS
 from tests.distribute.contract import combinations
 from tests.distribute.processes import succeed
 
 SOME = ["all_together", "bfloat16_state", "pieces"]
-CHOSEN = [*OPTIONS, "pieces"] if os.environ.get("KERAS_GDX_MATRIX") == "full" else SOME
+CHOSEN = [*OPTIONS, "pieces"] if WHOLE_MATRIX else SOME
 SECONDS = 60 + 300 * len(CHOSEN)
 pytestmark = [
     pytest.mark.slow,
