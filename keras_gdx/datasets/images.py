@@ -141,8 +141,10 @@ def _is_images(info):
 def _read(name, builder):
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     state = random.getstate()  # preparing draws from it, and seeds must mean the same in every run
-    builder.download_and_prepare(download_config=config)
-    random.setstate(state)
+    try:
+        builder.download_and_prepare(download_config=config)
+    finally:
+        random.setstate(state)
     held_out = "test" if "test" in builder.info.splits else "validation"
     train, test = (
         tfds.as_numpy(builder.as_dataset(split=split, batch_size=-1, as_supervised=True))

@@ -81,7 +81,7 @@ def load_state(optimizer, store):
     values: list = []
     parked: list = []
     for old, new in pairs.items():
-        problems += _restore_variable(optimizer, new, saved.get(old, {}), values, parked)
+        problems += _matching(optimizer, new, saved.get(old, {}), values, parked)
     write_all(values)
     facts, written = optimizer.state.facts, set(pairs.values())
     problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in written]
@@ -150,8 +150,8 @@ def _saved_slots(store):
     return found
 
 
-def _restore_variable(optimizer, index, saved, values, parked):
-    """Adds what was saved of one variable to what is to be written; returns what did not match."""
+def _matching(optimizer, index, saved, values, parked):
+    """Adds what fits one variable to `values` and `parked`; returns what did not match."""
     state, problems = optimizer.state, []
     path = state.facts[index].path
     slots = state.slots[index]

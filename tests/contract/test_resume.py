@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
+from keras_gdx.engine.storage import Addends, Plain
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
 from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
@@ -109,6 +110,35 @@ def test_state_moves_between_numbers_of_replicas_and_state_dtypes(rule, mirrored
             np.testing.assert_allclose(
                 again[name], store[name], rtol=1e-2 if options else 0, atol=1e-6 if options else 0
             )
+
+
+def test_what_variables_keep_together_is_read_and_written_once(monkeypatch):
+    """Otherwise the time grows with the square of their number."""
+    weights = [keras.Variable(np.full(3, i, "float32"), name=f"w{i}") for i in range(20)]
+    optimizer = keras_gdx.optimizers.AdamW(0.1, gradient_accumulation_steps=2)
+    optimizer.build(weights)
+    for step in range(3):  # one update, and one micro-batch of the next
+        optimizer.apply([np.full(3, 1.0 + i + step, "float32") for i in range(20)], weights)
+    kept = optimizer.state.variables
+    expected = [np.asarray(v) for v in kept]
+    calls = []
+    for kind in (Plain, Addends):
+        for name in ("read", "write_some"):
+            real = getattr(kind, name)
+            monkeypatch.setattr(
+                kind, name, lambda *a, real=real, name=name: calls.append(name) or real(*a)
+            )
+    store = {}
+    optimizer.save_own_variables(store)
+    assert calls == ["read"] * 3  # two slots and the sums
+    for variable in kept:
+        variable.assign(variable * 0)
+    calls.clear()
+    optimizer.load_own_variables(store)
+    assert calls.count("write_some") == 3
+    for now, before in zip(kept, expected, strict=True):
+        assert before.any()
+        np.testing.assert_array_equal(np.asarray(now), before)
 
 
 def test_layers_inside_layers_resume_exactly(tmp_path):
