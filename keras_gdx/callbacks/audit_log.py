@@ -120,7 +120,7 @@ class AuditLog(Callback):
             epoch=epoch + 1,
             seconds=round(time.monotonic() - self._began, 3),
             logs={name: float(value) for name, value in (logs or {}).items()},
-            next=hyperparameters(self.model.optimizer, NAMES),
+            next=hyperparameters(self.model, NAMES),
         )
 
     def on_train_end(self, logs=None):

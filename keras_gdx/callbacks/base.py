@@ -63,6 +63,8 @@ class Callback(Configured, keras.callbacks.Callback):
             have written into the logs.
         writes: Whether it writes files, and so runs on the chief only where there are several
             workers.
+        needs_weights: Whether `fit` builds the model before callbacks begin, from its data.
+        inside_fit: Whether Keras' `fit` is running and knows this callback.
 
     Example:
         >>> from typing import NamedTuple
@@ -86,6 +88,8 @@ class Callback(Configured, keras.callbacks.Callback):
     fresh: Any = Nothing()
     last = False
     writes = False
+    needs_weights = False
+    inside_fit = False
 
     def __init__(self):
         super().__init__()
@@ -122,7 +126,18 @@ class Callback(Configured, keras.callbacks.Callback):
         return getattr(self.memory, "history", ())
 
     def on_train_begin(self, logs=None):
-        """Forgets the run before, unless a memory was restored for this one."""
+        """Forgets the run before, unless a memory was restored for this one.
+
+        Raises:
+            ValueError: If the callback works around Keras' `fit`, and that does not know of it.
+        """
+        around = hasattr(self, "around_fit") or hasattr(self, "on_weights")
+        if around and not self.inside_fit:
+            raise ValueError(
+                f"{type(self).__name__} works around Keras' own `fit`, which was not given it. "
+                f"If {type(self.model).__name__} has a method `fit` of its own, that must hand "
+                "its callbacks to `super().fit`."
+            )
         if not self._restored:
             self.memory = self.fresh
 

@@ -3,7 +3,7 @@
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.callbacks.stages import by_epoch
 from keras_gdx.config import check, check_integer
-from keras_gdx.engine.attach import ours
+from keras_gdx.engine.model_optimizers import optimizers_of, ours
 from keras_gdx.registry import register
 
 __all__ = ["BatchSizeSchedule"]
@@ -62,7 +62,7 @@ class BatchSizeSchedule(Callback):
         check(
             self._optimizers,
             "optimizer",
-            self.model.optimizer.name,
+            ", ".join(x.name for x in optimizers_of(self.model).values()),
             "one of keras_gdx, made with `gradient_accumulation_steps`, such as 1",
         )
 

@@ -13,7 +13,7 @@ from keras_gdx.callbacks.hyperparameters import groups, number, set_rate
 from keras_gdx.callbacks.probe import LossTotals
 from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.engine import backend
-from keras_gdx.engine.attach import inside, ours, window
+from keras_gdx.engine.model_optimizers import all_optimizers, ours, window
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
 
@@ -96,6 +96,7 @@ class FaultGuard(Counting):
     """
 
     fresh = Faults()
+    needs_weights = True
 
     def __init__(
         self,
@@ -139,9 +140,9 @@ class FaultGuard(Counting):
         """Makes sure that there is something to copy, and a place for it."""
         super().on_train_begin(logs)
         snapshot.require(self.model)
-        self._totals = LossTotals(self.model)
+        self._totals = LossTotals(self.model, "FaultGuard")
         self._copies = InMemory() if self.directory is None else OnDisk(self.directory)
-        scaled = any(isinstance(x, LossScaleOptimizer) for x in inside(self.model.optimizer))
+        scaled = any(isinstance(x, LossScaleOptimizer) for x in all_optimizers(self.model))
         skipping = [] if scaled else ours(self.model)  # the former skips to find its scale
         self._skipping = [x for x in skipping if getattr(x, "skip_nonfinite", False)]
 
@@ -186,11 +187,12 @@ class FaultGuard(Counting):
 
     def _since(self, batches):
         """The mean loss of the last batches, and whether an update of theirs was skipped."""
-        (totals, updates), _ = self._counted, self._count_from_here()
-        total, count = (now - then for now, then in zip(self._counted[0], totals, strict=True))
+        totals, updates = self._counted
+        loss = self._totals.mean_since(totals)
+        self._count_from_here()
         pairs = zip(self._skipping, updates, self._counted[1], strict=True)
         skipped = any(expected(x, then, batches) > now[0] for x, then, now in pairs)
-        return total / count, skipped
+        return loss, skipped
 
     def _fault(self, loss):
         if not math.isfinite(loss):
@@ -224,7 +226,7 @@ class FaultGuard(Counting):
         else:
             self.model.reset_metrics()
         if self.factor < 1:
-            for _, layers in groups(self.model.optimizer):
+            for _, layers in groups(self.model):
                 now = number(layers[0].learning_rate, layers[0].iterations)
                 set_rate(layers, now * self.factor)
             self._copy(good["step"])
@@ -232,7 +234,7 @@ class FaultGuard(Counting):
         self._note(kind, loss, batch, good["step"])
 
     def _note(self, kind, loss, batch, back_to):
-        optimizer = groups(self.model.optimizer)[0][1][0]
+        optimizer = groups(self.model)[0][1][0]
         rate = number(optimizer.learning_rate, optimizer.iterations)
         fault = {"kind": kind, "epoch": self._epoch, "batch": batch, "step": self.memory.step}
         fault |= {"loss": loss, "back_to": back_to, "learning_rate": rate}

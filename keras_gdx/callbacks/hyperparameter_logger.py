@@ -65,7 +65,7 @@ class HyperparameterLogger(Callback):
     def on_train_begin(self, logs=None):
         """Checks that the optimizer has what was asked for."""
         super().on_train_begin(logs)
-        layers = [layer for _, found in groups(self.model.optimizer) for layer in found]
+        layers = [layer for _, found in groups(self.model) for layer in found]
         known = {name for name in self.names or () if any(hasattr(x, name) for x in layers)}
         missing = ", ".join(name for name in self.names or () if layers and name not in known)
         check(not missing, "names", self.names, f"what the optimizer has; it has no {missing}")
@@ -77,5 +77,5 @@ class HyperparameterLogger(Callback):
     def _write(self, index, logs=None):
         if logs is not None:
             names = USUAL if self.names is None else self.names
-            for key, value in hyperparameters(self.model.optimizer, names).items():
+            for key, value in hyperparameters(self.model, names).items():
                 logs.setdefault(key, value)

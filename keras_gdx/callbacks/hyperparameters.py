@@ -3,19 +3,33 @@
 import keras
 
 from keras_gdx.config import is_schedule
+from keras_gdx.engine.model_optimizers import optimizers_of, updates_of
 
 __all__ = []
 
 
-def groups(optimizer):
-    """Finds the optimizers that have a learning rate, with the ones inside them.
+def groups(model):
+    """Finds the optimizers of a model that have a learning rate, with the ones inside them.
 
     Returns:
         A list of `(suffix, layers)`. `layers` runs from a wrapper to what it wraps; the
         first answers for the learning rate. There is one entry with an empty suffix, or,
         with a `MultiOptimizer`, one for each of its parts: `_` and the part's name, as in
-        Keras' own logs, numbered if two share it.
+        Keras' own logs, numbered if two share it. An optimizer that is an attribute of the
+        model has `_` and the attribute's name before that.
     """
+    found = optimizers_of(model)
+    used = {name for name, optimizer in found.items() if updates_of(optimizer)}
+    if used and "" not in used:  # `compile` makes one though the model has its own
+        found.pop("", None)
+    return [
+        (f"_{name}{suffix}" if name else suffix, layers)
+        for name, optimizer in found.items()
+        for suffix, layers in _groups(optimizer)
+    ]
+
+
+def _groups(optimizer):
     layers = _layers(optimizer)
     parts = getattr(layers[-1], "optimizers", None)
     if parts is None:
@@ -41,9 +55,9 @@ def number(value, step):
     return float(keras.ops.convert_to_numpy(value))
 
 
-def check_rates(optimizer):
-    """Raises `ValueError` if a learning rate in `optimizer` is known to take no new value."""
-    for _, layers in groups(optimizer):
+def check_rates(model):
+    """Raises `ValueError` if a learning rate of `model` is known to take no new value."""
+    for _, layers in groups(model):
         rate = layers[0].learning_rate
         setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
         keras_own = keras.optimizers.Optimizer.learning_rate
@@ -72,16 +86,16 @@ def _refusal(layers):
     )
 
 
-def hyperparameters(optimizer, names):
+def hyperparameters(model, names):
     """Returns the value of each name that is in use, for the next update.
 
     Args:
-        optimizer: Any Keras optimizer.
+        model: A compiled model.
         names: Attributes of optimizers; those that are missing or `None` are left out,
             and so is `ema_momentum` without `use_ema`. A wrapper goes before what it wraps.
     """
     found = {}
-    for suffix, layers in groups(optimizer):
+    for suffix, layers in groups(model):
         for name in names:
             user = next((layer for layer in layers if _in_use(layer, name) is not None), None)
             if user is not None:

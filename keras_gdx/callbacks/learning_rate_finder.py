@@ -71,6 +71,7 @@ class LearningRateFinder(Callback):
     """
 
     fresh = Sweep()
+    needs_weights = True
 
     def __init__(self, low=1e-7, high=10.0, steps=100, smoothing=0.9, diverged=4.0):
         super().__init__()
@@ -129,7 +130,7 @@ class LearningRateFinder(Callback):
     def on_train_begin(self, logs=None):
         """Copies everything that will be put back."""
         super().on_train_begin(logs)
-        check_rates(self.model.optimizer)
+        check_rates(self.model)
         snapshot.require(self.model)
         self._before = snapshot.take(self.model)
 
@@ -137,7 +138,7 @@ class LearningRateFinder(Callback):
         """Sets the rate, and lets the metrics begin anew: they are this batch's then."""
         self.model.reset_metrics()
         self._rate = self.low * (self.high / self.low) ** (len(self.rates) / (self.steps - 1))
-        for _, (optimizer, *_) in groups(self.model.optimizer):
+        for _, (optimizer, *_) in groups(self.model):
             if number(optimizer.learning_rate, optimizer.iterations) == 0:
                 self._rate = None
             else:

@@ -1,6 +1,5 @@
 """What callbacks share that take weights out of a model while it is trained."""
 
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -8,8 +7,8 @@ import numpy as np
 from keras import ops
 
 from keras_gdx.callbacks.base import Counting
-from keras_gdx.config import check, check_integer, needs_tensorflow
-from keras_gdx.engine.attach import ours
+from keras_gdx.config import check_integer, needs_tensorflow
+from keras_gdx.engine.model_optimizers import ours
 from keras_gdx.engine.structure import VECTORS, select
 
 __all__ = []
@@ -62,6 +61,7 @@ class Pruning(Counting):
     """
 
     fresh = Pruned()
+    needs_weights = True
     constraint: Any = Masked
 
     def __init__(self, begin, end, every, include, exclude):
@@ -82,12 +82,10 @@ class Pruning(Counting):
         masks = [ops.convert_to_numpy(c.mask) for _, c in self._masked]
         return 1 - sum(m.sum(dtype=int) for m in masks) / sum(m.size for m in masks)
 
-    @contextmanager
-    def around_fit(self, model, callbacks):
-        """Puts the constraints in place, before steps are compiled."""
+    def on_weights(self, model):
+        """Puts the constraints in place, before the optimizer is built and steps are compiled."""
         name = type(self).__name__
         needs_tensorflow(name)
-        check(model.built, "model", model.name, "built, so that there are weights")
         usual = {id(v) for v in model.trainable_variables if len(v.shape) > 1}
         usual -= {id(v) for v in model.trainable_variables if v.name in VECTORS}
         chosen = select(model.trainable_variables, self.include, self.exclude, usual)
@@ -103,7 +101,6 @@ class Pruning(Counting):
         if without:
             model.train_function = None
         self._masked = [(v, v.constraint) for v in chosen]
-        yield callbacks
 
     def state(self):
         """Returns what is remembered, the masks included."""

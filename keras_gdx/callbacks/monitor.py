@@ -35,6 +35,7 @@ class Monitor(Counting):
     """
 
     fresh = Looks()
+    needs_weights = True
 
     def __init__(self, data, every):
         super().__init__()

@@ -179,6 +179,11 @@ class PlateauController(Counting):
         self.verbose = verbose
 
     @property
+    def needs_weights(self):
+        """Whether there must be weights to roll back to."""
+        return self.rollback
+
+    @property
     def changes(self):
         """The changes so far, one dictionary for each."""
         return list(self.memory.changes)
@@ -192,11 +197,11 @@ class PlateauController(Counting):
     def on_train_begin(self, logs=None):
         """Makes sure that the learning rate can be changed."""
         super().on_train_begin(logs)
-        check_rates(self.model.optimizer)
+        check_rates(self.model)
         if self.rollback:
             snapshot.require(self.model)
         if self.every != "epoch":
-            self._totals = LossTotals(self.model)
+            self._totals = LossTotals(self.model, type(self).__name__)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Remembers which epoch it is."""
@@ -211,8 +216,8 @@ class PlateauController(Counting):
 
     def on_epoch_end(self, epoch, logs=None):
         """Observes the metric and acts on it."""
-        logs = {} if logs is None else logs
-        rates = hyperparameters(self.model.optimizer, ("learning_rate",))
+        logs, self._epoch = {} if logs is None else logs, epoch
+        rates = hyperparameters(self.model, ("learning_rate",))
         if self.every != "epoch":
             self._carry()
         elif epoch >= self.start_from_epoch and self._is_logged(logs):
@@ -234,10 +239,9 @@ class PlateauController(Counting):
 
     def _loss_since(self):
         """The mean loss since the last time."""
-        now = self._totals()
-        total, count = (n + o for n, o in zip(now, self.memory.offset, strict=True))
-        self.memory = self.memory._replace(offset=_finite(-n for n in now))
-        return total / count if count > 0 else math.nan
+        loss = self._totals.mean_since([-o for o in self.memory.offset])
+        self.memory = self.memory._replace(offset=_finite(-n for n in self._totals()))
+        return loss
 
     def _carry(self):
         """Takes what belongs to no value yet along: Keras' totals begin anew."""
@@ -277,7 +281,7 @@ class PlateauController(Counting):
     def _change(self, factor):
         """Multiplies the rates, within their limits; returns whether any has changed."""
         changed = False
-        for _, layers in groups(self.model.optimizer):
+        for _, layers in groups(self.model):
             rate = number(layers[0].learning_rate, layers[0].iterations)
             if factor < 1:
                 new = min(rate, max(rate * factor, self.min_learning_rate))
@@ -289,7 +293,7 @@ class PlateauController(Counting):
         return changed
 
     def _note(self, kind, value, what):
-        rates = hyperparameters(self.model.optimizer, ("learning_rate",))
+        rates = hyperparameters(self.model, ("learning_rate",))
         place = {"epoch": self._epoch}
         if self.every != "epoch":
             place |= {"step": self.memory.step}

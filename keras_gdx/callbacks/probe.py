@@ -36,17 +36,37 @@ def _each(fn, part):
 class LossTotals:
     """The loss as Keras adds it up in an epoch: the sum, and what it will be divided by.
 
-    Under a strategy those of all replicas; all workers must ask.
+    Under a strategy those of all replicas; all workers must ask. A model with a train step of its
+    own counts if it has a `keras.metrics.Mean(name="loss")` and updates that.
 
     Args:
         model: A compiled model.
+        asking: The name of what asks, for the error.
     """
 
-    def __init__(self, model):
-        self._variables = next(m for m in model.metrics if m.name == "loss").variables
+    def __init__(self, model, asking):
+        self._model = type(model).__name__
+        self._asking = asking
+        self._metrics = [m for m in model.metrics if m.name == "loss"]
 
     def __call__(self):
-        return [backend.number(v) for v in self._variables]
+        pairs = [[backend.number(v) for v in m.variables] for m in self._metrics]
+        return [sum(each) for each in zip(*pairs, strict=True)] or [0.0, 0.0]
+
+    def mean_since(self, before):
+        """The mean loss since this returned `before`.
+
+        Raises:
+            ValueError: If nothing was counted.
+        """
+        total, count = (now - then for now, then in zip(self(), before, strict=True))
+        if count == 0:
+            raise ValueError(
+                f"{self._asking} reads the metric `loss`, which the `train_step` of {self._model} "
+                'does not update. Let the model have a `keras.metrics.Mean(name="loss")` as an '
+                "attribute, and call its `update_state` in every step."
+            )
+        return total / count
 
 
 class Untouched:

@@ -72,8 +72,8 @@ class ResumableCheckpoint(Callback):
         verbose: 1 to print where training goes on, 0 not to.
 
     Raises:
-        ValueError: If an argument is out of range, the backend is not TensorFlow, the model
-            was compiled before `keras_gdx` was imported, the checkpoint is one of another
+        ValueError: If an argument is out of range, the backend is not TensorFlow, the
+            checkpoint is one of another
             model or optimizer, or in the middle of an epoch of more or fewer batches, all are
             damaged, or the newest was written by a newer version. Model and optimizer are as
             they were then.
@@ -101,6 +101,8 @@ class ResumableCheckpoint(Callback):
     Verified against: uninterrupted runs, with processes killed at random
     """
 
+    needs_weights = True
+
     def __init__(self, directory, every="epoch", keep=3, on_signal=True, verbose=0):
         super().__init__()
         check(bool(directory), "directory", directory, "the name of a directory")
@@ -116,6 +118,12 @@ class ResumableCheckpoint(Callback):
         self._clock = time.monotonic
         self._feed: Any = None
         self._signalled = False
+        self._resumed = False
+
+    @property
+    def resumed(self):
+        """Whether this `fit` goes on where another one was interrupted."""
+        return self._resumed
 
     # -- around `fit` -----------------------------------------------------------------------
 
@@ -131,6 +139,7 @@ class ResumableCheckpoint(Callback):
         self._files = Directory(self.directory, self.keep, peers.count, peers.index, run)
         self._files.prepare()
         self._saved = self._files.read(peers.choose)
+        self._resumed = self._saved is not None
         self._is_time = peers.poll(self._time_has_come)
         self._is_signalled = peers.poll(lambda: self._signalled)
         history = [c for c in callbacks if isinstance(c, keras.callbacks.History)]
@@ -172,14 +181,7 @@ class ResumableCheckpoint(Callback):
     def on_train_begin(self, logs=None):
         """Brings everything back."""
         super().on_train_begin(logs)
-        if self._feed is None:
-            raise ValueError(
-                "The model was compiled before keras_gdx was imported, or this callback is not "
-                "in the list given to `fit`. Import keras_gdx first."
-            )
-        optimizer = self.model.optimizer
-        if not optimizer.built:
-            optimizer.build(self.model.trainable_variables)
+        snapshot.build_optimizer(self.model)
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
         if not self._saved:
             return
@@ -199,6 +201,7 @@ class ResumableCheckpoint(Callback):
         here, there = snapshot.replicas_of(self.model), snapshot.replicas(saved["model"])
         peers, writers = peers_of(self.model), self._files.writers
         if (writers, there) == (peers.count, here):
+            snapshot.build_as(self.model, saved["model"])
             snapshot.check_layout(snapshot.variables_of(self.model), saved["model"], self.directory)
             snapshot.put(self.model, saved["model"])
             return

@@ -148,7 +148,7 @@ class TrainingReport(Callback):
         """Remembers the epoch and writes the page."""
         optimizer = self.model.optimizer
         numbers = {name: float(v) for name, v in (logs or {}).items() if _is_number(v)}
-        now = hyperparameters(optimizer, USUAL)
+        now = hyperparameters(self.model, USUAL)
         named = {*now, *optimizer.get_config()}
         row = {
             "epoch": epoch + 1,

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.callbacks.stages import by_epoch
 from keras_gdx.config import check, needs_tensorflow
-from keras_gdx.engine.attach import known_to
+from keras_gdx.engine.model_optimizers import all_optimizers, moved_by
 from keras_gdx.engine.structure import check_pattern, layers_of
 from keras_gdx.registry import register
+from keras_gdx.resume import snapshot
 
 __all__ = ["Unfreezing"]
 
@@ -50,6 +51,8 @@ class Unfreezing(Callback):
     Verified against: weights that stay and weights that move
     """
 
+    needs_weights = True
+
     def __init__(self, stages, exclude=None):
         super().__init__()
         allowed = "a dictionary from epochs to regular expressions"
@@ -61,20 +64,24 @@ class Unfreezing(Callback):
 
     @contextmanager
     def around_fit(self, model, callbacks):
-        """Makes the optimizer's state for all layers that will take part."""
+        """Freezes nothing any more if `fit` fails before it begins."""
         needs_tensorflow("Unfreezing")
-        check(model.built, "model", model.name, "built, so that its layers have weights")
-        layers = layers_of(model)
-        before = [(each, each.trainable) for each in (*layers, *model.variables)]
+        self._before: list = []
         try:
-            self._plan(model, layers)
-            self._build(model)
-        except ValueError:
-            for each, trainable in before:  # layers first, those that contain others before them
+            yield callbacks
+        finally:
+            for each, trainable in self._before:  # layers first, those that contain others first
                 each.trainable = trainable
-            raise
+
+    def on_train_begin(self, logs=None):
+        """Makes the optimizer's state for all layers that will take part."""
+        super().on_train_begin(logs)
+        layers = layers_of(self.model)
+        self._before = [(each, each.trainable) for each in (*layers, *self.model.variables)]
+        self._plan(self.model, layers)
+        self._build(self.model)
+        self._before = []
         self._set(min(self.stages) - 1)
-        yield callbacks
 
     def on_epoch_begin(self, epoch, logs=None):
         """Lets those layers in whose time has come."""
@@ -107,9 +114,8 @@ class Unfreezing(Callback):
     def _build(self, model):
         """Makes the optimizer's state, or makes sure that there is enough of it."""
         self._set(max(self.stages))
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
-        known = known_to(model.optimizer)
+        snapshot.build_optimizer(model)
+        known = {id(v) for each in all_optimizers(model) for v in moved_by(each)}
         missing = [v.path for v in model.trainable_variables if id(v) not in known]
         if missing:
             raise ValueError(

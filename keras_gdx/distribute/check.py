@@ -9,7 +9,7 @@ from keras.src.utils.rng_utils import get_random_seed  # the one that all worker
 from keras_gdx.config import check as check_argument
 from keras_gdx.distribute.scope import outside, some
 from keras_gdx.distribute.statistics import statistics_of
-from keras_gdx.engine.attach import inside, ours
+from keras_gdx.engine.model_optimizers import all_optimizers, ours
 from keras_gdx.engine.structure import layer_paths
 
 __all__ = ["Remark", "check"]
@@ -127,7 +127,7 @@ def _losses(model):
 
 
 def _optimizers(model):
-    for optimizer in inside(model.optimizer):
+    for optimizer in all_optimizers(model):
         if optimizer in ours(model):
             continue
         name = type(optimizer).__name__

@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from keras_gdx.engine import backend
-from keras_gdx.engine.attach import inside
+from keras_gdx.engine.model_optimizers import all_optimizers
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer
 
@@ -23,7 +23,7 @@ def take_over(model):
     if type(model.optimizer) is keras.optimizers.LossScaleOptimizer:
         model.optimizer.__class__ = LossScaleOptimizer
     converted = []
-    for optimizer in inside(model.optimizer):
+    for optimizer in all_optimizers(model):
         rule: Any = type(optimizer)
         container = hasattr(optimizer, "optimizers")
         if not isinstance(optimizer, WRAPPERS) and not container and not issubclass(rule, OneStep):

@@ -1,6 +1,6 @@
 """What was made inside of a strategy's scope, and what was not."""
 
-from keras_gdx.engine.attach import inside
+from keras_gdx.engine.model_optimizers import all_optimizers
 
 
 def require_scope(model):
@@ -18,7 +18,7 @@ def outside(model):
     if strategy.num_replicas_in_sync == 1:
         return []
     found = [v.path for v in model.variables if not hasattr(v.value, "values")]
-    made_in = ((x, getattr(x, "_distribution_strategy", strategy)) for x in inside(model.optimizer))
+    made_in = ((x, getattr(x, "_distribution_strategy", strategy)) for x in all_optimizers(model))
     return found + [f"optimizer {x.name}" for x, other in made_in if other is not strategy]
 
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from keras_gdx.callbacks.base import Stateful
+from keras_gdx.engine.building import on_data
 
 
 class Feed:
@@ -50,23 +52,9 @@ class Feed:
     @contextmanager
     def of(self, model):
         """Inside this context, takes hold of the data of the next `fit` of `model`."""
-        before = {k: v for k, v in vars(model).items() if k == "_maybe_symbolic_build"}
-        original = model._maybe_symbolic_build
-
-        def build(iterator=None, data_batch=None):
-            original(iterator=iterator, data_batch=data_batch)
-            if iterator is not None and self._iterators is None:
-                self._take(iterator)
-                if self._resume:
-                    build_all(model, iterator)
-
         self._iterators = None
-        vars(model)["_maybe_symbolic_build"] = build
-        try:
+        with on_data(model, partial(self._take, model)):
             yield self
-        finally:
-            vars(model).pop("_maybe_symbolic_build", None)
-            vars(model).update(before)
 
     def check(self, source):
         """Raises `ValueError` if a position within an epoch is that of other data."""
@@ -111,7 +99,7 @@ class Feed:
 
     # -- inside Keras' iterator ---------------------------------------------------------------
 
-    def _take(self, iterators):
+    def _take(self, model, iterators):
         self._iterators = iterators
         self._ordered = isinstance(iterators.data_adapter, (ArrayDataAdapter, PyDatasetAdapter))
         self._begin, iterators._get_iterator = iterators._get_iterator, self._begun_again
@@ -119,6 +107,8 @@ class Feed:
             iterators._enumerate_iterator,
             self._enumerated,
         )
+        if self._resume:
+            build_all(model, iterators)
 
     def _begun_again(self):
         """The data from its beginning, or without the first `_skip` batches."""

@@ -13,7 +13,7 @@ from keras import ops
 from keras.src.losses import loss as keras_loss  # scales what replicas add up
 
 from keras_gdx.config import check
-from keras_gdx.engine.attach import inside
+from keras_gdx.engine.model_optimizers import all_optimizers
 from keras_gdx.engine.tensorflow import unconverted
 
 STRIDE = 1 << 16  # more than there are replicas
@@ -143,7 +143,7 @@ class Step:
     def normal(self, shape):
         """Normal numbers that follow from the number of the batch and that of the replica."""
         updates, place = 0, tf.distribute.get_replica_context().replica_id_in_sync_group
-        for optimizer in inside(self.model.optimizer):
+        for optimizer in all_optimizers(self.model):
             updates += tf.cast(optimizer._iterations, tf.int32)
             summed = getattr(getattr(optimizer, "state", None), "count", None)
             if summed is not None:  # this many batches of an update that is to come

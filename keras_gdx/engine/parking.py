@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_gdx.engine import backend
+from keras_gdx.engine.model_optimizers import updates_of
 from keras_gdx.engine.state import LOW_PRECISION
 
 
@@ -10,49 +11,65 @@ class Parking:
     """Where the trained weights wait while the model holds others.
 
     They are copied, not computed back: returning to them is exact in any dtype.
+
+    Somebody may give the model other weights meanwhile: `EarlyStopping` restores the best ones,
+    a file is loaded. Those are evaluated and saved as they are, and training goes on from them,
+    variable by variable.
+
+    Attributes:
+        trained: The trained weights while the model holds others, or `None`.
     """
 
     def __init__(self, optimizer):
         self.optimizer = optimizer
         self.trained = None
+        self._update = 0  # the one after which they were put here
 
     @property
     def occupied(self):
-        """Whether the model holds evaluation weights now.
-
-        If somebody has given it other weights since, those are the trained ones now.
-        """
-        if self.trained is not None and not self._untouched():
+        """Whether the trained weights wait here; not if training or a checkpoint has gone on."""
+        if self.trained is not None and self._update != updates_of(self.optimizer):
             self.trained = None
         return self.trained is not None
 
+    def put(self, trained):
+        """Lets these trained weights wait: the model has those to evaluate with already."""
+        self.trained, self._update = trained, updates_of(self.optimizer)
+
     def enter(self):
         """Gives the model its evaluation weights; returns whether that changed anything."""
-        if not self.optimizer.built or self.occupied:
+        optimizer = self.optimizer
+        if not optimizer.built or self.occupied or not updates_of(optimizer):
             return False
-        variables = self.optimizer.model_variables
-        values = self.optimizer.evaluation_values(variables)
+        values = optimizer.evaluation_values(optimizer.model_variables)
         if values is None:
             return False
-        self.trained = [backend.snapshot(v) for v in variables]
+        self.put([backend.snapshot(v) for v in optimizer.model_variables])
         self._assign(values)
         return True
 
     def leave(self):
         """Gives the model its trained weights back, if they wait here."""
         if self.occupied:
+            self.settle()
             trained, self.trained = self.trained, None
             self._assign(trained)
+
+    def settle(self):
+        """Takes weights that somebody has set since `enter` for the trained ones."""
+        if not self.occupied:
+            return
+        expected = self.optimizer.evaluation_values(self.trained)
+        variables = self.optimizer.model_variables
+        pairs = zip(variables, expected, strict=True)
+        changed = [i for i, (variable, x) in enumerate(pairs) if not bool(_close(variable, x))]
+        for i in changed:
+            self.trained[i] = backend.snapshot(variables[i])
+        self.optimizer.adopt(changed)
 
     def _assign(self, values):
         for variable, value in zip(self.optimizer.model_variables, values, strict=True):
             variable.assign(ops.cast(value, variable.dtype))
-
-    def _untouched(self):
-        """Whether the model still holds the evaluation weights it was given."""
-        expected = self.optimizer.evaluation_values(self.trained)
-        pairs = zip(self.optimizer.model_variables, expected, strict=True)
-        return all(bool(_close(variable, value)) for variable, value in pairs)
 
 
 def _close(variable, value):

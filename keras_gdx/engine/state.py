@@ -7,11 +7,13 @@ from functools import partial
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.facts import facts_of
 from keras_gdx.engine.groups import groups_of
+from keras_gdx.engine.parts import write_all
 from keras_gdx.engine.precision import LOST
 from keras_gdx.engine.storage import BLOCK, SMALLEST, Addends, EightBit, Pieces, Plain
 from keras_gdx.engine.structure import path_of
@@ -110,6 +112,20 @@ class State:
                 weights = group.join([backend.snapshot(variables[i]) for i in group.indices])
                 for name in copied:
                     group.slots[name].write(weights)
+
+    def adopt(self, indices, variables):
+        """Makes slots that began as copies of the weights of these variables copies again."""
+        pairs = []
+        for index in indices:
+            group, _ = self.home[index]
+            copied = {slot.name for slot in group.rule.all_slots() if slot.init == "variable"}
+            for name, slot in self.slots[index].items():
+                if name == AVERAGE or name in copied:
+                    weights = ops.cast(variables[index], group.dtype)
+                    pairs.append((slot, ops.convert_to_numpy(weights)))
+                elif name == LOST:
+                    pairs.append((slot, np.zeros(slot.shape, group.dtype)))
+        write_all(pairs)
 
     def _own(self, index, storage):
         """A variable's part of what its group keeps."""

@@ -91,6 +91,7 @@ class Optimizer(Rule, KerasOptimizer):
     """
 
     built = False
+    loads = 0  # how often state was read from a file
     hyperparameters: Any = None  # `Hyperparameters`, once built
     reduced = staticmethod(backend.reduce)  # what becomes of gradients between replicas
 
@@ -258,6 +259,19 @@ class Optimizer(Rule, KerasOptimizer):
         """The moving averages of the weights, one variable each."""
         return self.state.averages
 
+    def adopt(self, indices):
+        """Begins again with weights that somebody has set: what was a copy of them is one anew.
+
+        Args:
+            indices: Positions of the variables in `model_variables`.
+        """
+        self.state.adopt(indices, self.model_variables)
+
+    def forget_traces(self):
+        """Traces anew what is called between steps: a schedule in it is another one now."""
+        if self.state is not None:
+            self.state.closers.clear()
+
     def __setattr__(self, name, value):
         arguments = declared_arguments(Optimizer) | declared_arguments(type(self))
         if name in arguments and name != "learning_rate":
@@ -332,6 +346,7 @@ class Optimizer(Rule, KerasOptimizer):
     def load_own_variables(self, store):
         """Reads the state that matches; names the rest in one warning."""
         load_state(self, store)
+        self.loads += 1
 
 
 # What a rule that is part of another one leaves to that.

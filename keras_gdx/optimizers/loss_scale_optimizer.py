@@ -3,6 +3,7 @@
 import keras
 
 from keras_gdx.engine import backend
+from keras_gdx.registry import get
 
 __all__ = ["LossScaleOptimizer"]
 
@@ -16,7 +17,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     hand.
 
     Args:
-        inner_optimizer: Any Keras optimizer.
+        inner_optimizer: Any Keras optimizer, ours or not, or the name of one.
         **kwargs: See `keras.optimizers.LossScaleOptimizer`.
 
     Example:
@@ -27,6 +28,9 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     Source: arXiv:1710.03740, Micikevicius et al. 2018
     Verified against: the same step without scaling
     """
+
+    def __init__(self, inner_optimizer, **kwargs):
+        super().__init__(get(inner_optimizer, "inner_optimizer"), **kwargs)
 
     def check_finite(self, grads):
         """Whether all gradients of all replicas are finite."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_gdx.engine import backend
-from keras_gdx.engine.attach import ours, sums_of_keras
+from keras_gdx.engine.model_optimizers import keras_accumulators, ours
 from keras_gdx.engine.parts import read_all, write_all
 from keras_gdx.engine.storage import common
 from keras_gdx.resume.snapshot import check_layout, put_the_rest, replicas, variables_of
@@ -39,7 +39,7 @@ def put(model, snapshots, first, source):
         id(variable): [value for process in each for value in process]
         for variable, each in zip(there, processes, strict=True)
     }
-    added = {id(v) for v in sums_of_keras(model)}
+    added = {id(v) for v in keras_accumulators(model)}
     state_of_ours = {id(v) for optimizer in states for v in optimizer.state.variables}
     for variable in variables_of(model):
         if id(variable) not in state_of_ours:

@@ -7,8 +7,14 @@ import keras
 
 from keras_gdx.config import check
 from keras_gdx.engine import backend
-from keras_gdx.engine.attach import inside, ours
+from keras_gdx.engine.model_optimizers import (
+    all_optimizers,
+    moved_by,
+    optimizers_of,
+    ours,
+)
 from keras_gdx.engine.random_state import random_state, random_variables, restore_random_state
+from keras_gdx.schedules.create import plans_of
 
 
 def take(model):
@@ -17,6 +23,7 @@ def take(model):
     trained: dict = {}
     shown = []
     for optimizer in ours(model):
+        optimizer.parking.settle()
         parked = optimizer.parking.occupied
         shown.append(parked)
         if parked:  # the model holds weights to evaluate with; its own wait here
@@ -30,14 +37,43 @@ def take(model):
         "optimizers": [
             {
                 "numbers": _numbers(x),
-                "active": sorted(x.state.active),
-                "by_rows": sorted(x.state.by_rows),
+                "active": sorted(x.state.active) if x.built else [],
+                "by_rows": sorted(x.state.by_rows) if x.built else [],
                 "shown": is_shown,
+                "plans": [[plan.begin, plan.total_steps] for plan in plans_of(x)],
             }
             for x, is_shown in zip(ours(model), shown, strict=True)
         ],
+        "moved": moved(model),
         "random": random_state(),
     }
+
+
+def moved(model):
+    """For each optimizer of a model, the places of the variables that it was built for.
+
+    They are places in `model.variables`; what is no variable of the model is `None`.
+    """
+    places = {id(v): place for place, v in enumerate(model.variables)}
+    return {
+        name: [places.get(id(v)) for v in moved_by(optimizer)]
+        for name, optimizer in optimizers_of(model).items()
+        if optimizer.built
+    }
+
+
+def build_as(model, snapshot):
+    """Builds optimizers that are attributes of the model for the variables they had there.
+
+    What `fit` itself cannot know before the first step: which optimizer moves what.
+    """
+    variables = model.variables
+    if layout(variables) != snapshot["layout"][: len(variables)]:
+        return  # another model, which `check_layout` refuses
+    for name, optimizer in optimizers_of(model).items():
+        places = snapshot["moved"].get(name, [])
+        if places and None not in places and not optimizer.built:
+            optimizer.build([variables[place] for place in places])
 
 
 def check_layout(variables, snapshot, source):
@@ -87,8 +123,15 @@ def put_the_rest(model, snapshot, progress=True):
     """Brings what is no variable to where `take` found it, once the variables are there."""
     for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
         optimizer.parking.trained = None
+        if not optimizer.built:
+            continue
         if progress:
             _put_numbers(optimizer, saved["numbers"])
+        for plan, (begin, total) in zip(plans_of(optimizer), saved["plans"], strict=True):
+            if total is not None and (begin, total) != (plan.begin, plan.total_steps):
+                plan.plan(total, begin)
+                optimizer.forget_traces()
+                model.make_train_function(force=True)
         optimizer.state.active = set(saved["active"])
         optimizer.state.by_rows = set(saved["by_rows"])
         if saved["shown"]:
@@ -98,14 +141,22 @@ def put_the_rest(model, snapshot, progress=True):
 def require(model):
     """Raises `ValueError` unless there is something to copy; builds the optimizer if need be."""
     check(model.built, "model", model.name, "built, so that its weights can be kept")
-    if not model.optimizer.built:
+    build_optimizer(model)
+    for name, optimizer in optimizers_of(model).items():
+        known = f"built before `fit`: call `model.{name}.build(variables)` with those that it moves"
+        check(optimizer.built, name, optimizer.name, known)
+
+
+def build_optimizer(model):
+    """Builds the compiled optimizer; attributes of the model are built in their first step."""
+    if model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
 
 
 def progress_of(model):
     """The variables that say how far training is, and how fast it goes on."""
     found = []
-    for optimizer in inside(model.optimizer):
+    for optimizer in all_optimizers(model):
         found.append(optimizer.iterations)
         if isinstance(optimizer.learning_rate, keras.Variable):
             found.append(optimizer.learning_rate)
@@ -118,7 +169,7 @@ def progress_of(model):
 def variables_of(model):
     """Every variable of the model, its optimizers and Keras' random numbers; no metrics."""
     found = [*model.variables]
-    for optimizer in inside(model.optimizer):
+    for optimizer in all_optimizers(model):
         found += optimizer.variables
     return list({id(v): v for v in [*found, *random_variables()]}.values())
 

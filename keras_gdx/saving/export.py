@@ -4,7 +4,7 @@ import keras
 from keras import ops, tree
 
 from keras_gdx.config import check
-from keras_gdx.engine.attach import ours
+from keras_gdx.engine.model_optimizers import ours
 
 __all__ = ["export"]
 

@@ -85,8 +85,9 @@ def load_state(optimizer, store):
     write_all(values)
     facts, written = optimizer.state.facts, set(pairs.values())
     problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in written]
+    optimizer.parking.trained = None
     if len(parked) == len(facts):
-        optimizer.parking.trained = parked
+        optimizer.parking.put(parked)
     if problems:
         warnings.warn(
             f"Not all of the state of {type(optimizer).__name__} was restored. What did not "

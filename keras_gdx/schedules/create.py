@@ -2,6 +2,8 @@
 
 from inspect import signature
 
+from keras import ops
+
 from keras_gdx.config import Configured, check, check_number, declared_arguments
 from keras_gdx.registry import info, register
 from keras_gdx.schedules.base import Schedule
@@ -50,19 +52,25 @@ def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments)
 class Planned(Schedule):
     r"""A schedule whose length is that of the run: `create` without `total_steps` returns it.
 
-    The first `fit` says how many updates there will be: those made already, and for each
-    epoch to come the number of batches divided by `gradient_accumulation_steps`, rounded
-    up. From then on the length is fixed and saved with the schedule: an interrupted run
-    goes on with it, and a second `fit` beyond the end stays at the last value.
+    Every `fit` that begins with its first epoch is a run of its own: there the schedule begins,
+    and `fit` says how many updates there will be, for each epoch the number of batches divided
+    by `gradient_accumulation_steps`, rounded up. Both are saved with the schedule, and a `fit`
+    that resumes the run goes on with them: with an `initial_epoch`, or after an interruption
+    with `ResumableCheckpoint` or Keras' `BackupAndRestore`. If it is longer than the run was,
+    the schedule is stretched.
 
-    $$\eta_t = s_t(T), \qquad T \text{ known once } \texttt{fit} \text{ begins}$$
+    $$\eta_t = s_{t - b}(T), \qquad b, T \text{ known once } \texttt{fit} \text{ begins}$$
+
+    An optimizer that is an attribute of the model is taken to make one update per batch, or
+    window of batches. If it makes several, give `total_steps`.
 
     Args:
         name: See `create`, as for the other arguments.
         learning_rate: Float >= 0.
         warmup: Integer of updates, or fraction of the run.
-        total_steps: Integer >= 1, once it is known.
+        total_steps: Integer >= 1, once it is known: $T$, updates of the run.
         arguments: Dictionary of the schedule's other arguments, by name.
+        begin: Integer >= 0, $b$: the update with which the run begins.
 
     Raises:
         ValueError: At construction, if an argument is out of its range; when it is evaluated
@@ -80,24 +88,27 @@ class Planned(Schedule):
     Verified against: the schedule with its length given
     """
 
-    def __init__(self, name, learning_rate=1e-3, warmup=0.05, total_steps=None, arguments=None):
+    def __init__(
+        self, name, learning_rate=1e-3, warmup=0.05, total_steps=None, arguments=None, begin=0
+    ):
         check(_class(name) is not Planned, "name", name, "a schedule with a length of its own")
         self.name = name
         self.learning_rate = learning_rate
         self.warmup = warmup
         self.total_steps = None
         self.arguments = dict(arguments or {})
+        self.begin = begin
         self.schedule = None
         self.over(MOST_STEPS)  # says now what is wrong with the arguments
         if total_steps is not None:
-            self.plan(total_steps)
+            self.plan(total_steps, begin)
 
-    def plan(self, total_steps):
-        """Fixes the length of the run, in updates."""
+    def plan(self, total_steps, begin=0):
+        """Says how long the run is, in updates, and with which update it begins."""
         check_steps("total_steps", total_steps, 1)
-        check(self.total_steps is None, "total_steps", total_steps, "given once")
+        check_steps("begin", begin)
         self.schedule = self.over(total_steps)
-        self.total_steps = total_steps
+        self.total_steps, self.begin = total_steps, begin
 
     def over(self, total_steps):
         """The schedule for a run of so many updates."""
@@ -135,21 +146,20 @@ class Planned(Schedule):
                 "`fit` of a model that is compiled with an optimizer of keras_gdx has not "
                 "begun. Give `total_steps`, or call `plan(total_steps)`."
             )
-        return self.schedule(t)
+        return self.schedule(ops.maximum(t - self.begin, 0) if self.begin else t)
 
 
-def unplanned(thing):
-    """The schedules inside an optimizer that do not know yet how long the run is."""
+def plans_of(thing):
+    """The schedules inside an optimizer that are as long as the run."""
     if isinstance(thing, Planned):
-        if thing.schedule is None:
-            yield thing
+        yield thing
     elif isinstance(thing, (list, tuple)):
         for part in thing:
-            yield from unplanned(part)
+            yield from plans_of(part)
     elif isinstance(thing, Configured):
         for name in declared_arguments(type(thing)):
             given = getattr(thing, "configured_rate", None) if name == "learning_rate" else None
-            yield from unplanned(given() if given else getattr(thing, name))
+            yield from plans_of(given() if given else getattr(thing, name))
 
 
 def _class(name):

@@ -6,7 +6,7 @@ import pytest
 
 import keras_gdx
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, every_rule_in_time, make
+from tests.contract.rules import FIRST, core, every_rule_in_time, make
 
 X, Y = next(batches(1, 64))
 
@@ -85,6 +85,115 @@ def test_weights_that_somebody_sets_after_fit_are_the_new_ones():
     with net.optimizer.evaluation_weights():
         pass
     for a, b in zip(net.get_weights(), chosen, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def held(net):
+    return [v.numpy() for v in net.trainable_variables]
+
+
+def shown(net):
+    with core(net.optimizer).evaluation_weights():
+        return held(net)
+
+
+@every_rule_in_time()
+@pytest.mark.parametrize("averages", [False, True], ids=["plain", "averages"])
+def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages):
+    """At the rate 0 they stay what they are: nothing that the optimizer keeps pulls at them."""
+    if averages and (rule.startswith("schedulefree") or rule not in FIRST):
+        pytest.skip("its weights are an average already, or another rule is much alike")
+    options = {"use_ema": True, "ema_momentum": 0.5} if averages else {}
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    net.compile(make(rule, **options), "mse")
+    net.optimizer.build(net.trainable_variables)
+    rng = np.random.default_rng(0)
+
+    def check(train):
+        chosen = [rng.normal(size=w.shape).astype("float32") for w in net.get_weights()]
+        net.set_weights(chosen)
+        expected = float(np.mean((X @ chosen[0] + chosen[1] - Y) ** 2))
+        assert net.evaluate(X, Y, verbose=0) == pytest.approx(expected, rel=1e-5)
+        net.optimizer.learning_rate = 0.0
+        train()
+        for weights in (held(net), shown(net)):
+            for a, b in zip(weights, chosen, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-6)
+        net.optimizer.learning_rate = 1.0 if rule == "dog" else 0.05
+
+    def steps(count):
+        for _ in range(count):
+            net.train_on_batch(X, Y)
+
+    check(lambda: steps(3))  # before the first step
+    steps(4)
+    check(lambda: steps(3))  # while training
+    before = held(net)
+    net.fit(X, Y, batch_size=16, verbose=0)
+    assert np.abs(before[0] - held(net)[0]).max() > 1e-4
+    check(lambda: net.fit(X, Y, batch_size=16, verbose=0))  # where `fit` leaves other weights
+
+
+def test_weights_that_are_set_and_set_back_between_epochs_change_nothing():
+    """As in an evaluation with weights of one's own."""
+    nets = []
+    for swaps in (False, True):
+        keras.utils.set_random_seed(0)
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile(keras_gdx.optimizers.ScheduleFreeSGD(0.1), "mse")
+
+        class Swap(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                now = self.model.get_weights()
+                self.model.set_weights([w + 1 for w in now])
+                self.model.evaluate(X, Y, verbose=0)
+                self.model.set_weights(now)
+
+        callbacks = [Swap()] if swaps else []
+        net.fit(X, Y, epochs=3, batch_size=16, shuffle=False, verbose=0, callbacks=callbacks)
+        nets.append(net)
+    for a, b in zip(*(net.get_weights() for net in nets), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_one_variable_that_is_changed_between_epochs_is_one_variable():
+    """The others go on from their trained weights."""
+    nets = []
+    for changes in (False, True):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Dense(3, name="a"), keras.layers.Dense(1, name="b")]
+        net = keras.Sequential([keras.Input((4,)), *layers])
+        net.compile(keras_gdx.optimizers.ScheduleFreeSGD(0.1), "mse")
+        net.fit(X, Y, epochs=2, batch_size=16, shuffle=False, verbose=0)
+        if changes:
+            layers[1].bias.assign(layers[1].bias + 1)
+        net.optimizer.learning_rate = 0.0
+        net.train_on_batch(X, Y)
+        nets.append(held(net))
+    for place, (a, b) in enumerate(zip(*nets, strict=True)):
+        assert np.abs(a - b).max() > 0.5 if place == 3 else (a == b).all()
+
+
+@pytest.mark.parametrize("kind", ["keras", "weights"])
+def test_files_hold_what_was_set(kind, tmp_path):
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    net.compile(keras_gdx.optimizers.ScheduleFreeSGD(0.1), "mse")
+    net.fit(X, Y, batch_size=16, verbose=0)
+    net.set_weights([np.full_like(w, 0.5) for w in net.get_weights()])
+    expected = net.evaluate(X, Y, verbose=0)
+    if kind == "keras":
+        net.save(tmp_path / "net.keras")
+        again = keras.models.load_model(tmp_path / "net.keras")
+    else:
+        net.save_weights(tmp_path / "net.weights.h5")
+        again = keras.models.clone_model(net)
+        again.compile(keras_gdx.optimizers.ScheduleFreeSGD(0.1), "mse")
+        again.fit(X, -Y, batch_size=8, verbose=0)
+        again.load_weights(tmp_path / "net.weights.h5")
+    assert again.evaluate(X, Y, verbose=0) == expected
+    for each in (net, again):
+        each.fit(X, Y, batch_size=16, shuffle=False, verbose=0)
+    for a, b in zip(net.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -1,0 +1,63 @@
+"""Callbacks of models that `fit` itself builds."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gdx import callbacks, optimizers
+
+X = np.random.default_rng(0).normal(size=(16, 5)).astype("float32")
+Y = np.ones((16, 1), "float32")
+
+
+class Net(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = keras.layers.Dense(4, "relu"), keras.layers.Dense(1)
+
+    def call(self, x):
+        return self.head(self.body(x))
+
+
+def sequential():
+    return keras.Sequential([keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+
+
+MAKERS = {
+    "ResumableCheckpoint": lambda path: callbacks.ResumableCheckpoint(path),
+    "FaultGuard": lambda path: callbacks.FaultGuard(every=1),
+    "LearningRateFinder": lambda path: callbacks.LearningRateFinder(steps=4),
+    "GradientMonitor": lambda path: callbacks.GradientMonitor((X, Y), every=1),
+    "Unfreezing": lambda path: callbacks.Unfreezing({1: "."}),
+    "MagnitudePruning": lambda path: callbacks.MagnitudePruning(0.5, end=2, every=1),
+    "PlateauController": lambda path: callbacks.PlateauController("loss", rollback=True),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_callback_that_needs_weights_gets_them(name, tmp_path):
+    """And training is as on a model that was built before."""
+    found = []
+    for kind, make in (("built", sequential), ("sequential", sequential), ("subclassed", Net)):
+        keras.utils.set_random_seed(0)
+        model = make()
+        if kind == "built":
+            model.build((None, 5))
+        model.compile(optimizers.AdamW(0.01), "mse")
+        callback = MAKERS[name](tmp_path / kind)
+        model.fit(X, Y, batch_size=8, epochs=2, verbose=0, callbacks=[callback], shuffle=False)
+        found.append([w.numpy() for w in model.trainable_variables])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_model_that_the_data_cannot_build_is_refused_with_the_reason():
+    class Never(Net):
+        def call(self, x):
+            raise TypeError("not in this way")
+
+    model = Never()
+    model.compile(optimizers.AdamW(), "mse")
+    with pytest.raises(ValueError, match=r"(?s)FaultGuard needs the weights.*not in this way"):
+        model.fit(X, Y, verbose=0, callbacks=[callbacks.FaultGuard()])
