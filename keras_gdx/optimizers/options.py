@@ -4,6 +4,7 @@ import re
 
 from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.engine import NAME
+from keras_gdx.registry import REGISTRY
 
 CHOICES = {
     "state_dtype": (None, "float32", "bfloat16", "float16", "int8"),
@@ -69,12 +70,28 @@ def patterns(name, value):
 
 
 def _modifiers(name, modifiers):
-    valid = isinstance(modifiers, (list, tuple)) and all(
-        hasattr(m, "run") and not isinstance(m, type) for m in modifiers
-    )
-    distinct = valid and len({id(m) for m in modifiers}) == len(modifiers)
-    check(distinct, name, modifiers, "a list of modifiers, each an instance of its own")
-    return tuple(modifiers)
+    several = isinstance(modifiers, (list, tuple))
+    listed = tuple(modifiers) if several else (modifiers,)
+    valid = several and all(hasattr(m, "run") and not isinstance(m, type) for m in listed)
+    distinct = valid and len({id(m) for m in listed}) == len(listed)
+    allowed = f"a list of modifiers, each an instance of its own: {name}=[{_example(name, listed)}]"
+    check(distinct, name, modifiers, allowed)
+    for each in listed:
+        place = " or ".join(f"`{side}`" for side in each.sides)
+        allowed = f"without {type(each).__name__}, which belongs in {place}"
+        check(name in each.sides, name, modifiers, allowed)
+    return listed
+
+
+def _example(name, meant):
+    """How the modifiers that are meant are written, by class, name or instance; or others."""
+    words = [
+        str(getattr(m, "__name__", m if isinstance(m, str) else type(m).__name__)) for m in meant
+    ]
+    entries = [REGISTRY.get(word.lower()) for word in words]
+    known = [entry.cls.__name__ for entry in entries if entry and entry.kind == "modifier"]
+    usual = ["Centralize" if name == "before" else "Cautious"]
+    return ", ".join(f"modifiers.{word}()" for word in known or usual)
 
 
 def _multipliers(multipliers):
