@@ -325,9 +325,20 @@ def test_excluding_from_decay_takes_lists():
     optimizer = optimizers.AdamW()
     refused("var_names", "bias", optimizer.exclude_from_weight_decay, var_names="bias")
     assert optimizer.no_decay == ()
-    optimizer.build(weights())
-    with pytest.raises(ValueError, match="exclude_from_weight_decay"):
-        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    refused("var_names", "(", optimizer.exclude_from_weight_decay, var_names=["bias", "("])
+    assert optimizer.no_decay == ()
+    variables = weights()
+    optimizer.exclude_from_weight_decay(variables[:1], ["bias"])
+    optimizer.build(variables)
+    optimizer.exclude_from_weight_decay(variables[:1], ["bias"])  # nothing new
+    for given in ({"var_names": ["kernel"]}, {"var_list": variables[:2]}):
+        with pytest.raises(ValueError, match="exclude_from_weight_decay"):
+            optimizer.exclude_from_weight_decay(**given)
+
+
+def test_what_names_no_variable_without_decay_is_refused():
+    for value in ("bias", [("w",)], [("w", -1)], [("w", 0.5)], [(0, "w")]):
+        refused("no_decay", value, optimizers.SGD, no_decay=value)
 
 
 # -- variables and gradients -----------------------------------------------------------------

@@ -18,7 +18,7 @@ CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 def check_options(optimizer):
     """Brings the options into one form; raises `ValueError` for what is not possible."""
     if optimizer.no_decay != "auto":
-        optimizer.no_decay = patterns("no_decay", optimizer.no_decay)
+        optimizer.no_decay = _no_decay(optimizer.no_decay)
     optimizer.lr_multipliers = _multipliers(optimizer.lr_multipliers)
     optimizer.before = _modifiers("before", optimizer.before)
     optimizer.after = _modifiers("after", optimizer.after)
@@ -67,6 +67,17 @@ def patterns(name, value):
         except (re.error, TypeError) as error:
             raise ValueError(f"Argument `{name}` has a bad pattern {pattern!r}: {error}") from error
     return tuple(value)
+
+
+def _no_decay(value):
+    check(isinstance(value, (list, tuple)), "no_decay", value, '"auto" or a list of patterns')
+    entries = [tuple(x) if isinstance(x, (list, tuple)) else x for x in value]
+    for entry in entries:
+        if isinstance(entry, tuple):
+            valid = [type(x) for x in entry] == [str, int] and entry[1] >= 0
+            check(valid, "no_decay", value, "made of patterns, or of paths with a number >= 0")
+    patterns("no_decay", [x for x in entries if not isinstance(x, tuple)])
+    return tuple(entries)
 
 
 def _modifiers(name, modifiers):
