@@ -92,6 +92,13 @@ def test_exclusion_of_bare_variables_with_one_name():
     assert decayed(again, [first, second]) == [True, False]
 
 
+def test_exclusion_holds_around_the_rule():
+    variables = [keras.Variable([1.0], name=name) for name in "ab"]
+    rule = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5)
+    rule.exclude_from_weight_decay(variables[:1])
+    assert decayed(keras_gdx.optimizers.ScheduleFree(rule), variables) == [False, True]
+
+
 @pytest.mark.parametrize(
     "wrap",
     [lambda x: x, keras_gdx.optimizers.Lookahead, keras_gdx.optimizers.LossScaleOptimizer],
@@ -108,10 +115,9 @@ def test_exclusion_adds_to_what_is_exempt_already(wrap):
     assert decayed(optimizer, model.trainable_variables) == [True, False, False, False]
 
 
-def test_exclusion_inside_of_replicas():
+def test_exclusion_inside_of_replicas(mirrored):
     """Every replica says it, the second one when the first has taken its step already."""
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
+    with mirrored.scope():
         variables = [keras.Variable([1.0], name=name) for name in "ab"]
         optimizer = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5)
 
@@ -120,7 +126,7 @@ def test_exclusion_inside_of_replicas():
         optimizer.apply([tf.zeros(1), tf.zeros(1)], variables)
 
     with pytest.warns(UserWarning, match="'nothing_else' matches no variable"):
-        tf.function(lambda: strategy.run(replica))()
+        tf.function(lambda: mirrored.run(replica))()
     assert [float(v[0]) for v in variables] == [1.0, 0.5]
     assert optimizer.get_config()["no_decay"] == ["nothing_else", ["a", 0]]
 

@@ -155,6 +155,12 @@ def test_no_modifier_is_left_out():
 
 
 @over_every_modifier
+def test_says_where_it_may_stand(name):
+    """By itself: what another one may do is no reason."""
+    assert set(vars(REGISTRY[name].cls)["sides"]) <= {"before", "after"}
+
+
+@over_every_modifier
 @pytest.mark.parametrize("given", [False, True], ids=["defaults", "arguments"])
 def test_does_what_its_formula_says(name, given):
     formula, options = FORMULAS[name]
