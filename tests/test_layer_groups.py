@@ -195,6 +195,20 @@ class AddPositions(layers.Layer):
         return x + self.positions
 
 
+def side_by_side(blocks):
+    """Attention and feed-forward from the same normalization, added in two sums."""
+    add = Parts([[]])
+    inputs = keras.Input((6, WIDTH))
+    x = add(layers.Dense(WIDTH))(inputs)
+    for _ in range(blocks):
+        add.next()
+        y = add(layers.LayerNormalization())(x)
+        x = x + add(layers.MultiHeadAttention(2, 4))(y, y)
+        x = x + add(layers.Dense(WIDTH))(add(layers.Dense(2 * WIDTH))(y))
+    add.next()
+    return keras.Model(inputs, add(layers.Dense(3))(x)), add
+
+
 def vit(blocks, prenorm=True):
     add = Parts([[]])
     x = inputs = keras.Input((16, 16, 3))
@@ -272,6 +286,17 @@ class Block(layers.Layer):
         return x + self.feed_forward(self.norms[1](x))
 
 
+class RelativeBlock(Block):
+    """With embeddings inside, which belong to the block."""
+
+    def __init__(self):
+        super().__init__()
+        self.distances = layers.Embedding(6, WIDTH)
+
+    def call(self, x):
+        return super().call(x + self.distances(ops.arange(6)))
+
+
 class Embedder(layers.Layer):
     def __init__(self):
         super().__init__()
@@ -347,7 +372,9 @@ WAYS = {
     "bert": bert,
     "translator": translator,
     "mixer": mixer,
+    "side by side": side_by_side,
     "layers": lambda n: of_blocks(n, Block),
+    "layers with positions": lambda n: of_blocks(n, RelativeBlock),
     "a layer of layers": lambda n: of_blocks(n, Block, stacked=True),
     "models": lambda n: of_blocks(n, nested_block),
     "subclassed": subclassed,

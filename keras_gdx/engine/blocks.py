@@ -61,10 +61,10 @@ def blocks_of(graph: Graph) -> list[Block]:
 
 def _merged(graph):
     """What lies between fork and merge of a residual connection or of parallel branches."""
-    for merge in graph.nodes:
-        fork = graph.fork(merge) if merge.merges else None
+    for merge, origins in graph.merges():
+        fork = graph.fork(origins)
         if fork is not None:
-            dense = merge.merges == "join" and fork in merge.feeds
+            dense = merge.merges == "join" and fork in origins
             yield Block(graph.between(fork, merge), fork, dense)
 
 

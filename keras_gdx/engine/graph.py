@@ -4,12 +4,14 @@ A functional model says how its layers are connected. Of any other layers that c
 the order is known, in which they were made: it is taken for a chain.
 """
 
+import re
 from collections import Counter
-from typing import Any
 
 import keras
 
 from keras_gdx.engine.structure import kind_of, layers_inside
+
+NAMES = r"token$|^pos(_|ition)|embed"  # of variables that are embeddings in layers of one's own
 
 
 class Call:
@@ -28,6 +30,9 @@ class Node:
         merges: What it does to features of several origins: `"sum"`, `"join"` or `None`.
         variables: Pairs of a layer and a variable of it that may be trained, those of layers
             inside too.
+        embeds: Whether there are embeddings or tokens among them.
+        kernel: Whether there are kernels among them.
+        normalizes: Whether they are all those of normalizations.
     """
 
     def __init__(self, layer, feeds, calls, place, merges=None, parts=None):
@@ -42,10 +47,10 @@ class Node:
         parts = layers_inside(layer) if parts is None else parts
         # Frozen ones too: what is frozen today may be thawed.
         self.variables = [(part, v) for part in parts for v in part._trainable_variables]
-        self.kinds = {kind_of(part, v) for part, v in self.variables}
-        self.embeds = any(_embeds(part, v) for part, v in self.variables)
-        self.kernel = "kernel" in self.kinds and not self.embeds
-        self.normalizes = self.kinds == {"norm"}
+        kinds = [_kind(part, v) for part, v in self.variables]
+        self.embeds = "embedding" in kinds
+        self.kernel = "kernel" in kinds
+        self.normalizes = set(kinds) == {"norm"}
 
     def follows(self, other):
         """Whether it depends on the other one."""
@@ -72,21 +77,35 @@ class Graph:
             if node.follows(first) and (node is last or last.follows(node))
         ]
 
-    def fork(self, merge):
-        """The last node that all inputs of a node have in common, or `None`."""
+    def fork(self, nodes):
+        """The last node that all of these depend on, or are, or `None`."""
         common = -1
-        for feed in merge.feeds:
-            common &= feed.above
+        for node in nodes:
+            common &= node.above
         return self.nodes[common.bit_length() - 1] if common else None
+
+    def merges(self):
+        """Pairs of a node that merges and what it merges; a sum that is only added to is none."""
+        uses = Counter(feed for node in self.nodes for feed in node.feeds)
+
+        def parts(node):
+            for feed in node.feeds:
+                inner = feed.merges == node.merges == "sum" and uses[feed] == 1
+                yield from parts(feed) if inner else [feed]
+                within.update([feed] if inner else [])
+
+        within: set[Node] = set()
+        found = [(node, list(parts(node))) for node in self.nodes if node.merges]
+        return [(node, origins) for node, origins in found if node not in within]
 
     def _add(self, layer, feeds, calls, **what):
         self.nodes.append(Node(layer, feeds, calls, len(self.nodes), **what))
         return [self.nodes[-1]]
 
-    def _call(self, layer, feeds, calls):
+    def _call(self, layer, feeds, calls, **what):
         if is_container(layer):
             return self._enter(layer, feeds, (*calls, Call()))
-        return self._add(layer, feeds, calls)
+        return self._add(layer, feeds, calls, **what)
 
     def _enter(self, layer, feeds, calls):
         """Adds what is inside of a layer; returns the nodes of its outputs."""
@@ -110,12 +129,10 @@ class Graph:
                 new = [made.get(id(x)) for x in call.outputs]
                 new = new if all(new) else self._add(call.operation, [], calls)
             elif isinstance(call.operation, keras.Layer):
-                new = self._call(call.operation, known, calls)
+                new = self._call(call.operation, known, calls, merges=_merges(call))
             else:
-                new = self._add(call.operation, known, calls, parts=())
-            new[0].merges = new[0].merges or _merges(call)
-            new += new[-1:] * (len(call.outputs) - len(new))
-            made.update((id(x), node) for x, node in zip(call.outputs, new, strict=False))
+                new = self._add(call.operation, known, calls, merges=_merges(call), parts=())
+            made.update((id(x), new[min(n, len(new) - 1)]) for n, x in enumerate(call.outputs))
         return [made[id(x)] for x in model.outputs]
 
 
@@ -147,10 +164,10 @@ def _is_of_keras(layer):
     return type(layer).__module__.startswith("keras.")
 
 
-def _embeds(layer, variable):
-    """Patch and position embeddings and tokens go by their names: nothing else tells them."""
-    names: Any = type(layer).__name__, variable.name
-    return "Embed" in names[0] or names[1].endswith("token") or names[1].startswith("pos")
+def _kind(layer, variable):
+    """Embeddings of patches and positions, and tokens, go by names: nothing else tells them."""
+    named = "Embed" in type(layer).__name__ or re.search(NAMES, variable.name)
+    return "embedding" if named else kind_of(layer, variable)
 
 
 def _merges(call):
