@@ -126,8 +126,8 @@ class Graph:
         for call in (call for depth in sorted(by_depth, reverse=True) for call in by_depth[depth]):
             known = [made[id(x)] for x in call.input_tensors]
             if call.is_input:
-                new = [made.get(id(x)) for x in call.outputs]
-                new = new if all(new) else self._add(call.operation, [], calls)
+                given = [made[id(x)] for x in call.outputs if id(x) in made]
+                new = given or self._add(call.operation, [], calls)
             elif isinstance(call.operation, keras.Layer):
                 new = self._call(call.operation, known, calls, merges=_merges(call))
             else:
@@ -173,7 +173,8 @@ def _kind(layer, variable):
 def _merges(call):
     """Gates are no merges: they scale one thing by another."""
     tensors = call.input_tensors
-    if len(tensors) < 2 or getattr(call.operation, "weights", ()):
+    weighted = isinstance(call.operation, keras.Layer) and call.operation.weights
+    if len(tensors) < 2 or weighted:
         return None
     name = type(call.operation).__name__
     after = call.outputs[0].shape

@@ -179,7 +179,8 @@ def _depths(model):
             _settle(run, homes, after or head, each=alone)
     heights = _heights(graph, homes)
     heights[head], heights[bottom] = 0, max(heights.values(), default=0)
-    top, found = max(heights.values()), {}
+    top = max(heights.values())
+    found: dict[int, int] = {}
     for node, block in homes.items():
         for _, variable in node.variables:
             depth = found.get(id(variable), 0)
