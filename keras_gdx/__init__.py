@@ -13,7 +13,7 @@ from keras_gdx import callbacks, constraints, modifiers, optimizers, regularizer
 from keras_gdx._version import __version__
 from keras_gdx.create import create
 from keras_gdx.engine.attach import install as _install
-from keras_gdx.engine.structure import layer_decay
+from keras_gdx.engine.layer_groups import layer_decay, layer_groups
 from keras_gdx.memory import memory
 from keras_gdx.registry import info, list, register
 from keras_gdx.saving.export import export
@@ -38,6 +38,7 @@ __all__ = [
     "export",
     "info",
     "layer_decay",
+    "layer_groups",
     "list",
     "memory",
     "modifiers",

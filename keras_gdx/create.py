@@ -3,7 +3,7 @@
 from inspect import signature
 
 from keras_gdx.config import check
-from keras_gdx.engine.structure import layer_decay as multipliers
+from keras_gdx.engine.layer_groups import layer_decay as multipliers
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import info
 
@@ -23,7 +23,8 @@ def create(
         learning_rate: Number or schedule; the rule's default if `None`.
         weight_decay: Number or schedule; the rule's default if `None`.
         layer_decay: Number in (0, 1]: each block learns at so many times the rate of the
-            block after it; see `keras_gdx.layer_decay`.
+            block after it; see `keras_gdx.layer_decay` and, for what a block is,
+            `keras_gdx.layer_groups`.
         **arguments: Any other argument of the rule.
 
     Raises:

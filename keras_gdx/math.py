@@ -12,6 +12,11 @@ def ema(old, new, beta):
     return old + (new - old) * (1 - beta)
 
 
+def started(old, first):
+    """`old`, or `first` where `old` is `UNSET` yet."""
+    return ops.where(ops.isnan(old), first, old)
+
+
 def bias_correction(beta, t):
     """`1 - beta**t`: what an average that started at zero is divided by after `t` updates.
 

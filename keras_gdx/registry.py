@@ -10,6 +10,8 @@ from fnmatch import fnmatch
 
 import keras
 
+from keras_gdx.config import check_choice
+
 PACKAGE = "keras_gdx"
 KINDS = {
     "optimizer": keras.optimizers.Optimizer,
@@ -18,8 +20,7 @@ KINDS = {
     "regularizer": keras.regularizers.Regularizer,
     "constraint": keras.constraints.Constraint,
 }
-
-
+OTHER_KIND = "modifier"
 KERAS_OWN = {name.lower() for name in dir(keras.optimizers)}  # what `compile("adam")` means
 
 
@@ -58,9 +59,19 @@ def register(cls):
 
     Afterwards `compile(optimizer="keras_gdx>Adan")` works, and so does the short
     name `"adan"`, unless the word is one of Keras' own.
+
+    Raises:
+        ValueError: If another class has the name, of any kind: saved files name classes by it.
+            The same class may be defined again, as a notebook does.
     """
-    kind = next((kind for kind, base in KINDS.items() if issubclass(cls, base)), "modifier")
+    kind = next((kind for kind, base in KINDS.items() if issubclass(cls, base)), OTHER_KIND)
     name = cls.__name__.lower()
+    known = REGISTRY.get(name)
+    if known and _origin(known.cls) != _origin(cls):
+        raise ValueError(
+            f"There is {known.kind} {_origin(known.cls)} already, so {_origin(cls)} cannot be "
+            "registered: names are compared in lower case. Give your class another name."
+        )
     REGISTRY[name] = Entry(
         name=name,
         kind=kind,
@@ -85,11 +96,15 @@ def list(pattern: str = "*", kind: str | None = None) -> Sequence[str]:
         kind: Restricts the answer to `"optimizer"`, `"schedule"`, `"callback"`,
             `"regularizer"`, `"constraint"` or `"modifier"`.
 
+    Raises:
+        ValueError: If there is no such kind.
+
     Example:
         >>> import keras_gdx
         >>> keras_gdx.list("adam*")
         ['adam', 'adamw']
     """
+    check_choice("kind", kind, (None, *KINDS, OTHER_KIND))
     return sorted(
         name
         for name, entry in REGISTRY.items()
@@ -147,6 +162,10 @@ def export(package):
             setattr(module, name, getattr(part, name))
             names.append(name)
     return sorted(names)
+
+
+def _origin(cls):
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _line(cls, title):

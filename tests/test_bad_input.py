@@ -180,9 +180,36 @@ def test_what_is_no_list_of_modifiers_is_refused(rule, name):
         refused(name, value, make, rule, **{name: value})
 
 
+@pytest.mark.parametrize("value", ["centralize", modifiers.Centralize, modifiers.Centralize()])
+def test_how_a_modifier_is_written_is_told(value):
+    with pytest.raises(ValueError, match=re.escape("before=[modifiers.Centralize()]")):
+        optimizers.SGD(before=value)
+
+
+@every_rule
+@pytest.mark.parametrize("name", ["before", "after"])
+def test_a_modifier_on_the_wrong_side_is_refused(rule, name):
+    """It would compute something else, or nothing."""
+    for entry in (entry for entry in REGISTRY.values() if entry.kind == "modifier"):
+        given = [modifiers.Centralize(), entry.cls()]
+        if name in entry.cls.sides:
+            make(rule, **{name: given})
+        else:
+            (right,) = entry.cls.sides
+            refused(name, given, make, rule, **{name: given})
+            with pytest.raises(ValueError, match=f"{entry.cls.__name__}, .* in `{right}`"):
+                make(rule, **{name: given})
+
+
+def test_modifiers_of_the_rule_inside_have_their_side_too():
+    adam = {"before": [modifiers.Cautious()]}
+    with pytest.raises(ValueError, match="in `after`"):
+        optimizers.Muon(adam=optimizers.AdamW(**adam))
+
+
 @pytest.mark.parametrize("name", ["before", "after"])
 def test_one_modifier_twice_would_share_its_memory(name):
-    twice = 2 * [modifiers.Grokfast()]
+    twice = 2 * [modifiers.Centralize()]
     refused(name, twice, optimizers.SGD, **{name: twice})
 
 
@@ -298,9 +325,20 @@ def test_excluding_from_decay_takes_lists():
     optimizer = optimizers.AdamW()
     refused("var_names", "bias", optimizer.exclude_from_weight_decay, var_names="bias")
     assert optimizer.no_decay == ()
-    optimizer.build(weights())
-    with pytest.raises(ValueError, match="exclude_from_weight_decay"):
-        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    refused("var_names", "(", optimizer.exclude_from_weight_decay, var_names=["bias", "("])
+    assert optimizer.no_decay == ()
+    variables = weights()
+    optimizer.exclude_from_weight_decay(variables[:1], ["bias"])
+    optimizer.build(variables)
+    optimizer.exclude_from_weight_decay(variables[:1], ["bias"])  # nothing new
+    for given in ({"var_names": ["kernel"]}, {"var_list": variables[:2]}):
+        with pytest.raises(ValueError, match="exclude_from_weight_decay"):
+            optimizer.exclude_from_weight_decay(**given)
+
+
+def test_what_names_no_variable_without_decay_is_refused():
+    for value in ("bias", [("w",)], [("w", -1)], [("w", 0.5)], [(0, "w")]):
+        refused("no_decay", value, optimizers.SGD, no_decay=value)
 
 
 # -- variables and gradients -----------------------------------------------------------------
@@ -585,6 +623,35 @@ def test_creating_by_an_unknown_name(name):
 def test_an_unknown_name_is_answered_by_its_neighbours():
     with pytest.raises(ValueError, match=r"adam\b"):
         keras_gdx.create("adamm")
+
+
+def test_a_kind_that_there_is_not():
+    with pytest.raises(ValueError, match="'optimizers'") as error:
+        keras_gdx.list(kind="optimizers")
+    assert "'optimizer', 'schedule', 'callback'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "base", [keras.optimizers.SGD, keras.callbacks.Callback, Linear], ids=lambda x: x.__name__
+)
+@pytest.mark.parametrize("name", ["Lion", "LION", "Linear"])
+def test_a_name_that_is_taken_is_refused(base, name):
+    """Of whatever kind: `keras_gdx>Lion` in a file can be one class only."""
+    known = keras_gdx.info(name)
+    objects = dict(keras.saving.get_custom_objects())
+    with pytest.raises(ValueError, match=rf"{known.kind} keras_gdx\.\w+\.\w+\.\w+ already"):
+        keras_gdx.register(type(name, (base,), {}))
+    assert keras_gdx.info(name) is known
+    assert keras.saving.get_custom_objects() == objects
+
+
+def test_a_class_may_be_defined_again():
+    for summary in ("One.", "Two."):
+        again = type("DefinedAgain", (Linear,), {"__doc__": summary})
+        keras_gdx.register(again)
+        assert keras_gdx.info("definedagain").cls is again
+        assert keras_gdx.info("definedagain").summary == summary
+    REGISTRY.pop("definedagain")
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -161,7 +161,7 @@ def test_says_how_much_memory_it_takes(name):
     """The first number of bytes per parameter, or "none", is that of the default arguments."""
     entry = OURS[name]
     if entry.kind == "modifier":
-        optimizer = keras_gdx.optimizers.SGD(before=[entry.cls()])
+        optimizer = keras_gdx.optimizers.SGD(**{entry.cls.sides[0]: [entry.cls()]})
     else:
         optimizer = entry.cls()
     found = optimizer.bytes_per_parameter((1024, 1024))

@@ -81,6 +81,9 @@ PRIVATE = {
         "_layers": "the layers inside a layer, in their order, whatever the layer is",
         "_trainable_variables": "the variables of a layer without those of the layers inside",
     },
+    "functional model": {
+        "_nodes_by_depth": "how its layers are connected, in an order to compute them in",
+    },
     "tensor": {
         "_keras_history": "to walk from a model's outputs back to the layers that have weights",
     },
@@ -132,7 +135,9 @@ def probes():
     optimizer = keras.optimizers.SGD(0.1, use_ema=True, gradient_accumulation_steps=2)
     optimizer.build([keras.Variable([1.0])])
     layer = keras.layers.Dense(1)
-    found = {"optimizer": optimizer, "layer": layer, "tensor": layer(keras.Input((1,)))}
+    inputs = keras.Input((1,))
+    found = {"optimizer": optimizer, "layer": layer, "tensor": layer(inputs)}
+    found["functional model"] = keras.Model(inputs, found["tensor"])
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
         from keras.src.backend.tensorflow.trainer import TFEpochIterator

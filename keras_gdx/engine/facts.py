@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections import Counter
 from dataclasses import dataclass
 
 from keras_gdx.engine.structure import Role, path_of, paths, role_of, roles
@@ -31,32 +32,54 @@ class Facts:
 def facts_of(optimizer, variables, model=None):
     """Returns the `Facts` of each variable; warns of patterns that match none of them."""
     known = roles(model) if model is not None else {}
-    stable = paths(model) if model is not None else {}
-    names = [(stable.get(id(v), path_of(v)), path_of(v)) for v in variables]
+    places = list(zip(numbered(variables, model), numbered(variables), strict=True))
+    names = [tuple(path for path, _ in place) for place in places]
     multipliers = optimizer.lr_multipliers or {}
     masks = {name: getattr(optimizer, name) for name in optimizer.masks}
-    for pattern in (*multipliers, *optimizer.no_decay_patterns, *sum(masks.values(), ())):
-        if not any(_matches([pattern], n) for n in names):
-            warnings.warn(
-                f"The pattern {pattern!r} matches no variable. Paths are, for example, "
-                f"{', '.join(path for path, _ in names[:3])}.",
-                stacklevel=2,
-            )
+    entries = [entry for entry in optimizer.no_decay_entries if entry != "auto"]
+    pairs = [entry for entry in entries if isinstance(entry, tuple)]
+    patterns = [entry for entry in entries if isinstance(entry, str)]
+    unused = [p for p in (*multipliers, *patterns, *sum(masks.values(), ())) if not _used(p, names)]
+    unused += [pair for pair in pairs if not any(pair in place for place in places)]
+    for each in unused:
+        warnings.warn(
+            f"The pattern {each!r} matches no variable. Paths are, for example, "
+            f"{', '.join(path for path, _ in names[:3])}.",
+            stacklevel=2,
+        )
+    exempt = {id(v) for v in optimizer.exempt}
     found = []
-    for variable, name in zip(variables, names, strict=True):
+    for variable, name, place in zip(variables, names, places, strict=True):
         role = known.get(id(variable)) or role_of(variable)
-        automatic = optimizer.no_decay == "auto" and role.kind != "kernel"
+        automatic = "auto" in optimizer.no_decay_entries and role.kind != "kernel"
+        chosen = id(variable) in exempt or any(pair in place for pair in pairs)
         found.append(
             Facts(
                 path=name[0],
                 shape=tuple(variable.shape),
                 role=role,
-                decays=not (automatic or _matches(optimizer.no_decay_patterns, name)),
+                decays=not (automatic or chosen or _matches(patterns, name)),
                 multiplier=next((x for p, x in multipliers.items() if _matches([p], name)), 1.0),
-                masks={mask: _matches(patterns, name) for mask, patterns in masks.items()},
+                masks={mask: _matches(listed, name) for mask, listed in masks.items()},
             )
         )
     return found
+
+
+def numbered(variables, model=None):
+    """For each variable its path in the model, and how many of that path come before it."""
+    stable = paths(model) if model is not None else {}
+    before: Counter = Counter()
+    found = []
+    for variable in variables:
+        path = stable.get(id(variable), path_of(variable))
+        found.append((path, before[path]))
+        before[path] += 1
+    return found
+
+
+def _used(pattern, names):
+    return any(_matches([pattern], each) for each in names)
 
 
 def _matches(patterns, names):

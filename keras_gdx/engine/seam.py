@@ -4,7 +4,6 @@ Keras' private names that optimizers need are used here and nowhere else.
 """
 
 import math
-import re
 from typing import Any
 
 import keras
@@ -16,14 +15,16 @@ from keras.src.utils.tracking import (
 
 from keras_gdx.config import Configured, check, declared_arguments, is_number, is_schedule
 from keras_gdx.engine import backend
+from keras_gdx.engine.facts import numbered
 from keras_gdx.engine.step import flush, step
-from keras_gdx.engine.structure import path_of
+from keras_gdx.engine.structure import check_pattern, path_of
 
 
 class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     """Counting, the learning rate, and what goes in and out of `apply`."""
 
     state: Any = None  # a `State`, once built
+    exempt: tuple = ()  # variables without weight decay, beside those that `no_decay` names
     _rate_factor: Any = None  # a variable, if the rate follows a schedule
 
     def __init__(self, learning_rate, name=None):
@@ -215,24 +216,39 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             raise AttributeError("There are no averages without `use_ema`.")
         return self.averages()
 
+    @no_automatic_dependency_tracking
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """Keras' way to say `no_decay`; unlike in Keras it is saved with the optimizer.
+        """Keras' way to add to `no_decay`; unlike in Keras it is saved with the optimizer.
 
         Args:
-            var_list: Variables without decay.
-            var_names: Strings; variables with one of them in their path have no decay.
+            var_list: Variables without decay: these, and no others of the same path.
+            var_names: Regular expressions; variables whose path matches one have no decay.
+
+        Raises:
+            ValueError: If there is something new in it after the first step.
         """
-        if self.built:
-            raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
         for name, given in (("var_list", var_list), ("var_names", var_names)):
             check(given is None or isinstance(given, (list, tuple)), name, given, "a list")
-        # A loaded Sequential model leaves its own name out of the paths.
-        paths = []
-        for variable in var_list or ():
-            first, bar, rest = path_of(variable).partition("/")
-            prefix = f"({re.escape(first + bar)})?" if "/" in rest else re.escape(first + bar)
-            paths.append(f"^{prefix}{re.escape(rest)}$")
-        self.no_decay = (*self.no_decay_patterns, *paths, *(var_names or ()))
+        for name in var_names or ():
+            check_pattern("var_names", name)
+        exempt, entries = {id(v) for v in self.exempt}, self.no_decay_entries
+        variables = [v for v in var_list or () if id(v) not in exempt]
+        names = [name for name in var_names or () if name not in entries]
+        # In replicas and traced functions the same call may come again.
+        if self.built and (variables or names):
+            raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
+        self.exempt = (*self.exempt, *variables)
+        if names:
+            self.no_decay = (*entries, *names)
+
+    def configured_decay(self):
+        """`no_decay` with the exempt variables: each by its path, and which of that path it is."""
+        if not self.exempt:
+            return self.no_decay
+        model, exempt = self._model(), {id(v) for v in self.exempt}
+        variables = self.model_variables or (model.trainable_variables if model else self.exempt)
+        named = zip(variables, numbered(variables, model), strict=True)
+        return (*self.no_decay_entries, *(name for v, name in named if id(v) in exempt))
 
 
 def _checked_rate(rate):

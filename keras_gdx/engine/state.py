@@ -143,12 +143,14 @@ def _storage(optimizer, slot, group, make):
     if copied or dtype is None:
         dtype = group.dtype
     elif dtype == "int8":
-        if slot.init == 0 and math.prod(slot.shape(group.shapes[0])) >= SMALLEST:
+        if (slot.init == 0 or math.isnan(slot.init)) and math.prod(
+            slot.shape(group.shapes[0])
+        ) >= SMALLEST:
             blocks = -(-math.prod(shape) // BLOCK)
             codes = "int8" if slot.signed else "uint8"
             found = EightBit(
                 make(f"{slot.name}_codes", (blocks, BLOCK), codes, 0),
-                make(f"{slot.name}_scales", (blocks, 1), "float32", 0.0),
+                make(f"{slot.name}_scales", (blocks, 1), "float32", slot.init),
                 shape,
                 signed=slot.signed,
             )

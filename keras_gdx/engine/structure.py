@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_gdx.config import check, check_number
+from keras_gdx.config import check
 
 VECTORS = ("bias", "alpha", "beta", "gamma")  # whatever their rank: attention, GRU, PReLU
 
@@ -42,52 +42,24 @@ def role_of(variable):
 
 def roles(model):
     """Maps `id(variable)` to its `Role` for every trainable variable of a built model."""
-    heads = {id(layer) for layer in _output_layers(model)}
+    heads = {id(layer) for layer in output_layers(model)}
     found = {}
     for block in _blocks(model):
         for layer, v in _members(block):
             head = id(layer) in heads or id(block) in heads
-            found[id(v)] = Role(_kind(layer, v), head, _input_axes(layer, v))
+            found[id(v)] = Role(kind_of(layer, v), head, _input_axes(layer, v))
     return found
 
 
 def depths(model):
-    """Maps `id(variable)` to how many blocks with kernels come before its own."""
+    """Maps `id(variable)` to how many layers with kernels come before its own."""
     found: dict[int, int] = {}
     depth = -1
     for block in _blocks(model):
         members = _members(block)
-        depth += any(_kind(layer, v) in ("kernel", "embedding") for layer, v in members)
+        depth += any(kind_of(layer, v) in ("kernel", "embedding") for layer, v in members)
         found.update((id(v), max(depth, 0)) for _, v in members)
     return found
-
-
-def layer_decay(model, rate):
-    """Returns learning-rate multipliers that shrink with the distance from the output.
-
-    A block that stands `n` blocks before the last one learns at `rate**n` times the
-    rate. A block is a layer of the model, or of a model inside it, together with what
-    is in the layer; a normalisation belongs to the block before it.
-
-    Args:
-        model: A built model.
-        rate: Float in (0, 1].
-
-    Returns:
-        A dictionary for `lr_multipliers`.
-
-    Example:
-        >>> import keras, keras_gdx
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, name="a"),
-        ...                           keras.layers.Dense(1, name="b")])
-        >>> sorted(set(keras_gdx.layer_decay(model, 0.5).values()))
-        [0.5, 1.0]
-    """
-    check_number("layer_decay", rate, 0, 1, open_low=True)
-    known, names = depths(model), paths(model)
-    found = {names[id(v)]: known[id(v)] for v in model.trainable_variables if id(v) in known}
-    last = max(found.values())
-    return {f"^{re.escape(path)}$": rate ** (last - depth) for path, depth in found.items()}
 
 
 def path_of(variable):
@@ -107,7 +79,7 @@ def paths(model):
 
 
 def _collect(layer, prefix, found):
-    for variable in _own(layer):
+    for variable in layer._trainable_variables:
         found.setdefault(id(variable), prefix + variable.name)
     for part in layer._layers:
         _collect(part, f"{prefix}{part.name}/", found)
@@ -166,22 +138,21 @@ def _blocks(model):
             yield layer
 
 
-def _inside(layer):
+def layers_inside(layer):
+    """A layer and all layers inside of it."""
+    found = [layer]
     for part in layer._layers:
-        yield part
-        yield from _inside(part)
+        found += layers_inside(part)
+    return found
 
 
 def _members(block):
     """Pairs of a layer and a variable of it, for a block and all layers inside."""
-    return [(layer, v) for layer in (block, *_inside(block)) for v in _own(layer)]
+    return [(layer, v) for layer in layers_inside(block) for v in layer._trainable_variables]
 
 
-def _own(layer):
-    return [v for v in layer._trainable_variables if v.trainable]
-
-
-def _kind(layer, variable):
+def kind_of(layer, variable):
+    """The `kind` of the role that a variable of a layer plays."""
     name = type(layer).__name__
     if "Embedding" in name:
         return "embedding"
@@ -202,7 +173,7 @@ def _input_axes(layer, variable):
     return max(1, rank - 1)
 
 
-def _output_layers(model):
+def output_layers(model):
     """The layers with weights that come last before the model's outputs."""
     outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
     if not outputs:  # a subclassed model does not say: take the block that was made last
@@ -219,7 +190,7 @@ def _output_layers(model):
                 break
             history = inputs[0]._keras_history
         inner = isinstance(history.operation, keras.Model)
-        found += _output_layers(history.operation) if inner else [history.operation]
+        found += output_layers(history.operation) if inner else [history.operation]
     return found
 
 

@@ -30,6 +30,7 @@ class AdaptiveClip(Modifier):
     Verified against: optax 0.2.8 adaptive_grad_clip, NumPy
     """
 
+    sides = ("before",)
     bounds = {"epsilon": {"low": 0, "open_low": True}}
     elementwise = False
 

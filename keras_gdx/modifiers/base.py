@@ -8,11 +8,12 @@ from keras_gdx.optimizers.slots import Slot
 class Modifier(Configured):
     """Changes the gradient before a rule sees it, or the direction that the rule found.
 
-    A subclass stores its arguments in `__init__`, names its `slots`, and defines
-    `__call__`. Any number among the arguments may be a schedule; that is how it changes
-    while training, for a modifier cannot be changed once it is made.
+    A subclass stores its arguments in `__init__`, names its `slots`, says in `sides` where it
+    may stand, and defines `__call__`. Any number among the arguments may be a schedule; that is
+    how it changes while training, for a modifier cannot be changed once it is made.
     """
 
+    sides: tuple[str, ...] = ("before", "after")  # the arguments of an optimizer that take it
     slots: tuple[Slot | str, ...] = ()
     bounds: dict[str, dict] = {}  # ranges of arguments, where names do not tell
     elementwise = True  # false: it mixes the entries of a tensor

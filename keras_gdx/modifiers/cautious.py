@@ -23,6 +23,7 @@ class Cautious(Modifier):
     Verified against: NumPy
     """
 
+    sides = ("after",)
     elementwise = False
 
     def __call__(self, h, x, g, w):

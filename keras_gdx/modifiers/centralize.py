@@ -14,7 +14,9 @@ class Centralize(Modifier):
 
     $$g \leftarrow g - \operatorname{mean}_{\text{all axes but the last}}(g)$$
 
-    For matrices and convolution kernels; vectors and scalars are left alone.
+    For matrices and convolution kernels; vectors and scalars are left alone. As in the authors'
+    code it may stand `before` the rule or, taking the mean from the direction, `after` it. Momentum
+    alone makes no difference between the two; with Adam's division the mean stays out only `after`.
 
     Example:
         >>> import keras_gdx
@@ -24,6 +26,7 @@ class Centralize(Modifier):
     Verified against: optax 0.2.8 centralize (given kernels with the outputs first), NumPy
     """
 
+    sides = ("before", "after")
     elementwise = False
 
     def __call__(self, h, x, g, w):

@@ -1,7 +1,8 @@
 """Grokfast."""
 
-from keras_gdx.math import ema
+from keras_gdx.math import ema, started
 from keras_gdx.modifiers.base import Modifier
+from keras_gdx.optimizers.slots import UNSET, Slot
 from keras_gdx.registry import register
 
 __all__ = ["Grokfast"]
@@ -13,8 +14,8 @@ class Grokfast(Modifier):
 
     $$\bar g \leftarrow \alpha \bar g + (1 - \alpha) g, \qquad g \leftarrow g + \lambda \bar g$$
 
-    $\bar g$ starts at zero, so the amplification builds up over $1/(1-\alpha)$ updates; the
-    authors' code starts it at the first gradient.
+    $\bar g$ starts at the variable's first gradient, as in the authors' code: the first update is
+    $1 + \lambda$ times as long already.
 
     Args:
         alpha: Number in [0, 1) or schedule: memory of the slow part.
@@ -30,7 +31,8 @@ class Grokfast(Modifier):
     Verified against: NumPy
     """
 
-    slots = ("average",)
+    sides = ("before",)
+    slots = (Slot("average", init=UNSET),)
     bounds = {"alpha": {"low": 0, "high": 1, "open_high": True}}
 
     def __init__(self, alpha=0.98, lam=2.0):
@@ -38,5 +40,5 @@ class Grokfast(Modifier):
         self.lam = lam
 
     def __call__(self, h, x, g, w, average):
-        average = ema(average, x, h.alpha)
+        average = ema(started(average, x), x, h.alpha)
         return x + h.lam * average, average

@@ -23,6 +23,7 @@ class TrustRatio(Modifier):
     Verified against: optax 0.2.8 scale_by_trust_ratio, NumPy
     """
 
+    sides = ("after",)
     elementwise = False
 
     def __call__(self, h, x, g, w):

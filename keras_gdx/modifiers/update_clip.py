@@ -26,6 +26,7 @@ class UpdateClip(Modifier):
     Verified against: optax 0.2.8 clip_by_block_rms, NumPy
     """
 
+    sides = ("after",)
     elementwise = False
 
     def __init__(self, threshold=1.0):

@@ -42,7 +42,9 @@ class Optimizer(Rule, KerasOptimizer):
         weight_decay: Number >= 0 or schedule. Decoupled: `w` loses `learning_rate *
             weight_decay * w` in every update. `None` for no decay.
         no_decay: Regular expressions; a variable whose path matches one is not decayed.
-            `"auto"` exempts vectors, scalars, normalisation and embeddings.
+            `"auto"` exempts vectors, scalars, normalisation and embeddings; it may be one of
+            the expressions. A path with a number, `["head/kernel", 1]`, is one of several
+            variables of that path, counted from 0.
         lr_multipliers: Dictionary from regular expressions on paths to factors of the
             learning rate. The first one that matches counts.
         before: Modifiers of the reduced gradient, in order.
@@ -162,9 +164,9 @@ class Optimizer(Rule, KerasOptimizer):
     # -- the pieces put together -------------------------------------------------------------
 
     @property
-    def no_decay_patterns(self):
-        """The regular expressions of `no_decay`."""
-        return () if self.no_decay == "auto" else tuple(self.no_decay)
+    def no_decay_entries(self):
+        """The entries of `no_decay`: regular expressions, `"auto"`, paths with numbers."""
+        return ("auto",) if self.no_decay == "auto" else tuple(self.no_decay)
 
     def scalars(self, step, dtype):
         """The `h` of the update with index `step`."""
@@ -337,7 +339,8 @@ class Optimizer(Rule, KerasOptimizer):
 
     def configured(self, name):
         """The learning rate as it was given: a schedule may not know its values yet."""
-        return self.configured_rate() if name == "learning_rate" else super().configured(name)
+        special = {"learning_rate": self.configured_rate, "no_decay": self.configured_decay}
+        return special[name]() if name in special else super().configured(name)
 
     def save_own_variables(self, store):
         """Writes the state by variable path and slot name."""

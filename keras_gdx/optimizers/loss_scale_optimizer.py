@@ -32,6 +32,10 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     def __init__(self, inner_optimizer, **kwargs):
         super().__init__(get(inner_optimizer, "inner_optimizer"), **kwargs)
 
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """See `Optimizer.exclude_from_weight_decay`, of the inner optimizer."""
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+
     def check_finite(self, grads):
         """Whether all gradients of all replicas are finite."""
         present = [backend.values(g) for g in grads if g is not None]

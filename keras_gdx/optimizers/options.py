@@ -4,6 +4,7 @@ import re
 
 from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.engine import NAME
+from keras_gdx.registry import REGISTRY
 
 CHOICES = {
     "state_dtype": (None, "float32", "bfloat16", "float16", "int8"),
@@ -17,7 +18,7 @@ CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 def check_options(optimizer):
     """Brings the options into one form; raises `ValueError` for what is not possible."""
     if optimizer.no_decay != "auto":
-        optimizer.no_decay = patterns("no_decay", optimizer.no_decay)
+        optimizer.no_decay = _no_decay(optimizer.no_decay)
     optimizer.lr_multipliers = _multipliers(optimizer.lr_multipliers)
     optimizer.before = _modifiers("before", optimizer.before)
     optimizer.after = _modifiers("after", optimizer.after)
@@ -68,13 +69,40 @@ def patterns(name, value):
     return tuple(value)
 
 
+def _no_decay(value):
+    check(isinstance(value, (list, tuple)), "no_decay", value, '"auto" or a list of patterns')
+    entries = [tuple(x) if isinstance(x, (list, tuple)) else x for x in value]
+    for entry in entries:
+        if isinstance(entry, tuple):
+            valid = [type(x) for x in entry] == [str, int] and entry[1] >= 0
+            check(valid, "no_decay", value, "made of patterns, or of paths with a number >= 0")
+    patterns("no_decay", [x for x in entries if not isinstance(x, tuple)])
+    return tuple(entries)
+
+
 def _modifiers(name, modifiers):
-    valid = isinstance(modifiers, (list, tuple)) and all(
-        hasattr(m, "run") and not isinstance(m, type) for m in modifiers
-    )
-    distinct = valid and len({id(m) for m in modifiers}) == len(modifiers)
-    check(distinct, name, modifiers, "a list of modifiers, each an instance of its own")
-    return tuple(modifiers)
+    several = isinstance(modifiers, (list, tuple))
+    listed = tuple(modifiers) if several else (modifiers,)
+    valid = several and all(hasattr(m, "run") and not isinstance(m, type) for m in listed)
+    distinct = valid and len({id(m) for m in listed}) == len(listed)
+    allowed = f"a list of modifiers, each an instance of its own: {name}=[{_example(name, listed)}]"
+    check(distinct, name, modifiers, allowed)
+    for each in listed:
+        place = " or ".join(f"`{side}`" for side in each.sides)
+        allowed = f"without {type(each).__name__}, which belongs in {place}"
+        check(name in each.sides, name, modifiers, allowed)
+    return listed
+
+
+def _example(name, meant):
+    """How the modifiers that are meant are written, by class, name or instance; or others."""
+    words = [
+        str(getattr(m, "__name__", m if isinstance(m, str) else type(m).__name__)) for m in meant
+    ]
+    entries = [REGISTRY.get(word.lower()) for word in words]
+    known = [entry.cls.__name__ for entry in entries if entry and entry.kind == "modifier"]
+    usual = ["Centralize" if name == "before" else "Cautious"]
+    return ", ".join(f"modifiers.{word}()" for word in known or usual)
 
 
 def _multipliers(multipliers):

@@ -199,6 +199,7 @@ class ScheduleFree(Averaging):
             name=name,
             **{option: getattr(inner, option) for option in INHERITED},
         )
+        self.exclude_from_weight_decay(inner.exempt)
         self.inner = inner
         self.elementwise = inner.elementwise
         self.slots = (*self.slots, *(replace(s, when=None) for s in inner.own_slots()))

@@ -1,9 +1,11 @@
 """What an optimizer remembers about a variable between two steps."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
+UNSET = math.nan  # a slot without a value yet: it is in every dtype, and no gradient leads to it
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,8 @@ class Slot:
 
     Attributes:
         name: Its name in the code and in files, e.g. `"momentum"`.
-        init: Its first value: a number, or `"variable"` for a copy of the variable.
+        init: Its first value: a number; `UNSET` if it has none until the variable's first update
+            (`keras_gdx.math.started` asks); or `"variable"` for a copy of the variable.
             Such a copy is a weight, not a statistic: `state_dtype` leaves it alone.
         shape: Maps the variable's shape to the slot's. `None` as a result means that
             this variable has no such slot, and the rule is given `None` for it.

@@ -70,6 +70,9 @@ class Wrapper(Optimizer):
         if isinstance(self.inner, Optimizer):
             self.inner.attach(model)
 
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        self.inner.exclude_from_weight_decay(var_list, var_names)
+
     def scale_loss(self, loss):
         return self.inner.scale_loss(loss)
 

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras.optimizers.schedules import ExponentialDecay
 
 import keras_gdx
@@ -39,6 +40,95 @@ def test_keras_d10_exclusion_from_decay_is_lost_on_reload(way, tmp_path):
 def test_ours_d10_exclusion_from_decay_is_saved(way, tmp_path):
     found = decay_after_reload(keras_gdx.optimizers.SGD, way, tmp_path / "model.keras")
     assert same(found, [0.75, 1.0])
+
+
+def decayed(optimizer, variables):
+    """Which variables a step without gradient changes."""
+    before = [v.numpy() for v in variables]
+    optimizer.apply([np.zeros(v.shape, "float32") for v in variables], variables)
+    return [bool((v.numpy() != b).any()) for v, b in zip(variables, before, strict=True)]
+
+
+def two_towers(optimizer):
+    """A model with two layers of one name, so that their kernels have one path."""
+
+    def tower():
+        inputs = keras.Input((3,))
+        return keras.Model(inputs, keras.layers.Dense(1, name="head")(inputs))
+
+    towers, inputs = [tower(), tower()], keras.Input((3,))
+    model = keras.Model(inputs, towers[0](inputs) + towers[1](inputs), name="net")
+    model.compile(optimizer, "mse")
+    return model, [each.get_layer("head").kernel for each in towers]
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+@pytest.mark.parametrize("built", [False, True])
+def test_exclusion_is_of_the_variable_that_is_given(chosen, built, tmp_path):
+    """Not of another with the same path, also in a model that is loaded."""
+    model, kernels = two_towers(keras_gdx.optimizers.SGD(1.0, weight_decay=0.5))
+    assert kernels[0].path == kernels[1].path
+    model.optimizer.exclude_from_weight_decay(var_list=[kernels[chosen]])
+    if built:
+        model.optimizer.build(model.trainable_variables)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    order = [id(k) for k in kernels]
+    places = {
+        order.index(id(v)): i for i, v in enumerate(model.trainable_variables) if id(v) in order
+    }
+    for net in (model, loaded):
+        found = decayed(net.optimizer, net.trainable_variables)
+        assert found[places[chosen]] is False
+        assert found[places[1 - chosen]] is True
+
+
+def test_exclusion_of_bare_variables_with_one_name():
+    first, second = (keras.Variable([1.0], name="w") for _ in range(2))
+    optimizer = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(var_list=[second])
+    assert decayed(optimizer, [first, second]) == [True, False]
+    again = keras_gdx.optimizers.SGD.from_config(optimizer.get_config())
+    assert decayed(again, [first, second]) == [True, False]
+
+
+def test_exclusion_holds_around_the_rule():
+    variables = [keras.Variable([1.0], name=name) for name in "ab"]
+    rule = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5)
+    rule.exclude_from_weight_decay(variables[:1])
+    assert decayed(keras_gdx.optimizers.ScheduleFree(rule), variables) == [False, True]
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda x: x, keras_gdx.optimizers.Lookahead, keras_gdx.optimizers.LossScaleOptimizer],
+    ids=["plain", "Lookahead", "LossScaleOptimizer"],
+)
+def test_exclusion_adds_to_what_is_exempt_already(wrap):
+    model = keras.Sequential([keras.layers.Dense(1, name=name) for name in "ab"])
+    model.build((None, 2))
+    for v in model.trainable_variables:
+        v.assign(np.ones(v.shape))
+    optimizer = wrap(keras_gdx.optimizers.SGD(1.0, weight_decay=0.5, no_decay="auto"))
+    optimizer.exclude_from_weight_decay(var_names=["b/kernel"])
+    model.compile(optimizer, "mse")
+    assert decayed(optimizer, model.trainable_variables) == [True, False, False, False]
+
+
+def test_exclusion_inside_of_replicas(mirrored):
+    """Every replica says it, the second one when the first has taken its step already."""
+    with mirrored.scope():
+        variables = [keras.Variable([1.0], name=name) for name in "ab"]
+        optimizer = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5)
+
+    def replica():
+        optimizer.exclude_from_weight_decay(variables[:1], ["nothing_else"])
+        optimizer.apply([tf.zeros(1), tf.zeros(1)], variables)
+
+    with pytest.warns(UserWarning, match="'nothing_else' matches no variable"):
+        tf.function(lambda: mirrored.run(replica))()
+    assert [float(v[0]) for v in variables] == [1.0, 0.5]
+    assert optimizer.get_config()["no_decay"] == ["nothing_else", ["a", 0]]
 
 
 def rate_after_a_plateau(optimizer, callback):
