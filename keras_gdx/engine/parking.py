@@ -46,7 +46,8 @@ class Parking:
 
     def _assign(self, values):
         for variable, value in zip(self.optimizer.model_variables, values, strict=True):
-            variable.assign(ops.cast(value, variable.dtype))
+            value = ops.copy(ops.cast(value, variable.dtype))  # not shared with the averages
+            variable.assign(value)
 
     def _untouched(self):
         """Whether the model still holds the evaluation weights it was given."""
