@@ -37,10 +37,10 @@ def _check_each(optimizer):
     shards, fused = optimizer.shard_state, optimizer.fused
     check(isinstance(shards, bool), "shard_state", shards, "True or False")
     check(isinstance(fused, bool) or fused == "auto", "fused", fused, "'auto', True or False")
-    for name, choices in WITHOUT_TENSORFLOW.items():
+    for name, portable in WITHOUT_TENSORFLOW.items():
         value = getattr(optimizer, name)
-        possible = NAME == "tensorflow" or value in choices
-        allowed = " or ".join(map(repr, choices))
+        possible = NAME == "tensorflow" or value in portable
+        allowed = " or ".join(map(repr, portable))
         check(possible, name, value, f"{allowed} without Keras' TensorFlow backend")
     if optimizer.ema_overwrite_frequency is not None:
         check_integer("ema_overwrite_frequency", optimizer.ema_overwrite_frequency, 1)

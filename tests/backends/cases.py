@@ -17,10 +17,11 @@ from keras_gdx import (
     constraints,
     modifiers,
     optimizers,
-    regularizers,
     registry,
+    regularizers,
     schedules,
 )
+from keras_gdx.config import declared_arguments
 
 RECORDED = Path(__file__).with_name("tensorflow.npz")
 BACKEND = keras.backend.backend()
@@ -65,8 +66,10 @@ def flat(model):
 def accumulating(rule):
     """The rule with windows of three batches, of which the last of an epoch is open."""
     cls = registry.REGISTRY[rule].cls
-    if issubclass(cls, optimizers.LocalSteps | optimizers.Lookahead):
+    if "sync_period" in declared_arguments(cls):
         return cls(optimizers.Adam(0.01, gradient_accumulation_steps=3), sync_period=3)
+    if cls is optimizers.ScheduleFree:
+        return cls(optimizers.Adam(0.01, beta_1=0.0, gradient_accumulation_steps=3))
     return cls(gradient_accumulation_steps=3)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_has_the_recorded_numbers(backend):
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
