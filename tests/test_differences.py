@@ -566,3 +566,6 @@ def test_names():
         for word in (f"keras_gdx>{name}", f"keras_gdx>{rule.__name__}"):
             assert type(keras.optimizers.get(word)) is rule
         assert type(registry.get(name)) is rule
+    for word in ("GroupLasso", "keras_gdx>GroupLasso"):
+        with pytest.raises(ValueError, match="Could not interpret"):
+            keras.regularizers.get(word)
