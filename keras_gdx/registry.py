@@ -57,7 +57,7 @@ REGISTRY: dict[str, Entry] = {}
 def register(cls):
     """Makes `cls` serializable by Keras and lists it for `keras_gdx` and its tests.
 
-    Afterwards `compile(optimizer="keras_gdx>Adan")` works, and so does the short
+    Afterwards `compile(optimizer="keras_gdx>Adan")` works, and so do `"Adan"` and the short
     name `"adan"`, unless the word is one of Keras' own.
 
     Raises:
@@ -84,7 +84,7 @@ def register(cls):
     names = keras.saving.get_custom_objects()
     names[f"{PACKAGE}>{name}"] = cls
     if kind == "optimizer" and name not in KERAS_OWN:
-        names[name] = cls
+        names[name] = names[cls.__name__] = cls
     return cls
 
 

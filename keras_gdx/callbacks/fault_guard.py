@@ -11,6 +11,7 @@ from keras_gdx.callbacks.base import Counting
 from keras_gdx.callbacks.copies import InMemory, OnDisk
 from keras_gdx.callbacks.hyperparameters import groups, number, set_rate
 from keras_gdx.callbacks.probe import LossTotals
+from keras_gdx.callbacks.say import say
 from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.engine import backend
 from keras_gdx.engine.model_optimizers import all_optimizers, ours, window
@@ -248,7 +249,7 @@ class FaultGuard(Counting):
                 "learning rate."
             )
         if self.verbose:
-            print(f"\nFaultGuard: {text}; back to step {back_to}, learning rate {rate:.6g}.")
+            say(f"\nFaultGuard: {text}; back to step {back_to}, learning rate {rate:.6g}.")
 
 
 def updates_of(optimizer):

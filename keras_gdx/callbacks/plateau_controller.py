@@ -14,6 +14,7 @@ from keras_gdx.callbacks.hyperparameters import (
 )
 from keras_gdx.callbacks.plateau import direction, observe
 from keras_gdx.callbacks.probe import LossTotals
+from keras_gdx.callbacks.say import say
 from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
@@ -303,9 +304,7 @@ class PlateauController(Counting):
             where = ", ".join(f"{name} {n + (name == 'epoch')}" for name, n in place.items())
             shown = ", ".join(f"{name} becomes {rate:.6g}" for name, rate in rates.items())
             end = " Training stops." if self.model.stop_training else ""
-            print(
-                f"\n{where.capitalize()}: {self.monitor} {what} {self.memory.best}, {shown}.{end}"
-            )
+            say(f"\n{where.capitalize()}: {self.monitor} {what} {self.memory.best}, {shown}.{end}")
 
 
 def _finite(pair):

@@ -45,11 +45,12 @@ class LossTotals:
     """
 
     def __init__(self, model, asking):
-        self._model = type(model).__name__
+        self._model = model
         self._asking = asking
         self._metrics = [m for m in model.metrics if m.name == "loss"]
 
     def __call__(self):
+        backend.settle(self._model)
         pairs = [[backend.number(v) for v in m.variables] for m in self._metrics]
         return [sum(each) for each in zip(*pairs, strict=True)] or [0.0, 0.0]
 
@@ -62,8 +63,8 @@ class LossTotals:
         total, count = (now - then for now, then in zip(self(), before, strict=True))
         if count == 0:
             raise ValueError(
-                f"{self._asking} reads the metric `loss`, which the `train_step` of {self._model} "
-                'does not update. Let the model have a `keras.metrics.Mean(name="loss")` as an '
+                f"{self._asking} reads the metric `loss`, which the `train_step` of "
+                f'{type(self._model).__name__} does not update. Let the model have a `keras.metrics.Mean(name="loss")` as an '
                 "attribute, and call its `update_state` in every step."
             )
         return total / count

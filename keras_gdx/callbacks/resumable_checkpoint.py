@@ -13,6 +13,7 @@ import keras
 
 from keras_gdx.callbacks.base import Callback, batches_until
 from keras_gdx.callbacks.duration import seconds
+from keras_gdx.callbacks.say import say
 from keras_gdx.config import check, check_choice, check_integer
 from keras_gdx.engine.attach import begin_at, peers_of
 from keras_gdx.registry import register
@@ -194,7 +195,7 @@ class ResumableCheckpoint(Callback):
         begin_at(self.model, self.params["epochs"] if over else epoch)
         if self.verbose:
             where = "there is nothing to do" if over else f"going on after {self._done} batches"
-            print(f"ResumableCheckpoint: {self.directory}: {where}, in epoch {epoch + 1}.")
+            say(f"ResumableCheckpoint: {self.directory}: {where}, in epoch {epoch + 1}.")
 
     def _bring_back(self, saved):
         """Brings the model to where it was, if need be on another number of replicas."""

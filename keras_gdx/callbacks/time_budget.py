@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.callbacks.duration import seconds
+from keras_gdx.callbacks.say import say
 from keras_gdx.engine.attach import peers_of
 from keras_gdx.registry import register
 
@@ -83,7 +84,7 @@ class TimeBudget(Callback):
         if self._is_over() and not self.model.stop_training:
             self.model.stop_training = True
             if self.verbose:
-                print(f"TimeBudget: stopping after {spent:.0f} s of {self.budget!r}.")
+                say(f"TimeBudget: stopping after {spent:.0f} s of {self.budget!r}.")
 
     def on_epoch_end(self, epoch, logs=None):
         """Counts what validation took."""

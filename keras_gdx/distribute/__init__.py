@@ -1,7 +1,11 @@
 """Training on many devices and machines, with `tf.distribute`."""
 
-from keras_gdx.distribute.check import Remark, check
-from keras_gdx.distribute.prepare import prepare
-from keras_gdx.distribute.strategies import strategy
+from keras_gdx.config import needs_tensorflow
+
+needs_tensorflow("keras_gdx.distribute")
+
+from keras_gdx.distribute.check import Remark, check  # noqa: E402
+from keras_gdx.distribute.prepare import prepare  # noqa: E402
+from keras_gdx.distribute.strategies import strategy  # noqa: E402
 
 __all__ = ["Remark", "check", "prepare", "strategy"]

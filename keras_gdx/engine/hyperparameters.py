@@ -125,6 +125,9 @@ class Scalar:
     def __jax_array__(self):
         return self.value
 
+    def __array__(self, dtype=None, copy=None):  # for PyTorch
+        return ops.convert_to_numpy(self.value)
+
 
 def _forward(name):
     operation = getattr(operator, name)

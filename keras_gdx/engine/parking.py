@@ -69,7 +69,8 @@ class Parking:
 
     def _assign(self, values):
         for variable, value in zip(self.optimizer.model_variables, values, strict=True):
-            variable.assign(ops.cast(value, variable.dtype))
+            value = ops.copy(ops.cast(value, variable.dtype))  # not shared with the averages
+            variable.assign(value)
 
 
 def _close(variable, value):

@@ -1,10 +1,8 @@
-"""Backends without replicas of their own: everything is a plain tensor.
-
-A branch here may not assign inside: on JAX the values travel, not the writes.
-"""
+"""Backends without replicas of their own: everything is a plain tensor."""
 
 from contextlib import nullcontext
 
+import keras
 from keras import ops
 
 
@@ -97,11 +95,21 @@ def mean(tensors):
 
 
 def run_if(predicate, fn, tensors, touched):
-    """Runs `fn(tensors)` if `predicate`, and restores every variable of `touched` if not."""
-    before = [ops.convert_to_tensor(v) for v in touched]
+    """Runs `fn(tensors)` if `predicate`; if not, every variable of `touched` is as before."""
+    if keras.backend.backend() != "jax":  # nothing is traced
+        if predicate:
+            fn(tensors)
+        return
+    before = [ops.convert_to_tensor(v) for v in touched]  # a branch would not keep what it assigns
     fn(tensors)
     for variable, old in zip(touched, before, strict=True):
         variable.assign(ops.where(predicate, ops.convert_to_tensor(variable), old))
+
+
+def settle(model):
+    """Gives variables the values that belong to them: on JAX steps of `fit` take them along."""
+    if hasattr(model, "jax_state_sync"):
+        model.jax_state_sync()
 
 
 def unconverted(fn):

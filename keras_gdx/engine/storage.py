@@ -55,7 +55,7 @@ class Storage:
     def write(self, value):
         """Replaces the values."""
         for variable, content in zip(self.variables, self.encode(value), strict=True):
-            variable.assign(content)
+            variable.assign(ops.copy(content))  # on JAX no two variables may share an array
 
     def write_some(self, chosen, value):
         """Replaces the values that are chosen, of which all are given, and keeps the others."""

@@ -87,7 +87,10 @@ class LocalSteps(Wrapper):
         groups = self.state.groups
         weights = [g.together([self.model_variables[i] for i in g.indices]) for g in groups]
         means = backend.mean(
-            [ops.cast(w.value, g.dtype) for w, g in zip(weights, groups, strict=True)]
+            [
+                ops.cast(backend.snapshot(w.value), g.dtype)
+                for w, g in zip(weights, groups, strict=True)
+            ]
         )
         if self.outer is None:
             for kept, mean in zip(weights, means, strict=True):

@@ -12,6 +12,12 @@ CHOICES = {
     "precision": (None, "kahan", "stochastic"),
     "sparse": ("dense", "lazy"),
 }
+WITHOUT_TENSORFLOW = {
+    "precision": (None, "kahan"),
+    "sparse": ("dense",),
+    "shard_state": (False,),
+    "reduce_dtype": (None,),
+}
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
@@ -32,8 +38,11 @@ def _check_each(optimizer):
     shards, fused = optimizer.shard_state, optimizer.fused
     check(isinstance(shards, bool), "shard_state", shards, "True or False")
     check(isinstance(fused, bool) or fused == "auto", "fused", fused, "'auto', True or False")
-    possible = optimizer.precision != "stochastic" or NAME == "tensorflow"
-    check(possible, "precision", optimizer.precision, '`None` or "kahan" on this backend')
+    for name, portable in WITHOUT_TENSORFLOW.items():
+        value = getattr(optimizer, name)
+        possible = NAME == "tensorflow" or value in portable
+        allowed = " or ".join(map(repr, portable))
+        check(possible, name, value, f"{allowed} without Keras' TensorFlow backend")
     if optimizer.ema_overwrite_frequency is not None:
         check_integer("ema_overwrite_frequency", optimizer.ema_overwrite_frequency, 1)
     if optimizer.loss_scale_factor is not None:

@@ -17,15 +17,15 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
 
     `compile`, `fit` and `apply` tell it whose updates to count: those of the model's optimizer.
     The model need not be built for it. In a loop of your own call `follow(optimizer)`; until
-    then it stays at update 0. An instance follows one optimizer, the last. (On JAX a compiled
-    step keeps the strength it began with.)
+    then it stays at update 0. An instance follows one optimizer, the last. Not on JAX, where a
+    loss cannot see the optimizer.
 
     Args:
         regularizer: Any Keras regularizer, $R$.
         schedule: Schedule, $s$.
 
     Raises:
-        ValueError: If an argument is not what it must be.
+        ValueError: If an argument is not what it must be, or Keras runs on JAX.
 
     Example:
         >>> from keras_gdx.regularizers import L2, Scheduled
@@ -43,6 +43,8 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
         valid = isinstance(regularizer, keras.regularizers.Regularizer)
         check(valid, "regularizer", regularizer, "a Keras regularizer")
         check(is_schedule(schedule), "schedule", schedule, "a schedule")
+        if keras.backend.backend() == "jax":
+            raise ValueError("Scheduled needs Keras' TensorFlow or PyTorch backend.")
         self.regularizer = regularizer
         self.schedule = schedule
         self._optimizer = None

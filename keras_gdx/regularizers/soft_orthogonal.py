@@ -1,7 +1,8 @@
-"""Columns that stand at right angles."""
+"""Columns or rows that stand at right angles."""
 
 from keras import ops
 
+from keras_gdx.config import check_choice
 from keras_gdx.registry import register
 from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import as_matrix
@@ -16,14 +17,16 @@ class SoftOrthogonal(Penalty):
     $$R(W) = \lambda \lVert W^\top W - I \rVert_F^2, \qquad
       \frac{\partial R}{\partial W} = 4 \lambda W (W^\top W - I)$$
 
-    with $W$ the kernel as a matrix (inputs, outputs), of rank 4 too. If there are more
-    outputs than inputs, it cannot become 0.
+    with $W$ the kernel as a matrix (inputs, outputs), of rank 4 too. With `mode="rows"` the
+    weights of each input: $W W^\top$ in place of $W^\top W$. If there are more columns than
+    rows, or the other way round, it cannot become 0.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
+        mode: `"columns"` (outputs) or `"rows"` (inputs).
 
     Raises:
-        ValueError: If `factor` is negative.
+        ValueError: If `factor` is negative, or `mode` another word.
 
     Example:
         >>> from keras_gdx.regularizers import SoftOrthogonal
@@ -36,7 +39,13 @@ class SoftOrthogonal(Penalty):
     Verified against: closed form in NumPy
     """
 
+    def __init__(self, factor=0.01, mode="columns"):
+        super().__init__(factor)
+        check_choice("mode", mode, ("columns", "rows"))
+        self.mode = mode
+
     def __call__(self, w):
         w = as_matrix(w)
+        w = w if self.mode == "columns" else ops.transpose(w)
         gram = ops.matmul(ops.transpose(w), w)
         return self.factor * ops.sum(ops.square(gram - ops.eye(w.shape[1], dtype=w.dtype)))

@@ -28,7 +28,7 @@ def take(model):
         shown.append(parked)
         if parked:  # the model holds weights to evaluate with; its own wait here
             pairs = zip(optimizer.model_variables, optimizer.parking.trained, strict=True)
-            trained.update((id(variable), value.numpy()) for variable, value in pairs)
+            trained.update((id(v), keras.ops.convert_to_numpy(value)) for v, value in pairs)
     return {
         "layout": layout(variables),
         "values": [

@@ -107,9 +107,11 @@ def evaluate(value, t):
     """The value at `t` of a number, of a schedule, or of one of Keras' own."""
     if not is_schedule(value):
         return value
-    if isinstance(value, Schedule) or np.ndim(t) == 0:
+    t = ops.convert_to_tensor(t)
+    if isinstance(value, Schedule) or len(t.shape) == 0:
         return ops.cast(value(t), "float32")
-    return ops.cast(ops.vectorized_map(value, ops.convert_to_tensor(t)), "float32")
+    branches = keras.backend.backend() != "torch"  # vectorized, it cannot
+    return ops.cast((ops.vectorized_map if branches else ops.map)(value, t), "float32")
 
 
 def check_operand(name, value):

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check_choice, check_number
+from keras_gdx.config import check, check_choice, check_number
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 from keras_gdx.schedules.math import blend, check_steps, turns
@@ -24,7 +24,8 @@ class Cyclical(Schedule):
     $$\eta_t = \eta_0 + (\eta_1 - \eta_0) \, a \left(1 - \left\lvert \tfrac{t - 2Si}{S} - 1
       \right\rvert\right), \qquad i = \lfloor \tfrac{t}{2S} \rfloor$$
 
-    with $a = 1$ (`"triangular"`), $2^{-i}$ (`"triangular2"`) or $\gamma^t$ (`"exp_range"`).
+    with $a = 1$ (`"triangular"`), $2^{-i}$ (`"triangular2"`) or $\gamma^t$ (`"exp_range"`), or
+    with a function of yours, $a = f(i + 1)$ or $a = f(t)$.
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the low value.
@@ -32,6 +33,10 @@ class Cyclical(Schedule):
         step_size: Integer $S \ge 1$, updates from one to the other.
         shape: `"triangular"`, `"triangular2"` or `"exp_range"`.
         gamma: Float $\gamma > 0$ for `"exp_range"`.
+        scale_fn: Function $f$ of a float32 tensor, in place of `shape`, or `None`. Give it to
+            `keras.saving.register_keras_serializable`, so that a saved model finds it.
+        scale_mode: What $f$ is given: `"cycle"`, the number of the cycle from 1, or
+            `"iterations"`, the update from 0.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -44,27 +49,44 @@ class Cyclical(Schedule):
 
     Source: arXiv:1506.01186, Smith 2015
 
-    Verified against: torch CyclicLR
+    Verified against: torch CyclicLR; TensorFlow Addons CyclicalLearningRate in NumPy
     """
 
     rises = True
 
     def __init__(
-        self, initial_learning_rate, max_learning_rate, step_size, shape="triangular", gamma=1.0
+        self,
+        initial_learning_rate,
+        max_learning_rate,
+        step_size,
+        shape="triangular",
+        gamma=1.0,
+        scale_fn=None,
+        scale_mode="cycle",
     ):
         check_number("initial_learning_rate", initial_learning_rate, 0)
         check_number("max_learning_rate", max_learning_rate, 0)
         check_steps("step_size", step_size, 1)
         check_choice("shape", shape, SHAPES)
         check_number("gamma", gamma, 0, open_low=True)
+        check(scale_fn is None or callable(scale_fn), "scale_fn", scale_fn, "a function, or None")
+        alone = scale_fn is None or shape == "triangular"
+        check(alone, "shape", shape, "left out where `scale_fn` takes its place")
+        check_choice("scale_mode", scale_mode, ("cycle", "iterations"))
         self.initial_learning_rate = initial_learning_rate
         self.max_learning_rate = max_learning_rate
         self.step_size = step_size
         self.shape = shape
         self.gamma = gamma
+        self.scale_fn = scale_fn
+        self.scale_mode = scale_mode
 
     def __call__(self, t):
         cycle, share = turns(t, 2 * self.step_size)
-        height = 1.0 - ops.abs(2.0 * share - 1.0)
-        height = height * SHAPES[self.shape](cycle, t, self.gamma)
+        height = (1.0 - ops.abs(2.0 * share - 1.0)) * self._amplitude(cycle, t)
         return blend(self.max_learning_rate, self.initial_learning_rate, height)
+
+    def _amplitude(self, cycle, t):
+        if self.scale_fn is None:
+            return SHAPES[self.shape](cycle, t, self.gamma)
+        return self.scale_fn(cycle + 1 if self.scale_mode == "cycle" else ops.cast(t, "float32"))

@@ -39,6 +39,15 @@ def remaining(t, steps):
     return ops.cast(steps - elapsed(t, steps), "float32") / steps
 
 
+def remaining_of_multiple(t, steps):
+    """Share that is still to come, in [0, 1], of the least multiple of `steps` that is >= `t`."""
+    t = ops.convert_to_tensor(t)
+    before = ops.maximum(t - 1, 0)  # what is a multiple itself is the end of it
+    whole = before // steps
+    left = steps - (t - whole * steps)
+    return ops.cast(left, "float32") / (float(steps) * (ops.cast(whole, "float32") + 1))
+
+
 def turns(t, steps):
     """How often `steps` updates are over at `t`, and the share of the next that is, in [0, 1)."""
     t = ops.convert_to_tensor(t)

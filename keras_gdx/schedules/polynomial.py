@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_number, is_number
+from keras_gdx.config import check, check_choice, check_number, is_number
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, remaining
+from keras_gdx.schedules.math import blend, check_steps, remaining, remaining_of_multiple
 
 __all__ = ["Polynomial"]
 
@@ -19,16 +19,20 @@ class Polynomial(Schedule):
 
     $$\eta_t = \eta_D + (\eta_0 - \eta_D) \left(1 - \left(\tfrac{t}{D}\right)^k\right)^p$$
 
+    With `cycle`, whenever the last value is reached, $D$ becomes the next multiple of
+    `decay_steps`: the schedule jumps up and falls again, each time more slowly and from lower.
+
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
         decay_steps: Integer $D \ge 1$, updates until the last value.
         end_learning_rate: Float $\eta_D \ge 0$, the value from update $D$ on.
         power: Float $p > 0$.
         k: Float > 0, the bend; 1 is none.
+        cycle: Whether it goes on after update $D$, to the next multiple of it.
 
     Raises:
-        ValueError: If a rate is negative, `decay_steps` is not an integer >= 1, or
-            `power` or `k` is not above 0.
+        ValueError: If a rate is negative, `decay_steps` is not an integer >= 1,
+            `power` or `k` is not above 0, or `cycle` is neither true nor false.
 
     Example:
         >>> from keras_gdx.schedules import Polynomial
@@ -38,22 +42,33 @@ class Polynomial(Schedule):
 
     Source: arXiv:1506.04579, Liu 2015; `k`: arXiv:2004.05909, Zhang 2020
 
-    Verified against: optax, torch PolynomialLR, timm for `k`
+    Verified against: optax, torch PolynomialLR, timm for `k`, Keras PolynomialDecay for `cycle`
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0, power=1.0, k=1.0):
+    def __init__(
+        self,
+        initial_learning_rate,
+        decay_steps,
+        end_learning_rate=0.0,
+        power=1.0,
+        k=1.0,
+        *,
+        cycle=False,
+    ):
         check_number("initial_learning_rate", initial_learning_rate, 0)
         check_steps("decay_steps", decay_steps, 1)
         check_number("end_learning_rate", end_learning_rate, 0)
         check(is_number(power) and 0 < power < float("inf"), "power", power, "a number > 0")
         check(is_number(k) and 0 < k < float("inf"), "k", k, "a number > 0")
+        check_choice("cycle", cycle, (False, True))
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.end_learning_rate = end_learning_rate
         self.power = power
         self.k = k
+        self.cycle = cycle
 
     def __call__(self, t):
-        left = remaining(t, self.decay_steps)
+        left = (remaining_of_multiple if self.cycle else remaining)(t, self.decay_steps)
         share = -ops.expm1(self.k * ops.log1p(-left))  # 1 - (1 - left)**k, to the last digit
         return blend(self.initial_learning_rate, self.end_learning_rate, share**self.power)

@@ -266,6 +266,18 @@ def test_verbose(capsys):
     assert "Epoch 3: val_loss has not improved on 1.0, learning_rate becomes 0.25." in said
 
 
+def test_logs_what_it_says_where_keras_does(capsys, caplog):
+    keras.config.disable_interactive_logging()
+    try:
+        with caplog.at_level("INFO", "keras_gdx"):
+            rates(PlateauController(patience=1, verbose=1), [nan])
+    finally:
+        keras.config.enable_interactive_logging()
+    assert capsys.readouterr().out == ""
+    (said,) = caplog.messages
+    assert said == "Epoch 1: val_loss has not improved on None, learning_rate becomes 0.5."
+
+
 def test_rises_while_it_improves():
     values = [9, 8, 7, 6, 5, 5, 5, 5]
     callback = PlateauController(patience=2, rise=2.0, max_learning_rate=3.0, factor=0.1)

@@ -186,3 +186,14 @@ def test_saved_and_loaded(mirrored, tmp_path):
 def test_bad_arguments(arguments, name):
     with pytest.raises(ValueError, match=f"Argument `{name}`"):
         optimizers.LocalSteps(**arguments)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_replica_with_an_outer_step_of_1_is_its_inner_optimizer(count):
+    """Variables that move alone too, as large ones do."""
+    variables = [keras.Variable(np.ones(3)) for _ in range(count)]
+    optimizer = LocalSteps(SGD(0.5), outer=SGD(1.0), sync_period=2)
+    for updates in range(1, 5):
+        optimizer.apply([np.full(3, 0.25, "float32")] * count, variables)
+        for variable in variables:
+            np.testing.assert_array_equal(variable.numpy(), 1 - 0.125 * updates)

@@ -77,6 +77,11 @@ def soft_orthogonal(w, factor):
     return factor * (rest**2).sum(), (4 * factor * m @ rest).reshape(w.shape)
 
 
+def soft_orthogonal_rows(w, factor):
+    value, slope = soft_orthogonal(flat(w).T, factor)
+    return value, slope.T.reshape(w.shape)
+
+
 def srip(w, factor):
     m = flat(w)
     u, s, vt = np.linalg.svd(m, full_matrices=False)
@@ -113,6 +118,7 @@ CASES = {
     "HoyerSparsity": (HoyerSparsity(0.3), lambda w: hoyer(w, 0.3)),
     "Huber": (Huber(0.3, 0.5), lambda w: huber(w, 0.3, 0.5)),
     "SoftOrthogonal": (SoftOrthogonal(0.3), lambda w: soft_orthogonal(w, 0.3)),
+    "SoftOrthogonal(rows)": (SoftOrthogonal(0.3, "rows"), lambda w: soft_orthogonal_rows(w, 0.3)),
     "Scheduled": (Scheduled(L2(0.6), Constant(0.5)), lambda w: l1_l2(w, 0, 0.3)),
     "Lp(0.5)": (Lp(0.5, 0.3), lambda w: lp(w, 0.5, 0.3)),
     "Lp(1)": (Lp(1, 0.3), lambda w: lp(w, 1, 0.3)),
@@ -284,6 +290,7 @@ def test_group_lasso_says_what_the_axis_may_be(axis):
         (lambda: Scheduled("l2", Constant(1.0)), "regularizer"),
         (lambda: Scheduled(L2(0.1), 0.5), "schedule"),
         (lambda: Slimming(-1), "factor"),
+        (lambda: SoftOrthogonal(mode="row"), "mode"),
     ],
 )
 def test_says_what_is_wrong(make, argument):

@@ -80,7 +80,31 @@ def fastai_flat_cosine(t, rate, steps, start, final):
     return rate + (1 + math.cos(math.pi * (1 - x))) * (final - rate) / 2
 
 
+@keras.saving.register_keras_serializable("keras_gdx tests")
+def harmonic(cycle):
+    return 1 / cycle
+
+
+def addons_cyclical(t, low, high, size, scale_fn, scale_mode):
+    """TensorFlow Addons 0.23, CyclicalLearningRate."""
+    cycle = math.floor(1 + t / (2 * size))
+    height = max(0, 1 - abs(t / size - 2 * cycle + 1))
+    return low + (high - low) * height * scale_fn(cycle if scale_mode == "cycle" else t)
+
+
 FORMULAS = [
+    (
+        Cyclical(0.1, 1.0, 3, scale_fn=harmonic),
+        lambda t: addons_cyclical(t, 0.1, 1.0, 3, harmonic, "cycle"),
+    ),
+    (
+        Cyclical(0.1, 1.0, 3, scale_fn=lambda x: 0.9**x, scale_mode="iterations"),
+        lambda t: addons_cyclical(t, 0.1, 1.0, 3, lambda x: 0.9**x, "iterations"),
+    ),
+    (
+        Polynomial(0.1, 5, 0.01, power=2.0, k=1.5, cycle=True),
+        lambda t: 0.01 + 0.09 * (1 - (t / (5 * max(1, math.ceil(t / 5)))) ** 1.5) ** 2,
+    ),
     (Noam(64, 10, 2.0), lambda t: 2 * 64**-0.5 * min((t + 1) ** -0.5, (t + 1) * 10**-1.5)),
     (REX(0.1, 24), lambda t: 0.1 * (z := max(1 - t / 24, 0)) / (0.5 + 0.5 * z)),
     (FlatCosine(0.1, 24, 0.5, 1e-5), lambda t: fastai_flat_cosine(t, 0.1, 24, 0.5, 1e-6)),
@@ -117,6 +141,24 @@ def test_has_the_values_of_keras_beyond_what_float32_counts():
         left = before / (n - 0.3 * n)
         expected = left + (1 - left) * 4e-6
         np.testing.assert_allclose(float(last(n - 1 - before)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_polynomial_cycles_as_those_of_keras_do(power):
+    theirs = keras.optimizers.schedules.PolynomialDecay(0.1, 5, 0.01, power, cycle=True)
+    expected = [float(theirs(t)) for t in range(32)]
+    ours = Polynomial(0.1, 5, 0.01, power, cycle=True)
+    np.testing.assert_allclose(ours.sample(32), expected, rtol=1e-6)
+    n = 10**9  # where float32 has no digits left for 1 - t / n
+    np.testing.assert_allclose(float(Polynomial(1.0, n, cycle=True)(2 * n - 3)), 1.5e-9, rtol=1e-6)
+
+
+def test_a_function_that_scales_cycles_is_saved_by_its_name():
+    schedule = Cyclical(0.1, 1.0, 3, scale_fn=harmonic)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(schedule)))
+    again = keras.saving.deserialize_keras_object(config)
+    assert again.scale_fn is harmonic
+    np.testing.assert_array_equal(again.sample(20), schedule.sample(20))
 
 
 def test_one_cycle_holds_its_last_value():
@@ -224,6 +266,10 @@ BAD = [
     (lambda: OneCycleMomentum(10, base_momentum=1.0), "base_momentum", "1.0"),
     (lambda: Cyclical(0.1, 1.0, 0), "step_size", "0"),
     (lambda: Cyclical(0.1, 1.0, 5, "square"), "shape", "square"),
+    (lambda: Cyclical(0.1, 1.0, 5, scale_fn="half"), "scale_fn", "half"),
+    (lambda: Cyclical(0.1, 1.0, 5, scale_mode="epoch"), "scale_mode", "epoch"),
+    (lambda: Cyclical(0.1, 1.0, 5, "exp_range", scale_fn=abs), "shape", "exp_range"),
+    (lambda: Polynomial(0.1, 5, cycle=3), "cycle", "3"),
     (lambda: FlatCosine(0.1, 5, pct_start=1.0), "pct_start", "1.0"),
     (lambda: REX(-1, 5), "initial_learning_rate", "-1"),
     (lambda: Tanh(0.1, 5, lower=3.0, upper=3.0), "upper", "3.0"),

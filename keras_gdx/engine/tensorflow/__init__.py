@@ -26,6 +26,7 @@ from keras_gdx.engine.tensorflow.programs import (
     outside_graph,
     program,
     rounded_by_chance,
+    settle,
     unconverted,
 )
 from keras_gdx.engine.tensorflow.replicas import (
@@ -74,6 +75,7 @@ __all__ = [
     "rows",
     "run_if",
     "same_everywhere",
+    "settle",
     "snapshot",
     "unconverted",
     "values",

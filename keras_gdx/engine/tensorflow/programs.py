@@ -13,6 +13,10 @@ def outside_graph():
     return tf.init_scope()
 
 
+def settle(model):
+    """Gives variables the values that belong to them: here they always have them."""
+
+
 def unconverted(fn):
     """`fn` as it is written: AutoGraph need not read it inside somebody's `tf.function`."""
     return tf.autograph.experimental.do_not_convert(fn)
