@@ -16,6 +16,7 @@ from contextlib import ExitStack
 
 import keras
 
+from keras_gdx.engine.start import begin_anew
 from keras_gdx.engine.structure import layers_of
 from keras_gdx.resume.peers import Alone
 
@@ -118,7 +119,10 @@ def sums_of_keras(model):
 
 def known_to(optimizer):
     """The ids of the variables that an optimizer was built for."""
-    return {id(v) for x in inside(optimizer) for v in getattr(x, "_trainable_variables", ())}
+    found: set[int] = set()
+    for each in inside(optimizer):
+        found |= {id(v) for v in (*each._trainable_variables, *getattr(each, "overwritten", ()))}
+    return found
 
 
 def window(optimizer):
@@ -146,6 +150,7 @@ def _training(model, method):
     def wrapped(*args, **kwargs):
         for optimizer in ours(model):
             optimizer.parking.leave()
+            begin_anew(optimizer)
         return method(*args, **kwargs)
 
     return wrapped

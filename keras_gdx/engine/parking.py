@@ -3,6 +3,7 @@
 from keras import ops
 
 from keras_gdx.engine import backend
+from keras_gdx.engine.start import updates_of
 from keras_gdx.engine.state import LOW_PRECISION
 
 
@@ -29,6 +30,8 @@ class Parking:
     def enter(self):
         """Gives the model its evaluation weights; returns whether that changed anything."""
         if not self.optimizer.built or self.occupied:
+            return False
+        if not updates_of(self.optimizer):  # before the first update both are the same
             return False
         variables = self.optimizer.model_variables
         values = self.optimizer.evaluation_values(variables)

@@ -30,8 +30,6 @@ def take(model):
         "optimizers": [
             {
                 "numbers": _numbers(x),
-                "active": sorted(x.state.active),
-                "by_rows": sorted(x.state.by_rows),
                 "shown": is_shown,
             }
             for x, is_shown in zip(ours(model), shown, strict=True)
@@ -89,8 +87,6 @@ def put_the_rest(model, snapshot, progress=True):
         optimizer.parking.trained = None
         if progress:
             _put_numbers(optimizer, saved["numbers"])
-        optimizer.state.active = set(saved["active"])
-        optimizer.state.by_rows = set(saved["by_rows"])
         if saved["shown"]:
             optimizer.parking.enter()
 

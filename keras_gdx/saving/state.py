@@ -34,6 +34,9 @@ def save_state(optimizer, store):
         kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
         if optimizer.state.sums and optimizer.state.sums[0].here:
             numbers["summed"] = optimizer.state.count
+            seen = optimizer.state.seen.numpy().tolist()
+            for each, mark in zip(manifest["variables"], seen, strict=True):
+                each["seen"] = mark
         elif optimizer.state.sums and optimizer.state.count.numpy():  # in the middle of a window
             kept += optimizer.state.sums
         spread = sum(not each.here for each in kept)
@@ -83,9 +86,14 @@ def load_state(optimizer, store):
     for old, new in pairs.items():
         problems += _matching(optimizer, new, saved.get(old, {}), values, parked)
     write_all(values)
+    if optimizer.state.sums:
+        seen = optimizer.state.seen.numpy().copy()
+        for old, new in pairs.items():
+            seen[new] = manifest["variables"][old].get("seen", seen[new])
+        optimizer.state.seen.assign(seen)
     facts, written = optimizer.state.facts, set(pairs.values())
     problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in written]
-    if len(parked) == len(facts):
+    if len(parked) == len(optimizer.model_variables):
         optimizer.parking.trained = parked
     if problems:
         warnings.warn(
@@ -165,7 +173,6 @@ def _matching(optimizer, index, saved, values, parked):
             parked.append(ops.cast(np.asarray(value), optimizer.model_variables[index].dtype))
         elif name == "sum" and state.sums:
             values.append((state.sums[index], value))
-            state.active.add(index)
         elif name == "sum" and not np.any(value):
             pass
         elif name not in slots:

@@ -8,7 +8,8 @@ is local to it, and equal on all of them because the reduced gradient is.
 
 import tensorflow as tf
 
-from keras_gdx.engine.tensorflow.gradients import cast, coalesced, native_of, values, with_values
+from keras_gdx.engine.tensorflow.gradients import cast, native_of, values, with_values
+from keras_gdx.engine.tensorflow.sparse import coalesced
 
 _distribute = tf.__internal__.distribute  # private: whether merge_call is needed at all
 
@@ -43,6 +44,14 @@ def own(gradients, dtype=None):
 def as_given(gradients, dtype=None):
     """Gradients that are the same on all replicas already."""
     return gradients
+
+
+def largest(tensors):
+    """Of each entry the largest on any replica."""
+    context = tf.distribute.get_replica_context()
+    if not tensors or context is None or context.num_replicas_in_sync == 1:
+        return tensors
+    return [tf.reduce_max(x, axis=0) for x in gather(tensors)]
 
 
 def replicas(optimizer):
@@ -110,6 +119,11 @@ def run_if(predicate, fn, tensors, touched):
         _cond(first, lambda: strategy.extended.call_for_each_replica(fn, args=(tensors,)))
 
     tf.distribute.get_replica_context().merge_call(merged, args=(predicate, tensors))
+
+
+def run_here_if(predicate, fn):
+    """Runs `fn()` if `predicate`, on this replica: it must not talk to others."""
+    _cond(predicate, fn)
 
 
 def _cond(predicate, fn):
