@@ -9,7 +9,7 @@ entries may be cut anywhere, or a whole one of several variables of one shape.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -175,6 +175,20 @@ class Stack(Group):
 
     def part(self, storage, place):
         return Member(storage, place)
+
+
+class Task(NamedTuple):
+    """A group with the gradient of this step.
+
+    Attributes:
+        group: The group.
+        gradient: One gradient for all its variables.
+        present: For each of its variables, whether it has a gradient; `None`: all have.
+    """
+
+    group: Group
+    gradient: Any
+    present: Any = None
 
 
 class Together:

@@ -10,32 +10,19 @@ reads the gradient anyway.
 """
 
 from functools import cache, partial
-from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.clipping import factors_of, scaled
-from keras_gdx.engine.groups import Group
+from keras_gdx.engine.groups import Task
 from keras_gdx.engine.shards import move_pieces
 from keras_gdx.engine.start import begin
-from keras_gdx.engine.state import DENSE, ROWS, wide
+from keras_gdx.engine.state import DENSE, wide
+from keras_gdx.engine.survey import survey
 from keras_gdx.engine.update import move_group, move_rows
-
-
-class Task(NamedTuple):
-    """A group with the gradient of this step.
-
-    Attributes:
-        group: The group.
-        gradient: One gradient for all its variables.
-        present: For each of its variables, whether it has a gradient; `None`: all have.
-    """
-
-    group: Group
-    gradient: Any
-    present: Any = None
+from keras_gdx.engine.window import add, take
 
 
 def step(optimizer, gradients):
@@ -46,7 +33,7 @@ def step(optimizer, gradients):
     if state.count is None:
         _update(optimizer, _tasks(state, gradients), _given(optimizer, gradients), None)
         return
-    marks = _add(optimizer, gradients)
+    marks = add(optimizer, gradients, _tasks(state, gradients))
     state.count.assign(state.count + 1)
     window = optimizer.hyperparameters.read("float32")["gradient_accumulation_steps"]
     full = ops.cast(state.count, "float32") >= window.value
@@ -88,26 +75,6 @@ def _given(optimizer, gradients):
     return [(variable, gradients[i]) for i, variable in pairs if i in gradients]
 
 
-def _add(optimizer, gradients):
-    """Adds a micro-batch to the open window; returns what is known of each variable's gradient.
-
-    Of variables that are overwritten the largest value counts: those are extremes of a batch.
-    """
-    state = optimizer.state
-    marks = np.zeros(state.seen.shape, "int32")
-    for i, gradient in gradients.items():
-        by_rows = optimizer.sparse == "lazy" and backend.rows(gradient) is not None
-        marks[i] = ROWS if by_rows else DENSE
-    for group, gradient, _ in _tasks(state, gradients):
-        group.total.assign(group.total + backend.dense(gradient))
-    for i, largest in enumerate(state.largest, len(optimizer.model_variables)):
-        if i in gradients:
-            more = ops.maximum(largest, gradients[i])
-            largest.assign(ops.where(state.seen[i] > 0, more, gradients[i]))
-    state.seen.assign(ops.maximum(state.seen, marks))
-    return marks
-
-
 def flush(optimizer):
     """Applies what an open accumulation window holds, scaled by what was really summed."""
     state = optimizer.state
@@ -123,32 +90,7 @@ def flush(optimizer):
 
 
 def _close_window(optimizer, marks, _):
-    """Makes an update of all that was summed.
-
-    Args:
-        optimizer: The optimizer.
-        marks: What is known of the variables' gradients while this is traced: where there is
-            nothing, only what steps that were traced otherwise have left can tell.
-    """
-    state = optimizer.state
-    seen, count = backend.snapshot(state.seen), backend.snapshot(state.count)
-    tasks = []
-    for group in state.groups:
-        known = marks[group.indices]
-        present = None if known.all() else ops.take(seen, group.indices) > 0
-        total = backend.snapshot(group.total)
-        group.total.assign(ops.zeros_like(total))
-        if optimizer.sparse == "lazy" and known[0] != DENSE and group.shape:
-            total = backend.only_rows(total, seen[group.indices[0]] == DENSE)
-        tasks.append(Task(group, total, present))
-    pairs = zip(optimizer.overwritten, state.largest, strict=True)
-    given = [
-        (variable, ops.where(seen[i] > 0, largest, variable))
-        for i, (variable, largest) in enumerate(pairs, len(optimizer.model_variables))
-    ]
-    state.seen.assign(ops.zeros_like(seen))
-    state.count.assign(0)
-    _update(optimizer, tasks, given, 1.0 / ops.cast(count, "float32"))
+    _update(optimizer, *take(optimizer, marks))
 
 
 def _update(optimizer, tasks, given, factor):
@@ -197,7 +139,7 @@ def _move_groups(optimizer, iterations, tasks, gradients, factor=None):
     widest = h[max(dtypes)]
     factors = factors_of(tasks, widest, factor)
     if optimizer.surveys:
-        found = _survey(optimizer, widest, Model(optimizer, widest, tasks, factors))
+        found = survey(optimizer, widest, tasks, factors)
         for dtype in dtypes:
             h[dtype] = h[dtype].but(**{name: ops.cast(x, dtype) for name, x in found.items()})
     packed = {dtype: cache(scalars.pack) for dtype, scalars in h.items()}
@@ -212,57 +154,3 @@ def _move_groups(optimizer, iterations, tasks, gradients, factor=None):
             move_rows(optimizer, h[dtype], task, factor, rows)
     if divided:
         move_pieces(optimizer, h, packed, divided)
-
-
-class Model:
-    """All that a rule may look at in a survey, read when it is asked for.
-
-    A variable without a gradient is one whose gradient is 0.
-    """
-
-    def __init__(self, optimizer, h, tasks, factors):
-        self._optimizer = optimizer
-        self._h = h
-        self._reduced = {
-            id(task.group): (task.gradient, factor)
-            for task, factor in zip(tasks, factors, strict=True)
-        }
-
-    @property
-    def gradients(self):
-        """The reduced, clipped gradients."""
-        found: dict = {}
-        for group in self._optimizer.state.groups:
-            found |= zip(group.indices, group.parts(self._gradient(group)), strict=True)
-        return [found[i] for i in sorted(found)]
-
-    def _gradient(self, group):
-        if id(group) not in self._reduced:
-            return ops.zeros(group.shape, group.dtype)
-        gradient, factor = self._reduced[id(group)]
-        return scaled(backend.dense(gradient), factor, self._h)
-
-    @property
-    def weights(self):
-        """The weights before the update."""
-        return [ops.cast(v, wide(v)) for v in self._optimizer.model_variables]
-
-    @property
-    def slots(self):
-        """For each variable its slots by name."""
-        state = self._optimizer.state
-        return [
-            {
-                name: ops.cast(slot.read(), state.home[i][0].dtype)
-                for name, slot in state.slots[i].items()
-            }
-            for i in sorted(state.home)
-        ]
-
-
-def _survey(optimizer, h, model):
-    shared = optimizer.state.shared.values()
-    found, *new = optimizer.survey(h, model, *(ops.convert_to_tensor(v) for v in shared))
-    for variable, value in zip(shared, new, strict=True):
-        variable.assign(ops.cast(value, variable.dtype))
-    return found

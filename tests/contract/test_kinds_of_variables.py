@@ -323,20 +323,21 @@ def test_a_window_that_is_saved_has_what_layers_gave(tmp_path):
     np.testing.assert_allclose(variables[1], 1 - 0.1 * 0.5 / 2)
 
 
-def test_replicas_agree_on_the_largest(mirrored):
+@pytest.mark.parametrize("others", [0, 1])
+def test_replicas_agree_on_the_largest(others, mirrored):
     with mirrored.scope():
         scale = keras.Variable([1.0, 2.0])
         scale.overwrite_with_gradient = True
-        w = keras.Variable([1.0])
+        moving = [keras.Variable([1.0]) for _ in range(others)]
         optimizer = optimizers.SGD(0.1)
-        optimizer.build([scale, w])
+        optimizer.build([scale, *moving])
 
     @tf.function
     def step():
         def replica():
             place = tf.distribute.get_replica_context().replica_id_in_sync_group
             given = tf.gather(tf.constant([[1.0, 5.0], [3.0, 4.0]]), place)
-            optimizer.apply([given, tf.ones(1)], [scale, w])
+            optimizer.apply([given, *(tf.ones(1) for _ in moving)])
 
         mirrored.run(replica)
 

@@ -23,8 +23,8 @@ def reduce(gradients, dtype=None):
         gradients: One for each group.
         dtype: What they travel in, if not their own.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    context = _others(gradients)
+    if context is None:
         return [coalesced(g) for g in gradients]
     sent = [g if dtype is None else cast(g, dtype) for g in gradients]
     # Backward ends with the first layers, so the last ones are sent first.
@@ -32,6 +32,13 @@ def reduce(gradients, dtype=None):
     sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent[::-1], options)[::-1]
     pairs = zip(sums, gradients, strict=True)
     return [coalesced(cast(x, values(g).dtype)) for x, g in pairs]
+
+
+def _others(tensors):
+    """The context in which to talk to other replicas; `None` if none are there, or no tensors."""
+    context = tf.distribute.get_replica_context()
+    alone = context is None or context.num_replicas_in_sync == 1
+    return None if alone or not tensors else context
 
 
 def own(gradients, dtype=None):
@@ -48,8 +55,7 @@ def as_given(gradients, dtype=None):
 
 def largest(tensors):
     """Of each entry the largest on any replica."""
-    context = tf.distribute.get_replica_context()
-    if not tensors or context is None or context.num_replicas_in_sync == 1:
+    if _others(tensors) is None:
         return tensors
     return [tf.reduce_max(x, axis=0) for x in gather(tensors)]
 
@@ -97,8 +103,8 @@ def gather(tensors):
 
 def mean(tensors):
     """The means over replicas, in one all-reduce."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    context = _others(tensors)
+    if context is None:
         return tensors
     # variables that are read are on no device, and workers must know one
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(x) for x in tensors])
