@@ -116,8 +116,8 @@ def move_rows(optimizer, h, task, factor, rows):
     if state.averages or group.constraint is not None:  # these concern every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)
-        w, new = conclude(optimizer, group.constraint, h, whole, *averages)
-        kept = [variable, *averages]
-        old = [ops.convert_to_tensor(x) for x in kept]
-        for x, value, was in zip(kept, [w, *new], old, strict=True):
+        w, averaged = conclude(optimizer, group.constraint, h, whole, *averages)
+        touched = [variable, *averages]
+        before = [ops.convert_to_tensor(x) for x in touched]
+        for x, value, was in zip(touched, [w, *averaged], before, strict=True):
             x.assign(group.choose(task.present, ops.cast(value, was.dtype), was))

@@ -23,19 +23,18 @@ MANIFEST = "manifest"
 
 def save_state(optimizer, store):
     """Writes the state of `optimizer` into a dictionary of arrays."""
-    manifest = {"format": FORMAT, "rule": type(optimizer).__name__, "variables": []}
+    listed: list[dict] = []
+    manifest = {"format": FORMAT, "rule": type(optimizer).__name__, "variables": listed}
     numbers = {"iterations": optimizer.iterations}
     numbers.update(_rates(optimizer))
     if optimizer.state is not None:
-        manifest["variables"] = [
-            {"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts
-        ]
+        listed += [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts]
         numbers.update(optimizer.state.shared)
         kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
         if optimizer.state.sums and optimizer.state.sums[0].here:
             numbers["summed"] = optimizer.state.count
             seen = optimizer.state.seen.numpy().tolist()
-            for each, mark in zip(manifest["variables"], seen, strict=True):
+            for each, mark in zip(listed, seen, strict=True):
                 each["seen"] = mark
         elif optimizer.state.sums and optimizer.state.count.numpy():  # in the middle of a window
             kept += optimizer.state.sums
