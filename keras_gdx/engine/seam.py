@@ -142,10 +142,6 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     @no_automatic_dependency_tracking
     def _admit(self, variables):
         """Learns which variables there are; raises `ValueError` if they cannot be trained."""
-        listed = isinstance(variables, (list, tuple))
-        check(listed, "variables", variables, "a list of variables")
-        for variable in variables:
-            check(hasattr(variable, "dtype"), "variables", variables, "a list of variables")
         self.built_with = [backend.as_keras(v) for v in variables]
         for variable in self.built_with:
             if not keras.backend.is_float_dtype(variable.dtype):
@@ -262,6 +258,12 @@ def unknown_variables(variables):
         "Compile the model again with a new optimizer. To train layers later that are frozen at "
         "first, use the callback `Unfreezing`."
     )
+
+
+def check_listed(variables):
+    """Raises `ValueError` unless these are variables in a list."""
+    listed = isinstance(variables, (list, tuple)) and all(hasattr(v, "dtype") for v in variables)
+    check(listed, "variables", variables, "a list of variables")
 
 
 def _checked_rate(rate):

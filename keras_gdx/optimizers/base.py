@@ -18,7 +18,7 @@ from keras_gdx.engine.hyperparameters import (
     resolve,
 )
 from keras_gdx.engine.parking import Parking
-from keras_gdx.engine.seam import KerasOptimizer
+from keras_gdx.engine.seam import KerasOptimizer, check_listed
 from keras_gdx.engine.start import comes_late
 from keras_gdx.engine.state import State, imagined, size_of
 from keras_gdx.optimizers.options import check_options, patterns
@@ -190,10 +190,13 @@ class Optimizer(Rule, KerasOptimizer):
         self._model = weakref.ref(model)
 
     def build(self, variables):
-        """Makes the state for these variables, once."""
+        """Makes the state for these variables, once; without any there is nothing to make yet."""
         if self.built:
             return
         check_options(self)
+        check_listed(variables)
+        if not variables:
+            return
         with backend.outside_graph():
             pieces = self._pieces()
             if pieces > 1 and self.evaluates_others:  # and every process must be able to

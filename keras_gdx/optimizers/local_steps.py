@@ -80,7 +80,7 @@ class LocalSteps(Wrapper):
 
     def build(self, variables):
         super().build(variables)
-        if self.outer is not None and not self.outer.built:
+        if self.built and self.outer is not None and not self.outer.built:
             with backend.outside_graph():
                 self.outer.build(variables)
 

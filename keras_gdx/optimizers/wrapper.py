@@ -39,7 +39,7 @@ class Wrapper(Optimizer):
 
     def build(self, variables):
         super().build(variables)
-        if not self.inner.built:
+        if self.built and not self.inner.built:
             with backend.outside_graph():
                 self.inner.build(variables)
 

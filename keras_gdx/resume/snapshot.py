@@ -107,7 +107,9 @@ def progress_of(model):
             found.append(optimizer.learning_rate)
     for optimizer in ours(model):
         for rule in (optimizer, *(getattr(optimizer, part) for part in optimizer.parts)):
-            found += [*rule.rate_variables().values(), rule.hyperparameters.variable]
+            found += rule.rate_variables().values()
+            if rule.hyperparameters is not None:  # the model is not frozen
+                found.append(rule.hyperparameters.variable)
     return found
 
 

@@ -67,8 +67,9 @@ def load_state(optimizer, store):
     manifest = _manifest(optimizer, store)
     if optimizer.state is None and manifest["variables"]:
         warnings.warn(
-            f"The state of {type(optimizer).__name__} was not restored: the optimizer is not "
-            "built yet. Call `optimizer.build(model.trainable_variables)` first.",
+            f"The state of {type(optimizer).__name__} was not restored: the optimizer has no "
+            "variables to train yet. If the model has any, call "
+            "`optimizer.build(model.trainable_variables)` first.",
             stacklevel=3,
         )
         return
