@@ -26,7 +26,6 @@ PRIVATE = {
         "_iterations": "the counter itself; Keras' `iterations` divides it by the micro-batches",
         "_learning_rate": "to scale a schedule where Keras' setter would replace it",
         "_model_variables_moving_average": "where Keras' own callbacks look for averages",
-        "_overwrite_variables_directly_with_gradients": "float8 layers send new values this way",
         "_trainable_variables": "what Keras takes for the variables that it was built with",
         "_trainable_variables_indices": "the same",
         "_var_key": "the keys of `_trainable_variables_indices`",
@@ -39,6 +38,11 @@ PRIVATE = {
         "_distributed_tf_update_step": "their rule, without a second reduction",
         "_update_model_variables_moving_average": "their averages",
         "_distribution_strategy": "the strategy it was made in, for the place of its variables",
+    },
+    "variable on TensorFlow": {
+        "_initialize_with_initializer": "to be a `tf.Variable` that there is, not to make one",
+        "_path": "to have its name, slashes and all",
+        "_value": "to be it",
     },
     "mirrored variable on TensorFlow": {
         "_get": "the variable of this replica, which a compiled update overwrites in place",
@@ -106,6 +110,9 @@ PRIVATE = {
         "keras.src.losses.loss.scale_loss_for_distribution": "where Keras divides by replicas",
         "keras.src.losses.loss.unscale_loss_for_distribution": "the other way round",
         "keras.src.utils.rng_utils.get_random_seed": "the seed that all workers must share",
+        "tensorflow.compiler.tf2xla.ops.gen_xla_ops.xla_remove_dynamic_dimension_size": (
+            "the most rows that there may be, where XLA knows how many there are when it runs"
+        ),
         "tensorflow.__internal__.distribute.interim.maybe_merge_call": (
             "how Keras' own optimizers move variables in replicas"
         ),
@@ -138,6 +145,7 @@ def probes():
     inputs = keras.Input((1,))
     found = {"optimizer": optimizer, "layer": layer, "tensor": layer(inputs)}
     found["functional model"] = keras.Model(inputs, found["tensor"])
+    found["variable"] = keras.Variable([1.0])
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
         from keras.src.backend.tensorflow.trainer import TFEpochIterator
@@ -251,7 +259,7 @@ def foreign_modules(tree):
                 known |= {ast.unparse(t): f"{known.get(head, head)}.{rest}" for t in node.targets}
             continue
         for name in names:
-            if re.match(r"keras\.src\b|tensorflow\.python\b|tensorflow\.__internal__\b", name):
+            if re.match(r"keras\.src\b|tensorflow\.(python|compiler|__internal__)\b", name):
                 yield name, node.lineno
 
 

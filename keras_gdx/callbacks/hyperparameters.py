@@ -3,7 +3,8 @@
 import keras
 
 from keras_gdx.config import is_schedule
-from keras_gdx.engine.model_optimizers import optimizers_of, updates_of
+from keras_gdx.engine.model_optimizers import optimizers_of
+from keras_gdx.engine.start import updates_of
 
 __all__ = []
 

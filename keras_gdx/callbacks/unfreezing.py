@@ -7,6 +7,7 @@ from keras_gdx.callbacks.base import Callback
 from keras_gdx.callbacks.stages import by_epoch
 from keras_gdx.config import check, needs_tensorflow
 from keras_gdx.engine.model_optimizers import all_optimizers, moved_by
+from keras_gdx.engine.seam import unknown_variables
 from keras_gdx.engine.structure import check_pattern, layers_of
 from keras_gdx.registry import register
 from keras_gdx.resume import snapshot
@@ -116,12 +117,9 @@ class Unfreezing(Callback):
         self._set(max(self.stages))
         snapshot.build_optimizer(model)
         known = {id(v) for each in all_optimizers(model) for v in moved_by(each)}
-        missing = [v.path for v in model.trainable_variables if id(v) not in known]
+        missing = [v for v in model.trainable_variables if id(v) not in known]
         if missing:
-            raise ValueError(
-                "The optimizer was built without the weights that Unfreezing is to train later: "
-                f"{', '.join(missing[:5])}. Compile the model again."
-            )
+            raise unknown_variables(missing)
 
     def _set(self, epoch):
         """Freezes and unfreezes as it must be in an epoch."""

@@ -8,6 +8,7 @@ from keras import ops
 from keras_gdx.callbacks.base import Counting
 from keras_gdx.config import check_choice, check_integer, check_number
 from keras_gdx.engine.random_state import random_variables
+from keras_gdx.engine.state import is_overwritten
 from keras_gdx.engine.structure import layers_of
 from keras_gdx.registry import register
 
@@ -106,7 +107,10 @@ class WeightAverager(Counting):
 
     @property
     def averages(self):
-        """The averages, in the order of `model.weights`; empty before the first sample."""
+        """The averages, in the order of `model.weights`; empty before the first sample.
+
+        What layers overwrite, such as the scales of float8, keeps its value and is not among them.
+        """
         if self.kind == "lawa":
             return [np.mean(samples, axis=0) for samples in self.memory.values]
         return list(self.memory.values)
@@ -179,7 +183,8 @@ class WeightAverager(Counting):
     # -- weights ----------------------------------------------------------------------------
 
     def _weights(self):
-        return [v for v in self.model.weights if "float" in str(v.dtype)]
+        floats = [v for v in self.model.weights if "float" in str(v.dtype)]
+        return [v for v in floats if not is_overwritten(v)]
 
     def _exact(self):
         return [ops.convert_to_numpy(v) for v in self._weights()]

@@ -23,7 +23,8 @@ import numpy as np
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.building import building
-from keras_gdx.engine.model_optimizers import ours, updates_of, window
+from keras_gdx.engine.model_optimizers import ours, window
+from keras_gdx.engine.start import begin_anew, updates_of
 from keras_gdx.engine.structure import layers_of
 from keras_gdx.resume.peers import Alone
 
@@ -120,6 +121,7 @@ def _training(original):
     def train_on_batch(self, *args, **kwargs):
         for optimizer in introduced(self):
             optimizer.parking.leave()
+            begin_anew(optimizer)
         return original(self, *args, **kwargs)
 
     return train_on_batch
@@ -171,8 +173,7 @@ def _around(model, listed, arguments, stack):
 
     for optimizer in ours(model):
         optimizer.parking.leave()
-        if optimizer.built and not updates_of(optimizer):  # weights may have been set since
-            optimizer.adopt(range(len(optimizer.model_variables)))
+        begin_anew(optimizer)
     replicas = replicas_of(model)
     if replicas is not None:
         listed = replicas.callbacks(listed)

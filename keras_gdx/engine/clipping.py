@@ -33,7 +33,7 @@ def _by_variable(task, most, factor):
     parts = group.parts(task.gradient) if group.packed else [task.gradient]
     energies = ops.stack([backend.energy(part) for part in parts])
     factors = _shrink(ops.sqrt(energies), most, factor)
-    return group.spread(factors) if group.packed else factors[0]
+    return group.spread(factors)
 
 
 def _shrink(norm, most, factor):

@@ -9,7 +9,7 @@ entries may be cut anywhere, or a whole one of several variables of one shape.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -64,6 +64,11 @@ class Group:
         self.total = None
 
     @property
+    def copied(self):
+        """The names of the slots that begin as copies of the weights."""
+        return [slot.name for slot in self.rule.all_slots() if slot.init == "variable"]
+
+    @property
     def kind(self):
         """What an update depends on, beside what is kept: equal for groups that share a program."""
         masks = tuple(self.facts.masks.items())
@@ -99,11 +104,19 @@ class Group:
         return [x if len(shape) == 1 else ops.reshape(x, shape) for x, shape in pairs]
 
     def choose(self, present, new, old):
-        """`new` for the variables that are `present`, `old` for the others."""
-        return new if all(present) else ops.where(self.spread(np.array(present)), new, old)
+        """`new` for the variables that are `present`, `old` for the others.
+
+        Args:
+            present: A boolean tensor with an entry for each variable; `None`: all are.
+            new: What they become, in any form that is kept of them together.
+            old: What they were.
+        """
+        return new if present is None else ops.where(self.spread(present), new, old)
 
     def spread(self, entries):
         """An entry for each variable, as a tensor that meets all entries of the variables."""
+        if not self.packed:
+            return entries[0]
         return ops.take(entries, np.repeat(np.arange(len(self.sizes)), self.sizes))
 
     def cut(self, whole, place):
@@ -162,6 +175,20 @@ class Stack(Group):
 
     def part(self, storage, place):
         return Member(storage, place)
+
+
+class Task(NamedTuple):
+    """A group with the gradient of this step.
+
+    Attributes:
+        group: The group.
+        gradient: One gradient for all its variables.
+        present: For each of its variables, whether it has a gradient; `None`: all have.
+    """
+
+    group: Group
+    gradient: Any
+    present: Any = None
 
 
 class Together:

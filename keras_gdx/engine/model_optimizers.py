@@ -76,18 +76,14 @@ def ours(model):
 
 def moved_by(optimizer):
     """The variables that an optimizer was built for; none if it is not built."""
-    return list(getattr(optimizer, "_trainable_variables", ()))
+    known = getattr(optimizer, "built_with", None)
+    return list(known or getattr(optimizer, "_trainable_variables", ()))
 
 
 def keras_accumulators(model):
     """The variables in which Keras' own optimizers add up gradients."""
     for optimizer in all_optimizers(model):
         yield from getattr(optimizer, "_accumulated_gradients", ())
-
-
-def updates_of(optimizer):
-    """How many updates an optimizer has made, as an integer."""
-    return int(keras.ops.convert_to_numpy(optimizer.iterations))
 
 
 def window(optimizer):

@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_gdx.engine import backend
-from keras_gdx.engine.model_optimizers import updates_of
+from keras_gdx.engine.start import updates_of
 from keras_gdx.engine.state import LOW_PRECISION
 
 

@@ -31,6 +31,16 @@ def is_fully_known(shape):
     return True
 
 
+def as_keras(variable):
+    """The variable: here all are Keras' own."""
+    return variable
+
+
+def have_values(variables):
+    """Whether all variables have values: here they have them as soon as there are any."""
+    return True
+
+
 def ensure_shape(gradient, shape):
     """The gradient: its shape is always known here."""
     return gradient
@@ -56,6 +66,11 @@ def rows(gradient):
     return
 
 
+def only_rows(gradient, all_rows):
+    """The gradient: no rows are named here."""
+    return gradient
+
+
 def energy(gradient):
     """The sum of the squares of all entries."""
     return ops.sum(ops.square(gradient))
@@ -77,6 +92,11 @@ def reduce(gradients, dtype=None):
 
 
 own = as_given = reduce
+
+
+def largest(tensors):
+    """Of each entry the largest on any replica."""
+    return tensors
 
 
 def replicas(optimizer):

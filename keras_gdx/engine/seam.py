@@ -16,13 +16,21 @@ from keras.src.utils.tracking import (
 from keras_gdx.config import Configured, check, declared_arguments, is_number, is_schedule
 from keras_gdx.engine import backend
 from keras_gdx.engine.facts import numbered
+from keras_gdx.engine.state import is_overwritten
 from keras_gdx.engine.step import flush, step
 from keras_gdx.engine.structure import check_pattern, path_of
 
 
 class KerasOptimizer(Configured, keras.optimizers.Optimizer):
-    """Counting, the learning rate, and what goes in and out of `apply`."""
+    """Counting, the learning rate, and what goes in and out of `apply`.
 
+    Attributes:
+        built_with: The variables of the model that it was built with, in their order.
+        overwritten: Those of them that it gives their new values instead of moving them.
+    """
+
+    built_with: list = []
+    overwritten: list = []
     state: Any = None  # a `State`, once built
     exempt: tuple = ()  # variables without weight decay, beside those that `no_decay` names
     _rate_factor: Any = None  # a variable, if the rate follows a schedule
@@ -129,16 +137,14 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         return self._trainable_variables
 
     def index(self, variable):
-        """The position of a variable in `model_variables`."""
+        """The position of a variable in `model_variables`, `overwritten` following."""
         return self._get_variable_index(variable)
 
     @no_automatic_dependency_tracking
     def _admit(self, variables):
         """Learns which variables there are; raises `ValueError` if they cannot be trained."""
-        valid = isinstance(variables, (list, tuple)) and len(variables) > 0
-        check(valid, "variables", variables, "a list of at least one variable")
-        for variable in variables:
-            check(hasattr(variable, "dtype"), "variables", variables, "a list of variables")
+        self.built_with = [backend.as_keras(v) for v in variables]
+        for variable in self.built_with:
             if not keras.backend.is_float_dtype(variable.dtype):
                 raise ValueError(
                     f"Only floating-point variables can be trained. `{path_of(variable)}` has "
@@ -149,8 +155,10 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
                     'Argument `precision` can be "stochastic" for bfloat16 weights only. '
                     f'`{path_of(variable)}` is float16; use "kahan".'
                 )
-        self._trainable_variables = list(variables)
-        self._trainable_variables_indices = {self._var_key(v): i for i, v in enumerate(variables)}
+        self._trainable_variables = [v for v in self.built_with if not is_overwritten(v)]
+        self.overwritten = [v for v in self.built_with if is_overwritten(v)]
+        everything = [*self._trainable_variables, *self.overwritten]
+        self._trainable_variables_indices = {self._var_key(v): i for i, v in enumerate(everything)}
 
     # -- one step ---------------------------------------------------------------------------
 
@@ -169,31 +177,38 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             trainable_variables: The variables; may be left out once the optimizer is built.
 
         Raises:
-            ValueError: If there are no gradients, or one has another shape than its
+            ValueError: If all gradients are `None`, or one has another shape than its
                 variable, or a variable is not one the optimizer was built with.
         """
         grads = list(grads)
+        if not grads:  # a model that is frozen: there is nothing to do, as in Keras
+            return
         if trainable_variables is None:
             check(self.built, "trainable_variables", None, "given until the optimizer is built")
-            trainable_variables = self.model_variables
+            trainable_variables = self.built_with
         variables = list(trainable_variables)
         if len(grads) != len(variables):
             raise ValueError(f"There are {len(grads)} gradients for {len(variables)} variables.")
         if not self.built:
             self.build(variables)
-        for v in variables:
-            known = self._var_key(v) in self._trainable_variables_indices
-            check(known, "trainable_variables", path_of(v), "those the optimizer was built with")
+        self.check_known(variables)
         grads, variables = self._filter_empty_gradients(grads, variables)
-        grads = [_checked_gradient(g, v) for g, v in zip(grads, variables, strict=True)]
-        # Variables of float8 layers are replaced by their "gradients", not moved.
-        grads, variables = self._overwrite_variables_directly_with_gradients(grads, variables)
+        pairs = zip(grads, variables, strict=True)
+        gradients = {self.index(v): _checked_gradient(g, v) for g, v in pairs}
         if not backend.in_replica(self):
             raise ValueError(
                 "`apply` must be called inside `strategy.run`, not only inside `strategy.scope`."
             )
         with keras.name_scope(self.name):
-            backend.unconverted(step)(self, grads, variables)
+            backend.unconverted(step)(self, gradients)
+
+    def check_known(self, variables):
+        """Raises `ValueError` if one of the variables is not one it was built with."""
+        unknown = [
+            v for v in variables if self._var_key(v) not in self._trainable_variables_indices
+        ]
+        if unknown:
+            raise unknown_variables(unknown)
 
     def update_step(self, gradient, variable, learning_rate):
         """Not used: all variables move together, in `apply`."""
@@ -249,6 +264,22 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         variables = self.model_variables or (model.trainable_variables if model else self.exempt)
         named = zip(variables, numbered(variables, model), strict=True)
         return (*self.no_decay_entries, *(name for v, name in named if id(v) in exempt))
+
+
+def unknown_variables(variables):
+    """The error if an optimizer shall move variables that it was not built with."""
+    paths = ", ".join(path_of(v) for v in variables[:5]) + (", ..." if variables[5:] else "")
+    return ValueError(
+        f"The optimizer was not built with these variables and has no state for them: {paths}. "
+        "Compile the model again with a new optimizer. To train layers later that are frozen at "
+        "first, use the callback `Unfreezing`."
+    )
+
+
+def check_listed(variables):
+    """Raises `ValueError` unless these are variables in a list."""
+    listed = isinstance(variables, (list, tuple)) and all(hasattr(v, "dtype") for v in variables)
+    check(listed, "variables", variables, "a list of variables")
 
 
 def _checked_rate(rate):

@@ -91,9 +91,10 @@ def _settle(optimizer, h, task, w):
 
 def _present(task, place):
     """Whether entries of this replica's piece have a gradient; `None` if all have."""
-    if all(task.present):
+    if task.present is None:
         return None
-    return task.group.cut(task.group.spread(ops.convert_to_tensor(task.present)), place)
+    group = task.group
+    return group.cut(ops.broadcast_to(group.spread(task.present), group.shape), place)
 
 
 def _chosen(present, new, old):

@@ -15,11 +15,12 @@ from keras_gdx.engine.facts import facts_of
 from keras_gdx.engine.groups import groups_of
 from keras_gdx.engine.parts import write_all
 from keras_gdx.engine.precision import LOST
-from keras_gdx.engine.storage import BLOCK, SMALLEST, Addends, EightBit, Pieces, Plain
+from keras_gdx.engine.storage import BLOCK, SMALLEST, Addends, EightBit, Largest, Pieces, Plain
 from keras_gdx.engine.structure import path_of
 
 LOW_PRECISION = ("float16", "bfloat16")
 AVERAGE = "ema"  # the slot of the weights' moving average
+ROWS, DENSE = 1, 2  # what gradients a variable had in an open window; 0: none
 
 
 def wide(variable):
@@ -28,52 +29,68 @@ def wide(variable):
     return "float32" if dtype in LOW_PRECISION else dtype
 
 
+def is_overwritten(variable):
+    """Whether a variable takes its gradient as its value: its layer knows best, as in float8."""
+    return getattr(variable, "overwrite_with_gradient", False)
+
+
 class State:
     """The variables of a built optimizer.
 
     Attributes:
         variables: All of them, in the order in which they were made.
-        facts: `Facts` of each model variable.
+        facts: `Facts` of each model variable, those that are overwritten last.
         rules: The rule that moves each variable: the optimizer, or one of its parts.
         groups: The variables as they move together.
-        home: For each variable, its group and its place in it.
+        home: For each variable that moves, its group and its place in it.
         slots: For each variable, what is kept for it by name, averages included.
-        averages: The moving average of each variable, or `None`. Keras' callbacks want
-            one variable each, so groups have none in common.
+        averages: The moving average of each variable that moves, or `None`. Keras' callbacks
+            want one variable each, so groups have none in common.
         sums: For each variable the sum of its gradients in an open accumulation window,
-            or `None`.
+            or `None`; if it is overwritten, the largest.
+        largest: The variables of the latter.
         count: How many micro-batches are in `sums`.
+        seen: For each variable `DENSE` if it had a gradient in the window, `ROWS` if all of them
+            named the only rows that shall move, 0 if it had none.
+        late: Whether what begins as a copy of the weights must wait for their values.
         shared: Scalars kept once for the whole model, by name.
-        active: Indices of the variables that have ever had a gradient.
-        by_rows: Those of them whose gradients name rows, if only those shall move.
-        closers: Functions that close the window, by the variables that they move.
+        closers: Functions that close the window, by whether all variables had dense gradients.
         programs: Compiled updates, by what they depend on.
 
     Args:
         optimizer: The optimizer.
-        variables: The variables that it moves.
+        variables: The variables that it is built with.
         model: Their model, or `None`.
         replicas: How many replicas have a piece of the state each. 1: all have all of it.
+        late: See above.
         new: What makes a variable, if not `allocate`: something that only looks like one.
     """
 
-    def __init__(self, optimizer, variables, model, replicas=1, new=None):
+    def __init__(self, optimizer, variables, model, replicas=1, late=False, new=None):
         self.variables: list = []
+        self.late = late
 
         def add(*args):
             self.variables.append((new or allocate)(*args))
             return self.variables[-1]
 
-        self.facts = facts_of(optimizer, variables, model)
-        self.rules = [optimizer.rule_of(facts) for facts in self.facts]
+        everything = sorted(variables, key=is_overwritten)
+        self.facts = facts_of(optimizer, everything, model)
+        variables = [v for v in everything if not is_overwritten(v)]
+        overwritten = everything[len(variables) :]
+        facts = self.facts[: len(variables)]
+        self.rules = [optimizer.rule_of(each) for each in facts]
         dtypes = [wide(v) for v in variables]
-        self.groups = groups_of(optimizer, variables, self.facts, self.rules, dtypes, replicas)
+        self.groups = groups_of(optimizer, variables, facts, self.rules, dtypes, replicas)
         self.home = {i: (group, n) for group in self.groups for n, i in enumerate(group.indices)}
-        self.averages = self.sums = self.count = None
+        self.averages = self.sums = self.count = self.seen = None
+        self.largest: list = []
         for group in self.groups:
             members = [variables[i] for i in group.indices]
             make = partial(add, optimizer, members)
-            stored = {s.name: _storage(optimizer, s, group, make) for s in group.rule.all_slots()}
+            stored = {
+                s.name: _storage(optimizer, s, group, late, make) for s in group.rule.all_slots()
+            }
             group.slots = {name: storage for name, storage in stored.items() if storage}
             if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
                 lost = Plain(make(LOST, group.own_shape, members[0].dtype, 0.0))
@@ -86,32 +103,35 @@ class State:
         ]
         if optimizer.use_ema:
             self.averages = [
-                add(optimizer, [v], AVERAGE, v.shape, dtype, "variable")
+                add(optimizer, [v], AVERAGE, v.shape, dtype, 0.0 if late else "variable")
                 for v, dtype in zip(variables, dtypes, strict=True)
             ]
             for slots, average in zip(self.slots, self.averages, strict=True):
                 slots[AVERAGE] = Plain(average)
+        self.slots += [{} for _ in overwritten]
         if optimizer.gradient_accumulation_steps:
             count = backend.replicas(optimizer), len(backend.places(optimizer))
             sums = {id(group): Addends(group.total, *count) for group in self.groups}
             self.sums = [self._own(i, sums[id(self.home[i][0])]) for i in range(len(variables))]
+            self.largest = [add(optimizer, [v], "sum", v.shape, v.dtype, 0.0) for v in overwritten]
+            self.sums += [Largest(variable, *count) for variable in self.largest]
             self.count = add(optimizer, [], "summed", (), "int32", 0)
-        self.shared = {
-            name: add(optimizer, [], name, (), max(dtypes), 0.0) for name in optimizer.shared
-        }
-        self.active: set = set()
-        self.by_rows: set = set()
+            self.seen = add(optimizer, [], "seen", (len(everything),), "int32", 0)
+        widest = max(dtypes, default="float32")
+        self.shared = {name: add(optimizer, [], name, (), widest, 0.0) for name in optimizer.shared}
         self.closers: dict = {}
         self.programs: dict = {}
 
     def copy_weights(self, variables):
-        """Writes the slots that begin as copies of the weights, where replicas have pieces."""
+        """Writes all that begins as a copy of the weights, between two steps."""
         for group in self.groups:
-            copied = [slot.name for slot in group.rule.all_slots() if slot.init == "variable"]
-            if group.replicas > 1 and copied:
+            if group.copied:
                 weights = group.join([backend.snapshot(variables[i]) for i in group.indices])
-                for name in copied:
+                for name in group.copied:
                     group.slots[name].write(weights)
+        if self.averages:
+            for variable, average in zip(variables, self.averages, strict=True):
+                average.assign(ops.cast(variable, average.dtype))
 
     def adopt(self, indices, variables):
         """Makes slots that began as copies of the weights of these variables copies again."""
@@ -133,7 +153,7 @@ class State:
         return group.part(storage, place)
 
 
-def _storage(optimizer, slot, group, make):
+def _storage(optimizer, slot, group, late, make):
     """The storage of one slot of one group; `None` if it has no such slot."""
     shape = slot.shape(group.own_shape)
     if shape is None:
@@ -156,9 +176,8 @@ def _storage(optimizer, slot, group, make):
             )
             return _divided(optimizer, group, found)
         dtype = group.dtype
-    init = (
-        0.0 if copied and group.replicas > 1 else slot.init
-    )  # the same on all replicas until it is written
+    waits = copied and (late or group.replicas > 1)  # a piece is the same on all until it is cut
+    init = 0.0 if waits else slot.init
     return _divided(optimizer, group, Plain(make(slot.name, shape, dtype, init)))
 
 
@@ -201,7 +220,7 @@ def imagined(optimizer, variables, model, replicas):
         path = f"{optimizer.name}/{_name(beside, name)}"
         return SimpleNamespace(name=name, path=path, shape=tuple(shape), dtype=dtype)
 
-    return State(optimizer, variables, model, replicas, note)
+    return State(optimizer, variables, model, replicas, new=note)
 
 
 def _name(beside, name):

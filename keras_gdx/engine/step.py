@@ -10,116 +10,108 @@ reads the gradient anyway.
 """
 
 from functools import cache, partial
-from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 from keras_gdx.engine import backend
 from keras_gdx.engine.clipping import factors_of, scaled
-from keras_gdx.engine.groups import Group
+from keras_gdx.engine.groups import Task
 from keras_gdx.engine.shards import move_pieces
-from keras_gdx.engine.state import wide
+from keras_gdx.engine.start import begin
+from keras_gdx.engine.state import DENSE, wide
+from keras_gdx.engine.survey import survey
 from keras_gdx.engine.update import move_group, move_rows
+from keras_gdx.engine.window import add, take
 
 
-class Task(NamedTuple):
-    """A group with the gradient of this step.
-
-    Attributes:
-        group: The group.
-        gradient: One gradient for all its variables.
-        present: For each of its variables, whether it has a gradient.
-    """
-
-    group: Group
-    gradient: Any
-    present: tuple[bool, ...]
-
-
-def step(optimizer, gradients, variables):
-    """Takes one micro-batch's gradients: a whole update, or a share of one."""
+def step(optimizer, gradients):
+    """Takes one micro-batch's gradients, by index of variable: an update, or a share of one."""
     state = optimizer.state
-    indices = [optimizer.index(v) for v in variables]
-    state.active.update(indices)
-    gradients = [
-        backend.with_values(g, ops.cast(backend.values(g), wide(v)))
-        for g, v in zip(gradients, variables, strict=True)
-    ]
-    tasks = _tasks(state, dict(zip(indices, gradients, strict=True)))
+    begin(optimizer)
+    gradients = {i: _as_kept(optimizer, i, g) for i, g in gradients.items()}
     if state.count is None:
-        _update(optimizer, tasks, None)
+        _update(optimizer, _tasks(state, gradients), _given(optimizer, gradients), None)
         return
-    for group, gradient, _ in tasks:
-        if optimizer.sparse == "lazy" and backend.rows(gradient) is not None:
-            state.by_rows.update(group.indices)
-        group.total.assign(group.total + backend.dense(gradient))
+    marks = add(optimizer, gradients, _tasks(state, gradients))
     state.count.assign(state.count + 1)
     window = optimizer.hyperparameters.read("float32")["gradient_accumulation_steps"]
     full = ops.cast(state.count, "float32") >= window.value
-    close = partial(_close_window, optimizer, frozenset(indices))
-    backend.run_if(full, close, [], optimizer.variables + variables)
+    close = partial(_close_window, optimizer, marks)
+    backend.run_if(full, close, [], optimizer.variables + optimizer.built_with)
+
+
+def _as_kept(optimizer, index, gradient):
+    """The gradient in the dtype in which its variable is treated."""
+    moved = optimizer.model_variables
+    if index < len(moved):
+        dtype = wide(moved[index])
+        return backend.with_values(gradient, ops.cast(backend.values(gradient), dtype))
+    return ops.cast(backend.dense(gradient), optimizer.overwritten[index - len(moved)].dtype)
 
 
 def _tasks(state, gradients):
     tasks = []
     for group in state.groups:
-        present = tuple(i in gradients for i in group.indices)
-        if group.packed and any(present):
-            known = [gradients.get(i) for i in group.indices]
+        known = [gradients.get(i) for i in group.indices]
+        has = [g is not None for g in known]
+        if not any(has):
+            continue
+        present = None if all(has) else ops.convert_to_tensor(has)
+        if group.packed:
             dense = [
                 ops.zeros(shape, group.dtype) if g is None else backend.dense(g)
                 for g, shape in zip(known, group.shapes, strict=True)
             ]
             tasks.append(Task(group, group.join(dense), present))
-        elif any(present):
-            tasks.append(Task(group, gradients[group.indices[0]], present))
+        else:
+            tasks.append(Task(group, known[0], present))
     return tasks
+
+
+def _given(optimizer, gradients):
+    """Pairs of a variable that is overwritten and its new value."""
+    pairs = enumerate(optimizer.overwritten, len(optimizer.model_variables))
+    return [(variable, gradients[i]) for i, variable in pairs if i in gradients]
 
 
 def flush(optimizer):
     """Applies what an open accumulation window holds, scaled by what was really summed."""
     state = optimizer.state
-    if state is None or state.count is None or not state.active or not state.count.numpy():
+    if state is None or state.count is None or not state.count.numpy():
         return
-    active = frozenset(state.active)
-    if active not in state.closers:  # traced once
-        close = partial(_close_window, optimizer, active, [])
-        state.closers[active] = backend.outside_step(optimizer, close)
-    state.closers[active]()
+    seen = state.seen.numpy()
+    complete = bool((seen == DENSE).all())
+    if complete not in state.closers:  # traced once
+        marks = seen if complete else np.zeros_like(seen)
+        close = partial(_close_window, optimizer, marks, [])
+        state.closers[complete] = backend.outside_step(optimizer, close)
+    state.closers[complete]()
 
 
-def _close_window(optimizer, indices, _):
-    state = optimizer.state
-    tasks = []
-    for group in state.groups:
-        present = tuple(i in indices for i in group.indices)
-        if any(present):
-            total = backend.snapshot(group.total)
-            group.total.assign(group.choose(present, ops.zeros_like(total), total))
-            by_rows = group.indices[0] in state.by_rows
-            total = backend.only_rows(total) if by_rows else total
-            tasks.append(Task(group, total, present))
-    count = backend.snapshot(state.count)
-    state.count.assign(0)
-    _update(optimizer, tasks, 1.0 / ops.cast(count, "float32"))
+def _close_window(optimizer, marks, _):
+    _update(optimizer, *take(optimizer, marks))
 
 
-def _update(optimizer, tasks, factor):
+def _update(optimizer, tasks, given, factor):
     gradients = optimizer.reduced([task.gradient for task in tasks], optimizer.reduce_dtype)
+    values = optimizer.extremes([value for _, value in given])
     if optimizer.loss_scale_factor:
         factor = (1.0 if factor is None else factor) / optimizer.loss_scale_factor
     factor = [] if factor is None else [ops.convert_to_tensor(factor, "float32")]
-    move = partial(_move, optimizer, tasks)
+    move = partial(_move, optimizer, tasks, [variable for variable, _ in given])
     if optimizer.skip_nonfinite:
-        finite = all_finite(gradients, *factor)
-        touched = optimizer.variables + optimizer.model_variables
-        backend.run_if(finite, move, [gradients, factor], touched)
+        finite = all_finite(gradients, *factor) & all_finite(values)
+        touched = optimizer.variables + optimizer.built_with
+        backend.run_if(finite, move, [gradients, values, factor], touched)
     else:
-        move([gradients, factor])
+        move([gradients, values, factor])
 
 
 def all_finite(gradients, factor=None):
     """Whether no entry, times the factor, is NaN or infinite."""
+    if not gradients:
+        return ops.convert_to_tensor(True)
     energy = sum(ops.cast(backend.energy(g), "float32") for g in gradients)
     energy = energy if factor is None else energy * factor * factor
 
@@ -130,16 +122,24 @@ def all_finite(gradients, factor=None):
     return ops.cond(ops.isfinite(energy), lambda: ops.convert_to_tensor(True), each)
 
 
-def _move(optimizer, tasks, given):
-    gradients, factor = given
-    tasks = [task._replace(gradient=g) for task, g in zip(tasks, gradients, strict=True)]
+def _move(optimizer, tasks, overwritten, given):
+    gradients, values, factor = given
+    for variable, value in zip(overwritten, values, strict=True):
+        variable.assign(value)
     iterations = backend.snapshot(optimizer.iterations)
+    if tasks:
+        _move_groups(optimizer, iterations, tasks, gradients, *factor)
+    optimizer.iterations.assign(iterations + 1)
+
+
+def _move_groups(optimizer, iterations, tasks, gradients, factor=None):
+    tasks = [task._replace(gradient=g) for task, g in zip(tasks, gradients, strict=True)]
     dtypes = {task.group.dtype for task in tasks}
     h = {dtype: optimizer.scalars(iterations, dtype) for dtype in dtypes}
     widest = h[max(dtypes)]
-    factors = factors_of(tasks, widest, *factor)
+    factors = factors_of(tasks, widest, factor)
     if optimizer.surveys:
-        found = _survey(optimizer, widest, Model(optimizer, widest, tasks, factors))
+        found = survey(optimizer, widest, tasks, factors)
         for dtype in dtypes:
             h[dtype] = h[dtype].but(**{name: ops.cast(x, dtype) for name, x in found.items()})
     packed = {dtype: cache(scalars.pack) for dtype, scalars in h.items()}
@@ -154,60 +154,3 @@ def _move(optimizer, tasks, given):
             move_rows(optimizer, h[dtype], task, factor, rows)
     if divided:
         move_pieces(optimizer, h, packed, divided)
-    optimizer.iterations.assign(iterations + 1)
-
-
-class Model:
-    """All that a rule may look at in a survey, read when it is asked for."""
-
-    def __init__(self, optimizer, h, tasks, factors):
-        self._optimizer = optimizer
-        self._h = h
-        self._tasks = tasks
-        self._factors = factors
-        self._indices = [
-            i
-            for task in tasks
-            for i, has in zip(task.group.indices, task.present, strict=True)
-            if has
-        ]
-
-    @property
-    def gradients(self):
-        """The reduced, clipped gradients."""
-        return [
-            part
-            for task, factor in zip(self._tasks, self._factors, strict=True)
-            for part, has in zip(
-                task.group.parts(scaled(backend.dense(task.gradient), factor, self._h)),
-                task.present,
-                strict=True,
-            )
-            if has
-        ]
-
-    @property
-    def weights(self):
-        """The weights before the update."""
-        variables = [self._optimizer.model_variables[i] for i in self._indices]
-        return [ops.cast(v, wide(v)) for v in variables]
-
-    @property
-    def slots(self):
-        """For each variable its slots by name."""
-        state = self._optimizer.state
-        return [
-            {
-                name: ops.cast(slot.read(), state.home[i][0].dtype)
-                for name, slot in state.slots[i].items()
-            }
-            for i in self._indices
-        ]
-
-
-def _survey(optimizer, h, model):
-    shared = optimizer.state.shared.values()
-    found, *new = optimizer.survey(h, model, *(ops.convert_to_tensor(v) for v in shared))
-    for variable, value in zip(shared, new, strict=True):
-        variable.assign(ops.cast(value, variable.dtype))
-    return found

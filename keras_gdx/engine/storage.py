@@ -5,6 +5,7 @@ so that an update can be compiled with them inside.
 """
 
 import math
+from functools import reduce
 
 import keras
 import numpy as np
@@ -199,6 +200,17 @@ class Addends(Storage):
         # `read` has the sum of all replicas only where one process has all
         for (copy,) in self._replicas(backend.copies):
             copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
+
+
+class Largest(Addends):
+    """A variable in which every replica keeps the largest by itself; of these the largest count."""
+
+    def read(self, copies=None):
+        return reduce(ops.maximum, (value for (value,) in self._replicas(copies or _now)))
+
+    def write_some(self, chosen, value):
+        for (copy,) in self._replicas(backend.copies):
+            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype), copy))
 
 
 def common(values):

@@ -30,7 +30,7 @@ def move_group(optimizer, h, packed, task, factor):
     own = group.facts.multiplier, float(group.indices[0])
     gradient = backend.dense(task.gradient)
 
-    def update(h, own, gradient, factor, old):
+    def update(h, own, gradient, factor, present, old):
         h = h.but(multiplier=own[0], place=own[1])
         stored, *rest = old
         averages = [rest.pop(0)] if optimizer.use_ema else []
@@ -39,11 +39,12 @@ def move_group(optimizer, h, packed, task, factor):
         w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
         new = [w, *averages, *encoded(group, slots)]
         return [
-            group.choose(task.present, ops.cast(x, was.dtype), was)
+            group.choose(present, ops.cast(x, was.dtype), was)
             for x, was in zip(new, old, strict=True)
         ]
 
-    overwrite(optimizer, group, task.present, h, packed, update, kept, own, gradient, factor)
+    args = own, gradient, factor, task.present
+    overwrite(optimizer, group, "all", h, packed, update, kept, *args)
 
 
 def overwrite(optimizer, group, key, h, packed, update, kept, own, *args):
@@ -115,7 +116,8 @@ def move_rows(optimizer, h, task, factor, rows):
     if state.averages or group.constraint is not None:  # these concern every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)
-        w, new = conclude(optimizer, group.constraint, h, whole, *averages)
-        variable.assign(ops.cast(w, variable.dtype))
-        for average, value in zip(averages, new, strict=True):
-            average.assign(value)
+        w, averaged = conclude(optimizer, group.constraint, h, whole, *averages)
+        touched = [variable, *averages]
+        before = [ops.convert_to_tensor(x) for x in touched]
+        for x, value, was in zip(touched, [w, *averaged], before, strict=True):
+            x.assign(group.choose(task.present, ops.cast(value, was.dtype), was))

@@ -18,7 +18,8 @@ from keras_gdx.engine.hyperparameters import (
     resolve,
 )
 from keras_gdx.engine.parking import Parking
-from keras_gdx.engine.seam import KerasOptimizer
+from keras_gdx.engine.seam import KerasOptimizer, check_listed
+from keras_gdx.engine.start import comes_late
 from keras_gdx.engine.state import State, imagined, size_of
 from keras_gdx.optimizers.options import check_options, patterns
 from keras_gdx.optimizers.rule import Rule
@@ -96,6 +97,7 @@ class Optimizer(Rule, KerasOptimizer):
     loads = 0  # how often state was read from a file
     hyperparameters: Any = None  # `Hyperparameters`, once built
     reduced = staticmethod(backend.reduce)  # what becomes of gradients between replicas
+    extremes = staticmethod(backend.largest)  # and of what overwrites variables
 
     def __init__(
         self,
@@ -191,19 +193,24 @@ class Optimizer(Rule, KerasOptimizer):
         self._model = weakref.ref(model)
 
     def build(self, variables):
-        """Makes the state for these variables, once."""
+        """Makes the state for these variables, once; without any there is nothing to make yet."""
         if self.built:
             return
         check_options(self)
+        check_listed(variables)
+        if not variables:
+            return
         with backend.outside_graph():
             pieces = self._pieces()
             if pieces > 1 and self.evaluates_others:  # and every process must be able to
                 known = "false on several workers: the weights to evaluate with need all state"
                 check(pieces == len(backend.places(self)), "shard_state", True, known)
             self._admit(variables)
+            late = comes_late(self, self.model_variables)
             self.make_hyperparameters()
-            self.state = State(self, self.model_variables, self._model(), pieces)
-            self.state.copy_weights(self.model_variables)
+            self.state = State(self, self.built_with, self._model(), pieces, late)
+            if pieces > 1 and not late:
+                self.state.copy_weights(self.model_variables)
             self.built = True
 
     def _pieces(self, replicas=None):
@@ -212,7 +219,7 @@ class Optimizer(Rule, KerasOptimizer):
 
     def imagined(self, replicas):
         """The state that this optimizer would have on so many replicas, without its contents."""
-        return imagined(self, self.model_variables, self._model(), self._pieces(replicas))
+        return imagined(self, self.built_with, self._model(), self._pieces(replicas))
 
     def planned(self, variables, replicas=None):
         """The `(name, bytes)` of all that `build` would allocate, without allocating it.

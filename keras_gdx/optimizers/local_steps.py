@@ -75,15 +75,19 @@ class LocalSteps(Wrapper):
             check(ours, "outer", outer, "an optimizer of keras_gdx, or None")
             self.outer.reduced = backend.as_given
         self.inner.reduced = backend.own
+        self.inner.extremes = backend.as_given
         self._together_at = 0
 
     def build(self, variables):
         super().build(variables)
-        if self.outer is not None and not self.outer.built:
+        if self.built and self.outer is not None and not self.outer.built:
             with backend.outside_graph():
                 self.outer.build(variables)
 
     def synchronize(self):
+        values = [backend.snapshot(v) for v in self.overwritten]
+        for variable, largest in zip(self.overwritten, backend.largest(values), strict=True):
+            variable.assign(largest)
         groups = self.state.groups
         weights = [g.together([self.model_variables[i] for i in g.indices]) for g in groups]
         means = backend.mean(

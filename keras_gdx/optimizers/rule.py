@@ -46,9 +46,9 @@ class Rule:
 
         Args:
             h: This update's scalars.
-            model: Lists with an entry for each variable that has a gradient, read when
-                asked for: `model.gradients`, `model.weights`, and `model.slots`, a
-                dictionary by name for each.
+            model: Lists with an entry for each variable, read when asked for:
+                `model.gradients`, 0 where there is none, `model.weights`, and
+                `model.slots`, a dictionary by name for each.
             *shared: The scalars that `shared` names.
         """
         raise NotImplementedError

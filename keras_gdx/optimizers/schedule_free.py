@@ -53,7 +53,7 @@ class Averaging(Optimizer):
         return y, ahead, *kept
 
     def evaluation_values(self, trained):
-        zs = [slots["z"].read() for slots in self.state.slots]
+        zs = [slots["z"].read() for slots in self.state.slots if slots]  # of those that move
         return [self._average(ops.cast(y, z.dtype), z) for y, z in zip(trained, zs, strict=True)]
 
     def _average(self, y, z):

@@ -4,6 +4,7 @@ from keras import ops
 
 from keras_gdx.config import check, check_integer
 from keras_gdx.engine import backend
+from keras_gdx.engine.start import begin
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import get
 
@@ -38,14 +39,18 @@ class Wrapper(Optimizer):
 
     def build(self, variables):
         super().build(variables)
-        if not self.inner.built:
+        if self.built and not self.inner.built:
             with backend.outside_graph():
                 self.inner.build(variables)
 
     def apply(self, grads, trainable_variables=None):
+        grads = list(grads)
+        if not grads:
+            return
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
+        begin(self)
         before = backend.snapshot(self.iterations)
         self.inner.apply(grads, trainable_variables)
         self._synchronize_if_due(before)

@@ -92,6 +92,7 @@ def _move(old, new, copies: Any):
     if new.sums:
         before, now = [*before, *old.sums], [*now, *new.sums]
         _assign(new.count, copies(old.count))
+        _assign(new.seen, copies(old.seen))
     write_all(zip(now, read_all(before, copies), strict=True))
     for name, variable in new.shared.items():
         _assign(variable, copies(old.shared[name]))

@@ -37,8 +37,6 @@ def take(model):
         "optimizers": [
             {
                 "numbers": _numbers(x),
-                "active": sorted(x.state.active) if x.built else [],
-                "by_rows": sorted(x.state.by_rows) if x.built else [],
                 "shown": is_shown,
                 "plans": [[plan.begin, plan.total_steps] for plan in plans_of(x)],
             }
@@ -132,8 +130,6 @@ def put_the_rest(model, snapshot, progress=True):
                 plan.plan(total, begin)
                 optimizer.forget_traces()
                 model.make_train_function(force=True)
-        optimizer.state.active = set(saved["active"])
-        optimizer.state.by_rows = set(saved["by_rows"])
         if saved["shown"]:
             optimizer.parking.enter()
 
@@ -162,7 +158,9 @@ def progress_of(model):
             found.append(optimizer.learning_rate)
     for optimizer in ours(model):
         for rule in (optimizer, *(getattr(optimizer, part) for part in optimizer.parts)):
-            found += [*rule.rate_variables().values(), rule.hyperparameters.variable]
+            found += rule.rate_variables().values()
+            if rule.hyperparameters is not None:  # the model is not frozen
+                found.append(rule.hyperparameters.variable)
     return found
 
 

@@ -23,17 +23,19 @@ MANIFEST = "manifest"
 
 def save_state(optimizer, store):
     """Writes the state of `optimizer` into a dictionary of arrays."""
-    manifest = {"format": FORMAT, "rule": type(optimizer).__name__, "variables": []}
+    listed: list[dict] = []
+    manifest = {"format": FORMAT, "rule": type(optimizer).__name__, "variables": listed}
     numbers = {"iterations": optimizer.iterations}
     numbers.update(_rates(optimizer))
     if optimizer.state is not None:
-        manifest["variables"] = [
-            {"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts
-        ]
+        listed += [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts]
         numbers.update(optimizer.state.shared)
         kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
         if optimizer.state.sums and optimizer.state.sums[0].here:
             numbers["summed"] = optimizer.state.count
+            seen = optimizer.state.seen.numpy().tolist()
+            for each, mark in zip(listed, seen, strict=True):
+                each["seen"] = mark
         elif optimizer.state.sums and optimizer.state.count.numpy():  # in the middle of a window
             kept += optimizer.state.sums
         spread = sum(not each.here for each in kept)
@@ -65,8 +67,9 @@ def load_state(optimizer, store):
     manifest = _manifest(optimizer, store)
     if optimizer.state is None and manifest["variables"]:
         warnings.warn(
-            f"The state of {type(optimizer).__name__} was not restored: the optimizer is not "
-            "built yet. Call `optimizer.build(model.trainable_variables)` first.",
+            f"The state of {type(optimizer).__name__} was not restored: the optimizer has no "
+            "variables to train yet. If the model has any, call "
+            "`optimizer.build(model.trainable_variables)` first.",
             stacklevel=3,
         )
         return
@@ -83,10 +86,15 @@ def load_state(optimizer, store):
     for old, new in pairs.items():
         problems += _matching(optimizer, new, saved.get(old, {}), values, parked)
     write_all(values)
+    if optimizer.state.sums:
+        seen = optimizer.state.seen.numpy().copy()
+        for old, new in pairs.items():
+            seen[new] = manifest["variables"][old].get("seen", seen[new])
+        optimizer.state.seen.assign(seen)
     facts, written = optimizer.state.facts, set(pairs.values())
     problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in written]
     optimizer.parking.trained = None
-    if len(parked) == len(facts):
+    if len(parked) == len(optimizer.model_variables):
         optimizer.parking.put(parked)
     if problems:
         warnings.warn(
@@ -166,7 +174,6 @@ def _matching(optimizer, index, saved, values, parked):
             parked.append(ops.cast(np.asarray(value), optimizer.model_variables[index].dtype))
         elif name == "sum" and state.sums:
             values.append((state.sums[index], value))
-            state.active.add(index)
         elif name == "sum" and not np.any(value):
             pass
         elif name not in slots:

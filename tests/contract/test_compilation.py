@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_gdx import modifiers
 from tests.contract.harness import Run, assert_same, batches
 from tests.contract.rules import every_rule_in_time, make
 
@@ -31,6 +32,38 @@ def test_xla_equals_graph_equals_eager(rule, option):
     ]
     assert_same(runs[0], runs[1])
     assert_same(runs[2], runs[1])
+
+
+OTHERS = {
+    "averages and factors": {
+        "use_ema": True,
+        "ema_overwrite_frequency": 2,
+        "lr_multipliers": {"bias": 0.5},
+        "no_decay": ["gain"],
+        "weight_decay": 0.1,
+        "clipvalue": 0.1,
+        "loss_scale_factor": 8.0,
+    },
+    "modifiers": {
+        "before": [modifiers.Grokfast(0.5), modifiers.Centralize()],
+        "after": [modifiers.Cautious(), modifiers.UpdateClip()],
+        "clipnorm": 0.3,
+        "fused": False,
+    },
+    "low precision": {"precision": "kahan", "state_dtype": "bfloat16", "weight_decay": 0.1},
+}
+
+
+@pytest.mark.parametrize("rule", ["adamw", "muon"])
+@pytest.mark.parametrize("option", OTHERS)
+def test_xla_equals_eager_with_every_option(rule, option):
+    data, options = list(batches(4)), OTHERS[option]
+    low = {"dtype": "bfloat16"} if "precision" in options else {}
+    xla, eager = (
+        Run(lambda: make(rule, **options), mode=mode, **low).train(data)
+        for mode in ("xla", "eager")
+    )
+    assert_same(xla, eager, **({"rtol": 1e-2, "atol": 1e-3} if low else {}))
 
 
 @every_rule_in_time("option", ["everything", "eight bits", "averages"], "everything")

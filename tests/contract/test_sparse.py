@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.contract.rules import core, every_rule, make
+from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 
@@ -64,6 +64,74 @@ def test_lazy_leaves_other_rows_alone(rule):
     found = trained(optimizer, REPEATED)
     np.testing.assert_array_equal(found[[2, 4]], ROWS[[2, 4]])
     assert (found[[0, 1, 3, 5]] != ROWS[[0, 1, 3, 5]]).any(axis=1).all()
+
+
+COMPILED = {
+    "plain": {},
+    "clipnorm": {"clipnorm": 0.3, "use_ema": True},
+    "clipvalue": {"clipvalue": 0.1, "use_ema": True, "gradient_accumulation_steps": 2},
+    "global_clipnorm": {"global_clipnorm": 0.3, "weight_decay": 0.1},
+    "everything": {
+        "weight_decay": 0.1,
+        "global_clipnorm": 0.5,
+        "gradient_accumulation_steps": 2,
+        "skip_nonfinite": True,
+    },
+}
+NAMED = [[5, 3, 5], [0, 3, 0, 7], [3, 3, 7], [5, 0, 5, 3]]  # never rows 1, 2, 4 and 6
+
+
+def moved(optimizer, mode, names=NAMED, indices=tf.identity):
+    """Two tables that share indices of any number, and weights with a dense gradient."""
+    rng = np.random.default_rng(0)
+    shapes = ((8, 3), (8,), (4,))
+    model = [keras.Variable(rng.normal(size=shape).astype("float32")) for shape in shapes]
+    optimizer.build(model)
+
+    def step(indices_given, x, y):
+        rows = indices(indices_given)
+        values = x[: tf.shape(rows)[0]], y[: tf.shape(rows)[0]]
+        table, other = (
+            tf.IndexedSlices(v, rows, w.shape) for v, w in zip(values, model[:2], strict=True)
+        )
+        optimizer.apply([table, other, tf.ones(4)], model)
+
+    if mode != "eager":
+        signature = [tf.TensorSpec(shape) for shape in ((None, 3), (None,))]
+        signature.insert(0, tf.TensorSpec([None], tf.int32))
+        step = tf.function(step, input_signature=signature, jit_compile=mode == "xla")
+    start = [v.numpy() for v in model]
+    for i in names:
+        x, y = rng.normal(size=(len(i), 3)), rng.normal(size=len(i))
+        step(tf.constant(i), tf.constant(x, "float32"), tf.constant(y, "float32"))
+    for v, old in zip(model[:2], start, strict=False):
+        np.testing.assert_array_equal(v.numpy()[[1, 2, 4, 6]], old[[1, 2, 4, 6]])
+        assert (v.numpy()[[0, 3, 5, 7]] != old[[0, 3, 5, 7]]).any(axis=-1).all()
+    return [np.asarray(v) for v in (*model, *optimizer.variables)]
+
+
+@every_rule_in_time("option", COMPILED, "everything")
+def test_lazy_xla_equals_graph_equals_eager(rule, option):
+    """XLA knows fixed sizes only: what it fills rows up with must not count as row 0."""
+    options = suited(rule, COMPILED[option])
+    eager, graph, xla = (moved(lazy(rule, **options), mode) for mode in ("eager", "graph", "xla"))
+    for a, b, c in zip(eager, graph, xla, strict=True):
+        np.testing.assert_allclose(b, a, atol=2e-6, rtol=2e-5)
+        np.testing.assert_allclose(c, a, atol=2e-6, rtol=2e-5)
+
+
+@pytest.mark.parametrize("state_dtype", [None, "bfloat16", "float16"])
+def test_lazy_rows_whose_number_only_a_compiled_step_knows(state_dtype):
+    def optimizer():
+        return make("adamw", sparse="lazy", state_dtype=state_dtype, clipnorm=0.3)
+
+    def unique(indices):
+        return tf.unique(indices)[0]
+
+    eager, xla = (moved(optimizer(), mode, indices=unique) for mode in ("eager", "xla"))
+    for a, b in zip(eager, xla, strict=True):
+        a, b = a.astype("float32"), b.astype("float32")
+        np.testing.assert_allclose(b, a, atol=2e-3 if state_dtype else 2e-6, rtol=2e-2)
 
 
 @every_rule

@@ -1,19 +1,18 @@
 """What a step asks of TensorFlow."""
 
+from keras_gdx.engine.tensorflow.bare import as_keras
 from keras_gdx.engine.tensorflow.gradients import (
     copies,
     dense,
     ensure_shape,
+    have_values,
     is_fully_known,
     number,
-    only_rows,
-    read_rows,
     rows,
     snapshot,
     values,
     with_table,
     with_values,
-    write_rows,
 )
 from keras_gdx.engine.tensorflow.looking import (
     compiled_curvature,
@@ -33,6 +32,7 @@ from keras_gdx.engine.tensorflow.replicas import (
     as_given,
     gather,
     in_replica,
+    largest,
     mean,
     near,
     outside_step,
@@ -41,12 +41,15 @@ from keras_gdx.engine.tensorflow.replicas import (
     places,
     reduce,
     replicas,
+    run_here_if,
     run_if,
     same_everywhere,
 )
+from keras_gdx.engine.tensorflow.sparse import only_rows, read_rows, write_rows
 
 __all__ = [
     "as_given",
+    "as_keras",
     "compiled_curvature",
     "compiled_look",
     "copies",
@@ -56,8 +59,10 @@ __all__ = [
     "evaluator",
     "fuses",
     "gather",
+    "have_values",
     "in_replica",
     "is_fully_known",
+    "largest",
     "mean",
     "near",
     "number",
@@ -73,6 +78,7 @@ __all__ = [
     "replicas",
     "rounded_by_chance",
     "rows",
+    "run_here_if",
     "run_if",
     "same_everywhere",
     "settle",

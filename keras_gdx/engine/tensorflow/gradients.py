@@ -1,4 +1,4 @@
-"""Gradients and variables: dense ones, and sparse ones by rows."""
+"""Gradients and variables: what they have, and what they are to each other."""
 
 import tensorflow as tf
 
@@ -30,9 +30,10 @@ def ensure_shape(gradient, shape):
 
 def with_table(gradient, variable):
     """The gradient; if it is sparse, it knows the shape of the whole."""
-    if isinstance(gradient, tf.IndexedSlices) and gradient.dense_shape is None:
-        return tf.IndexedSlices(gradient.values, gradient.indices, tf.constant(variable.shape))
-    return gradient
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    shape = variable.shape if gradient.dense_shape is None else gradient.dense_shape
+    return tf.IndexedSlices(gradient.values, gradient.indices, tf.convert_to_tensor(shape))
 
 
 def values(gradient):
@@ -47,36 +48,14 @@ def with_values(gradient, new):
     return new
 
 
-def only_rows(gradient):
-    """The rows of a gradient that are not zero, as a sparse gradient."""
-    flat = tf.reshape(gradient, (tf.shape(gradient)[0], -1))
-    found = tf.where(tf.reduce_any(flat != 0, axis=1))[:, 0]
-    return tf.IndexedSlices(tf.gather(gradient, found), found, tf.shape(gradient))
-
-
 def rows(gradient):
     """The rows that a sparse gradient names; `None` if it is dense."""
     return gradient.indices if isinstance(gradient, tf.IndexedSlices) else None
 
 
-def read_rows(variable, rows, dtype):
-    """Some rows of a variable, without reading the others."""
-    return tf.cast(tf.gather(native_of(variable), rows), dtype)
-
-
-def write_rows(variable, rows, new):
-    """Replaces some rows of a variable, without touching the others."""
-    native = native_of(variable)
-    native.scatter_update(tf.IndexedSlices(tf.cast(new, native.dtype), rows))
-
-
-def coalesced(gradient):
-    """The gradient; if it is sparse, it names each row once."""
-    if not isinstance(gradient, tf.IndexedSlices):
-        return gradient
-    indices, position = tf.unique(gradient.indices)
-    summed = tf.math.unsorted_segment_sum(gradient.values, position, tf.shape(indices)[0])
-    return tf.IndexedSlices(summed, indices, gradient.dense_shape)
+def have_values(variables):
+    """Whether all variables have values: those that a traced function makes get them after it."""
+    return all(bool(copy.is_initialized()) for v in variables for copy in copies(v))
 
 
 def number(variable):

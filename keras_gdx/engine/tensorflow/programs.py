@@ -3,8 +3,8 @@
 from functools import partial
 
 import tensorflow as tf
-from tensorflow.python.ops import control_flow_util  # private: whether XLA compiles a step
 
+from keras_gdx.engine.tensorflow.compiling import compiling
 from keras_gdx.engine.tensorflow.gradients import is_fully_known, values
 
 
@@ -69,18 +69,13 @@ LANES = 16
 def energy(gradient):
     """The sum of the squares of all entries, in one pass."""
     x = values(gradient)
-    if not _compiling() or not is_fully_known(x.shape) or x.shape.num_elements() < LANES**4:
+    if not compiling() or not is_fully_known(x.shape) or x.shape.num_elements() < LANES**4:
         return 2 * tf.nn.l2_loss(x)
     # XLA adds up on a processor one by one; sums of lanes first are vectorized.
     x = tf.reshape(x, (-1,))
     length = x.shape[0] // LANES
     lanes = sum(tf.square(x[i * length : (i + 1) * length]) for i in range(LANES))
     return tf.reduce_sum(lanes) + 2 * tf.nn.l2_loss(x[LANES * length :])
-
-
-def _compiling():
-    """Whether the graph that is being built will be compiled by XLA."""
-    return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
 def rounded_by_chance(x, seed):

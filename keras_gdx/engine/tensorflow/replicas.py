@@ -8,7 +8,8 @@ is local to it, and equal on all of them because the reduced gradient is.
 
 import tensorflow as tf
 
-from keras_gdx.engine.tensorflow.gradients import cast, coalesced, native_of, values, with_values
+from keras_gdx.engine.tensorflow.gradients import cast, native_of, values, with_values
+from keras_gdx.engine.tensorflow.sparse import coalesced
 
 _distribute = tf.__internal__.distribute  # private: whether merge_call is needed at all
 
@@ -22,8 +23,8 @@ def reduce(gradients, dtype=None):
         gradients: One for each group.
         dtype: What they travel in, if not their own.
     """
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    context = _others(gradients)
+    if context is None:
         return [coalesced(g) for g in gradients]
     sent = [g if dtype is None else cast(g, dtype) for g in gradients]
     # Backward ends with the first layers, so the last ones are sent first.
@@ -31,6 +32,13 @@ def reduce(gradients, dtype=None):
     sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent[::-1], options)[::-1]
     pairs = zip(sums, gradients, strict=True)
     return [coalesced(cast(x, values(g).dtype)) for x, g in pairs]
+
+
+def _others(tensors):
+    """The context in which to talk to other replicas; `None` if none are there, or no tensors."""
+    context = tf.distribute.get_replica_context()
+    alone = context is None or context.num_replicas_in_sync == 1
+    return None if alone or not tensors else context
 
 
 def own(gradients, dtype=None):
@@ -43,6 +51,13 @@ def own(gradients, dtype=None):
 def as_given(gradients, dtype=None):
     """Gradients that are the same on all replicas already."""
     return gradients
+
+
+def largest(tensors):
+    """Of each entry the largest on any replica."""
+    if _others(tensors) is None:
+        return tensors
+    return [tf.reduce_max(x, axis=0) for x in gather(tensors)]
 
 
 def replicas(optimizer):
@@ -88,8 +103,8 @@ def gather(tensors):
 
 def mean(tensors):
     """The means over replicas, in one all-reduce."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
+    context = _others(tensors)
+    if context is None:
         return tensors
     # variables that are read are on no device, and workers must know one
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(x) for x in tensors])
@@ -110,6 +125,11 @@ def run_if(predicate, fn, tensors, touched):
         _cond(first, lambda: strategy.extended.call_for_each_replica(fn, args=(tensors,)))
 
     tf.distribute.get_replica_context().merge_call(merged, args=(predicate, tensors))
+
+
+def run_here_if(predicate, fn):
+    """Runs `fn()` if `predicate`, on this replica: it must not talk to others."""
+    _cond(predicate, fn)
 
 
 def _cond(predicate, fn):

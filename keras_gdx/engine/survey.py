@@ -1,0 +1,63 @@
+"""What a rule may look at that asks for the whole model: DoG's distance, for example."""
+
+from keras import ops
+
+from keras_gdx.engine import backend
+from keras_gdx.engine.clipping import scaled
+from keras_gdx.engine.state import wide
+
+
+def survey(optimizer, h, tasks, factors):
+    """What a rule finds out about all variables at once, by name; what it keeps is written."""
+    model = Model(optimizer, h, tasks, factors)
+    shared = optimizer.state.shared.values()
+    found, *new = optimizer.survey(h, model, *(ops.convert_to_tensor(v) for v in shared))
+    for variable, value in zip(shared, new, strict=True):
+        variable.assign(ops.cast(value, variable.dtype))
+    return found
+
+
+class Model:
+    """All that a rule may look at in a survey, read when it is asked for.
+
+    A variable without a gradient is one whose gradient is 0.
+    """
+
+    def __init__(self, optimizer, h, tasks, factors):
+        self._optimizer = optimizer
+        self._h = h
+        self._reduced = {
+            id(task.group): (task.gradient, factor)
+            for task, factor in zip(tasks, factors, strict=True)
+        }
+
+    @property
+    def gradients(self):
+        """The reduced, clipped gradients."""
+        found: dict = {}
+        for group in self._optimizer.state.groups:
+            found |= zip(group.indices, group.parts(self._gradient(group)), strict=True)
+        return [found[i] for i in sorted(found)]
+
+    def _gradient(self, group):
+        if id(group) not in self._reduced:
+            return ops.zeros(group.shape, group.dtype)
+        gradient, factor = self._reduced[id(group)]
+        return scaled(backend.dense(gradient), factor, self._h)
+
+    @property
+    def weights(self):
+        """The weights before the update."""
+        return [ops.cast(v, wide(v)) for v in self._optimizer.model_variables]
+
+    @property
+    def slots(self):
+        """For each variable its slots by name."""
+        state = self._optimizer.state
+        return [
+            {
+                name: ops.cast(slot.read(), state.home[i][0].dtype)
+                for name, slot in state.slots[i].items()
+            }
+            for i in sorted(state.home)
+        ]
