@@ -18,6 +18,7 @@ import keras
 
 from keras_gdx.engine.structure import layers_of
 from keras_gdx.resume.peers import Alone
+from keras_gdx.saving.whole import all_or_nothing, check_file
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
@@ -59,7 +60,7 @@ def introduce(model):
     """Introduces our optimizers in `model.optimizer` to the model, and it to them."""
     from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer
 
-    for name in (*EVALUATING, *TRAINING):
+    for name in (*EVALUATING, *TRAINING, "load_weights"):
         vars(model).pop(name, None)
     replicas = replicas_of(model)
     if replicas is not None:
@@ -75,6 +76,7 @@ def introduce(model):
         optimizer.attach(model)
     for name in EVALUATING:
         vars(model)[name] = _evaluating(model, name, getattr(model, name))
+    vars(model)["load_weights"] = _loading(model, model.load_weights)
     for name in TRAINING:
         vars(model)[name] = _training(model, getattr(model, name))
     vars(model)["fit"] = _fitting(model, model.fit)
@@ -130,12 +132,23 @@ def window(optimizer):
 def _evaluating(model, name, method):
     @functools.wraps(method)
     def wrapped(*args, **kwargs):
+        if name == "save":
+            check_file(*args, **kwargs)
         if (replicas := replicas_of(model)) is not None:
             replicas.before(name)
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
             for optimizer in ours(model):  # the validation at the end of an epoch of `fit`
                 optimizer.flush()
         with Evaluation(ours(model)):
+            return method(*args, **kwargs)
+
+    return wrapped
+
+
+def _loading(model, method):
+    @functools.wraps(method)
+    def wrapped(*args, **kwargs):
+        with all_or_nothing(model.variables):
             return method(*args, **kwargs)
 
     return wrapped

@@ -134,8 +134,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     @no_automatic_dependency_tracking
     def _admit(self, variables):
         """Learns which variables there are; raises `ValueError` if they cannot be trained."""
-        valid = isinstance(variables, (list, tuple)) and len(variables) > 0
-        check(valid, "variables", variables, "a list of at least one variable")
+        check(isinstance(variables, (list, tuple)), "variables", variables, "a list of variables")
         for variable in variables:
             check(hasattr(variable, "dtype"), "variables", variables, "a list of variables")
             if not keras.backend.is_float_dtype(variable.dtype):

@@ -91,6 +91,7 @@ class Optimizer(Rule, KerasOptimizer):
     """
 
     built = False
+    left_alone = False  # whether files are for the optimizer around it only
     hyperparameters: Any = None  # `Hyperparameters`, once built
     reduced = staticmethod(backend.reduce)  # what becomes of gradients between replicas
 
