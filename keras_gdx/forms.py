@@ -11,7 +11,8 @@ def check_form(value, form, name):
         form: A type, or several as in `int | None`; a function that returns whether a value is
             good, and says in its docstring what is; `[form]` for a list of such values;
             `{"name": form}` for a dictionary with these names, others may be there too;
-            `{str: form}` for a dictionary from any texts to such values.
+            `{str: form}` for a dictionary from any texts to such values; `(form, None)` for one
+            that may be missing.
         name: What it is called in the error.
 
     Example:
@@ -20,13 +21,16 @@ def check_form(value, form, name):
         ...
         ValueError: it.sizes[1] must be an integer >= 0. It is -1.
     """
-    if isinstance(form, list):
+    if isinstance(form, tuple):
+        if value is not None:
+            check_form(value, form[0], name)
+    elif isinstance(form, list):
         _require(isinstance(value, list), "a list", value, name)
         for index, each in enumerate(value):
             check_form(each, form[0], f"{name}[{index}]")
     elif isinstance(form, dict):
         texts = isinstance(value, dict) and all(isinstance(key, str) for key in value)
-        _require(texts, "a dictionary of texts", value, name)
+        _require(texts, "a dictionary from texts", value, name)
         for key, each in form.items():
             if key is not str:
                 _require(key in value, f"a dictionary with {key!r}", value, name)

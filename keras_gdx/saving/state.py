@@ -9,6 +9,7 @@ import json
 import re
 import warnings
 from collections import Counter
+from typing import Any
 
 import keras
 import numpy as np
@@ -69,8 +70,7 @@ def load_state(optimizer, store):
     Raises:
         ValueError: If the state is damaged, or of a newer format. Nothing is changed then.
     """
-    inner = [getattr(optimizer, name, None) for name in (*AROUND, *optimizer.parts)]
-    inner = [each for each in inner if isinstance(each, Configured)]
+    inner = _inside(optimizer)
     for each in inner:
         each.left_alone = True  # until it is sure that the file is for them
     if optimizer.left_alone:
@@ -92,6 +92,12 @@ def load_state(optimizer, store):
             stacklevel=3,
         )
     return True
+
+
+def _inside(optimizer) -> list[Any]:
+    """The optimizers of this package inside of one; for each of them Keras reads the file too."""
+    found = (getattr(optimizer, name, None) for name in (*AROUND, *optimizer.parts))
+    return [each for each in found if isinstance(each, Configured)]
 
 
 def _reason(optimizer, manifest, contents):
