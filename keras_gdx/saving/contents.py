@@ -16,12 +16,12 @@ class Contents:
     """The arrays that a store has, Keras' or a dictionary.
 
     Args:
-        optimizer: The optimizer that they are read for.
+        title: What the optimizer that they are read for is called in errors.
         store: The store.
     """
 
-    def __init__(self, optimizer, store):
-        self.optimizer = optimizer
+    def __init__(self, title, store):
+        self.title = title
         self.store = store
         self.keys = {*store.keys()}
 
@@ -44,7 +44,7 @@ class Contents:
             raise self.damaged(error) from error
         if manifest["format"] > FORMAT:
             raise ValueError(
-                f"The state of {title(self.optimizer)} has format {manifest['format']}; this "
+                f"The state of {self.title} has format {manifest['format']}; this "
                 f"version reads up to {FORMAT}. Install a newer keras_gdx."
             )
         return manifest
@@ -82,7 +82,13 @@ class Contents:
 
     def damaged(self, what):
         """The error that says so."""
-        return ValueError(f"The state of {title(self.optimizer)} in this file is damaged: {what}")
+        return ValueError(f"The state of {self.title} in this file is damaged: {what}")
+
+
+def manifest_of(rule, inside, variables):
+    """What a file says that it has, as an array."""
+    manifest = {"format": FORMAT, "rule": rule, "around": inside, "variables": variables}
+    return np.frombuffer(json.dumps(manifest).encode(), "uint8")
 
 
 def around(optimizer):

@@ -5,7 +5,6 @@ buffers. So a file loads with another `state_dtype`, number of replicas or layou
 a changed model restores what matches.
 """
 
-import json
 import re
 import warnings
 from collections import Counter
@@ -19,20 +18,17 @@ from keras_gdx.config import Configured
 from keras_gdx.engine import backend
 from keras_gdx.engine.parts import read_all, write_all
 from keras_gdx.engine.state import LOW_PRECISION
-from keras_gdx.saving.contents import AROUND, FORMAT, MANIFEST, Contents, around, named, title
+from keras_gdx.saving.contents import AROUND, MANIFEST, Contents, around, manifest_of, named, title
 from keras_gdx.saving.whole import when_sure
 
 
 def save_state(optimizer, store):
     """Writes the state of `optimizer` into a dictionary of arrays."""
-    manifest = {"format": FORMAT, "rule": type(optimizer).__name__, "variables": []}
-    manifest["around"] = around(optimizer)
+    variables = []
     numbers = {"iterations": optimizer.iterations}
     numbers.update(_rates(optimizer))
     if optimizer.state is not None:
-        manifest["variables"] = [
-            {"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts
-        ]
+        variables = [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts]
         numbers.update(optimizer.state.shared)
         kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
         if optimizer.state.sums and optimizer.state.sums[0].here:
@@ -55,7 +51,7 @@ def save_state(optimizer, store):
                 store[f"{index}|trained"] = _array(value)
     for name, value in numbers.items():
         store[name] = _array(value)
-    store[MANIFEST] = np.frombuffer(json.dumps(manifest).encode(), "uint8")
+    store[MANIFEST] = manifest_of(type(optimizer).__name__, around(optimizer), variables)
 
 
 def load_state(optimizer, store):
@@ -75,7 +71,7 @@ def load_state(optimizer, store):
         each.left_alone = True  # until it is sure that the file is for them
     if optimizer.left_alone:
         return False
-    contents = Contents(optimizer, store)
+    contents = Contents(title(optimizer), store)
     manifest = contents.manifest()
     if reason := _reason(optimizer, manifest, contents):
         fresh = not backend.number(optimizer.iterations)

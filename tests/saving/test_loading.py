@@ -139,6 +139,57 @@ def test_what_is_inside_goes_with_the_whole(target, saved, recwarn):
     assert same(everything(again), everything(source))
 
 
+def scaled():
+    """Loss scaling around `AdamW`, with a scale of its own."""
+    optimizer = optimizers.LossScaleOptimizer(optimizers.AdamW(0.1), initial_scale=8.0)
+    optimizer.build(network(None, 0).trainable_variables)
+    optimizer.dynamic_scale.assign(2.0)
+    optimizer.step_counter.assign(5)
+    return optimizer
+
+
+def as_keras_saves(optimizer, store):
+    """As files of before have loss scaling: by position, the inner optimizer's variables too."""
+    keras.optimizers.LossScaleOptimizer.save_own_variables(optimizer, store)
+
+
+@pytest.mark.parametrize(
+    ("save", "options"),
+    [(optimizers.LossScaleOptimizer.save_own_variables, {"fused": False}), (as_keras_saves, {})],
+)
+def test_loss_scaling_is_read(save, options):
+    """By name, and so in another layout of the optimizer inside too."""
+    store: dict = {}
+    save(scaled(), store)
+    again = optimizers.LossScaleOptimizer(optimizers.AdamW(0.1, **options))
+    again.build(network(None, 0).trainable_variables)
+    again.load_own_variables(store)
+    assert (float(again.dynamic_scale), int(again.step_counter)) == (2.0, 5)
+
+
+def test_loss_scaling_may_come_or_go(saved, tmp_path, recwarn):
+    """Its state is a scale; that of the optimizer inside is the same with and without."""
+    source, path = saved("AdamW", 2)
+    net = network(optimizers.LossScaleOptimizer(optimizers.AdamW(0.1, fused=False)), 0)
+    net.optimizer.build(net.trainable_variables)
+    net.load_weights(path)
+    assert messages(recwarn) == []
+    assert int(net.optimizer.inner_optimizer.iterations) == 2
+    velocity = [
+        slots["velocity"].read()
+        for x in (net.optimizer.inner_optimizer, source.optimizer)
+        for slots in x.state.slots
+    ]
+    assert same(velocity[:4], velocity[4:])
+    net.save_weights(tmp_path / "scaled.weights.h5")
+    plain = network(MAKE["AdamW"](), 1)
+    plain.load_weights(tmp_path / "scaled.weights.h5")
+    net.load_weights(saved("nothing", 0)[1])
+    told = messages(recwarn)
+    assert told[0].startswith(WHOSE + "LossScaleOptimizer around AdamW, so AdamW goes on")
+    assert told[1:] == [NONE + ", so AdamW goes on with the state that it has."]
+
+
 def changed(file, change):
     """Changes what `file`, open for writing, says of its optimizer."""
     with h5py.File(file, "r+") as content:
