@@ -577,21 +577,21 @@ def test_a_wrong_rate_cannot_be_assigned(rule, rate, built):
 
 
 @every_rule
-def test_the_state_of_another_rule_is_refused(rule):
+def test_the_state_of_another_rule_is_not_for_this_one(rule):
     run = Trained(rule)
     before = run.values()
     for other in ("sgd" if rule != "sgd" else "adam", "radam" if rule != "radam" else "lion"):
         store = {}
         Trained(other).optimizer.save_own_variables(store)
         names = type(make(other)).__name__, type(run.optimizer).__name__
-        with pytest.raises(ValueError, match=r"\b{}\b.*\b{}\b".format(*names)):
+        with pytest.warns(UserWarning, match=r"\b{}\b.*\b{}\b".format(*names)):
             run.optimizer.load_own_variables(store)
         assert_identical(run.values(), before)
     store = {}
     keras_own = keras.optimizers.Adam()
     keras_own.build(weights())
     keras_own.save_own_variables(store)
-    with pytest.raises(ValueError, match="keras_gdx"):
+    with pytest.warns(UserWarning, match="keras_gdx"):
         run.optimizer.load_own_variables(store)
     assert_identical(run.values(), before)
 

@@ -152,7 +152,7 @@ def _checked(path):
     for number, line in enumerate(lines, 1):
         try:
             good = json.loads(line)["before"] == last
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             good = False
         if not good:
             raise ValueError(f"{path}, line {number}: this or the line before it was changed.")

@@ -1,5 +1,6 @@
 """Where copies of the training state are kept while it goes on."""
 
+from keras_gdx.resume.content import check_copy
 from keras_gdx.resume.directory import Directory
 from keras_gdx.resume.records import pack
 from keras_gdx.resume.writer import Writer
@@ -44,7 +45,7 @@ class OnDisk:
     """
 
     def __init__(self, directory):
-        self._files = Directory(directory, keep=2)
+        self._files = Directory(directory, keep=2, check=check_copy)
         self._files.prepare()
         self._writer = Writer()
         self.empty = True

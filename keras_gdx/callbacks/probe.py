@@ -64,9 +64,9 @@ class LossTotals:
         if count == 0:
             name = type(self._model).__name__
             raise ValueError(
-                f"{self._asking} reads the metric `loss`, which the `train_step` of {name} does not "
-                'update. Let the model have a `keras.metrics.Mean(name="loss")` as an attribute, and '
-                "call its `update_state` in every step."
+                f"{self._asking} reads the metric `loss`, which the `train_step` of {name} does "
+                'not update. Let the model have a `keras.metrics.Mean(name="loss")` as an '
+                "attribute, and call its `update_state` in every step."
             )
         return total / count
 

@@ -18,6 +18,7 @@ from keras_gdx.config import check, check_choice, check_integer
 from keras_gdx.engine.attach import begin_at, peers_of
 from keras_gdx.registry import register
 from keras_gdx.resume import keras_callbacks, resize, snapshot
+from keras_gdx.resume.content import check_checkpoint, check_metrics
 from keras_gdx.resume.directory import Directory
 from keras_gdx.resume.records import pack
 from keras_gdx.resume.writer import Writer
@@ -137,7 +138,9 @@ class ResumableCheckpoint(Callback):
 
         peers = peers_of(model)
         run = f"{peers.same(random.getrandbits(62)):x}"
-        self._files = Directory(self.directory, self.keep, peers.count, peers.index, run)
+        self._files = Directory(
+            self.directory, self.keep, peers.count, peers.index, run, check_checkpoint
+        )
         self._files.prepare()
         self._saved = self._files.read(peers.choose)
         self._resumed = self._saved is not None
@@ -150,7 +153,8 @@ class ResumableCheckpoint(Callback):
         position = None
         if self._saved:
             seed, position = self._saved["seed"], self._saved["position"]
-            keras_callbacks.restore_ours(self._others, self._saved["callbacks"])
+            memories = self._saved["callbacks"]
+            keras_callbacks.restore_ours(self._others, memories, self.directory)
         self._feed, self._writer = Feed(seed, position), Writer()
         self._first = Remainder()
         self._signalled = False
@@ -186,8 +190,9 @@ class ResumableCheckpoint(Callback):
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
         if not self._saved:
             return
-        self._feed.check(self.directory)
-        self._bring_back(self._saved)
+        with snapshot.as_before_if_refused(self.model, self.directory):
+            self._feed.check(self.directory)
+            self._bring_back(self._saved)
         keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
         self._done = self._saved["step"]
         epoch = self._epoch = self._saved["epoch"]
@@ -204,11 +209,13 @@ class ResumableCheckpoint(Callback):
         if (writers, there) == (peers.count, here):
             snapshot.build_as(self.model, saved["model"])
             snapshot.check_layout(snapshot.variables_of(self.model), saved["model"], self.directory)
+            self._check_metrics(saved)
             snapshot.put(self.model, saved["model"])
             return
         parts, first = self._files.read_all(saved["step"]), peers.index == 0
         resize.put(self.model, [part["model"] for part in parts], first, self.directory)
         saved["metrics"] = resize.metrics(self.model, [part["metrics"] for part in parts], first)
+        self._check_metrics(saved)
         self._feed.forget_state()
         warnings.warn(
             f"The checkpoint in {self.directory} was saved by {writers} workers with {there} "
@@ -216,6 +223,11 @@ class ResumableCheckpoint(Callback):
             "would, up to rounding, but not bit for bit, and dropout draws other masks.",
             stacklevel=2,
         )
+
+    def _check_metrics(self, saved):
+        if saved["position"]["batch"]:
+            now = snapshot.metric_values(self.model)
+            check_metrics(saved["metrics"], now, self.directory)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Brings the metrics of an interrupted epoch back."""

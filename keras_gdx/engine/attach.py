@@ -27,6 +27,7 @@ from keras_gdx.engine.model_optimizers import ours, window
 from keras_gdx.engine.start import begin_anew, updates_of
 from keras_gdx.engine.structure import layers_of
 from keras_gdx.resume.peers import Alone
+from keras_gdx.saving.whole import all_or_nothing, check_file
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
@@ -68,6 +69,8 @@ def _compiling(original):
 def _evaluating(original):
     @functools.wraps(original)
     def evaluating(self, *args, **kwargs):
+        if original.__name__ == "save" and ours(self):
+            check_file(*args, **kwargs)
         if (replicas := replicas_of(self)) is not None:
             replicas.before(original.__name__)
         optimizers = ours(self)
@@ -102,7 +105,8 @@ def _loading(original):
         training = [x for x in optimizers if x.built and not x.parking.occupied]
         before = [[backend.snapshot(v) for v in x.model_variables] for x in training]
         loads = [x.loads for x in training]
-        result = original(self, *args, **kwargs)
+        with all_or_nothing(self.variables if optimizers else ()):
+            result = original(self, *args, **kwargs)
         for optimizer, values, count in zip(training, before, loads, strict=True):
             if optimizer.loads == count:
                 pairs = zip(optimizer.model_variables, values, strict=True)

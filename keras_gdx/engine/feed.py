@@ -57,7 +57,14 @@ class Feed:
             yield self
 
     def check(self, source):
-        """Raises `ValueError` if a position within an epoch is that of other data."""
+        """Raises `ValueError` if a position is that of other data, or damaged."""
+        if self._resume["state"] is not None:
+            check_state(self._resume["state"])
+        if self._resume["source"] is not None and not isinstance(self._source(), Stateful):
+            raise ValueError(
+                f"The checkpoint in {source} has the state of a `PyDataset` with `state` and "
+                "`restore`, and the data of now has none. Use the data of then."
+            )
         before, now = self._resume["num_batches"], self._iterators._num_batches
         if self._resume["batch"] and now not in (None, before):
             raise ValueError(
@@ -86,7 +93,7 @@ class Feed:
             if persists and iterators._current_iterator is not iterator:
                 iterator, drawn = iterators._current_iterator, 0
             over = not persists
-        source = getattr(iterators.data_adapter, "py_dataset", None)
+        source = self._source()
         return {
             "batch": batch or 0,
             "begun": self._begun,
@@ -96,6 +103,10 @@ class Feed:
             "state": None if self._ordered or over else self._state(iterator),
             "source": source.state() if isinstance(source, Stateful) else None,
         }
+
+    def _source(self):
+        """The `PyDataset` that the data comes from, if it does."""
+        return getattr(self._iterators.data_adapter, "py_dataset", None)
 
     # -- inside Keras' iterator ---------------------------------------------------------------
 
@@ -262,16 +273,38 @@ class Batches(keras.utils.PyDataset):
 # -- the state of a tf.data iterator -----------------------------------------------------------
 
 
+STATE = ("state.index", "state.data-00000-of-00001")  # the files that TensorFlow makes of one
+
+
 def state_of(iterator):
     """The state of an iterator, as the bytes of files by their names."""
     with tempfile.TemporaryDirectory() as folder:
         tf.train.Checkpoint(iterator=iterator).write(str(Path(folder) / "state"))
-        return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+        return {name: (Path(folder) / name).read_bytes() for name in STATE}
+
+
+def check_state(state):
+    """Raises `ValueError` if this is no state of an iterator, as far as one can see."""
+    try:
+        with _files_of(state) as path:
+            tf.train.load_checkpoint(path)
+    except (KeyError, tf.errors.OpError) as error:
+        raise ValueError(f"The place in the data cannot be read: {error}") from error
 
 
 def read_state(iterator, state):
-    """Brings an iterator to a state."""
+    """Brings an iterator to a state; raises `ValueError` if it is that of another one."""
+    try:
+        with _files_of(state) as path:
+            tf.train.Checkpoint(iterator=iterator).read(path).assert_consumed()
+    except (AssertionError, tf.errors.OpError) as error:
+        raise ValueError(f"The place in the data cannot be read: {error}") from error
+
+
+@contextmanager
+def _files_of(state):
+    """The files of a state, in this context; its names are never those of files here."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, content in state.items():
-            (Path(folder) / name).write_bytes(content)
-        tf.train.Checkpoint(iterator=iterator).read(str(Path(folder) / "state")).assert_consumed()
+        for name in STATE:
+            (Path(folder) / name).write_bytes(state[name])
+        yield str(Path(folder) / "state")

@@ -24,6 +24,21 @@ def random_state():
 
 def restore_random_state(state):
     """Takes back what `random_state` returned."""
+    _restore(state, random, np.random)
+
+
+def is_random_state(state):
+    """The states of Python's and NumPy's generators."""
+    kind = type(np.random.get_bit_generator())  # type: ignore[attr-defined]
+    try:
+        _restore(state, random.Random(), np.random.RandomState(kind()))
+        place = state["numpy"]["state"].get("pos", 0)  # beyond its 624 numbers NumPy reads on
+        return 0 <= place <= 624
+    except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
+        return False
+
+
+def _restore(state, python, numpy):
     version, numbers, rest = state["python"]
-    random.setstate((version, tuple(numbers), rest))
-    np.random.set_state(state["numpy"])
+    python.setstate((version, tuple(numbers), rest))
+    numpy.set_state(state["numpy"])

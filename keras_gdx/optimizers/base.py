@@ -95,6 +95,7 @@ class Optimizer(Rule, KerasOptimizer):
 
     built = False
     loads = 0  # how often state was read from a file
+    left_alone = False  # whether files are for the optimizer around it only
     hyperparameters: Any = None  # `Hyperparameters`, once built
     reduced = staticmethod(backend.reduce)  # what becomes of gradients between replicas
     extremes = staticmethod(backend.largest)  # and of what overwrites variables
@@ -355,8 +356,7 @@ class Optimizer(Rule, KerasOptimizer):
 
     def load_own_variables(self, store):
         """Reads the state that matches; names the rest in one warning."""
-        load_state(self, store)
-        self.loads += 1
+        self.loads += load_state(self, store)
 
 
 # What a rule that is part of another one leaves to that.

@@ -1,11 +1,22 @@
 """Loss scaling that asks every replica."""
 
+from functools import partial
+
 import keras
 
 from keras_gdx.engine import backend
+from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import get
+from keras_gdx.saving.contents import MANIFEST, Contents, manifest_of
+from keras_gdx.saving.whole import when_sure
 
 __all__ = ["LossScaleOptimizer"]
+
+RULE = "LossScaleOptimizer"
+OWN = {
+    "step_counter": "iu",
+    "dynamic_scale": "f",
+}  # its variables, and what kinds of dtype they are
 
 
 @keras.saving.register_keras_serializable("keras_gdx")
@@ -40,3 +51,35 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         """Whether all gradients of all replicas are finite."""
         present = [backend.values(g) for g in grads if g is not None]
         return backend.same_everywhere(super().check_finite(present))
+
+    def save_own_variables(self, store):
+        """Writes the scale; the inner optimizer writes its own state, once."""
+        if self.built:
+            for name in OWN:
+                store[name] = keras.ops.convert_to_numpy(getattr(self, name))
+        inside = {"inner_optimizer": type(self.inner_optimizer).__name__}
+        store[MANIFEST] = manifest_of(RULE, inside, [])
+
+    def load_own_variables(self, store):
+        """Reads the scale, if the file has one; the inner optimizer reads its own state."""
+        inner, ours = self.inner_optimizer, isinstance(self.inner_optimizer, Optimizer)
+        contents = Contents(RULE, store)
+        manifest = contents.manifest()
+        if ours:
+            inner.left_alone = False
+        if manifest is not None and manifest["rule"] != RULE:  # saved without loss scaling
+            if ours:
+                inner.load_own_variables(store)
+                inner.left_alone = True  # where it would look there is nothing
+            return
+        if not self.built:
+            return
+        keys = {name: name for name in OWN}
+        if manifest is None and len(contents.keys) == len(self.variables):  # saved as Keras does
+            places = {id(v): str(i) for i, v in enumerate(self.variables)}
+            keys = {name: places[id(getattr(self, name))] for name in OWN}
+        for name, key in keys.items():
+            if key in contents.keys:
+                value = contents.read(key, "iuf", None)
+                if value.shape == ():
+                    when_sure(partial(getattr(self, name).assign, value))

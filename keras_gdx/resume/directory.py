@@ -19,11 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_gdx.resume.records import unpack
+from keras_gdx.forms import check_form, count
+from keras_gdx.resume.records import read_arrays, unpack
 
 FORMAT = 1
+FORM = {"parts": count, "arrays": str, "content": dict}
 ARRAYS, MANIFEST = "arrays.npz", "manifest.json"
-NAME = re.compile(r"checkpoint-(\d{9,})")
+NAME = re.compile(r"checkpoint-([0-9]{9,})")
 UNFINISHED = ".unfinished-"
 PATIENCE = 600.0  # seconds in which all parts of a checkpoint must be there
 
@@ -41,17 +43,20 @@ class Directory:
         count: How many processes write there together.
         index: Which one of them this is; the first one puts checkpoints together.
         run: A name that they share, and no run before had.
+        check: Function that raises `ValueError` unless what it is given is the content of one
+            of these checkpoints.
 
     Raises:
         OSError: If nothing can be written there.
     """
 
-    def __init__(self, path, keep, count=1, index=0, run=None):
+    def __init__(self, path, keep, count=1, index=0, run=None, check=None):
         self.path = Path(path)
         self.keep = keep
         self.count = count
         self.index = index
         self.run = run or uuid.uuid4().hex
+        self._check = check
         self._writes = 0  # as many on all of them
         self.writers = count
         self._known: dict = {}  # of each step what `_needed` has found
@@ -144,7 +149,8 @@ class Directory:
     def found(self):
         """The checkpoints that there are, as pairs of step and folder, newest first."""
         matches = [(NAME.fullmatch(p.name), p) for p in self.path.glob("checkpoint-*")]
-        return sorted(((int(m[1]), p) for m, p in matches if m), reverse=True)
+        own = ((int(m[1]), p) for m, p in matches if m and not p.is_symlink())
+        return sorted(own, reverse=True)
 
     def whole(self):
         """The steps of the checkpoints that this process can read, newest first.
@@ -173,7 +179,8 @@ class Directory:
                 default it is the newest.
 
         Raises:
-            ValueError: If there are checkpoints and all are damaged.
+            ValueError: If there are checkpoints and all are damaged, or it is none although its
+                checksums are right.
         """
         step = choose(self.whole())
         if step is None:
@@ -185,12 +192,25 @@ class Directory:
             return None
         (folder, manifest), *_ = self._known[step]
         self.writers = manifest["parts"]
-        return _content(folder, manifest)
+        return self._content(folder, manifest)
 
     def read_all(self, step):
         """The contents of all parts of one checkpoint, in the order of their processes."""
         folder = self.path / f"checkpoint-{step:09d}"
-        return [_content(part, _manifest(part)) for part in _parts(folder)]
+        return [self._content(part, _manifest(part)) for part in _parts(folder)]
+
+    def _content(self, folder, manifest):
+        """What a part contains; anybody can have made one with the right checksums."""
+        try:
+            content = unpack(manifest["content"], read_arrays(folder / ARRAYS))
+            if self._check is not None:
+                self._check(content)
+        except Exception as error:
+            raise ValueError(
+                f"{folder} is no checkpoint, although its checksums are right. Remove it to go on "
+                f"from the one before. What is wrong: {error}"
+            ) from error
+        return content
 
     def _needed(self, folder):
         """Folders and manifests of the parts to read, if all checksums are right."""
@@ -215,9 +235,10 @@ def _parts(folder):
 def _manifest(folder):
     """The manifest of a part, if its checksums are right."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads(_plain(folder, MANIFEST).read_text(encoding="utf-8"))
         whole = manifest.pop("checksum") == _checksum(manifest)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        check_form(manifest, {"format": count}, MANIFEST)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DamagedError(f"{MANIFEST}: {error}") from error
     if not whole:
         raise DamagedError(f"{MANIFEST}: wrong checksum")
@@ -227,16 +248,20 @@ def _manifest(folder):
             f"to {FORMAT}. Install a newer keras_gdx."
         )
     try:
-        if _digest(folder / ARRAYS) != manifest["arrays"]:
+        check_form(manifest, FORM, MANIFEST)
+        if _digest(_plain(folder, ARRAYS)) != manifest["arrays"]:
             raise DamagedError(f"{ARRAYS}: wrong checksum")
-    except OSError as error:
-        raise DamagedError(f"{ARRAYS}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise DamagedError(error) from error
     return manifest
 
 
-def _content(folder, manifest):
-    with np.load(folder / ARRAYS) as arrays:
-        return unpack(manifest["content"], arrays)
+def _plain(folder, name):
+    """The path of a file of a checkpoint, which is no link to somewhere else."""
+    path = folder / name
+    if folder.is_symlink() or path.is_symlink() or (path.exists() and not path.is_file()):
+        raise DamagedError(f"{name}: no plain file")
+    return path
 
 
 def _write(folder, parts, content, arrays):

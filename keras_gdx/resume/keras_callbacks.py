@@ -17,19 +17,30 @@ def states(callbacks):
     return [_state(callback) for callback in callbacks]
 
 
-def restore_ours(callbacks, saved):
-    """Gives callbacks with the state protocol their memory back. To be done before `fit`."""
+def restore_ours(callbacks, saved, source):
+    """Gives callbacks with the state protocol their memory back. To be done before `fit`.
+
+    Raises:
+        ValueError: If one cannot take it; the text says that it comes from `source`.
+    """
     for callback, state in _pairs(callbacks, saved):
         if isinstance(callback, Stateful) and state["memory"] is not None:
-            callback.restore(state["memory"])
+            try:
+                callback.restore(state["memory"])
+            except Exception as error:
+                raise ValueError(
+                    f"{type(callback).__name__} cannot go on from what the checkpoint in {source} "
+                    f"remembers: {error}"
+                ) from error
 
 
 def restore_keras(callbacks, saved):
     """Gives Keras' own callbacks theirs, once they have forgotten the run before."""
     for callback, state in _pairs(callbacks, saved):
         if not isinstance(callback, Stateful):
-            for name in _attributes(callback):
-                setattr(callback, name, state["memory"][name])
+            for name in _attributes(callback):  # another Keras may remember less
+                if name in (state["memory"] or {}):
+                    setattr(callback, name, state["memory"][name])
 
 
 def _pairs(callbacks, saved):

@@ -1,6 +1,7 @@
 """All that decides what a model becomes when it is trained on."""
 
 import re
+from contextlib import contextmanager
 from itertools import zip_longest
 
 import keras
@@ -89,7 +90,7 @@ def check_layout(variables, snapshot, source):
 
 def replicas(snapshot):
     """How many replicas the process had that took the snapshot."""
-    return max(len(values) for values in snapshot["values"])
+    return max((len(values) for values in snapshot["values"]), default=0)
 
 
 def replicas_of(model):
@@ -115,6 +116,29 @@ def put(model, snapshot, random=True, progress=True):
     put_the_rest(model, snapshot, progress)
     if random:
         restore_random_state(snapshot["random"])
+
+
+@contextmanager
+def as_before_if_refused(model, source):
+    """In this context the model is brought to where a checkpoint says; if that fails, back again.
+
+    Args:
+        model: The model.
+        source: Where the checkpoint comes from, for the error.
+
+    Raises:
+        ValueError: If it fails.
+    """
+    before = take(model)
+    try:
+        yield
+    except Exception as error:
+        put(model, before, random=False)
+        if str(source) in str(error):
+            raise
+        raise ValueError(
+            f"The checkpoint in {source} cannot be used, and nothing was restored: {error}"
+        ) from error
 
 
 def put_the_rest(model, snapshot, progress=True):
@@ -204,8 +228,9 @@ def _numbers(optimizer):
 
 
 def _put_numbers(optimizer, saved):
-    for name, value in saved["own"].items():
-        if getattr(optimizer, name) != value:
+    for name, now in optimizer.numbers().items():
+        value = saved["own"].get(name, now)
+        if value != now:
             setattr(optimizer, name, value)
-    for part, numbers in saved["parts"].items():
-        _put_numbers(getattr(optimizer, part), numbers)
+    for part in optimizer.parts:
+        _put_numbers(getattr(optimizer, part), saved["parts"][part])

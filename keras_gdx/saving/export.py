@@ -78,14 +78,17 @@ def _write(model, path, inputs, targets):
     settable = _with_a_rate(ours(model))
 
     def serve(x):
-        trained = model.trainable_variables
-        found = (each.evaluation_values(trained) for each in ours(model))
-        values = next((v for v in found if v is not None), None)
-        if values is None:
+        shown = {}
+        for each in ours(model):
+            moved = each.model_variables  # some of them may be frozen by now
+            if (values := each.evaluation_values(moved)) is not None:
+                pairs = zip(moved, values, strict=True)
+                shown.update({id(v): ops.cast(value, v.dtype) for v, value in pairs})
+        if not shown:
             return model(x, training=False)
-        values = [ops.cast(v, w.dtype) for v, w in zip(values, trained, strict=True)]
-        others = [v.value for v in model.non_trainable_variables]
-        return model.stateless_call(values, others, x, training=False)[0]
+        kinds = model.trainable_variables, model.non_trainable_variables
+        values = ([shown.get(id(v), v.value) for v in kind] for kind in kinds)
+        return model.stateless_call(*values, x, training=False)[0]
 
     def train_step(x, y, learning_rate=None):
         if settable:
@@ -94,8 +97,8 @@ def _write(model, path, inputs, targets):
             outputs = model(x, training=True)
             loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=True)
             scaled = optimizer.scale_loss(loss)
-        trained = model.trainable_variables
-        optimizer.apply(tape.gradient(scaled, [v.value for v in trained]), trained)
+        if trained := model.trainable_variables:
+            optimizer.apply(tape.gradient(scaled, [v.value for v in trained]), trained)
         return {"loss": loss}
 
     module = tf.Module()

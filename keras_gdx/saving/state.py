@@ -5,36 +5,36 @@ buffers. So a file loads with another `state_dtype`, number of replicas or layou
 a changed model restores what matches.
 """
 
-import json
 import re
 import warnings
 from collections import Counter
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_gdx.config import Configured
+from keras_gdx.engine import backend
 from keras_gdx.engine.parts import read_all, write_all
-from keras_gdx.engine.state import LOW_PRECISION
-
-FORMAT = 1
-MANIFEST = "manifest"
+from keras_gdx.engine.state import DENSE, LOW_PRECISION, ROWS
+from keras_gdx.saving.contents import AROUND, MANIFEST, Contents, around, manifest_of, named, title
+from keras_gdx.saving.whole import when_sure
 
 
 def save_state(optimizer, store):
     """Writes the state of `optimizer` into a dictionary of arrays."""
-    listed: list[dict] = []
-    manifest = {"format": FORMAT, "rule": type(optimizer).__name__, "variables": listed}
+    variables: list[dict] = []
     numbers = {"iterations": optimizer.iterations}
     numbers.update(_rates(optimizer))
     if optimizer.state is not None:
-        listed += [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts]
+        variables = [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts]
         numbers.update(optimizer.state.shared)
         kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
         if optimizer.state.sums and optimizer.state.sums[0].here:
             numbers["summed"] = optimizer.state.count
             seen = optimizer.state.seen.numpy().tolist()
-            for each, mark in zip(listed, seen, strict=True):
+            for each, mark in zip(variables, seen, strict=True):
                 each["seen"] = mark
         elif optimizer.state.sums and optimizer.state.count.numpy():  # in the middle of a window
             kept += optimizer.state.sums
@@ -54,71 +54,70 @@ def save_state(optimizer, store):
                 store[f"{index}|trained"] = _array(value)
     for name, value in numbers.items():
         store[name] = _array(value)
-    store[MANIFEST] = np.frombuffer(json.dumps(manifest).encode(), "uint8")
+    store[MANIFEST] = manifest_of(type(optimizer).__name__, around(optimizer), variables)
 
 
 def load_state(optimizer, store):
     """Restores what matches, and names the rest in one warning.
 
+    If the file has no state, or that of another optimizer, all stays as it is, with a warning
+    that says so. What is inside of an optimizer goes with it.
+
+    Returns:
+        Whether there was something to restore.
+
     Raises:
-        ValueError: If the state is that of another rule, or of a newer format. Nothing is
-            changed then.
+        ValueError: If the state is damaged, or of a newer format. Nothing is changed then.
     """
-    manifest = _manifest(optimizer, store)
-    if optimizer.state is None and manifest["variables"]:
-        warnings.warn(
-            f"The state of {type(optimizer).__name__} was not restored: the optimizer has no "
-            "variables to train yet. If the model has any, call "
-            "`optimizer.build(model.trainable_variables)` first.",
-            stacklevel=3,
-        )
-        return
-    _restore_numbers(optimizer, store)
-    if optimizer.state is None or not manifest["variables"]:  # one of them is new
-        return
-    saved = _saved_slots(store)
-    pairs = _pairs(manifest["variables"], optimizer.state.facts)
-    problems = [
-        f"{v['path']} (saved only)" for i, v in enumerate(manifest["variables"]) if i not in pairs
-    ]
-    values: list = []
-    parked: list = []
-    for old, new in pairs.items():
-        problems += _matching(optimizer, new, saved.get(old, {}), values, parked)
-    write_all(values)
-    if optimizer.state.sums:
-        seen = optimizer.state.seen.numpy().copy()
-        for old, new in pairs.items():
-            seen[new] = manifest["variables"][old].get("seen", seen[new])
-        optimizer.state.seen.assign(seen)
-    facts, written = optimizer.state.facts, set(pairs.values())
-    problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in written]
-    optimizer.parking.trained = None
-    if len(parked) == len(optimizer.model_variables):
-        optimizer.parking.put(parked)
+    inner = _inside(optimizer)
+    for each in inner:
+        each.left_alone = True  # until it is sure that the file is for them
+    if optimizer.left_alone:
+        return False
+    contents = Contents(title(optimizer), store)
+    manifest = contents.manifest()
+    if reason := _reason(optimizer, manifest, contents):
+        fresh = not backend.number(optimizer.iterations)
+        goes_on = "starts afresh" if fresh else "goes on with the state that it has"
+        warnings.warn(f"{reason}, so {title(optimizer)} {goes_on}.", stacklevel=3)
+        return False
+    problems = _restore(optimizer, manifest["variables"], contents)
+    for each in inner:
+        each.left_alone = any(each is getattr(optimizer, part) for part in optimizer.parts)
     if problems:
         warnings.warn(
-            f"Not all of the state of {type(optimizer).__name__} was restored. What did not "
+            f"Not all of the state of {title(optimizer)} was restored. What did not "
             f"match, and starts afresh or was left out: {', '.join(problems)}.",
             stacklevel=3,
         )
+    return True
 
 
-def _manifest(optimizer, store):
-    if MANIFEST not in store.keys():  # noqa: SIM118 - Keras' stores are not mappings
-        raise ValueError("This is not the state of a keras_gdx optimizer: it has no manifest.")
-    manifest = json.loads(bytes(np.asarray(store[MANIFEST], "uint8")))
-    if manifest["format"] > FORMAT:
-        raise ValueError(
-            f"The state has format {manifest['format']}; this version reads up to {FORMAT}. "
-            "Install a newer keras_gdx."
+def _inside(optimizer) -> list[Any]:
+    """The optimizers of this package inside of one; for each of them Keras reads the file too."""
+    found = (getattr(optimizer, name, None) for name in (*AROUND, *optimizer.parts))
+    return [each for each in found if isinstance(each, Configured)]
+
+
+def _reason(optimizer, manifest, contents):
+    """Why there is nothing to restore; `None` if there is."""
+    if not contents.keys:
+        return "The file has no state of an optimizer"
+    if manifest is None:
+        return "The file has the state of an optimizer that is not of keras_gdx"
+    here = type(optimizer).__name__, around(optimizer)
+    there = manifest["rule"], manifest.get("around", here[1])  # older files lack it
+    whose = f"The file has the state of {named(*there)}"
+    if there != here:
+        return whose
+    if optimizer.state is None and manifest["variables"]:
+        return (
+            f"{whose}, and this one is not built yet (to go on from that state call "
+            "`optimizer.build(model.trainable_variables)` first)"
         )
-    if manifest["rule"] != type(optimizer).__name__:
-        raise ValueError(
-            f"The state was saved by {manifest['rule']} and cannot be given to "
-            f"{type(optimizer).__name__}. To load the weights alone, pass `skip_mismatch=True`."
-        )
-    return manifest
+    if optimizer.state is not None and optimizer.state.facts and not manifest["variables"]:
+        return f"{whose} before its first step"
+    return None
 
 
 def _rates(optimizer):
@@ -139,46 +138,103 @@ def _storages(state):
                 yield f"{index}|{name}", storage
 
 
-def _restore_numbers(optimizer, store):
+def _restore(optimizer, variables, contents):
+    """Restores what matches; returns what did not."""
+    numbers = _numbers(optimizer, contents)
+    saved = contents.slots(len(variables))
+    facts = optimizer.state.facts if optimizer.state is not None else []
+    pairs = _pairs(variables, facts)
+    found = _Found(optimizer)
+    for old, variable in enumerate(variables):
+        if old in pairs:
+            found.add(pairs[old], saved.get(old, {}), _mark(variable, contents))
+        else:
+            found.problems.append(f"{variable['path']} (saved only)")
+    known = {*pairs.values()}
+    found.problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in known]
+
+    def write():
+        for variable, value in numbers:
+            variable.assign(ops.cast(value, variable.dtype))
+        if facts:
+            write_all(found.values)
+            if optimizer.state.sums:
+                optimizer.state.seen.assign(found.seen)
+            optimizer.parking.trained = None
+            moved = range(len(optimizer.model_variables))
+            if found.trained.keys() == {*moved}:
+                optimizer.parking.put([found.trained[i] for i in moved])
+
+    when_sure(write)
+    return found.problems
+
+
+def _mark(variable, contents):
+    """What a variable has in the open window of a file."""
+    mark = variable.get("seen", 0)
+    if mark not in (0, ROWS, DENSE):
+        raise contents.damaged(f"{variable['path']} is marked with {mark!r}")
+    return mark
+
+
+def _numbers(optimizer, contents):
+    """The scalars of an optimizer that the file has, each with its value."""
     known = {"iterations": optimizer.iterations, **_rates(optimizer)}
     if optimizer.state is not None:
         known.update(optimizer.state.shared)
         if optimizer.state.sums:
             known["summed"] = optimizer.state.count
+    found = []
     for name, variable in known.items():
-        if name in store.keys():  # noqa: SIM118
-            variable.assign(ops.cast(np.asarray(store[name]), variable.dtype))
-
-
-def _saved_slots(store):
-    found: dict[int, dict] = {}
-    for key in store.keys():  # noqa: SIM118
-        index, bar, name = key.partition("|")
-        if bar:
-            found.setdefault(int(index), {})[name] = store[key]
+        if name in contents.keys:
+            integer = keras.backend.is_int_dtype(variable.dtype)
+            found.append((variable, contents.read(name, "iu" if integer else "f")))
+            if integer and found[-1][1] < 0:
+                raise contents.damaged(f"{name!r} is {found[-1][1]}")
     return found
 
 
-def _matching(optimizer, index, saved, values, parked):
-    """Adds what fits one variable to `values` and `parked`; returns what did not match."""
-    state, problems = optimizer.state, []
-    path = state.facts[index].path
-    slots = state.slots[index]
-    for name, slot in slots.items():
-        if name in saved and tuple(saved[name].shape) == tuple(slot.shape):
-            values.append((slot, saved[name]))
+class _Found:
+    """What of a file fits an optimizer.
+
+    Attributes:
+        values: Storages, each with its values.
+        seen: For each variable what it has in an open window, as `State.seen`.
+        trained: Weights that wait for others to be evaluated, by position.
+        problems: What does not fit, in words.
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.values: list = []
+        state = optimizer.state
+        self.seen = state.seen.numpy().copy() if state is not None and state.sums else None
+        self.trained: dict = {}
+        self.problems: list = []
+
+    def add(self, index, saved, mark):
+        """Sorts what was saved of the variable in this position."""
+        state = self.optimizer.state
+        path, shape, slots = state.facts[index].path, state.facts[index].shape, state.slots[index]
+        moved = len(self.optimizer.model_variables)
+        if index < moved:
+            dtype = state.home[index][0].dtype
         else:
-            problems.append(f"{path}: {name} (not saved)")
-    for name, value in saved.items():
-        if name == "trained":
-            parked.append(ops.cast(np.asarray(value), optimizer.model_variables[index].dtype))
-        elif name == "sum" and state.sums:
-            values.append((state.sums[index], value))
-        elif name == "sum" and not np.any(value):
-            pass
-        elif name not in slots:
-            problems.append(f"{path}: {name} (saved only)")
-    return problems
+            dtype = self.optimizer.overwritten[index - moved].dtype
+        for name, slot in slots.items():
+            if name in saved and saved[name].shape == tuple(slot.shape):
+                self.values.append((slot, saved[name].astype(dtype, copy=False)))
+            else:
+                self.problems.append(f"{path}: {name} (not saved)")
+        for name, value in saved.items():
+            fits = value.shape == tuple(shape)
+            if name == "trained" and fits:
+                self.trained[index] = ops.cast(value, self.optimizer.model_variables[index].dtype)
+            elif name == "sum" and state.sums and fits:
+                self.values.append((state.sums[index], value.astype(dtype, copy=False)))
+                self.seen[index] = mark
+            elif name not in slots and (name != "sum" or np.any(value)):
+                self.problems.append(f"{path}: {name} (saved only)")
 
 
 def _pairs(saved, facts):

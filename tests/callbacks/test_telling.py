@@ -78,7 +78,7 @@ def test_record_says_all(problem, tmp_path):
     assert json.loads(path.read_text().splitlines()[4])["fingerprint"] == end["fingerprint"]
 
 
-@pytest.mark.parametrize("how", ["changed", "left out", "exchanged", "torn"])
+@pytest.mark.parametrize("how", ["changed", "left out", "exchanged", "torn", "nested"])
 def test_tampering_shows(how, problem, tmp_path):
     path = tmp_path / "run.jsonl"
     problem.fit(problem.model(), [AuditLog(path)], epochs=3)
@@ -89,6 +89,8 @@ def test_tampering_shows(how, problem, tmp_path):
         del lines[2]
     elif how == "exchanged":
         lines[2], lines[3] = lines[3], lines[2]
+    elif how == "nested":
+        lines[2] = "[" * 100_000  # more than Python's parser follows
     else:
         lines[2] = lines[2][:20]
     path.write_text("\n".join(lines) + "\n")

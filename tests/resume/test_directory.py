@@ -177,6 +177,9 @@ def test_records_come_back():
         "short": np.array([1.5], ml_dtypes.bfloat16),
         "bytes": b"\x00\xff",
         "numpy": np.float32(0.1),
+        "texts": np.array(["a", "bcd"]),
+        "time": np.array(["2020-01-01"], "datetime64[D]"),
+        "taken": {"__array__": "0", "__items__": 3},
     }
     arrays = {}
     found = unpack(json.loads(json.dumps(pack(value, arrays))), arrays)
@@ -187,8 +190,13 @@ def test_records_come_back():
     np.testing.assert_array_equal(found["array"], value["array"])
     assert found["short"].dtype == value["short"].dtype
     assert found["short"] == value["short"]
+    assert found["texts"].tolist() == ["a", "bcd"]
+    assert found["time"] == value["time"]
+    assert found["taken"] == value["taken"]
     with pytest.raises(TypeError, match="cannot be saved"):
         pack(object(), {})
+    with pytest.raises(TypeError, match=r"key \(1, 2\) of a dictionary cannot be saved"):
+        pack({(1, 2): 3}, {})
 
 
 @pytest.mark.parametrize(

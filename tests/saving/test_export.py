@@ -154,6 +154,42 @@ def test_goes_on_from_the_trained_weights_and_leaves_the_model_as_it_was(tmp_pat
     np.testing.assert_allclose(loaded.serve(X[0]).numpy(), answers, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras_gdx.optimizers.ScheduleFreeAdamW(0.01),
+        lambda: keras_gdx.optimizers.AdamW(0.01, use_ema=True, ema_momentum=0.5),
+    ],
+    ids=["schedule-free", "averages"],
+)
+def test_a_part_that_was_frozen_after_training(make, tmp_path):
+    """The optimizer still has state, and weights to evaluate with, of what it moves no more."""
+    net = network(make())
+    net.fit(X[0], Y[0], epochs=3, verbose=0)
+    net.layers[0].trainable = False
+    net.compile(net.optimizer, "mse")
+    answers = net.predict(X[0], verbose=0)
+    keras_gdx.export(net, str(tmp_path / "exported"))
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(loaded.serve(X[0]).numpy(), answers, rtol=1e-4, atol=1e-6)
+    before = [v.numpy() for v in loaded.kept]
+    loaded.train_step(X[0], Y[0], 0.1)
+    moved = [not np.array_equal(v.numpy(), old) for v, old in zip(loaded.kept, before, strict=True)]
+    names = [v.path.split("/", 1)[1] for v in net.variables]
+    assert [n for n, m in zip(names, moved, strict=False) if not m] == names[:2]
+
+
+def test_a_model_that_is_frozen_as_a_whole(tmp_path):
+    net = network(keras_gdx.optimizers.AdamW(0.01))
+    net.trainable = False
+    net.compile(net.optimizer, "mse")
+    keras_gdx.export(net, str(tmp_path / "exported"))
+    loaded = tf.saved_model.load(str(tmp_path / "exported"))
+    losses = {float(loaded.train_step(X[0], Y[0], 0.1)["loss"]) for _ in range(2)}
+    assert len(losses) == 1
+    np.testing.assert_allclose(loaded.serve(X[0]).numpy(), net.predict(X[0], verbose=0), rtol=1e-5)
+
+
 def test_classes_as_numbers_several_inputs_and_dropout(tmp_path):
     inputs = {"a": keras.Input((3,), name="a"), "b": keras.Input((2,), name="b")}
     x = keras.layers.Concatenate()([inputs["a"], inputs["b"]])

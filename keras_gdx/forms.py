@@ -1,0 +1,53 @@
+"""What data from a file must look like before anything is done with it."""
+
+import reprlib
+
+
+def check_form(value, form, name):
+    """Raises `ValueError` unless nested data has a form.
+
+    Args:
+        value: The data, as JSON has it, and arrays.
+        form: A type, or several as in `int | None`; a function that returns whether a value is
+            good, and says in its docstring what is; `[form]` for a list of such values;
+            `{"name": form}` for a dictionary with these names, others may be there too;
+            `{str: form}` for a dictionary from any texts to such values; `(form, None)` for one
+            that may be missing.
+        name: What it is called in the error.
+
+    Example:
+        >>> check_form({"sizes": [3, -1]}, {"sizes": [count]}, "it")
+        Traceback (most recent call last):
+        ...
+        ValueError: it.sizes[1] must be an integer >= 0. It is -1.
+    """
+    if isinstance(form, tuple):
+        if value is not None:
+            check_form(value, form[0], name)
+    elif isinstance(form, list):
+        _require(isinstance(value, list), "a list", value, name)
+        for index, each in enumerate(value):
+            check_form(each, form[0], f"{name}[{index}]")
+    elif isinstance(form, dict):
+        texts = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+        _require(texts, "a dictionary from texts", value, name)
+        for key, each in form.items():
+            if key is not str:
+                _require(key in value, f"a dictionary with {key!r}", value, name)
+            for found in value if key is str else [key]:
+                check_form(value[found], each, f"{name}.{found}")
+    elif hasattr(form, "__code__"):
+        text = form.__doc__[0].lower() + form.__doc__[1:].rstrip(".")
+        _require(form(value), text, value, name)
+    else:
+        _require(isinstance(value, form), getattr(form, "__name__", str(form)), value, name)
+
+
+def count(value):
+    """An integer >= 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _require(condition, allowed, value, name):
+    if not condition:
+        raise ValueError(f"{name} must be {allowed}. It is {reprlib.repr(value)}.")
