@@ -175,14 +175,9 @@ class PlateauController(Counting):
         self.every = every
         self.rise = rise
         self.max_learning_rate = max_learning_rate
-        self.rollback = rollback
+        self.rollback = self.needs_weights = rollback
         self.stop = stop
         self.verbose = verbose
-
-    @property
-    def needs_weights(self):
-        """Whether there must be weights to roll back to."""
-        return self.rollback
 
     @property
     def changes(self):

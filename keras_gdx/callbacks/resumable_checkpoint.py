@@ -204,10 +204,10 @@ class ResumableCheckpoint(Callback):
 
     def _bring_back(self, saved):
         """Brings the model to where it was, if need be on another number of replicas."""
+        snapshot.build_as(self.model, saved["model"])
         here, there = snapshot.replicas_of(self.model), snapshot.replicas(saved["model"])
         peers, writers = peers_of(self.model), self._files.writers
         if (writers, there) == (peers.count, here):
-            snapshot.build_as(self.model, saved["model"])
             snapshot.check_layout(snapshot.variables_of(self.model), saved["model"], self.directory)
             self._check_metrics(saved)
             snapshot.put(self.model, saved["model"])

@@ -76,8 +76,8 @@ def ours(model):
 
 def moved_by(optimizer):
     """The variables that an optimizer was built for; none if it is not built."""
-    known = getattr(optimizer, "built_with", None)
-    return list(known or getattr(optimizer, "_trainable_variables", ()))
+    usual = getattr(optimizer, "_trainable_variables", ())
+    return [*(getattr(optimizer, "built_with", ()) or usual)]
 
 
 def keras_accumulators(model):

@@ -1,5 +1,7 @@
 """Trained weights step aside for the weights to evaluate with, and come back unchanged."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_gdx.engine import backend
@@ -22,7 +24,7 @@ class Parking:
 
     def __init__(self, optimizer):
         self.optimizer = optimizer
-        self.trained = None
+        self.trained: Any = None
         self._update = 0  # the one after which they were put here
 
     @property

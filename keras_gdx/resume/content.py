@@ -51,12 +51,19 @@ def variable(value):
     return right and all(map(count, value[1]))
 
 
+def plan(value):
+    """The first update of a run and how many it has, or None."""
+    right = isinstance(value, list) and len(value) == 2 and count(value[0])
+    return right and (value[1] is None or count(value[1]))
+
+
 NUMBERS: dict = {"own": {str: number}}
 NUMBERS["parts"] = {str: NUMBERS}
 MODEL = {
     "layout": [variable],
     "values": [[array_or_number]],
-    "optimizers": [{"numbers": NUMBERS, "active": [count], "by_rows": [count], "shown": bool}],
+    "optimizers": [{"numbers": NUMBERS, "shown": bool, "plans": [plan]}],
+    "moved": {str: [(count, None)]},
     "random": is_random_state,
 }
 POSITION = {
@@ -85,8 +92,8 @@ def _check_model(model):
     for (path, shape, dtype), copies in zip(layout, values, strict=True):
         if not copies or not all(_fits(value, shape, dtype) for value in copies):
             raise ValueError(f"the value of {path!r} is not one of shape {shape} and {dtype!r}")
-    for optimizer in model["optimizers"]:
-        if max(optimizer["active"] + optimizer["by_rows"], default=0) >= len(layout):
+    for places in model["moved"].values():
+        if any(place is not None and place >= len(layout) for place in places):
             raise ValueError("an optimizer has moved variables that are not there")
 
 

@@ -71,7 +71,8 @@ def build_as(model, snapshot):
         return  # another model, which `check_layout` refuses
     for name, optimizer in optimizers_of(model).items():
         places = snapshot["moved"].get(name, [])
-        if places and None not in places and not optimizer.built:
+        known = places and all(p is not None and p < len(variables) for p in places)
+        if known and not optimizer.built:
             optimizer.build([variables[place] for place in places])
 
 

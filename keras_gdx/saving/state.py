@@ -208,7 +208,7 @@ class _Found:
         self.optimizer = optimizer
         self.values: list = []
         state = optimizer.state
-        self.seen = state.seen.numpy().copy() if state is not None and state.sums else None
+        self.seen: Any = state.seen.numpy().copy() if state is not None and state.sums else None
         self.trained: dict = {}
         self.problems: list = []
 
