@@ -4,7 +4,7 @@ import keras
 from keras import ops, tree
 
 from keras_gdx.config import check
-from keras_gdx.engine.model_optimizers import ours
+from keras_gdx.engine.model_optimizers import optimizers_of, ours
 
 __all__ = ["export"]
 
@@ -54,10 +54,12 @@ def export(model, path, inputs=None, targets=None):
         raise ImportError("`keras_gdx.export` needs Keras on TensorFlow.")
     check(isinstance(model, keras.Model) and model.built, "model", model, "a built Keras model")
     check(getattr(model, "compiled", False), "model", model, "compiled")
+    others = ", ".join(name for name in optimizers_of(model) if name)
+    check(not others, "model", model, f"trained by its compiled optimizer alone, not by {others}")
     model.optimizer.build(model.trainable_variables)  # a `MultiOptimizer` has its parts now
     optimizers = ours(model)
     check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
-    shared_out = any(group.replicas > 1 for x in optimizers for group in x.state.groups)
+    shared_out = any(group.replicas > 1 for x in optimizers if x.built for group in x.state.groups)
     check(not shared_out, "model", model, "loaded outside of a strategy, which has its state whole")
     parked = [x for x in optimizers if x.parking.occupied]
     for optimizer in parked:  # training goes on from the trained weights

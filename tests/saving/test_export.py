@@ -221,11 +221,15 @@ def test_bad_input(tmp_path):
     own = Subclassed()
     own(np.ones((1, 2)))
     own.compile(keras_gdx.optimizers.SGD(0.1), "mse")
+    several = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    several.compile("sgd", "mse")
+    several.critic_optimizer = keras_gdx.optimizers.SGD(0.1)
     for model, match in (
         (3, "`model`"),
         (bare, "compiled"),
         (foreign, "keras_gdx"),
         (own, "`inputs`"),
+        (several, "not by critic_optimizer"),
     ):
         with pytest.raises(ValueError, match=match):
             keras_gdx.export(model, path)
