@@ -18,7 +18,8 @@ import keras
 
 from keras_gdx.engine.structure import layers_of
 from keras_gdx.resume.peers import Alone
-from keras_gdx.saving.whole import all_or_nothing, check_file
+from keras_gdx.saving.legacy import check_file
+from keras_gdx.saving.whole import all_or_nothing
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
