@@ -27,7 +27,8 @@ from keras_gdx.engine.model_optimizers import ours, window
 from keras_gdx.engine.start import begin_anew, updates_of
 from keras_gdx.engine.structure import layers_of
 from keras_gdx.resume.peers import Alone
-from keras_gdx.saving.whole import all_or_nothing, check_file
+from keras_gdx.saving.legacy import check_file
+from keras_gdx.saving.whole import all_or_nothing
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"

@@ -7,16 +7,13 @@ import keras
 from keras_gdx.engine import backend
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import get
-from keras_gdx.saving.contents import MANIFEST, Contents, manifest_of
+from keras_gdx.saving.contents import MANIFEST, Contents, around, manifest_of
 from keras_gdx.saving.whole import when_sure
 
 __all__ = ["LossScaleOptimizer"]
 
 RULE = "LossScaleOptimizer"
-OWN = {
-    "step_counter": "iu",
-    "dynamic_scale": "f",
-}  # its variables, and what kinds of dtype they are
+OWN = ("step_counter", "dynamic_scale")  # its variables, besides those of the inner optimizer
 
 
 @keras.saving.register_keras_serializable("keras_gdx")
@@ -63,14 +60,16 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     def load_own_variables(self, store):
         """Reads the scale, if the file has one; the inner optimizer reads its own state."""
         inner, ours = self.inner_optimizer, isinstance(self.inner_optimizer, Optimizer)
+        if ours:
+            inner.left_alone = True  # until it is sure that the file is for it
         contents = Contents(RULE, store)
         manifest = contents.manifest()
         if ours:
             inner.left_alone = False
         if manifest is not None and manifest["rule"] != RULE:  # saved without loss scaling
-            if ours:
+            if ours and not around(inner):
                 inner.load_own_variables(store)
-                inner.left_alone = True  # where it would look there is nothing
+                inner.left_alone = True  # where Keras looks for it there is nothing
             return
         if not self.built:
             return

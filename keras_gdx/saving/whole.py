@@ -3,7 +3,6 @@
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from keras_gdx.config import check
 from keras_gdx.engine import backend
 
 _waiting: ContextVar[list | None] = ContextVar("waiting", default=None)
@@ -42,14 +41,3 @@ def when_sure(write):
         write()
     else:
         waiting.append(write)
-
-
-def check_file(filepath, overwrite=True, zipped=None, include_optimizer=True, **kwargs):
-    """Raises `ValueError` if `model.save` with these arguments would lose the optimizer's state."""
-    check(
-        not (include_optimizer and str(filepath).endswith((".h5", ".hdf5"))),
-        "filepath",
-        str(filepath),
-        "the name of a `.keras` file: Keras cannot go on training from a whole model in `.h5`. For "
-        "the model without its optimizer, pass `include_optimizer=False`",
-    )

@@ -190,6 +190,17 @@ def test_loss_scaling_may_come_or_go(saved, tmp_path, recwarn):
     assert told[1:] == [NONE + ", so AdamW goes on with the state that it has."]
 
 
+def test_loss_scaling_around_what_has_something_inside(saved, recwarn):
+    """Without it what is inside of that stands in another place of the file."""
+    inner = MAKE["Lookahead"]()
+    net = network(optimizers.LossScaleOptimizer(inner), 0)
+    net.optimizer.build(net.trainable_variables)
+    before = state(net)
+    net.load_weights(saved("Lookahead", 2)[1])
+    assert same(state(net), before)
+    assert len(messages(recwarn)) == 1
+
+
 def changed(file, change):
     """Changes what `file`, open for writing, says of its optimizer."""
     with h5py.File(file, "r+") as content:

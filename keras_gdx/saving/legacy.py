@@ -1,0 +1,14 @@
+"""Whole models in Keras' old format, which Keras 3 writes but cannot go on from."""
+
+from keras_gdx.config import check
+
+
+def check_file(filepath, overwrite=True, zipped=None, include_optimizer=True, **kwargs):
+    """Raises `ValueError` if `model.save` with these arguments would lose the optimizer's state."""
+    check(
+        not (include_optimizer and str(filepath).endswith((".h5", ".hdf5"))),
+        "filepath",
+        str(filepath),
+        "the name of a `.keras` file: Keras cannot go on training from a whole model in `.h5`. For "
+        "the model without its optimizer, pass `include_optimizer=False`",
+    )
