@@ -32,15 +32,15 @@ class Facts:
 def facts_of(optimizer, variables, model=None):
     """Returns the `Facts` of each variable; warns of patterns that match none of them."""
     known = roles(model) if model is not None else {}
-    places = list(zip(numbered(variables, model), numbered(variables), strict=True))
-    names = [tuple(path for path, _ in place) for place in places]
+    stable, own = numbered(variables, model), numbered(variables)
+    names = [(a, b) for (a, _), (b, _) in zip(stable, own, strict=True)]
     multipliers = optimizer.lr_multipliers or {}
     masks = {name: getattr(optimizer, name) for name in optimizer.masks}
     entries = [entry for entry in optimizer.no_decay_entries if entry != "auto"]
     pairs = [entry for entry in entries if isinstance(entry, tuple)]
     patterns = [entry for entry in entries if isinstance(entry, str)]
     unused = [p for p in (*multipliers, *patterns, *sum(masks.values(), ())) if not _used(p, names)]
-    unused += [pair for pair in pairs if not any(pair in place for place in places)]
+    unused += [pair for pair in pairs if pair not in (*stable, *own)]
     for each in unused:
         warnings.warn(
             f"The pattern {each!r} matches no variable. Paths are, for example, "
@@ -48,17 +48,19 @@ def facts_of(optimizer, variables, model=None):
             stacklevel=2,
         )
     exempt = {id(v) for v in optimizer.exempt}
+    for pair in set(pairs) - set(unused):
+        known_as = stable if pair in stable else own
+        exempt.add(id(variables[known_as.index(pair)]))
     found = []
-    for variable, name, place in zip(variables, names, places, strict=True):
+    for variable, name in zip(variables, names, strict=True):
         role = known.get(id(variable)) or role_of(variable)
         automatic = "auto" in optimizer.no_decay_entries and role.kind != "kernel"
-        chosen = id(variable) in exempt or any(pair in place for pair in pairs)
         found.append(
             Facts(
                 path=name[0],
                 shape=tuple(variable.shape),
                 role=role,
-                decays=not (automatic or chosen or _matches(patterns, name)),
+                decays=not (automatic or id(variable) in exempt or _matches(patterns, name)),
                 multiplier=next((x for p, x in multipliers.items() if _matches([p], name)), 1.0),
                 masks={mask: _matches(listed, name) for mask, listed in masks.items()},
             )

@@ -83,6 +83,16 @@ def test_exclusion_is_of_the_variable_that_is_given(chosen, built, tmp_path):
         assert found[places[1 - chosen]] is True
 
 
+def test_exclusion_in_a_model_is_by_the_path_in_the_model():
+    """Not by the one that Keras gives to a layer of the same name inside."""
+    inputs = keras.Input((3,))
+    inner = keras.Model(inputs, keras.layers.Dense(3, name="head")(inputs), name="body")
+    model = keras.Sequential([inputs, inner, keras.layers.Dense(1, name="head")], name="net")
+    rule = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5, no_decay=[("head/kernel", 0)])
+    model.compile(rule, "mse")
+    assert decayed(rule, [inner.layers[-1].kernel, model.layers[-1].kernel]) == [True, False]
+
+
 def test_exclusion_of_bare_variables_with_one_name():
     first, second = (keras.Variable([1.0], name="w") for _ in range(2))
     optimizer = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5)
