@@ -47,7 +47,7 @@ class LossTotals:
         self._variables = next(m for m in model.metrics if m.name == "loss").variables
 
     def __call__(self):
-        backend.settle(self._model)
+        backend.sync(self._model)
         return [backend.number(v) for v in self._variables]
 
 

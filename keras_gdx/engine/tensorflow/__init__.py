@@ -26,7 +26,7 @@ from keras_gdx.engine.tensorflow.programs import (
     outside_graph,
     program,
     rounded_by_chance,
-    settle,
+    sync,
     unconverted,
 )
 from keras_gdx.engine.tensorflow.replicas import (
@@ -75,8 +75,8 @@ __all__ = [
     "rows",
     "run_if",
     "same_everywhere",
-    "settle",
     "snapshot",
+    "sync",
     "unconverted",
     "values",
     "with_table",
