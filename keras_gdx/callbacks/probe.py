@@ -50,7 +50,7 @@ class LossTotals:
         self._metrics = [m for m in model.metrics if m.name == "loss"]
 
     def __call__(self):
-        backend.settle(self._model)
+        backend.sync(self._model)
         pairs = [[backend.number(v) for v in m.variables] for m in self._metrics]
         return [sum(each) for each in zip(*pairs, strict=True)] or [0.0, 0.0]
 

@@ -126,7 +126,7 @@ def run_if(predicate, fn, tensors, touched):
         variable.assign(ops.where(predicate, ops.convert_to_tensor(variable), old))
 
 
-def settle(model):
+def sync(model):
     """Gives variables the values that belong to them: on JAX steps of `fit` take them along."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()

@@ -25,7 +25,7 @@ from keras_gdx.engine.tensorflow.programs import (
     outside_graph,
     program,
     rounded_by_chance,
-    settle,
+    sync,
     unconverted,
 )
 from keras_gdx.engine.tensorflow.replicas import (
@@ -81,8 +81,8 @@ __all__ = [
     "run_here_if",
     "run_if",
     "same_everywhere",
-    "settle",
     "snapshot",
+    "sync",
     "unconverted",
     "values",
     "with_table",

@@ -13,7 +13,7 @@ def outside_graph():
     return tf.init_scope()
 
 
-def settle(model):
+def sync(model):
     """Gives variables the values that belong to them: here they always have them."""
 
 
