@@ -81,7 +81,7 @@ def _write(model, path, inputs, targets):
 
     def serve(x):
         shown = {}
-        for each in ours(model):
+        for each in (x for x in ours(model) if x.built):
             moved = each.model_variables  # some of them may be frozen by now
             if (values := each.evaluation_values(moved)) is not None:
                 pairs = zip(moved, values, strict=True)
