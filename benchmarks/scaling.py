@@ -97,7 +97,7 @@ def in_buckets(strategy):
     import keras
 
     from keras_gdx import distribute, optimizers
-    from keras_gdx.engine import tensorflow as engine
+    from keras_gdx.backends import tensorflow as engine
 
     bucket, models = engine.BUCKET, {}
     for name, size in {"at once": 0, "in buckets": bucket}.items():

@@ -11,12 +11,12 @@ except ImportError as error:
 
 from keras_gdx import callbacks, constraints, modifiers, optimizers, regularizers, schedules
 from keras_gdx._version import __version__
+from keras_gdx.checkpoint.export import export
 from keras_gdx.create import create
-from keras_gdx.engine.attach import install as _install
-from keras_gdx.engine.layer_groups import layer_decay, layer_groups
+from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
+from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory import memory
 from keras_gdx.registry import info, list, register
-from keras_gdx.saving.export import export
 
 _install()
 

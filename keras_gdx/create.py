@@ -3,7 +3,7 @@
 from inspect import signature
 
 from keras_gdx.config import check
-from keras_gdx.engine.layer_groups import layer_decay as multipliers
+from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import info
 

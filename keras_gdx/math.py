@@ -4,7 +4,7 @@ from math import prod
 
 from keras import ops
 
-from keras_gdx.engine import backend
+from keras_gdx.backends import backend
 
 
 def ema(old, new, beta):

@@ -7,7 +7,7 @@ import keras
 
 from keras_gdx.config import check, check_integer
 from keras_gdx.create import create
-from keras_gdx.engine.state import AVERAGE, size_of
+from keras_gdx.engine.state.state import AVERAGE, size_of
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import list as names
 

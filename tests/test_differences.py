@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_gdx import callbacks, optimizers, registry, regularizers, schedules
-from keras_gdx.callbacks.say import say
+from keras_gdx.callbacks._lib.say import say
 from keras_gdx.config import VARIADIC, declared_arguments
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "differences.md"

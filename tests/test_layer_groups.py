@@ -12,7 +12,7 @@ import pytest
 from keras import layers, ops
 
 import keras_gdx
-from keras_gdx.engine.structure import paths
+from keras_gdx.engine.variables.structure import paths
 
 WIDTH = 8
 

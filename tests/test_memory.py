@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_gdx
-from keras_gdx.engine.storage import BLOCK
+from keras_gdx.engine.state.storage import BLOCK
 from tests.contract.rules import every_rule
 
 

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_gdx._version import __version__
+from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.hyperparameters import hyperparameters
 from keras_gdx.config import check
 from keras_gdx.registry import register
 

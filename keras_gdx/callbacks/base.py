@@ -1,34 +1,13 @@
 """What a callback remembers, and how that survives an interruption."""
 
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_gdx.config import Configured
+from keras_gdx.integration.stateful import Stateful
 
 __all__ = ["Callback", "Stateful"]
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A callback whose memory can be taken out and put back.
-
-    Whatever has these two methods takes part, a `Callback` of this package or not.
-
-    Example:
-        >>> import keras
-        >>> from keras_gdx.callbacks import PlateauController, Stateful
-        >>> isinstance(PlateauController(), Stateful)
-        True
-        >>> isinstance(keras.callbacks.EarlyStopping(), Stateful)
-        False
-    """
-
-    def state(self) -> dict[str, Any]:
-        """Returns what is remembered, by name: JSON's types, and arrays."""
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` returned, in this process or in another one."""
 
 
 class Nothing(NamedTuple):

@@ -1,9 +1,9 @@
 """Larger batches as training goes on, without more memory."""
 
+from keras_gdx.callbacks._lib.stages import by_epoch
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.stages import by_epoch
 from keras_gdx.config import check, check_integer
-from keras_gdx.engine.model_optimizers import optimizers_of, ours
+from keras_gdx.integration.model_optimizers import optimizers_of, ours
 from keras_gdx.registry import register
 
 __all__ = ["BatchSizeSchedule"]

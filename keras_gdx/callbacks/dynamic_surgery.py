@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gdx.callbacks.masks import Masked, Pruning
+from keras_gdx.callbacks._lib.masks import Masked, Pruning
 from keras_gdx.config import check_number
 from keras_gdx.registry import register
 

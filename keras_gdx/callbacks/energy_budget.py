@@ -1,10 +1,10 @@
 """Training that ends before it has used too much."""
 
+from keras_gdx.callbacks._lib.energy import kilowatt_hours
 from keras_gdx.callbacks.base import Counting
-from keras_gdx.callbacks.energy import kilowatt_hours
 from keras_gdx.callbacks.energy_monitor import EnergyMonitor
 from keras_gdx.config import check_integer
-from keras_gdx.engine.attach import peers_of
+from keras_gdx.integration.model_hooks import peers_of
 from keras_gdx.registry import register
 
 __all__ = ["EnergyBudget"]

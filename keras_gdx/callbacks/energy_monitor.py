@@ -3,9 +3,9 @@
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from keras_gdx.callbacks import energy
+from keras_gdx.callbacks._lib import energy
+from keras_gdx.callbacks._lib.energy import JOULES
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.energy import JOULES
 from keras_gdx.config import check_choice, check_number
 from keras_gdx.registry import register
 

@@ -7,16 +7,16 @@ from typing import Any, NamedTuple
 from keras import ops
 from keras.optimizers import LossScaleOptimizer
 
+from keras_gdx.backends import backend
+from keras_gdx.callbacks._lib.copies import InMemory, OnDisk
+from keras_gdx.callbacks._lib.hyperparameters import groups, number, set_rate
+from keras_gdx.callbacks._lib.probe import LossTotals
+from keras_gdx.callbacks._lib.say import say
 from keras_gdx.callbacks.base import Counting
-from keras_gdx.callbacks.copies import InMemory, OnDisk
-from keras_gdx.callbacks.hyperparameters import groups, number, set_rate
-from keras_gdx.callbacks.probe import LossTotals
-from keras_gdx.callbacks.say import say
+from keras_gdx.checkpoint import snapshot
 from keras_gdx.config import check, check_choice, check_integer, check_number
-from keras_gdx.engine import backend
-from keras_gdx.engine.model_optimizers import all_optimizers, ours, window
+from keras_gdx.integration.model_optimizers import all_optimizers, ours, window
 from keras_gdx.registry import register
-from keras_gdx.resume import snapshot
 
 __all__ = ["FaultGuard"]
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 import keras
 import numpy as np
 
-from keras_gdx.callbacks.monitor import Monitor
-from keras_gdx.callbacks.probe import parts_of
+from keras_gdx.backends import backend
+from keras_gdx.callbacks._lib.monitor import Monitor
+from keras_gdx.callbacks._lib.probe import parts_of
 from keras_gdx.config import check, check_integer
-from keras_gdx.engine import backend
-from keras_gdx.engine.structure import layer_paths, path_of, paths
+from keras_gdx.engine.variables.structure import layer_paths, path_of, paths
 from keras_gdx.registry import register
 
 __all__ = ["GradientMonitor"]
@@ -88,7 +88,9 @@ class GradientMonitor(Monitor):
         found = [known.get(id(v)) or path_of(v) for v in self.model.trainable_variables]
         self._owners = [path.rpartition("/")[0] or self.model.name for path in found]
         watched = {p: layer for p, layer in layer_paths(self.model).items() if is_relu(layer)}
-        return backend.compiled_look(self.model, self.parts, watched)
+        from keras_gdx.integration.diagnostics import compiled_look  # needs TensorFlow
+
+        return compiled_look(self.model, self.parts, watched)
 
     def _look(self, compiled):
         found = compiled(self._batch, self._before)

@@ -1,7 +1,7 @@
 """The learning rate and its like, in the logs."""
 
+from keras_gdx.callbacks._lib.hyperparameters import groups, hyperparameters
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.hyperparameters import groups, hyperparameters
 from keras_gdx.config import check, check_choice
 from keras_gdx.registry import register
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_gdx.callbacks._lib.hyperparameters import check_rates, groups, number
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.hyperparameters import check_rates, groups, number
+from keras_gdx.checkpoint import snapshot
 from keras_gdx.config import check_integer, check_number
 from keras_gdx.registry import register
-from keras_gdx.resume import snapshot
 
 __all__ = ["LearningRateFinder"]
 

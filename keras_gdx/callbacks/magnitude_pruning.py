@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_gdx.callbacks.masks import Pruning
+from keras_gdx.callbacks._lib.masks import Pruning
 from keras_gdx.config import check_number
 from keras_gdx.registry import register
 

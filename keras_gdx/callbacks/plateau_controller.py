@@ -4,20 +4,21 @@ import math
 import numbers
 from typing import NamedTuple
 
-from keras_gdx.callbacks.base import Counting
-from keras_gdx.callbacks.hyperparameters import (
+from keras_gdx.callbacks._lib.hyperparameters import (
     check_rates,
     groups,
     hyperparameters,
     number,
     set_rate,
 )
-from keras_gdx.callbacks.plateau import direction, observe
-from keras_gdx.callbacks.probe import LossTotals
-from keras_gdx.callbacks.say import say
+from keras_gdx.callbacks._lib.plateau import observe
+from keras_gdx.callbacks._lib.probe import LossTotals
+from keras_gdx.callbacks._lib.say import say
+from keras_gdx.callbacks.base import Counting
+from keras_gdx.checkpoint import snapshot
 from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.registry import register
-from keras_gdx.resume import snapshot
+from keras_gdx.report.metrics import direction
 
 __all__ = ["PlateauController"]
 

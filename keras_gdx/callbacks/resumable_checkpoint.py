@@ -11,17 +11,19 @@ from typing import Any
 
 import keras
 
+from keras_gdx.callbacks._lib.duration import seconds
+from keras_gdx.callbacks._lib.say import say
 from keras_gdx.callbacks.base import Callback, batches_until
-from keras_gdx.callbacks.duration import seconds
-from keras_gdx.callbacks.say import say
+from keras_gdx.checkpoint import callback_state as keras_callbacks
+from keras_gdx.checkpoint import elastic as resize
+from keras_gdx.checkpoint import snapshot
+from keras_gdx.checkpoint.directory import Directory
+from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
+from keras_gdx.checkpoint.serialization import pack
+from keras_gdx.checkpoint.writer import Writer
 from keras_gdx.config import check, check_choice, check_integer
-from keras_gdx.engine.attach import begin_at, peers_of
+from keras_gdx.integration.model_hooks import begin_at, peers_of
 from keras_gdx.registry import register
-from keras_gdx.resume import keras_callbacks, resize, snapshot
-from keras_gdx.resume.content import check_checkpoint, check_metrics
-from keras_gdx.resume.directory import Directory
-from keras_gdx.resume.records import pack
-from keras_gdx.resume.writer import Writer
 
 __all__ = ["ResumableCheckpoint"]
 
@@ -134,7 +136,7 @@ class ResumableCheckpoint(Callback):
         """Finds the checkpoint, takes hold of the data, listens to the signal."""
         if keras.backend.backend() != "tensorflow":
             raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
-        from keras_gdx.engine.feed import Feed
+        from keras_gdx.integration.data_position import Feed
 
         peers = peers_of(model)
         run = f"{peers.same(random.getrandbits(62)):x}"

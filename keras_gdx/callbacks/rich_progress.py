@@ -8,6 +8,7 @@ from typing import NamedTuple
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.config import check
 from keras_gdx.registry import register
+from keras_gdx.report.clock import clock
 
 __all__ = ["RichProgress"]
 
@@ -145,15 +146,3 @@ def bars(params):
         progress.TimeRemainingColumn(),
     ]
     return Bars(params, progress.Progress(*columns, transient=True))
-
-
-def clock(seconds):
-    """Hours, minutes and seconds.
-
-    Example:
-        >>> clock(59.7), clock(3725)
-        ('1:00', '1:02:05')
-    """
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,8 +1,7 @@
 """How sharply the loss is curved where training is."""
 
-from keras_gdx.callbacks.monitor import Monitor
+from keras_gdx.callbacks._lib.monitor import Monitor
 from keras_gdx.config import check_integer
-from keras_gdx.engine import backend
 from keras_gdx.registry import register
 
 __all__ = ["SharpnessMonitor"]
@@ -48,7 +47,9 @@ class SharpnessMonitor(Monitor):
         self.iterations = iterations
 
     def _compile(self):
-        return backend.compiled_curvature(self.model, self.iterations)
+        from keras_gdx.integration.diagnostics import compiled_curvature  # needs TensorFlow
+
+        return compiled_curvature(self.model, self.iterations)
 
     def _look(self, compiled):
         return {"sharpness": float(compiled(self._batch))}

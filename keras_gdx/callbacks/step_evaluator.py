@@ -4,10 +4,11 @@ from typing import NamedTuple
 
 import keras
 
+from keras_gdx.callbacks._lib.plateau import Plateau, observe
 from keras_gdx.callbacks.base import Counting
-from keras_gdx.callbacks.plateau import Plateau, direction, observe
 from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.registry import register
+from keras_gdx.report.metrics import direction
 
 __all__ = ["StepEvaluator"]
 

@@ -4,9 +4,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.findings import numbers, sources
 from keras_gdx.config import check
 from keras_gdx.registry import register
+from keras_gdx.report.findings import numbers, sources
 
 __all__ = ["TensorBoardScalars"]
 

@@ -3,10 +3,10 @@
 import time
 from typing import NamedTuple
 
+from keras_gdx.callbacks._lib.duration import seconds
+from keras_gdx.callbacks._lib.say import say
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.duration import seconds
-from keras_gdx.callbacks.say import say
-from keras_gdx.engine.attach import peers_of
+from keras_gdx.integration.model_hooks import peers_of
 from keras_gdx.registry import register
 
 __all__ = ["TimeBudget"]

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.findings import sources
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
-from keras_gdx.callbacks.hyperparameters import hyperparameters
 from keras_gdx.config import check
-from keras_gdx.engine.attach import Epochs
+from keras_gdx.integration.model_hooks import Epochs
 from keras_gdx.registry import register
-from keras_gdx.report.facts import facts, parameters
+from keras_gdx.report.findings import sources
 from keras_gdx.report.page import page
+from keras_gdx.report.run_facts import facts, parameters
 
 __all__ = ["TrainingReport"]
 

@@ -3,14 +3,14 @@
 import re
 from contextlib import contextmanager
 
+from keras_gdx.callbacks._lib.stages import by_epoch
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.callbacks.stages import by_epoch
+from keras_gdx.checkpoint import snapshot
 from keras_gdx.config import check, needs_tensorflow
-from keras_gdx.engine.model_optimizers import all_optimizers, moved_by
-from keras_gdx.engine.seam import unknown_variables
-from keras_gdx.engine.structure import check_pattern, layers_of
+from keras_gdx.engine.variables.structure import check_pattern, layers_of
+from keras_gdx.integration.keras_optimizer import unknown_variables
+from keras_gdx.integration.model_optimizers import all_optimizers, moved_by
 from keras_gdx.registry import register
-from keras_gdx.resume import snapshot
 
 __all__ = ["Unfreezing"]
 

@@ -7,9 +7,9 @@ from keras import ops
 
 from keras_gdx.callbacks.base import Counting
 from keras_gdx.config import check_choice, check_integer, check_number
-from keras_gdx.engine.random_state import random_variables
-from keras_gdx.engine.state import is_overwritten
-from keras_gdx.engine.structure import layers_of
+from keras_gdx.engine.state.state import is_overwritten
+from keras_gdx.engine.variables.structure import layers_of
+from keras_gdx.integration.random_state import random_variables
 from keras_gdx.registry import register
 
 __all__ = ["WeightAverager"]

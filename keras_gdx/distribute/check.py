@@ -9,8 +9,8 @@ from keras.src.utils.rng_utils import get_random_seed  # the one that all worker
 from keras_gdx.config import check as check_argument
 from keras_gdx.distribute.scope import outside, some
 from keras_gdx.distribute.statistics import statistics_of
-from keras_gdx.engine.model_optimizers import all_optimizers, ours
-from keras_gdx.engine.structure import layer_paths
+from keras_gdx.engine.variables.structure import layer_paths
+from keras_gdx.integration.model_optimizers import all_optimizers, ours
 
 __all__ = ["Remark", "check"]
 

@@ -9,9 +9,9 @@ the mean of the logs.
 import keras
 import tensorflow as tf
 
-from keras_gdx.distribute.share import MustTalkError, Share
+from keras_gdx.backends.tensorflow import unconverted
+from keras_gdx.distribute.batch_share import MustTalkError, Share
 from keras_gdx.distribute.statistics import unless_empty
-from keras_gdx.engine.tensorflow import unconverted
 
 VOTES = "_votes"
 

@@ -8,7 +8,7 @@ import functools
 import keras
 from keras.src.losses import loss as keras_loss  # the functions that average and scale losses
 
-from keras_gdx.distribute.share import current
+from keras_gdx.distribute.batch_share import current
 
 
 def install():

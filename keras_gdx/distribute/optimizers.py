@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_gdx.engine import backend
-from keras_gdx.engine.model_optimizers import all_optimizers
+from keras_gdx.backends import backend
+from keras_gdx.integration.model_optimizers import all_optimizers
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer
 

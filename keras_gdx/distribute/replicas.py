@@ -8,14 +8,15 @@ import keras
 from keras.src.utils.rng_utils import get_random_seed  # the one that all workers must share
 
 from keras_gdx.callbacks.base import Callback
-from keras_gdx.distribute import agreement, functions, losses
+from keras_gdx.distribute import consistency as agreement
+from keras_gdx.distribute import functions, losses
+from keras_gdx.distribute.batch_share import current
+from keras_gdx.distribute.coordination import Together, watched
 from keras_gdx.distribute.optimizers import take_over
-from keras_gdx.distribute.peers import Together, watched
 from keras_gdx.distribute.scope import require_scope
-from keras_gdx.distribute.share import current
 from keras_gdx.distribute.statistics import Statistics
-from keras_gdx.engine.attach import introduce
-from keras_gdx.resume.peers import Alone
+from keras_gdx.integration.coordination import Alone
+from keras_gdx.integration.model_hooks import introduce
 
 WRITERS = (
     keras.callbacks.CSVLogger,

@@ -1,6 +1,6 @@
 """What was made inside of a strategy's scope, and what was not."""
 
-from keras_gdx.engine.model_optimizers import all_optimizers
+from keras_gdx.integration.model_optimizers import all_optimizers
 
 
 def require_scope(model):

@@ -6,7 +6,7 @@ itself is scaled where the rule reads it.
 
 from keras import ops
 
-from keras_gdx.engine import backend
+from keras_gdx.backends import backend
 
 
 def factors_of(tasks, h, factor=None):

@@ -14,12 +14,12 @@ from functools import cache, partial
 import numpy as np
 from keras import ops
 
-from keras_gdx.engine import backend
+from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import factors_of, scaled
-from keras_gdx.engine.groups import Task
-from keras_gdx.engine.shards import move_pieces
-from keras_gdx.engine.start import begin
-from keras_gdx.engine.state import DENSE, wide
+from keras_gdx.engine.late_weights import begin
+from keras_gdx.engine.sharding import move_pieces
+from keras_gdx.engine.state.packing import Task
+from keras_gdx.engine.state.state import DENSE, wide
 from keras_gdx.engine.survey import survey
 from keras_gdx.engine.update import move_group, move_rows
 from keras_gdx.engine.window import add, take

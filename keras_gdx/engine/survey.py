@@ -2,9 +2,9 @@
 
 from keras import ops
 
-from keras_gdx.engine import backend
+from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import scaled
-from keras_gdx.engine.state import wide
+from keras_gdx.engine.state.state import wide
 
 
 def survey(optimizer, h, tasks, factors):

@@ -6,9 +6,9 @@ its own that reads and writes every tensor once, in place. Both give the same we
 
 from keras import ops
 
-from keras_gdx.engine import backend
+from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import scaled
-from keras_gdx.engine.precision import narrowed, widened
+from keras_gdx.engine.low_precision import narrowed, widened
 from keras_gdx.math import ema
 
 

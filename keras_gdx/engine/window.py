@@ -3,9 +3,9 @@
 import numpy as np
 from keras import ops
 
-from keras_gdx.engine import backend
-from keras_gdx.engine.groups import Task
-from keras_gdx.engine.state import DENSE, ROWS
+from keras_gdx.backends import backend
+from keras_gdx.engine.state.packing import Task
+from keras_gdx.engine.state.state import DENSE, ROWS
 
 
 def add(optimizer, gradients, tasks):

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_gdx.backends import backend
+from keras_gdx.checkpoint.optimizer_state import load_state, save_state
 from keras_gdx.config import check, check_integer, declared_arguments, is_number
-from keras_gdx.engine import backend
 from keras_gdx.engine.hyperparameters import (
     Hyperparameters,
     Scalars,
@@ -17,14 +18,13 @@ from keras_gdx.engine.hyperparameters import (
     is_hyperparameter,
     resolve,
 )
-from keras_gdx.engine.parking import Parking
-from keras_gdx.engine.seam import KerasOptimizer, check_listed
-from keras_gdx.engine.start import comes_late
-from keras_gdx.engine.state import State, imagined, size_of
+from keras_gdx.engine.late_weights import comes_late
+from keras_gdx.engine.state.state import State, imagined, size_of
+from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
+from keras_gdx.integration.weight_swap import Parking
 from keras_gdx.optimizers.options import check_options, patterns
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
-from keras_gdx.saving.state import load_state, save_state
 
 
 class Optimizer(Rule, KerasOptimizer):

@@ -4,8 +4,8 @@ from typing import Any
 
 from keras import ops
 
+from keras_gdx.backends import backend
 from keras_gdx.config import check
-from keras_gdx.engine import backend
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.optimizers.wrapper import Wrapper

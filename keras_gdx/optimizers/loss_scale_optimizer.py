@@ -4,11 +4,12 @@ from functools import partial
 
 import keras
 
-from keras_gdx.engine import backend
+from keras_gdx.backends import backend
+from keras_gdx.checkpoint.stored_state import MANIFEST, Contents, around, manifest_of
+from keras_gdx.integration.file_transaction import when_sure
+from keras_gdx.integration.model_hooks import AFTER_COMPILE
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import get
-from keras_gdx.saving.contents import MANIFEST, Contents, around, manifest_of
-from keras_gdx.saving.whole import when_sure
 
 __all__ = ["LossScaleOptimizer"]
 
@@ -82,3 +83,14 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
                 value = contents.read(key, "iuf", None)
                 if value.shape == ():
                     when_sure(partial(getattr(self, name).assign, value))
+
+
+def take_place(model):
+    """Puts this class in the place of Keras' loss scaling around an optimizer of ours."""
+    scaled = model.optimizer
+    if type(scaled) is keras.optimizers.LossScaleOptimizer and not scaled.built:
+        options = scaled.get_config() | {"inner_optimizer": scaled.inner_optimizer}
+        model.optimizer = LossScaleOptimizer(**options)
+
+
+AFTER_COMPILE.append(take_place)

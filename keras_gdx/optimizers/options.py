@@ -2,8 +2,8 @@
 
 import re
 
+from keras_gdx.backends import NAME
 from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
-from keras_gdx.engine import NAME
 from keras_gdx.registry import REGISTRY
 
 CHOICES = {

@@ -5,7 +5,7 @@ from dataclasses import replace
 from keras import ops
 
 from keras_gdx.config import check, check_integer
-from keras_gdx.engine.state import wide
+from keras_gdx.engine.state.state import wide
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot

@@ -2,9 +2,9 @@
 
 from keras import ops
 
+from keras_gdx.backends import backend
 from keras_gdx.config import check, check_integer
-from keras_gdx.engine import backend
-from keras_gdx.engine.start import begin
+from keras_gdx.engine.late_weights import begin
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import get
 

@@ -5,8 +5,8 @@ import warnings
 import keras
 
 from keras_gdx.config import check
-from keras_gdx.engine.attach import follow
-from keras_gdx.engine.structure import VECTORS, layers_of, select
+from keras_gdx.engine.variables.structure import VECTORS, layers_of, select
+from keras_gdx.integration.model_hooks import follow
 from keras_gdx.regularizers.scheduled import Scheduled
 from keras_gdx.regularizers.step_penalty import StepPenalty
 
@@ -100,7 +100,7 @@ def _core(regularizer):
 
 def _penalties(model):
     """The penalties of the model's train steps, by class."""
-    from keras_gdx.engine.input_gradients import install  # TensorFlow only
+    from keras_gdx.integration.penalties import install  # TensorFlow only
 
     if not hasattr(model.compute_loss, "penalties"):
         install(model)

@@ -3,11 +3,11 @@
 import math
 from datetime import datetime
 
-from keras_gdx.callbacks.findings import numbers
-from keras_gdx.callbacks.plateau_controller import direction
-from keras_gdx.callbacks.rich_progress import clock
 from keras_gdx.report.charts import Line, figure
+from keras_gdx.report.clock import clock
+from keras_gdx.report.findings import numbers
 from keras_gdx.report.markup import element, said, table
+from keras_gdx.report.metrics import direction
 from keras_gdx.report.style import STYLE
 
 

@@ -15,9 +15,9 @@ from keras_gdx.callbacks import (
     GradientMonitor,
     SharpnessMonitor,
     Unfreezing,
-    energy,
 )
-from keras_gdx.callbacks.energy import JOULES, CpuSeconds, Rapl, kilowatt_hours
+from keras_gdx.callbacks._lib import energy
+from keras_gdx.callbacks._lib.energy import JOULES, CpuSeconds, Rapl, kilowatt_hours
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 5)).astype("float32")

@@ -6,7 +6,7 @@ import pytest
 
 import keras_gdx
 from keras_gdx import callbacks, regularizers
-from keras_gdx.callbacks.duration import seconds
+from keras_gdx.callbacks._lib.duration import seconds
 
 
 class Clock:

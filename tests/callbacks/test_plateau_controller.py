@@ -19,8 +19,9 @@ from keras_gdx.callbacks import (
     ReduceLROnPlateau,
     ResumableCheckpoint,
 )
-from keras_gdx.callbacks.plateau import Plateau, direction, observe
+from keras_gdx.callbacks._lib.plateau import Plateau, observe
 from keras_gdx.callbacks.plateau_controller import Control
+from keras_gdx.report.metrics import direction
 
 RECORDED = json.loads((Path(__file__).parent / "plateau.json").read_text())
 nan, inf = math.nan, math.inf

@@ -19,7 +19,7 @@ from keras_gdx.callbacks import (
     StepEvaluator,
     TensorBoardScalars,
 )
-from keras_gdx.callbacks.rich_progress import clock
+from keras_gdx.report.clock import clock
 from tests.events import scalars
 
 

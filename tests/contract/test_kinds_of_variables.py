@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_gdx
 from keras_gdx import optimizers
-from keras_gdx.engine import backend
+from keras_gdx.backends import backend
 from tests.contract.harness import Run, assert_same, batches
 from tests.contract.rules import FIRST, core, make, suited
 

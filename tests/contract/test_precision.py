@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_gdx.engine import backend
-from keras_gdx.engine.precision import LOST
-from keras_gdx.engine.storage import EightBit
+from keras_gdx.backends import backend
+from keras_gdx.engine.low_precision import LOST
+from keras_gdx.engine.state.storage import EightBit
 from tests.contract.harness import Run, assert_same, batches
 from tests.contract.rules import core, every_rule, every_rule_in_time, make
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
-from keras_gdx.engine.storage import Addends, Plain
+from keras_gdx.engine.state.storage import Addends, Plain
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
 from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited

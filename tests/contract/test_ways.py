@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gdx import modifiers
-from keras_gdx.engine import groups
+from keras_gdx.engine.state.state import packing as groups
 from tests.contract.harness import SHAPES, Run, assert_same, batches
 from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gdx import callbacks, optimizers, schedules
-from keras_gdx.engine.model_optimizers import optimizers_of
+from keras_gdx.integration.model_optimizers import optimizers_of
 
 X = np.ones((6, 1), "float32")
 

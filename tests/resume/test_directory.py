@@ -15,8 +15,8 @@ import pytest
 
 from keras_gdx import optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
-from keras_gdx.resume.directory import ARRAYS, MANIFEST, Directory, _checksum
-from keras_gdx.resume.records import pack, unpack
+from keras_gdx.checkpoint.directory import ARRAYS, MANIFEST, Directory, _checksum
+from keras_gdx.checkpoint.serialization import pack, unpack
 
 X = np.arange(16.0).reshape(16, 1) / 16
 

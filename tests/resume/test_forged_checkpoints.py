@@ -17,9 +17,9 @@ import tensorflow as tf
 
 from keras_gdx import optimizers
 from keras_gdx.callbacks import PlateauController, ResumableCheckpoint
-from keras_gdx.engine.feed import STATE
-from keras_gdx.resume import snapshot
-from keras_gdx.resume.directory import ARRAYS, MANIFEST, Directory, _checksum, _digest
+from keras_gdx.checkpoint import snapshot
+from keras_gdx.checkpoint.directory import ARRAYS, MANIFEST, Directory, _checksum, _digest
+from keras_gdx.integration.data_position import STATE
 from tests.forging import forged, forged_arrays
 
 X = np.arange(24.0, dtype="float32").reshape(12, 2) / 24

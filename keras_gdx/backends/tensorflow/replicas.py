@@ -1,0 +1,164 @@
+"""Replicas: what they send each other, and branches in which they may talk.
+
+Keras clips and inspects each replica's own gradient and reduces afterwards. Here the
+sum over replicas comes first, so that N replicas take exactly the step that one would
+take on the same global batch. Optimizer state has no aggregation: a write in a replica
+is local to it, and equal on all of them because the reduced gradient is.
+"""
+
+import tensorflow as tf
+
+from keras_gdx.backends.tensorflow.gradients import cast, native_of, values, with_values
+from keras_gdx.backends.tensorflow.sparse import coalesced
+
+_distribute = tf.__internal__.distribute  # private: whether merge_call is needed at all
+
+BUCKET = 2**24  # bytes that are sent as soon as they are there, while backward goes on
+
+
+def reduce(gradients, dtype=None):
+    """The sum over replicas, in one packed all-reduce or a few, without repeated rows.
+
+    Args:
+        gradients: One for each group.
+        dtype: What they travel in, if not their own.
+    """
+    context = _others(gradients)
+    if context is None:
+        return [coalesced(g) for g in gradients]
+    sent = [g if dtype is None else cast(g, dtype) for g in gradients]
+    # Backward ends with the first layers, so the last ones are sent first.
+    options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=BUCKET)
+    sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent[::-1], options)[::-1]
+    pairs = zip(sums, gradients, strict=True)
+    return [coalesced(cast(x, values(g).dtype)) for x, g in pairs]
+
+
+def _others(tensors):
+    """The context in which to talk to other replicas; `None` if none are there, or no tensors."""
+    context = tf.distribute.get_replica_context()
+    alone = context is None or context.num_replicas_in_sync == 1
+    return None if alone or not tensors else context
+
+
+def own(gradients, dtype=None):
+    """Each replica's own gradients, as if its part were the whole batch; nothing is sent."""
+    context = tf.distribute.get_replica_context()
+    replicas = 1 if context is None else context.num_replicas_in_sync
+    return [coalesced(with_values(g, values(g) * replicas)) for g in gradients]
+
+
+def as_given(gradients, dtype=None):
+    """Gradients that are the same on all replicas already."""
+    return gradients
+
+
+def largest(tensors):
+    """Of each entry the largest on any replica."""
+    if _others(tensors) is None:
+        return tensors
+    return [tf.reduce_max(x, axis=0) for x in gather(tensors)]
+
+
+def replicas(optimizer):
+    """How many replicas move the optimizer's variables together."""
+    return optimizer._distribution_strategy.num_replicas_in_sync
+
+
+def places(optimizer):
+    """The numbers of the replicas of this process."""
+    strategy = optimizer._distribution_strategy
+    workers = getattr(strategy.extended, "_num_workers", 1)
+    local = strategy.num_replicas_in_sync // workers
+    first = local * getattr(strategy.extended, "_id_in_cluster", 0)
+    return range(first, first + local)
+
+
+def place(expected):
+    """The number of the replica that asks; raises `ValueError` if there are not so many."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync != expected:
+        raise ValueError(
+            f"The optimizer was built in the scope of a strategy with {expected} replicas, each of "
+            "which has a piece of its state, and can make a step there only. Here are "
+            f"{context.num_replicas_in_sync}."
+        )
+    return context.replica_id_in_sync_group
+
+
+def gather(tensors):
+    """Each of the tensors as all replicas have it, with a new first axis; packed like `reduce`."""
+    context = tf.distribute.get_replica_context()
+    found: dict = {}
+    for dtype in dict.fromkeys(x.dtype for x in tensors):
+        chosen = [i for i, x in enumerate(tensors) if x.dtype == dtype]
+        sizes = [tensors[i].shape.num_elements() for i in chosen]
+        flat = tf.concat([tf.reshape(tensors[i], (-1,)) for i in chosen], axis=0)
+        joined = context.all_gather(flat, axis=0)
+        rows = tf.reshape(joined, (context.num_replicas_in_sync, sum(sizes)))
+        for i, row in zip(chosen, tf.split(rows, sizes, axis=1), strict=True):
+            found[i] = tf.reshape(row, (-1, *tensors[i].shape))
+    return [found[i] for i in range(len(tensors))]
+
+
+def mean(tensors):
+    """The means over replicas, in one all-reduce."""
+    context = _others(tensors)
+    if context is None:
+        return tensors
+    # variables that are read are on no device, and workers must know one
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(x) for x in tensors])
+
+
+def run_if(predicate, fn, tensors, touched):
+    """Runs `fn(tensors)` if `predicate`. The replicas may talk to each other in `fn`.
+
+    A `tf.cond` inside a replica must not contain a point at which replicas wait for
+    each other. So the branch is taken outside of them, once for all.
+    """
+    if _distribute.strategy_supports_no_merge_call():
+        _cond(predicate, lambda: fn(tensors))
+        return
+
+    def merged(strategy, predicate, tensors):
+        first = strategy.experimental_local_results(predicate)[0]
+        _cond(first, lambda: strategy.extended.call_for_each_replica(fn, args=(tensors,)))
+
+    tf.distribute.get_replica_context().merge_call(merged, args=(predicate, tensors))
+
+
+def run_here_if(predicate, fn):
+    """Runs `fn()` if `predicate`, on this replica: it must not talk to others."""
+    _cond(predicate, fn)
+
+
+def _cond(predicate, fn):
+    def taken():
+        fn()
+        return True
+
+    tf.cond(predicate, taken, lambda: False)
+
+
+def outside_step(optimizer, fn):
+    """A function that runs `fn` in every replica, between two steps."""
+    return tf.function(lambda: optimizer._distribution_strategy.run(fn), autograph=False)
+
+
+def same_everywhere(flag):
+    """Whether `flag` is true on every replica."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return flag
+    failed = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.cast(~flag, tf.int32))
+    return tf.equal(failed, 0)
+
+
+def in_replica(optimizer):
+    """Whether a step may run here."""
+    return tf.distribute.in_cross_replica_context() is False
+
+
+def near(optimizer, variable):
+    """Places what is created in this context where `variable` lives."""
+    return optimizer._distribution_strategy.extended.colocate_vars_with(native_of(variable))

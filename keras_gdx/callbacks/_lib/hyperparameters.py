@@ -1,0 +1,109 @@
+"""Reads the numbers that an optimizer works with, whatever stands for them, and sets its rate."""
+
+import keras
+
+from keras_gdx.config import is_schedule
+from keras_gdx.engine.late_weights import updates_of
+from keras_gdx.integration.model_optimizers import optimizers_of
+
+__all__ = []
+
+
+def groups(model):
+    """Finds the optimizers of a model that have a learning rate, with the ones inside them.
+
+    Returns:
+        A list of `(suffix, layers)`. `layers` runs from a wrapper to what it wraps; the
+        first answers for the learning rate. There is one entry with an empty suffix, or,
+        with a `MultiOptimizer`, one for each of its parts: `_` and the part's name, as in
+        Keras' own logs, numbered if two share it. An optimizer that is an attribute of the
+        model has `_` and the attribute's name before that.
+    """
+    found = optimizers_of(model)
+    used = {name for name, optimizer in found.items() if updates_of(optimizer)}
+    if used and "" not in used:  # `compile` makes one though the model has its own
+        found.pop("", None)
+    return [
+        (f"_{name}{suffix}" if name else suffix, layers)
+        for name, optimizer in found.items()
+        for suffix, layers in _groups(optimizer)
+    ]
+
+
+def _groups(optimizer):
+    layers = _layers(optimizer)
+    parts = getattr(layers[-1], "optimizers", None)
+    if parts is None:
+        return [("", layers)]
+    names = [part.name for part in parts]
+    unique = len({*names}) == len(names)
+    suffixes = [f"_{name}" if unique else f"_{name}_{i}" for i, name in enumerate(names)]
+    return [(suffix, _layers(part)) for suffix, part in zip(suffixes, parts, strict=True)]
+
+
+def _layers(optimizer):
+    inner = getattr(optimizer, "inner_optimizer", None) or getattr(optimizer, "inner", None)
+    return [optimizer, *(_layers(inner) if inner else ())]
+
+
+def number(value, step):
+    """Returns the float that a number, variable, schedule or callable stands for at `step`."""
+    if is_schedule(value):
+        value = value(step)
+    elif callable(value):
+        value = value()
+    # `float` alone cannot read a variable that tf.distribute mirrors
+    return float(keras.ops.convert_to_numpy(value))
+
+
+def check_rates(model):
+    """Raises `ValueError` if a learning rate of `model` is known to take no new value."""
+    for _, layers in groups(model):
+        rate = layers[0].learning_rate
+        setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
+        keras_own = keras.optimizers.Optimizer.learning_rate
+        settable = not (callable(rate) or keras_own in setters)
+        if not (isinstance(rate, keras.Variable) or settable):
+            raise ValueError(_refusal(layers))
+
+
+def set_rate(layers, rate):
+    """Gives one of `groups` another learning rate.
+
+    Raises:
+        ValueError: If it takes none.
+    """
+    try:
+        layers[0].learning_rate = rate
+    except (AttributeError, TypeError) as error:
+        raise ValueError(_refusal(layers)) from error
+
+
+def _refusal(layers):
+    return (
+        f"The learning rate of {layers[-1].name!r} cannot be changed: it is a callable, or the "
+        "schedule of one of Keras' own optimizers. Give a number as `learning_rate`, or, for a "
+        "schedule, use an optimizer of keras_gdx: those scale it."
+    )
+
+
+def hyperparameters(model, names):
+    """Returns the value of each name that is in use, for the next update.
+
+    Args:
+        model: A compiled model.
+        names: Attributes of optimizers; those that are missing or `None` are left out,
+            and so is `ema_momentum` without `use_ema`. A wrapper goes before what it wraps.
+    """
+    found = {}
+    for suffix, layers in groups(model):
+        for name in names:
+            user = next((layer for layer in layers if _in_use(layer, name) is not None), None)
+            if user is not None:
+                found[name + suffix] = number(getattr(user, name), user.iterations)
+    return found
+
+
+def _in_use(optimizer, name):
+    averages = name != "ema_momentum" or getattr(optimizer, "use_ema", True)
+    return getattr(optimizer, name, None) if averages else None

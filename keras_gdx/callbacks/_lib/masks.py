@@ -1,0 +1,148 @@
+"""What callbacks share that take weights out of a model while it is trained."""
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gdx.callbacks.base import Counting
+from keras_gdx.config import check_integer, needs_tensorflow
+from keras_gdx.engine.variables.structure import VECTORS, select
+from keras_gdx.integration.model_optimizers import ours
+
+__all__ = []
+
+
+class Pruned(NamedTuple):
+    """What is remembered.
+
+    Attributes:
+        step: Batches of the run so far.
+        begin: What `step` was when the epoch under way began; `None` between epochs.
+        kept: For each variable its mask, and what else the constraint keeps.
+    """
+
+    step: int = 0
+    begin: int | None = None
+    kept: tuple = ()
+
+
+class Masked(keras.constraints.Constraint):
+    """Keeps pruned weights at zero, in every update, after the variable's own constraint."""
+
+    def __init__(self, variable):
+        self.inner = variable.constraint
+        self.mask = keras.Variable(np.ones(variable.shape, "uint8"), trainable=False, dtype="uint8")
+
+    @property
+    def variables(self):
+        """What is kept beside the weights."""
+        return [self.mask]
+
+    def __call__(self, w):
+        w = w if self.inner is None else self.inner(w)
+        return w * ops.cast(self.mask, w.dtype)
+
+    def renew(self, variable, mask):
+        """Puts another mask in force."""
+        self.mask.assign(mask)
+        variable.assign(variable * ops.cast(self.mask, variable.dtype))
+
+    def begin(self, variable):
+        """Begins with all weights."""
+        self.mask.assign(ops.ones_like(self.mask))
+
+
+class Pruning(Counting):
+    """Base class: which weights are masked, when the masks change, how they survive.
+
+    A subclass says in `mask_of` what a mask becomes.
+    """
+
+    fresh = Pruned()
+    needs_weights = True
+    constraint: Any = Masked
+
+    def __init__(self, begin, end, every, include, exclude):
+        super().__init__()
+        check_integer("begin", begin, 0)
+        check_integer("end", end, begin + 1)
+        check_integer("every", every, 1)
+        self.begin = begin
+        self.end = end
+        self.every = every
+        self.include = include
+        self.exclude = exclude
+        self._masked: list = []
+
+    @property
+    def sparsity_now(self):
+        """The fraction of the weights under masks that is zero."""
+        masks = [ops.convert_to_numpy(c.mask) for _, c in self._masked]
+        return 1 - sum(m.sum(dtype=int) for m in masks) / sum(m.size for m in masks)
+
+    def on_weights(self, model):
+        """Puts the constraints in place, before the optimizer is built and steps are compiled."""
+        name = type(self).__name__
+        needs_tensorflow(name)
+        usual = {id(v) for v in model.trainable_variables if len(v.shape) > 1}
+        usual -= {id(v) for v in model.trainable_variables if v.name in VECTORS}
+        chosen = select(model.trainable_variables, self.include, self.exclude, usual)
+        without = [v for v in chosen if type(v.constraint) is not self.constraint]
+        if without and any(x.built for x in ours(model)):
+            raise ValueError(
+                f"{name} must be there in the first `fit` after `compile`: the optimizer is built "
+                f"without its constraints on {without[0].path}. Compile the model again."
+            )
+        with model.distribute_strategy.scope():
+            for variable in without:
+                variable.constraint = self.constraint(variable)
+        if without:
+            model.train_function = None
+        self._masked = [(v, v.constraint) for v in chosen]
+
+    def state(self):
+        """Returns what is remembered, the masks included."""
+        kept = [[ops.convert_to_numpy(x) for x in c.variables] for _, c in self._masked]
+        return self.memory._replace(kept=kept or self.memory.kept)._asdict()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Begins with all weights, or with the masks that were restored."""
+        if self.memory.step == 0:
+            for variable, constraint in self._masked:
+                constraint.begin(variable)
+        elif self._restored:
+            for (_, constraint), saved in zip(self._masked, self.memory.kept, strict=True):
+                for variable, value in zip(constraint.variables, saved, strict=True):
+                    variable.assign(value)
+        super().on_epoch_begin(epoch, logs)
+        self.memory = self.memory._replace(kept=())
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Renews the masks if the time has come."""
+        done = self.memory.step
+        due = self.count(batch)
+        step = self.memory.step
+        due = due and self.begin <= step <= self.end
+        if due or done < self.end <= step:
+            for variable, constraint in self._masked:
+                w = np.asarray(
+                    ops.convert_to_numpy(self.weights_of(variable, constraint)), "float32"
+                )
+                mask = ops.convert_to_numpy(constraint.mask).astype(bool)
+                constraint.renew(variable, self.mask_of(w, mask, step).astype("uint8"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Writes the sparsity."""
+        super().on_epoch_end(epoch, logs)
+        if logs is not None:
+            logs["sparsity"] = float(self.sparsity_now)
+
+    def weights_of(self, variable, constraint):
+        """The weights that are judged."""
+        return variable
+
+    def mask_of(self, weights, mask, step):
+        """What a mask becomes: an array of booleans."""
+        raise NotImplementedError

@@ -1,0 +1,74 @@
+"""When a metric has stopped improving, and which way it improves."""
+
+import math
+from typing import NamedTuple
+
+__all__ = []
+
+
+class Plateau(NamedTuple):
+    """What is known of the values so far.
+
+    Attributes:
+        best: The best one; `None` before the first.
+        wait: Values since then that counted as no improvement.
+        cooldown: Values still to come that do not count.
+        streak: Improvements in a row.
+    """
+
+    best: float | None = None
+    wait: int = 0
+    cooldown: int = 0
+    streak: int = 0
+
+
+def observe(
+    state,
+    value,
+    *,
+    mode="min",
+    min_delta=1e-4,
+    relative=True,
+    patience=10,
+    cooldown=0,
+    rises=False,
+):
+    """Pure core: what one more value of the metric means.
+
+    Args:
+        state: A `Plateau`, or a named tuple with its fields and more.
+        value: The metric; inf and NaN are no improvement.
+        mode: `"min"` or `"max"`.
+        min_delta: See `PlateauController`, as for the rest.
+        relative: Whether `min_delta` is a fraction of the best value.
+        patience: Values without improvement that make a plateau.
+        cooldown: Values after a plateau, or a rise, that do not count.
+        rises: Whether `patience` improvements in a row make a rise.
+
+    Returns:
+        The next state, and `"improved"`, `"rise"` (improved as well), `"plateau"` or `None`.
+
+    Example:
+        >>> observe(Plateau(best=1.0, wait=1), 1.5, patience=2, cooldown=3)
+        (Plateau(best=1.0, wait=0, cooldown=3, streak=0), 'plateau')
+    """
+    resting = state.cooldown > 0
+    state = state._replace(cooldown=max(state.cooldown - 1, 0))
+    if _improves(value, state.best, mode, min_delta, relative):
+        state = state._replace(best=value, wait=0, streak=0 if resting else state.streak + 1)
+        if rises and state.streak >= patience:
+            return state._replace(streak=0, cooldown=cooldown), "rise"
+        return state, "improved"
+    state = state._replace(streak=0)
+    if resting:
+        return state, None
+    if state.wait + 1 < patience:
+        return state._replace(wait=state.wait + 1), None
+    return state._replace(wait=0, cooldown=cooldown), "plateau"
+
+
+def _improves(value, best, mode, min_delta, relative):
+    if best is None or not math.isfinite(value):
+        return math.isfinite(value)
+    margin = min_delta * abs(best) if relative else min_delta
+    return value < best - margin if mode == "min" else value > best + margin

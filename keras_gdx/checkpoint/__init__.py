@@ -1,0 +1,1 @@
+"""Training state in files: optimizers, whole runs, exported models."""

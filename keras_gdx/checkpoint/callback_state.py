@@ -1,0 +1,70 @@
+"""What callbacks remember, Keras' own too."""
+
+import keras
+
+from keras_gdx.integration.stateful import Stateful
+
+MEMORY = {  # the attributes that Keras' own callbacks change while training
+    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+    "ReduceLROnPlateau": ("cooldown_counter", "wait", "best"),
+    "ModelCheckpoint": ("best", "epochs_since_last_save"),
+    "History": ("epoch", "history"),
+}
+
+
+def states(callbacks):
+    """What each callback remembers, in their order; `None` for one that does not say."""
+    return [_state(callback) for callback in callbacks]
+
+
+def restore_ours(callbacks, saved, source):
+    """Gives callbacks with the state protocol their memory back. To be done before `fit`.
+
+    Raises:
+        ValueError: If one cannot take it; the text says that it comes from `source`.
+    """
+    for callback, state in _pairs(callbacks, saved):
+        if isinstance(callback, Stateful) and state["memory"] is not None:
+            try:
+                callback.restore(state["memory"])
+            except Exception as error:
+                raise ValueError(
+                    f"{type(callback).__name__} cannot go on from what the checkpoint in {source} "
+                    f"remembers: {error}"
+                ) from error
+
+
+def restore_keras(callbacks, saved):
+    """Gives Keras' own callbacks theirs, once they have forgotten the run before."""
+    for callback, state in _pairs(callbacks, saved):
+        if not isinstance(callback, Stateful):
+            for name in _attributes(callback):  # another Keras may remember less
+                if name in (state["memory"] or {}):
+                    setattr(callback, name, state["memory"][name])
+
+
+def _pairs(callbacks, saved):
+    """Callbacks and what was saved of them, matched by class, each class in its order."""
+    left = list(saved)
+    for callback in callbacks:
+        for state in left:
+            if state["class"] == type(callback).__name__:
+                left.remove(state)
+                yield callback, state
+                break
+
+
+def _state(callback):
+    memory = None
+    if isinstance(callback, Stateful):
+        memory = callback.state()
+    elif names := _attributes(callback):
+        memory = {name: getattr(callback, name) for name in names}
+    return {"class": type(callback).__name__, "memory": memory}
+
+
+def _attributes(callback):
+    for cls in type(callback).__mro__:
+        if cls is getattr(keras.callbacks, cls.__name__, None) and cls.__name__ in MEMORY:
+            return [name for name in MEMORY[cls.__name__] if hasattr(callback, name)]
+    return []

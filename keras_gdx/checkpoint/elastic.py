@@ -1,0 +1,103 @@
+"""Checkpoints that go on with another number of replicas than they were saved with.
+
+What all replicas had in common stays. What each of them added up by itself (gradients of an open
+window, metrics) is added up, and becomes the addends of those that there are now. Pieces of state
+are put together and cut again. Of other floats (statistics, weights between two synchronizations)
+all get the mean. So the run goes on as on one device, up to rounding; only dropout draws other
+masks.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from keras_gdx.backends import backend
+from keras_gdx.checkpoint.snapshot import check_layout, put_the_rest, replicas, variables_of
+from keras_gdx.engine.state.storage import common
+from keras_gdx.engine.state.views import read_all, write_all
+from keras_gdx.integration.model_optimizers import keras_accumulators, ours
+
+
+def put(model, snapshots, first, source):
+    """Brings the model to where other replicas have been.
+
+    Args:
+        model: The model.
+        snapshots: What `snapshot.take` returned in each of their processes, in order.
+        first: Whether this process has the first replica.
+        source: Where they come from, for the error.
+
+    Raises:
+        ValueError: If they are of another model or optimizer. Nothing is changed then.
+    """
+    count = sum(replicas(each) for each in snapshots)
+    states = {optimizer: optimizer.imagined(count) for optimizer in ours(model)}
+    there = _variables(model, states)
+    check_layout(there, snapshots[0], source)
+    processes = zip(*(each["values"] for each in snapshots), strict=True)
+    values = {
+        id(variable): [value for process in each for value in process]
+        for variable, each in zip(there, processes, strict=True)
+    }
+    added = {id(v) for v in keras_accumulators(model)}
+    state_of_ours = {id(v) for optimizer in states for v in optimizer.state.variables}
+    for variable in variables_of(model):
+        if id(variable) not in state_of_ours:
+            new = together(values[id(variable)], id(variable) in added, variable, first)
+            for copy, value in zip(backend.copies(variable), new, strict=True):
+                copy.assign(value)
+    for optimizer, old in states.items():
+        _move(old, optimizer.state, lambda variable: values[id(variable)])
+    put_the_rest(model, snapshots[0])
+
+
+def metrics(model, values, first):
+    """What each replica of this process shall have of the metrics of an epoch under way.
+
+    Args:
+        model: The model.
+        values: What `snapshot.metric_values` returned in each process, in their order.
+        first: Whether this process has the first replica.
+    """
+    variables = [v for metric in model.metrics for v in metric.variables]
+    pairs = zip(variables, zip(*values, strict=True), strict=True)
+    return [
+        together([x for process in each for x in process], v.aggregation == "sum", v, first)
+        for v, each in pairs
+    ]
+
+
+def together(values, added, variable, first):
+    """What each replica of this process shall have, given what each of all had before."""
+    here = len(backend.copies(variable))
+    if not added:
+        return [common(values)] * here
+    total = sum(values[1:], start=values[0])
+    return [total if first and place == 0 else np.zeros_like(total) for place in range(here)]
+
+
+def _variables(model, states):
+    """As `variables_of` returns them, but with the variables of those states."""
+    begins: dict = {}
+    for optimizer, state in states.items():
+        for place, variable in enumerate(optimizer.state.variables):
+            begins[id(variable)] = () if place else state.variables
+    return [x for v in variables_of(model) for x in begins.get(id(v), [v])]
+
+
+def _move(old, new, copies: Any):
+    """Writes what one state has, according to `copies`, into the variables of another one."""
+    names = [(i, name) for i, slots in enumerate(new.slots) for name in slots]
+    before, now = ([state.slots[i][name] for i, name in names] for state in (old, new))
+    if new.sums:
+        before, now = [*before, *old.sums], [*now, *new.sums]
+        _assign(new.count, copies(old.count))
+        _assign(new.seen, copies(old.seen))
+    write_all(zip(now, read_all(before, copies), strict=True))
+    for name, variable in new.shared.items():
+        _assign(variable, copies(old.shared[name]))
+
+
+def _assign(variable, values):
+    for copy in backend.copies(variable):
+        copy.assign(common(values))

@@ -1,0 +1,278 @@
+"""Optimizer state in files: by variable path and slot name, never by position.
+
+The stored form is canonical: float slots as they are read, not codes or packed
+buffers. So a file loads with another `state_dtype`, number of replicas or layout, and
+a changed model restores what matches.
+"""
+
+import re
+import warnings
+from collections import Counter
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gdx.backends import backend
+from keras_gdx.checkpoint.stored_state import (
+    AROUND,
+    MANIFEST,
+    Contents,
+    around,
+    manifest_of,
+    named,
+    title,
+)
+from keras_gdx.config import Configured
+from keras_gdx.engine.state.state import DENSE, LOW_PRECISION, ROWS
+from keras_gdx.engine.state.views import read_all, write_all
+from keras_gdx.integration.file_transaction import when_sure
+
+
+def save_state(optimizer, store):
+    """Writes the state of `optimizer` into a dictionary of arrays."""
+    variables: list[dict] = []
+    numbers = {"iterations": optimizer.iterations}
+    numbers.update(_rates(optimizer))
+    if optimizer.state is not None:
+        variables = [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts]
+        numbers.update(optimizer.state.shared)
+        kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
+        if optimizer.state.sums and optimizer.state.sums[0].here:
+            numbers["summed"] = optimizer.state.count
+            seen = optimizer.state.seen.numpy().tolist()
+            for each, mark in zip(variables, seen, strict=True):
+                each["seen"] = mark
+        elif optimizer.state.sums and optimizer.state.count.numpy():  # in the middle of a window
+            kept += optimizer.state.sums
+        spread = sum(not each.here for each in kept)
+        if spread:
+            warnings.warn(
+                f"{spread} tensors of {type(optimizer).__name__} are spread over several workers "
+                "and are not in this file. Training that goes on from it begins with fresh ones; "
+                "that of `ResumableCheckpoint` goes on with all.",
+                stacklevel=3,
+            )
+        storages = dict(_storages(optimizer.state))
+        for key, value in zip(storages, read_all(storages.values()), strict=True):
+            store[key] = _array(value)
+        if optimizer.parking.occupied:
+            for index, value in enumerate(optimizer.parking.trained):
+                store[f"{index}|trained"] = _array(value)
+    for name, value in numbers.items():
+        store[name] = _array(value)
+    store[MANIFEST] = manifest_of(type(optimizer).__name__, around(optimizer), variables)
+
+
+def load_state(optimizer, store):
+    """Restores what matches, and names the rest in one warning.
+
+    If the file has no state, or that of another optimizer, all stays as it is, with a warning
+    that says so. What is inside of an optimizer goes with it.
+
+    Returns:
+        Whether there was something to restore.
+
+    Raises:
+        ValueError: If the state is damaged, or of a newer format. Nothing is changed then.
+    """
+    inner = _inside(optimizer)
+    for each in inner:
+        each.left_alone = True  # until it is sure that the file is for them
+    if optimizer.left_alone:
+        return False
+    contents = Contents(title(optimizer), store)
+    manifest = contents.manifest()
+    if reason := _reason(optimizer, manifest, contents):
+        fresh = not backend.number(optimizer.iterations)
+        goes_on = "starts afresh" if fresh else "goes on with the state that it has"
+        warnings.warn(f"{reason}, so {title(optimizer)} {goes_on}.", stacklevel=3)
+        return False
+    problems = _restore(optimizer, manifest["variables"], contents)
+    for each in inner:
+        each.left_alone = any(each is getattr(optimizer, part) for part in optimizer.parts)
+    if problems:
+        warnings.warn(
+            f"Not all of the state of {title(optimizer)} was restored. What did not "
+            f"match, and starts afresh or was left out: {', '.join(problems)}.",
+            stacklevel=3,
+        )
+    return True
+
+
+def _inside(optimizer) -> list[Any]:
+    """The optimizers of this package inside of one; for each of them Keras reads the file too."""
+    found = (getattr(optimizer, name, None) for name in (*AROUND, *optimizer.parts))
+    return [each for each in found if isinstance(each, Configured)]
+
+
+def _reason(optimizer, manifest, contents):
+    """Why there is nothing to restore; `None` if there is."""
+    if not contents.keys:
+        return "The file has no state of an optimizer"
+    if manifest is None:
+        return "The file has the state of an optimizer that is not of keras_gdx"
+    here = type(optimizer).__name__, around(optimizer)
+    there = manifest["rule"], manifest.get("around", here[1])  # older files lack it
+    whose = f"The file has the state of {named(*there)}"
+    if there != here:
+        return whose
+    if optimizer.state is None and manifest["variables"]:
+        return (
+            f"{whose}, and this one is not built yet (to go on from that state call "
+            "`optimizer.build(model.trainable_variables)` first)"
+        )
+    if optimizer.state is not None and optimizer.state.facts and not manifest["variables"]:
+        return f"{whose} before its first step"
+    return None
+
+
+def _rates(optimizer):
+    """The variables of the learning rate, the parts' too."""
+    found = dict(optimizer.rate_variables())
+    for part in optimizer.parts:
+        for name, variable in _rates(getattr(optimizer, part)).items():
+            found[f"{part}.{name}"] = variable
+    return found
+
+
+def _storages(state):
+    """What this process has all of, by the keys that it has in a store."""
+    for index, slots in enumerate(state.slots):
+        sums = {"sum": state.sums[index]} if state.sums else {}
+        for name, storage in (slots | sums).items():
+            if storage.here:
+                yield f"{index}|{name}", storage
+
+
+def _restore(optimizer, variables, contents):
+    """Restores what matches; returns what did not."""
+    numbers = _numbers(optimizer, contents)
+    saved = contents.slots(len(variables))
+    facts = optimizer.state.facts if optimizer.state is not None else []
+    pairs = _pairs(variables, facts)
+    found = _Found(optimizer)
+    for old, variable in enumerate(variables):
+        if old in pairs:
+            found.add(pairs[old], saved.get(old, {}), _mark(variable, contents))
+        else:
+            found.problems.append(f"{variable['path']} (saved only)")
+    known = {*pairs.values()}
+    found.problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in known]
+
+    def write():
+        for variable, value in numbers:
+            variable.assign(ops.cast(value, variable.dtype))
+        if facts:
+            write_all(found.values)
+            if optimizer.state.sums:
+                optimizer.state.seen.assign(found.seen)
+            optimizer.parking.trained = None
+            moved = range(len(optimizer.model_variables))
+            if found.trained.keys() == {*moved}:
+                optimizer.parking.put([found.trained[i] for i in moved])
+
+    when_sure(write)
+    return found.problems
+
+
+def _mark(variable, contents):
+    """What a variable has in the open window of a file."""
+    mark = variable.get("seen", 0)
+    if mark not in (0, ROWS, DENSE):
+        raise contents.damaged(f"{variable['path']} is marked with {mark!r}")
+    return mark
+
+
+def _numbers(optimizer, contents):
+    """The scalars of an optimizer that the file has, each with its value."""
+    known = {"iterations": optimizer.iterations, **_rates(optimizer)}
+    if optimizer.state is not None:
+        known.update(optimizer.state.shared)
+        if optimizer.state.sums:
+            known["summed"] = optimizer.state.count
+    found = []
+    for name, variable in known.items():
+        if name in contents.keys:
+            integer = keras.backend.is_int_dtype(variable.dtype)
+            found.append((variable, contents.read(name, "iu" if integer else "f")))
+            if integer and found[-1][1] < 0:
+                raise contents.damaged(f"{name!r} is {found[-1][1]}")
+    return found
+
+
+class _Found:
+    """What of a file fits an optimizer.
+
+    Attributes:
+        values: Storages, each with its values.
+        seen: For each variable what it has in an open window, as `State.seen`.
+        trained: Weights that wait for others to be evaluated, by position.
+        problems: What does not fit, in words.
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+        self.values: list = []
+        state = optimizer.state
+        self.seen: Any = state.seen.numpy().copy() if state is not None and state.sums else None
+        self.trained: dict = {}
+        self.problems: list = []
+
+    def add(self, index, saved, mark):
+        """Sorts what was saved of the variable in this position."""
+        state = self.optimizer.state
+        path, shape, slots = state.facts[index].path, state.facts[index].shape, state.slots[index]
+        moved = len(self.optimizer.model_variables)
+        if index < moved:
+            dtype = state.home[index][0].dtype
+        else:
+            dtype = self.optimizer.overwritten[index - moved].dtype
+        for name, slot in slots.items():
+            if name in saved and saved[name].shape == tuple(slot.shape):
+                self.values.append((slot, saved[name].astype(dtype, copy=False)))
+            else:
+                self.problems.append(f"{path}: {name} (not saved)")
+        for name, value in saved.items():
+            fits = value.shape == tuple(shape)
+            if name == "trained" and fits:
+                self.trained[index] = ops.cast(value, self.optimizer.model_variables[index].dtype)
+            elif name == "sum" and state.sums and fits:
+                self.values.append((state.sums[index], value.astype(dtype, copy=False)))
+                self.seen[index] = mark
+            elif name not in slots and (name != "sum" or np.any(value)):
+                self.problems.append(f"{path}: {name} (saved only)")
+
+
+def _pairs(saved, facts):
+    """Maps positions in the file to positions in the optimizer.
+
+    Keras numbers layers without a name of their own through the whole process, so the
+    same model may have other paths the second time. If the two sides agree in all but
+    those numbers, they are the same model; otherwise only equal paths count.
+    """
+    before = [(v["path"], tuple(v["shape"])) for v in saved]
+    now = [(f.path, f.shape) for f in facts]
+    if sorted(before) != sorted(now) and _stems(before) == _stems(now):
+        return {i: i for i in range(len(now))}
+    positions = {key: i for i, key in enumerate(_numbered(now))}
+    return {i: positions[key] for i, key in enumerate(_numbered(before)) if key in positions}
+
+
+def _stems(variables):
+    return [(re.sub(r"_\d+(?=/|$)", "", path), shape) for path, shape in variables]
+
+
+def _numbered(variables):
+    """Tells variables with the same path and shape apart by their order."""
+    seen: Counter = Counter()
+    for variable in variables:
+        seen[variable] += 1
+        yield *variable, seen[variable]
+
+
+def _array(value):
+    if keras.backend.standardize_dtype(value.dtype) in LOW_PRECISION:  # not known to NumPy's files
+        value = ops.cast(value, "float32")
+    return ops.convert_to_numpy(value)

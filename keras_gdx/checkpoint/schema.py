@@ -1,0 +1,107 @@
+"""What checkpoints contain, looked at before anything is done with it."""
+
+import numpy as np
+
+from keras_gdx.config import is_number
+from keras_gdx.integration.random_state import is_random_state
+from keras_gdx.schema import check_form, count
+
+
+def check_checkpoint(content):
+    """Raises `ValueError` unless this is what `ResumableCheckpoint` saves."""
+    check_form(content, CHECKPOINT, "content")
+    _check_model(content["model"])
+
+
+def check_copy(content):
+    """Raises `ValueError` unless this is what `FaultGuard` saves."""
+    check_form(content, COPY, "content")
+    _check_model(content["model"])
+
+
+def check_metrics(saved, now, source):
+    """Raises `ValueError` if metrics of an epoch under way are those of another model.
+
+    Args:
+        saved: What `snapshot.metric_values` returned then, and
+        now: what it returns now.
+        source: Where they come from, for the error.
+    """
+    shapes = [[[np.shape(x) for x in each] for each in values] for values in (saved, now)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"The checkpoint in {source} was saved in the middle of an epoch with other metrics "
+            "than this model has. Compile with the metrics of then until the epoch is over."
+        )
+
+
+def array_or_number(value):
+    """An array or a number."""
+    return isinstance(value, (np.ndarray, bool, int, float))
+
+
+def number(value):
+    """A number."""
+    return is_number(value)
+
+
+def variable(value):
+    """A name, a shape and a dtype."""
+    right = isinstance(value, list) and [type(each) for each in value] == [str, list, str]
+    return right and all(map(count, value[1]))
+
+
+def plan(value):
+    """The first update of a run and how many it has, or None."""
+    right = isinstance(value, list) and len(value) == 2 and count(value[0])
+    return right and (value[1] is None or count(value[1]))
+
+
+NUMBERS: dict = {"own": {str: number}}
+NUMBERS["parts"] = {str: NUMBERS}
+MODEL = {
+    "layout": [variable],
+    "values": [[array_or_number]],
+    "optimizers": [{"numbers": NUMBERS, "shown": bool, "plans": [plan]}],
+    "moved": {str: [(count, None)]},
+    "random": is_random_state,
+}
+POSITION = {
+    "batch": count,
+    "begun": count,
+    "drawn": count,
+    "over": bool,
+    "num_batches": (count, None),
+    "state": ({str: bytes}, None),
+    "source": object,
+}
+COPY = {"step": count, "epoch": count, "model": MODEL, "metrics": [[array_or_number]]}
+CHECKPOINT = COPY | {
+    "stopped": bool,
+    "seed": count,
+    "position": POSITION,
+    "callbacks": [{"class": str, "memory": (dict, None)}],
+}
+
+
+def _check_model(model):
+    """Raises `ValueError` unless all values are of the shapes and dtypes that the layout says."""
+    layout, values = model["layout"], model["values"]
+    if len(layout) != len(values):
+        raise ValueError(f"there are values of {len(values)} variables, and not of {len(layout)}")
+    for (path, shape, dtype), copies in zip(layout, values, strict=True):
+        if not copies or not all(_fits(value, shape, dtype) for value in copies):
+            raise ValueError(f"the value of {path!r} is not one of shape {shape} and {dtype!r}")
+    for places in model["moved"].values():
+        if any(place is not None and place >= len(layout) for place in places):
+            raise ValueError("an optimizer has moved variables that are not there")
+
+
+def _fits(value, shape, dtype):
+    if isinstance(value, np.ndarray):
+        return [*value.shape] == shape and value.dtype.name == dtype
+    try:
+        np.dtype(dtype).type(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return not shape

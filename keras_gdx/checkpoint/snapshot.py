@@ -1,0 +1,237 @@
+"""All that decides what a model becomes when it is trained on."""
+
+import re
+from contextlib import contextmanager
+from itertools import zip_longest
+
+import keras
+
+from keras_gdx.backends import backend
+from keras_gdx.config import check
+from keras_gdx.integration.model_optimizers import (
+    all_optimizers,
+    moved_by,
+    optimizers_of,
+    ours,
+)
+from keras_gdx.integration.random_state import random_state, random_variables, restore_random_state
+from keras_gdx.schedules.create import plans_of
+
+
+def take(model):
+    """Copies weights, statistics, slots and random states of a compiled model."""
+    variables = variables_of(model)
+    trained: dict = {}
+    shown = []
+    for optimizer in ours(model):
+        optimizer.parking.settle()
+        parked = optimizer.parking.occupied
+        shown.append(parked)
+        if parked:  # the model holds weights to evaluate with; its own wait here
+            pairs = zip(optimizer.model_variables, optimizer.parking.trained, strict=True)
+            trained.update((id(v), keras.ops.convert_to_numpy(value)) for v, value in pairs)
+    return {
+        "layout": layout(variables),
+        "values": [
+            [trained.get(id(v), part.numpy()) for part in backend.copies(v)] for v in variables
+        ],
+        "optimizers": [
+            {
+                "numbers": _numbers(x),
+                "shown": is_shown,
+                "plans": [[plan.begin, plan.total_steps] for plan in plans_of(x)],
+            }
+            for x, is_shown in zip(ours(model), shown, strict=True)
+        ],
+        "moved": moved(model),
+        "random": random_state(),
+    }
+
+
+def moved(model):
+    """For each optimizer of a model, the places of the variables that it was built for.
+
+    They are places in `model.variables`; what is no variable of the model is `None`.
+    """
+    places = {id(v): place for place, v in enumerate(model.variables)}
+    return {
+        name: [places.get(id(v)) for v in moved_by(optimizer)]
+        for name, optimizer in optimizers_of(model).items()
+        if optimizer.built
+    }
+
+
+def build_as(model, snapshot):
+    """Builds optimizers that are attributes of the model for the variables they had there.
+
+    What `fit` itself cannot know before the first step: which optimizer moves what.
+    """
+    variables = model.variables
+    if layout(variables) != snapshot["layout"][: len(variables)]:
+        return  # another model, which `check_layout` refuses
+    for name, optimizer in optimizers_of(model).items():
+        places = snapshot["moved"].get(name, [])
+        known = places and all(p is not None and p < len(variables) for p in places)
+        if known and not optimizer.built:
+            optimizer.build([variables[place] for place in places])
+
+
+def check_layout(variables, snapshot, source):
+    """Raises `ValueError` unless the snapshot is one of these variables."""
+    saved, now = snapshot["layout"], layout(variables)
+    if saved != now:
+        pairs = zip_longest(saved, now)
+        different = [f"{_text(a)} there, {_text(b)} here" for a, b in pairs if a != b]
+        raise ValueError(
+            f"The checkpoint in {source} was saved with another model or optimizer, and nothing "
+            f"was restored. It has {len(saved)} variables and this one {len(now)}; what differs "
+            f"first: {'; '.join(different[:3])}."
+        )
+
+
+def replicas(snapshot):
+    """How many replicas the process had that took the snapshot."""
+    return max((len(values) for values in snapshot["values"]), default=0)
+
+
+def replicas_of(model):
+    """How many replicas of a model this process has."""
+    return max(len(backend.copies(v)) for v in variables_of(model))
+
+
+def put(model, snapshot, random=True, progress=True):
+    """Brings the model to where `take` copied it.
+
+    Args:
+        model: The model.
+        snapshot: What `take` returned.
+        random: Whether Python's and NumPy's generators go back too.
+        progress: Whether the count of updates, learning rates and other numbers among the
+            optimizers' arguments do.
+    """
+    stay = set() if progress else {id(v) for v in progress_of(model)}
+    for variable, values in zip(variables_of(model), snapshot["values"], strict=True):
+        if id(variable) not in stay:
+            for part, value in zip(backend.copies(variable), values, strict=True):
+                part.assign(value)
+    put_the_rest(model, snapshot, progress)
+    if random:
+        restore_random_state(snapshot["random"])
+
+
+@contextmanager
+def as_before_if_refused(model, source):
+    """In this context the model is brought to where a checkpoint says; if that fails, back again.
+
+    Args:
+        model: The model.
+        source: Where the checkpoint comes from, for the error.
+
+    Raises:
+        ValueError: If it fails.
+    """
+    before = take(model)
+    try:
+        yield
+    except Exception as error:
+        put(model, before, random=False)
+        if str(source) in str(error):
+            raise
+        raise ValueError(
+            f"The checkpoint in {source} cannot be used, and nothing was restored: {error}"
+        ) from error
+
+
+def put_the_rest(model, snapshot, progress=True):
+    """Brings what is no variable to where `take` found it, once the variables are there."""
+    for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
+        optimizer.parking.trained = None
+        if not optimizer.built:
+            continue
+        if progress:
+            _put_numbers(optimizer, saved["numbers"])
+        for plan, (begin, total) in zip(plans_of(optimizer), saved["plans"], strict=True):
+            if total is not None and (begin, total) != (plan.begin, plan.total_steps):
+                plan.plan(total, begin)
+                optimizer.forget_traces()
+                model.make_train_function(force=True)
+        if saved["shown"]:
+            optimizer.parking.enter()
+
+
+def require(model):
+    """Raises `ValueError` unless there is something to copy; builds the optimizer if need be."""
+    check(model.built, "model", model.name, "built, so that its weights can be kept")
+    build_optimizer(model)
+    for name, optimizer in optimizers_of(model).items():
+        known = f"built before `fit`: call `model.{name}.build(variables)` with those that it moves"
+        check(optimizer.built, name, optimizer.name, known)
+
+
+def build_optimizer(model):
+    """Builds the compiled optimizer; attributes of the model are built in their first step."""
+    if model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def progress_of(model):
+    """The variables that say how far training is, and how fast it goes on."""
+    found = []
+    for optimizer in all_optimizers(model):
+        found.append(optimizer.iterations)
+        if isinstance(optimizer.learning_rate, keras.Variable):
+            found.append(optimizer.learning_rate)
+    for optimizer in ours(model):
+        for rule in (optimizer, *(getattr(optimizer, part) for part in optimizer.parts)):
+            found += rule.rate_variables().values()
+            if rule.hyperparameters is not None:  # the model is not frozen
+                found.append(rule.hyperparameters.variable)
+    return found
+
+
+def variables_of(model):
+    """Every variable of the model, its optimizers and Keras' random numbers; no metrics."""
+    found = [*model.variables]
+    for optimizer in all_optimizers(model):
+        found += optimizer.variables
+    return list({id(v): v for v in [*found, *random_variables()]}.values())
+
+
+def metric_values(model):
+    """The metrics of the epoch under way: `fit` forgets them when it begins an epoch."""
+    variables = [v for metric in model.metrics for v in metric.variables]
+    return [[part.numpy() for part in backend.copies(v)] for v in variables]
+
+
+def put_metrics(model, values):
+    """Goes on from metrics that `metric_values` returned."""
+    variables = [v for metric in model.metrics for v in metric.variables]
+    for variable, parts in zip(variables, values, strict=True):
+        for part, value in zip(backend.copies(variable), parts, strict=True):
+            part.assign(value)
+
+
+def layout(variables):
+    """What must be equal: name without Keras' own numbers, shape, dtype."""
+    return [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape), str(v.dtype)] for v in variables]
+
+
+def _text(entry):
+    return "nothing" if entry is None else f"{entry[0]} {tuple(entry[1])} {entry[2]}"
+
+
+def _numbers(optimizer):
+    """The arguments that may have been changed since the optimizer was made, its parts' too."""
+    return {
+        "own": optimizer.numbers(),
+        "parts": {part: _numbers(getattr(optimizer, part)) for part in optimizer.parts},
+    }
+
+
+def _put_numbers(optimizer, saved):
+    for name, now in optimizer.numbers().items():
+        value = saved["own"].get(name, now)
+        if value != now:
+            setattr(optimizer, name, value)
+    for part in optimizer.parts:
+        _put_numbers(getattr(optimizer, part), saved["parts"][part])

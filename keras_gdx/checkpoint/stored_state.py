@@ -1,0 +1,107 @@
+"""What a file has of an optimizer, each piece checked when it is read."""
+
+import json
+
+import numpy as np
+
+from keras_gdx.schema import check_form, count
+
+FORMAT = 1
+MANIFEST = "manifest"
+FORM = {"rule": str, "variables": [{"path": str, "shape": [count]}]}
+AROUND = ("inner", "outer")  # arguments that may be optimizers with a state of their own
+
+
+class Contents:
+    """The arrays that a store has, Keras' or a dictionary.
+
+    Args:
+        title: What the optimizer that they are read for is called in errors.
+        store: The store.
+    """
+
+    def __init__(self, title, store):
+        self.title = title
+        self.store = store
+        self.keys = {*store.keys()}
+
+    def manifest(self):
+        """What the file says that it has; `None` if it was not written by this package.
+
+        Raises:
+            ValueError: If it is damaged, or of a newer format.
+        """
+        if MANIFEST not in self.keys:
+            return None
+        content = self.read(MANIFEST, "u", None)
+        try:
+            manifest = json.loads(content.astype("uint8").tobytes())
+            check_form(manifest, {"format": count}, MANIFEST)
+            if manifest["format"] <= FORMAT:
+                check_form(manifest, FORM, MANIFEST)
+                check_form(manifest.get("around", {}), {str: str}, "around")
+        except (ValueError, RecursionError) as error:
+            raise self.damaged(error) from error
+        if manifest["format"] > FORMAT:
+            raise ValueError(
+                f"The state of {self.title} has format {manifest['format']}; this "
+                f"version reads up to {FORMAT}. Install a newer keras_gdx."
+            )
+        return manifest
+
+    def read(self, key, kinds, shape=()):
+        """Returns an array.
+
+        Args:
+            key: Its name.
+            kinds: The kinds of dtype that it may have.
+            shape: The shape that it must have; `None` for any.
+
+        Raises:
+            ValueError: If it is another one, or cannot be read.
+        """
+        try:
+            value = np.asarray(self.store[key])
+        except Exception as error:  # each kind of store has its own
+            raise self.damaged(f"{key!r} cannot be read: {error}") from error
+        if value.dtype.kind not in kinds or shape not in (None, value.shape):
+            raise self.damaged(f"{key!r} has dtype {value.dtype} and shape {value.shape}.")
+        return value
+
+    def slots(self, number):
+        """What is kept for each of so many variables: arrays by position, and by name."""
+        found: dict[int, dict] = {}
+        for key in self.keys:
+            index, bar, name = key.partition("|")
+            if bar:
+                known = index.isascii() and index.isdecimal() and len(index) < 10
+                if not known or int(index) >= number:
+                    raise self.damaged(f"{key!r} belongs to none of its {number} variables.")
+                found.setdefault(int(index), {})[name] = self.read(key, "f", None)
+        return found
+
+    def damaged(self, what):
+        """The error that says so."""
+        return ValueError(f"The state of {self.title} in this file is damaged: {what}")
+
+
+def manifest_of(rule, inside, variables):
+    """What a file says that it has, as an array."""
+    manifest = {"format": FORMAT, "rule": rule, "around": inside, "variables": variables}
+    return np.frombuffer(json.dumps(manifest).encode(), "uint8")
+
+
+def around(optimizer):
+    """The classes of the optimizers inside of it that have a state of their own, by argument."""
+    found = {name: getattr(optimizer, name, None) for name in AROUND if name not in optimizer.parts}
+    return {name: type(each).__name__ for name, each in found.items() if each is not None}
+
+
+def title(optimizer):
+    """What an optimizer is called in texts."""
+    return named(type(optimizer).__name__, around(optimizer))
+
+
+def named(rule, inside):
+    """What an optimizer with these classes is called."""
+    return f"{rule} around {' and '.join(inside.values())}" if inside else rule

@@ -1,0 +1,98 @@
+"""The workers that train together, as a callback sees them."""
+
+from contextlib import contextmanager
+
+import tensorflow as tf
+
+from keras_gdx.distribute.consistency import gather
+
+QUESTIONS = 8  # that callbacks can ask in one `fit`; their number shapes the compiled step
+NEWEST = 32  # checkpoints that are compared
+NONE, UNREADABLE = -1, -2  # in place of a step
+
+
+class Together:
+    """Workers, one of which this process is; as `keras_gdx.integration.coordination.Alone` for one.
+
+    What callbacks ask is asked before a batch, and the answers travel with its logs.
+
+    Args:
+        strategy: Their strategy.
+    """
+
+    def __init__(self, strategy):
+        self._strategy = strategy
+        self._local = len(strategy.extended.worker_devices)
+        self.count = strategy.num_replicas_in_sync // self._local
+        self.index = strategy.extended._id_in_cluster
+        with tf.device("CPU:0"):
+            self.votes = tf.Variable(tf.zeros(QUESTIONS), trainable=False)
+        self.begin()
+
+    def begin(self):
+        """Forgets the questions of the `fit` before."""
+        self._questions: list = []
+        self._answers = [0.0] * QUESTIONS
+
+    def same(self, number):
+        """The number, as the first worker has it."""
+        return int(gather(self._strategy, [number])[0, 0])
+
+    def choose(self, steps):
+        """The first of the steps that all workers have; `None` if nobody has any.
+
+        Raises:
+            ValueError: On all workers, if one cannot look, or they have none in common.
+        """
+        problem = None
+        try:
+            mine = [*steps][:NEWEST]
+        except ValueError as error:
+            mine, problem = [UNREADABLE], error
+        found = gather(self._strategy, mine + [NONE] * (NEWEST - len(mine)))
+        if problem:
+            raise problem
+        if (found == UNREADABLE).any():
+            raise ValueError("Another worker cannot read the checkpoints. It says why.")
+        common = set.intersection(*({*row.tolist()} for row in found)) - {NONE}
+        if not common and (found != NONE).any():
+            raise ValueError(
+                "The workers have no whole checkpoint in common. They must all see the same "
+                f"directory. This one found {mine or 'none'}."
+            )
+        return max(common, default=None)
+
+    def poll(self, question):
+        """A function that returns whether any worker has said yes before the last batch."""
+        place = len(self._questions)
+        if place == QUESTIONS:
+            raise ValueError(f"Several workers can ask {QUESTIONS} questions at most.")
+        self._questions.append(question)
+        return lambda: self._answers[place] > 0
+
+    def ask(self):
+        """Asks this worker's callbacks, before a batch."""
+        said = [float(question()) for question in self._questions]
+        if any(said) or any(self._answers):
+            self.votes.assign(said + [0.0] * (QUESTIONS - len(said)))
+
+    def hear(self, answers):
+        """Takes in what all workers have said, after it."""
+        self._answers = answers.numpy().tolist()
+
+
+@contextmanager
+def watched(peers):
+    """In this context, the loss of a worker is an error that says what to do.
+
+    Raises:
+        RuntimeError: If another worker does not answer any more.
+    """
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise RuntimeError(
+            f"Another of the {peers.count} workers is lost; this is worker {peers.index}. It "
+            "cannot be taken back: end all of them and start all again. With ResumableCheckpoint "
+            "they go on where the last checkpoint was."
+        ) from error

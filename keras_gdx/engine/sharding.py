@@ -1,0 +1,102 @@
+"""Replicas that share the work of an update: each has a piece of the state, and moves it.
+
+The gradient that all replicas have is cut, and every replica applies the rule to its piece, whose
+slots it alone has. Then all get the new weights of all, in one gather, and what follows the rule,
+constraints, averages and rounding, is done as ever (ZeRO stage 1, arXiv:1910.02054).
+"""
+
+from keras import ops
+
+from keras_gdx.backends import backend
+from keras_gdx.engine.clipping import scaled
+from keras_gdx.engine.low_precision import LOST, narrowed
+from keras_gdx.engine.update import advance, conclude, encoded, overwrite, slot_variables
+
+
+class Piece:
+    """This replica's piece of the weights, read and written as a variable is."""
+
+    def __init__(self, value):
+        self.value = value
+        self.dtype = value.dtype
+
+    def assign(self, value):
+        """Takes the new weights."""
+        self.value = value
+
+
+def move_pieces(optimizer, h, packed, divided):
+    """Moves groups of which every replica has a piece.
+
+    Args:
+        optimizer: The optimizer.
+        h: For each dtype this update's scalars.
+        packed: For each dtype a function that returns `h.pack()`.
+        divided: Pairs of a group with its gradient, and what that must be multiplied by, or
+            `None`.
+    """
+    moved = [
+        _advanced(optimizer, h[dtype], packed[dtype], task, factor)
+        for task, factor in divided
+        for dtype in [task.group.dtype]
+    ]
+    wholes = backend.gather([piece.value for piece in moved])
+    for (task, _), pieces in zip(divided, wholes, strict=True):
+        _settle(optimizer, h[task.group.dtype], task, task.group.uncut(pieces))
+
+
+def _advanced(optimizer, h, packed, task, factor):
+    """The piece of this replica after the rule; its slots are written."""
+    group = task.group
+    place = backend.place(group.replicas)
+    present = _present(task, place)
+    weights = group.join([optimizer.model_variables[i] for i in group.indices])
+    piece = Piece(ops.cast(group.cut(weights, place), group.dtype))
+    gradient = group.cut(backend.dense(task.gradient), place)
+    if factor is not None and len(factor.shape):
+        factor = group.cut(factor, place)
+
+    def update(h, own, gradient, factor, present, old):
+        h = h.but(multiplier=own[0], place=own[1])
+        w, slots = advance(optimizer, group, h, scaled(gradient, factor, h), old[0], old[1:])
+        new = [w, *encoded(group, slots)]
+        return [_chosen(present, x, was) for x, was in zip(new, old, strict=True)]
+
+    kept = [piece, *slot_variables(group)]
+    own = group.facts.multiplier, float(group.indices[0])
+    args = own, gradient, factor, present
+    overwrite(optimizer, group, "piece", h, packed, update, kept, *args)
+    return piece
+
+
+def _settle(optimizer, h, task, w):
+    """Writes the new weights, their averages, and what rounding them has taken."""
+    group, state = task.group, optimizer.state
+    h = h.but(multiplier=group.facts.multiplier, place=float(group.indices[0]))
+    kept = [group.together([optimizer.model_variables[i] for i in group.indices])]
+    if state.averages:
+        kept.append(group.together([state.averages[i] for i in group.indices]))
+    old = [backend.dense(x.value) for x in kept]
+    w, averages = conclude(optimizer, group.constraint, h, w, *old[1:])
+    lost = {LOST: None} if LOST in group.slots else {}
+    w, lost = narrowed(optimizer, h, w, lost, kept[0].dtype)
+    for x, new, was in zip(kept, [w, *averages], old, strict=True):
+        x.assign(group.choose(task.present, ops.cast(new, was.dtype), was))
+    if lost:
+        (variable,) = group.slots[LOST].variables
+        place = backend.place(group.replicas)
+        new = group.cut(lost[LOST], place)
+        variable.assign(_chosen(_present(task, place), new, backend.dense(variable)))
+
+
+def _present(task, place):
+    """Whether entries of this replica's piece have a gradient; `None` if all have."""
+    if task.present is None:
+        return None
+    group = task.group
+    return group.cut(ops.broadcast_to(group.spread(task.present), group.shape), place)
+
+
+def _chosen(present, new, old):
+    new = ops.cast(new, old.dtype)
+    return new if present is None else ops.where(present, new, old)

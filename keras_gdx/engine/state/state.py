@@ -1,0 +1,240 @@
+"""Everything that an optimizer keeps between steps, as variables."""
+
+import math
+import re
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gdx.backends import backend
+from keras_gdx.engine.low_precision import LOST
+from keras_gdx.engine.state.packing import groups_of
+from keras_gdx.engine.state.storage import (
+    BLOCK,
+    SMALLEST,
+    Addends,
+    EightBit,
+    Largest,
+    Pieces,
+    Plain,
+)
+from keras_gdx.engine.state.views import write_all
+from keras_gdx.engine.variables.spec import facts_of
+from keras_gdx.engine.variables.structure import path_of
+
+LOW_PRECISION = ("float16", "bfloat16")
+AVERAGE = "ema"  # the slot of the weights' moving average
+ROWS, DENSE = 1, 2  # what gradients a variable had in an open window; 0: none
+
+
+def wide(variable):
+    """The dtype in which a rule sees `variable`: at least float32."""
+    dtype = keras.backend.standardize_dtype(variable.dtype)
+    return "float32" if dtype in LOW_PRECISION else dtype
+
+
+def is_overwritten(variable):
+    """Whether a variable takes its gradient as its value: its layer knows best, as in float8."""
+    return getattr(variable, "overwrite_with_gradient", False)
+
+
+class State:
+    """The variables of a built optimizer.
+
+    Attributes:
+        variables: All of them, in the order in which they were made.
+        facts: `Facts` of each model variable, those that are overwritten last.
+        rules: The rule that moves each variable: the optimizer, or one of its parts.
+        groups: The variables as they move together.
+        home: For each variable that moves, its group and its place in it.
+        slots: For each variable, what is kept for it by name, averages included.
+        averages: The moving average of each variable that moves, or `None`. Keras' callbacks
+            want one variable each, so groups have none in common.
+        sums: For each variable the sum of its gradients in an open accumulation window,
+            or `None`; if it is overwritten, the largest.
+        largest: The variables of the latter.
+        count: How many micro-batches are in `sums`.
+        seen: For each variable `DENSE` if it had a gradient in the window, `ROWS` if all of them
+            named the only rows that shall move, 0 if it had none.
+        late: Whether what begins as a copy of the weights must wait for their values.
+        shared: Scalars kept once for the whole model, by name.
+        closers: Functions that close the window, by whether all variables had dense gradients.
+        programs: Compiled updates, by what they depend on.
+
+    Args:
+        optimizer: The optimizer.
+        variables: The variables that it is built with.
+        model: Their model, or `None`.
+        replicas: How many replicas have a piece of the state each. 1: all have all of it.
+        late: See above.
+        new: What makes a variable, if not `allocate`: something that only looks like one.
+    """
+
+    def __init__(self, optimizer, variables, model, replicas=1, late=False, new=None):
+        self.variables: list = []
+        self.late = late
+
+        def add(*args):
+            self.variables.append((new or allocate)(*args))
+            return self.variables[-1]
+
+        everything = sorted(variables, key=is_overwritten)
+        self.facts = facts_of(optimizer, everything, model)
+        variables = [v for v in everything if not is_overwritten(v)]
+        overwritten = everything[len(variables) :]
+        facts = self.facts[: len(variables)]
+        self.rules = [optimizer.rule_of(each) for each in facts]
+        dtypes = [wide(v) for v in variables]
+        self.groups = groups_of(optimizer, variables, facts, self.rules, dtypes, replicas)
+        self.home = {i: (group, n) for group in self.groups for n, i in enumerate(group.indices)}
+        self.averages = self.sums = self.count = self.seen = None
+        self.largest: list = []
+        for group in self.groups:
+            members = [variables[i] for i in group.indices]
+            make = partial(add, optimizer, members)
+            stored = {
+                s.name: _storage(optimizer, s, group, late, make) for s in group.rule.all_slots()
+            }
+            group.slots = {name: storage for name, storage in stored.items() if storage}
+            if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
+                lost = Plain(make(LOST, group.own_shape, members[0].dtype, 0.0))
+                group.slots[LOST] = _divided(optimizer, group, lost)
+            if optimizer.gradient_accumulation_steps:
+                group.total = make("sum", group.shape, group.dtype, 0.0)
+        self.slots = [
+            {name: self._own(i, storage) for name, storage in self.home[i][0].slots.items()}
+            for i in range(len(variables))
+        ]
+        if optimizer.use_ema:
+            self.averages = [
+                add(optimizer, [v], AVERAGE, v.shape, dtype, 0.0 if late else "variable")
+                for v, dtype in zip(variables, dtypes, strict=True)
+            ]
+            for slots, average in zip(self.slots, self.averages, strict=True):
+                slots[AVERAGE] = Plain(average)
+        self.slots += [{} for _ in overwritten]
+        if optimizer.gradient_accumulation_steps:
+            count = backend.replicas(optimizer), len(backend.places(optimizer))
+            sums = {id(group): Addends(group.total, *count) for group in self.groups}
+            self.sums = [self._own(i, sums[id(self.home[i][0])]) for i in range(len(variables))]
+            self.largest = [add(optimizer, [v], "sum", v.shape, v.dtype, 0.0) for v in overwritten]
+            self.sums += [Largest(variable, *count) for variable in self.largest]
+            self.count = add(optimizer, [], "summed", (), "int32", 0)
+            self.seen = add(optimizer, [], "seen", (len(everything),), "int32", 0)
+        widest = max(dtypes, default="float32")
+        self.shared = {name: add(optimizer, [], name, (), widest, 0.0) for name in optimizer.shared}
+        self.closers: dict = {}
+        self.programs: dict = {}
+
+    def copy_weights(self, variables):
+        """Writes all that begins as a copy of the weights, between two steps."""
+        for group in self.groups:
+            if group.copied:
+                weights = group.join([backend.snapshot(variables[i]) for i in group.indices])
+                for name in group.copied:
+                    group.slots[name].write(weights)
+        if self.averages:
+            for variable, average in zip(variables, self.averages, strict=True):
+                average.assign(ops.cast(variable, average.dtype))
+
+    def adopt(self, indices, variables):
+        """Makes slots that began as copies of the weights of these variables copies again."""
+        pairs = []
+        for index in indices:
+            group, _ = self.home[index]
+            copied = {slot.name for slot in group.rule.all_slots() if slot.init == "variable"}
+            for name, slot in self.slots[index].items():
+                if name == AVERAGE or name in copied:
+                    weights = ops.cast(variables[index], group.dtype)
+                    pairs.append((slot, ops.convert_to_numpy(weights)))
+                elif name == LOST:
+                    pairs.append((slot, np.zeros(slot.shape, group.dtype)))
+        write_all(pairs)
+
+    def _own(self, index, storage):
+        """A variable's part of what its group keeps."""
+        group, place = self.home[index]
+        return group.part(storage, place)
+
+
+def _storage(optimizer, slot, group, late, make):
+    """The storage of one slot of one group; `None` if it has no such slot."""
+    shape = slot.shape(group.own_shape)
+    if shape is None:
+        return None
+    copied = slot.init == "variable"
+    dtype = optimizer.state_dtype
+    if copied or dtype is None:
+        dtype = group.dtype
+    elif dtype == "int8":
+        if (slot.init == 0 or math.isnan(slot.init)) and math.prod(
+            slot.shape(group.shapes[0])
+        ) >= SMALLEST:
+            blocks = -(-math.prod(shape) // BLOCK)
+            codes = "int8" if slot.signed else "uint8"
+            found = EightBit(
+                make(f"{slot.name}_codes", (blocks, BLOCK), codes, 0),
+                make(f"{slot.name}_scales", (blocks, 1), "float32", slot.init),
+                shape,
+                signed=slot.signed,
+            )
+            return _divided(optimizer, group, found)
+        dtype = group.dtype
+    waits = copied and (late or group.replicas > 1)  # a piece is the same on all until it is cut
+    init = 0.0 if waits else slot.init
+    return _divided(optimizer, group, Plain(make(slot.name, shape, dtype, init)))
+
+
+def _divided(optimizer, group, storage):
+    """Storage for a group, given that of what a replica keeps."""
+    return storage if group.replicas == 1 else Pieces(storage, group, backend.places(optimizer))
+
+
+def allocate(optimizer, beside, name, shape, dtype, init):
+    """A new variable of the optimizer, near the model's variables that it belongs to.
+
+    Args:
+        optimizer: The optimizer.
+        beside: Those variables; none for what belongs to the whole model.
+        name: Its name, after theirs.
+        shape: Its shape.
+        dtype: Its dtype.
+        init: The number that it starts with, or `"variable"`: what `beside` hold.
+    """
+
+    def initial(shape, dtype=None):
+        if init == "variable":
+            flat = [ops.reshape(ops.cast(backend.snapshot(v), dtype), (-1,)) for v in beside]
+            return ops.reshape(ops.concatenate(flat), shape)
+        return ops.full(shape, init, dtype)
+
+    with backend.near(optimizer, beside[0]) if beside else nullcontext():
+        return optimizer.add_variable(
+            tuple(shape), initializer=initial, dtype=dtype, name=_name(beside, name)
+        )
+
+
+def imagined(optimizer, variables, model, replicas):
+    """The `State` that there would be, without allocating it.
+
+    Its variables have a path, a shape and a dtype, and `name`, without that of their owner.
+    """
+
+    def note(optimizer, beside, name, shape, dtype, init):
+        path = f"{optimizer.name}/{_name(beside, name)}"
+        return SimpleNamespace(name=name, path=path, shape=tuple(shape), dtype=dtype)
+
+    return State(optimizer, variables, model, replicas, new=note)
+
+
+def _name(beside, name):
+    return f"{re.sub('[/:]', '_', path_of(beside[0]))}_{name}" if beside else name
+
+
+def size_of(dtype):
+    """Bytes of one number."""
+    return int(re.sub(r"\D", "", keras.backend.standardize_dtype(dtype))) // 8

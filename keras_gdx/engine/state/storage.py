@@ -1,0 +1,236 @@
+"""How a slot is kept between steps: plainly, or in eight bits.
+
+Rules see float tensors; only this file knows about codes. `decode` and `encode` are pure,
+so that an update can be compiled with them inside.
+"""
+
+import math
+from functools import reduce
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gdx.backends import backend
+
+BLOCK = 256
+SMALLEST = 16 * BLOCK  # smaller slots gain nothing from codes
+
+
+class Storage:
+    """Variables, and how values become their contents.
+
+    Attributes:
+        variables: The variables.
+        shape: The shape of the values.
+        here: Whether this process has all values.
+    """
+
+    variables: tuple = ()
+    shape: tuple[int, ...]
+    here = True
+
+    def decode(self, contents):
+        """Returns the values that the variables' contents stand for."""
+        raise NotImplementedError
+
+    def encode(self, value):
+        """Returns the contents that stand for `value`, one for each variable."""
+        raise NotImplementedError
+
+    def read(self, copies=None):
+        """Returns the values.
+
+        Args:
+            copies: Function that returns what all replicas have of a variable, if that is not
+                what the variable has now.
+        """
+        if copies is None:
+            return self.decode(self.variables)
+        return common([self.decode(each) for each in self._replicas(copies)])
+
+    def _replicas(self, copies):
+        """The contents that each replica has."""
+        return zip(*(copies(variable) for variable in self.variables), strict=True)
+
+    def write(self, value):
+        """Replaces the values."""
+        for variable, content in zip(self.variables, self.encode(value), strict=True):
+            variable.assign(ops.copy(content))  # on JAX no two variables may share an array
+
+    def write_some(self, chosen, value):
+        """Replaces the values that are chosen, of which all are given, and keeps the others."""
+        self.write(_chosen(chosen, value, self.read()))
+
+
+class Plain(Storage):
+    """One variable that holds the values themselves."""
+
+    def __init__(self, variable):
+        self.variables = (variable,)
+        self.shape = tuple(variable.shape)
+
+    def decode(self, contents):
+        return contents[0]
+
+    def encode(self, value):
+        return (ops.cast(value, self.variables[0].dtype),)
+
+
+class EightBit(Storage):
+    """One byte per value and one float32 scale per block of 256 values.
+
+    Codes are spaced by a power law, dense near zero, because an update divides
+    by small second moments and a linear code would round them to nothing.
+    """
+
+    def __init__(self, codes, scales, shape, *, signed):
+        self.variables = (codes, scales)
+        self.shape = shape
+        self.squarings = 1 if signed else 2  # x = scale * place ** 2, or ** 4
+        self.levels = 127 if signed else 255
+
+    def decode(self, contents):
+        size = math.prod(self.shape)
+        whole = size // BLOCK
+        codes, scales = contents
+        values = self._decoded(codes[:whole], scales[:whole])
+        if size % BLOCK:
+            last = self._decoded(codes[whole:], scales[whole:])[: size % BLOCK]
+            values = ops.concatenate([values, last])
+        return ops.reshape(values, self.shape)
+
+    def encode(self, value):
+        flat = ops.reshape(ops.cast(value, "float32"), (-1,))
+        size = math.prod(self.shape)
+        whole = size // BLOCK * BLOCK
+        contents = self._encoded(flat[:whole])
+        # Apart, because compilers make poor loops of a padded whole.
+        if size % BLOCK:
+            last = self._encoded(ops.pad(flat[whole:], [(0, BLOCK - size % BLOCK)]))
+            contents = [ops.concatenate(pair) for pair in zip(contents, last, strict=True)]
+        return contents
+
+    def _decoded(self, codes, scales):
+        place = ops.cast(codes, "float32") * (1 / self.levels)
+        x = ops.abs(place)
+        for _ in range(self.squarings):
+            x = x * x
+        return ops.reshape(ops.sign(place) * x * scales, (-1,))
+
+    def _encoded(self, flat):
+        blocks = ops.reshape(flat, (-1, BLOCK))
+        scales = ops.max(ops.abs(blocks), axis=1, keepdims=True)
+        place = ops.abs(blocks) / ops.maximum(scales, 1e-38)
+        for _ in range(self.squarings):
+            place = ops.sqrt(place)
+        codes = ops.round(ops.sign(blocks) * place * self.levels)
+        return [ops.cast(codes, self.variables[0].dtype), scales]
+
+
+class Pieces(Storage):
+    """Storage of which every replica has a piece of its own.
+
+    Args:
+        piece: The storage of a piece; its variables are other ones on every replica.
+        group: The group that it belongs to.
+        places: The numbers of the replicas of this process.
+    """
+
+    def __init__(self, piece, group, places):
+        self.piece = piece
+        self.group = group
+        self.places = places
+        self.variables = piece.variables
+        self.shape = group.uncut_shape(piece.shape)
+        self.here = len(places) == group.replicas
+
+    def decode(self, contents):
+        return self.piece.decode(contents)
+
+    def encode(self, value):
+        return self.piece.encode(value)
+
+    def read(self, copies=None):
+        if not (self.here or copies):
+            raise ValueError(
+                f"The state of `{self.variables[0].path}` is spread over several workers, and one "
+                "alone cannot read it."
+            )
+        pieces = [self.decode(each) for each in self._replicas(copies or _now)]
+        return self.group.uncut(ops.stack(pieces))
+
+    def write(self, value):
+        self.write_some(True, value)
+
+    def write_some(self, chosen, value):
+        whole = ops.broadcast_to(chosen, self.shape)
+        olds = self._replicas(_now)
+        for place, copies, old in zip(
+            self.places, self._replicas(backend.copies), olds, strict=True
+        ):
+            new = self.group.cut(value, place)
+            new = _chosen(self.group.cut(whole, place), new, self.decode(old))
+            for copy, content in zip(copies, self.encode(new), strict=True):
+                copy.assign(content)
+
+
+class Addends(Storage):
+    """A variable to which every replica adds by itself; the values are the sum.
+
+    Args:
+        variable: The variable.
+        replicas: How many replicas there are.
+        here: How many of them are in this process.
+    """
+
+    def __init__(self, variable, replicas, here):
+        self.variables = (variable,)
+        self.shape = tuple(variable.shape)
+        self.replicas = replicas
+        self.here = here == replicas
+
+    def read(self, copies=None):
+        return sum(value for (value,) in self._replicas(copies or _now))
+
+    def write(self, value):
+        self.write_some(True, value)
+
+    def write_some(self, chosen, value):
+        # `read` has the sum of all replicas only where one process has all
+        for (copy,) in self._replicas(backend.copies):
+            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
+
+
+class Largest(Addends):
+    """A variable in which every replica keeps the largest by itself; of these the largest count."""
+
+    def read(self, copies=None):
+        return reduce(ops.maximum, (value for (value,) in self._replicas(copies or _now)))
+
+    def write_some(self, chosen, value):
+        for (copy,) in self._replicas(backend.copies):
+            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype), copy))
+
+
+def common(values):
+    """What several replicas have in common: what they agree on, or the mean of floats.
+
+    Of other numbers, such as the seeds of layers, it is what the first replica has.
+    """
+    first, *others = (ops.convert_to_numpy(value) for value in values)
+    if all(np.array_equal(first, other) for other in others):
+        return first
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(first.dtype)):
+        return first
+    return np.mean([x.astype("float64") for x in (first, *others)], axis=0).astype(first.dtype)
+
+
+def _now(variable):
+    """What all replicas of this process have of a variable."""
+    return [backend.snapshot(copy) for copy in backend.copies(variable)]
+
+
+def _chosen(chosen, new, old):
+    old = ops.convert_to_tensor(old)
+    return ops.where(chosen, ops.cast(new, old.dtype), old)

@@ -1,0 +1,1 @@
+"""What a variable is in its model: role, path, block."""

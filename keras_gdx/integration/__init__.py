@@ -1,0 +1,1 @@
+"""Where Keras' models and trainer meet the engine: all that touches their private names."""

@@ -1,0 +1,310 @@
+"""Where `fit` is in its data, and how to go on from there.
+
+Keras makes an iterator of the data inside `fit` and tells nobody. It passes it to one
+method of the model, though, and there we take hold of it: batches that were trained on
+already are left out before anything is read, so counting, logs and the end of the epoch
+stay Keras' own.
+"""
+
+import sys
+import tempfile
+import warnings
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.trainers.data_adapters import array_slicing  # what arrays become in Keras
+from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+from keras_gdx.integration.model_building import on_data
+from keras_gdx.integration.stateful import Stateful
+
+
+class Feed:
+    """The data of one `fit`.
+
+    Arrays and `PyDataset`s come in an order that follows from `seed` and from how many
+    times the data was begun, so a position in them is two numbers. A `tf.data` iterator
+    saves its own state. Where it cannot, the batches before the position are read again
+    and dropped, which leads to the same place if the data repeats itself.
+
+    Args:
+        seed: Integer, the key of the orders.
+        position: What `position` returned, to go on from there; `None` is the beginning.
+    """
+
+    def __init__(self, seed, position=None):
+        self.seed = seed
+        self._resume = position
+        self._skip = 0
+        self._begun = 0  # how often the data was begun
+        self._drawn = 0  # batches drawn since the last time
+        self._iterators: Any = None  # what Keras makes of the data
+        self._iterator: Any = None  # of the epoch under way
+        self._warned = False
+
+    @contextmanager
+    def of(self, model):
+        """Inside this context, takes hold of the data of the next `fit` of `model`."""
+        self._iterators = None
+        with on_data(model, partial(self._take, model)):
+            yield self
+
+    def check(self, source):
+        """Raises `ValueError` if a position is that of other data, or damaged."""
+        if self._resume["state"] is not None:
+            check_state(self._resume["state"])
+        if self._resume["source"] is not None and not isinstance(self._source(), Stateful):
+            raise ValueError(
+                f"The checkpoint in {source} has the state of a `PyDataset` with `state` and "
+                "`restore`, and the data of now has none. Use the data of then."
+            )
+        before, now = self._resume["num_batches"], self._iterators._num_batches
+        if self._resume["batch"] and now not in (None, before):
+            raise ValueError(
+                f"The checkpoint in {source} was saved in an epoch of {before} batches, and now "
+                f"there are {now}. Use the data and the batch size of then until the epoch is "
+                "over, or another directory."
+            )
+
+    def forget_state(self):
+        """Goes on by reading batches again: the state is of an iterator for other replicas."""
+        self._resume["state"] = None
+
+    def position(self, batch):
+        """Where the data is now, for another process.
+
+        Args:
+            batch: Batches of this epoch that were trained on; `None` between epochs.
+
+        Returns:
+            Dictionary of numbers and bytes.
+        """
+        iterators, iterator, drawn = self._iterators, self._iterator, self._drawn
+        over = False
+        if batch is None:
+            persists = iterators.steps_per_epoch is not None
+            if persists and iterators._current_iterator is not iterator:
+                iterator, drawn = iterators._current_iterator, 0
+            over = not persists
+        source = self._source()
+        return {
+            "batch": batch or 0,
+            "begun": self._begun,
+            "drawn": 0 if over else drawn,
+            "over": over,
+            "num_batches": iterators._num_batches,
+            "state": None if self._ordered or over else self._state(iterator),
+            "source": source.state() if isinstance(source, Stateful) else None,
+        }
+
+    def _source(self):
+        """The `PyDataset` that the data comes from, if it does."""
+        return getattr(self._iterators.data_adapter, "py_dataset", None)
+
+    # -- inside Keras' iterator ---------------------------------------------------------------
+
+    def _take(self, model, iterators):
+        self._iterators = iterators
+        self._ordered = isinstance(iterators.data_adapter, (ArrayDataAdapter, PyDatasetAdapter))
+        self._begin, iterators._get_iterator = iterators._get_iterator, self._begun_again
+        self._enumerate, iterators._enumerate_iterator = (
+            iterators._enumerate_iterator,
+            self._enumerated,
+        )
+        if self._resume:
+            build_all(model, iterators)
+
+    def _begun_again(self):
+        """The data from its beginning, or without the first `_skip` batches."""
+        order, self._begun = self._begun, self._begun + 1
+        skip, self._skip = self._skip, 0
+        if not self._ordered:
+            return self._begin()
+        data = dataset_of(self._iterators.data_adapter, self.seed, order, skip)
+        strategy = self._iterators._distribute_strategy
+        return strategy.experimental_distribute_dataset(data)
+
+    def _enumerated(self):
+        """What Keras enumerates, without the batches that were trained on already."""
+        resume, self._resume = self._resume, None
+        if resume:
+            self._go_back(resume)
+        for begin, end, iterator in self._enumerate():
+            if resume and begin < resume["batch"]:
+                continue
+            if iterator is not self._iterator:
+                self._iterator, self._drawn = iterator, 0
+                if resume and not resume["over"]:
+                    self._draw(iterator, resume)
+            resume = None
+            self._drawn += end - begin + 1
+            yield begin, end, iterator
+
+    def _go_back(self, resume):
+        """Brings what lives longer than one iterator to where it was."""
+        if resume["source"] is not None:
+            self._iterators.data_adapter.py_dataset.restore(resume["source"])
+        if self._iterators._num_batches is None:
+            self._iterators._num_batches = resume["num_batches"]  # Keras counts the first time
+        # between epochs the next iterator is still to come, or was just made
+        before = resume["begun"] - (0 if resume["over"] else 1)
+        if self._ordered:
+            self._skip = resume["drawn"]
+        else:
+            for _ in range(before - self._begun):
+                iter(self._begin())  # each draws a new seed for its shuffles
+        self._begun = before
+
+    def _draw(self, iterator, resume):
+        """Brings an iterator that was just made to where it was."""
+        if self._ordered:
+            pass
+        elif resume["state"]:
+            now = state_of(iterator)
+            read_state(iterator, resume["state"])
+            # TensorFlow draws a seed too many for a shuffle that has no more input. Seeds
+            # belong to the data, not to the iterator, so another one can put them back.
+            read_state(iter(self._begin()), now)
+        else:
+            for _ in range(resume["drawn"]):
+                next(iterator)
+        self._drawn = resume["drawn"]
+        self._iterators._steps_seen += resume["drawn"] - resume["batch"]
+
+    def _state(self, iterator):
+        try:
+            if self._iterators.steps_per_epoch is not None:
+                raise ValueError("with `steps_per_epoch` one iterator goes through all epochs")
+            return state_of(iterator)
+        except (ValueError, tf.errors.OpError) as error:
+            if not self._warned:
+                self._warned = True
+                reason = str(error).splitlines()[0]
+                warnings.warn(
+                    "This data cannot save its position. After an interruption the batches "
+                    "before it will be read again and dropped, which is exact if the data comes "
+                    f"in the same order every time (shuffles need a seed). Reason: {reason}",
+                    stacklevel=4,
+                )
+            return None
+
+
+def build_all(model, iterators):
+    """Makes the variables that Keras would make in the first step: they are to be restored."""
+    spec = keras.tree.map_structure(
+        lambda x: SimpleNamespace(shape=tuple(x.shape), dtype=x.dtype.name),
+        iterators.data_adapter.get_tf_dataset().element_spec,
+    )
+    model._symbolic_build(data_batch=spec)
+
+
+# -- data in an order that is known ------------------------------------------------------------
+
+
+def dataset_of(adapter, seed, order, skip):
+    """The batches of arrays or a `PyDataset`, in their order number `order`, from `skip` on."""
+    rng = np.random.default_rng((seed, order))
+    return (_arrays if isinstance(adapter, ArrayDataAdapter) else _batches)(adapter, rng, skip)
+
+
+def _arrays(adapter, rng, skip):
+    size = adapter.batch_size
+    examples = np.arange(adapter._num_samples)
+    if adapter._shuffle == "batch":
+        examples = np.lexsort((rng.random(len(examples)), examples // size))
+    elif adapter._shuffle:
+        rng.shuffle(examples)
+    examples = examples[skip * size :]
+    whole = len(examples) // size * size
+    indices = tf.data.Dataset.from_tensor_slices(examples[:whole].reshape(-1, size))
+    if whole < len(examples):
+        indices = indices.concatenate(tf.data.Dataset.from_tensors(examples[whole:]))
+    inputs = array_slicing.convert_to_sliceable(adapter._inputs, target_backend="tensorflow")
+    inputs = tf.data.Dataset.from_tensors(keras.tree.lists_to_tuples(inputs)).repeat()
+    data = tf.data.Dataset.zip((indices, inputs)).map(_rows, num_parallel_calls=tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return data.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+def _rows(indices, inputs):
+    def take(x):
+        if isinstance(x, array_slicing.TensorflowSparseWrapper):
+            return array_slicing.slice_tensorflow_sparse_wrapper(x, indices)
+        return tf.gather(x, indices) if tf.is_tensor(x) else None
+
+    return keras.tree.traverse(take, inputs)
+
+
+def _batches(adapter, rng, skip):
+    known = adapter.py_dataset.num_batches is not None
+    order = np.arange(adapter.py_dataset.num_batches) if known else range(sys.maxsize)
+    if known and adapter.shuffle:
+        rng.shuffle(order)
+    view = Batches(adapter.py_dataset, order[skip:])
+    served = PyDatasetAdapter(view, class_weight=adapter.class_weight)
+    served._output_signature = adapter._output_signature
+    return served.get_tf_dataset()
+
+
+class Batches(keras.utils.PyDataset):
+    """Some batches of a `PyDataset`, in an order."""
+
+    def __init__(self, dataset, order):
+        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self.dataset = dataset
+        self.order = order
+
+    @property
+    def num_batches(self):
+        return None if self.dataset.num_batches is None else len(self.order)
+
+    def __getitem__(self, index):
+        return self.dataset[int(self.order[index])]
+
+
+# -- the state of a tf.data iterator -----------------------------------------------------------
+
+
+STATE = ("state.index", "state.data-00000-of-00001")  # the files that TensorFlow makes of one
+
+
+def state_of(iterator):
+    """The state of an iterator, as the bytes of files by their names."""
+    with tempfile.TemporaryDirectory() as folder:
+        tf.train.Checkpoint(iterator=iterator).write(str(Path(folder) / "state"))
+        return {name: (Path(folder) / name).read_bytes() for name in STATE}
+
+
+def check_state(state):
+    """Raises `ValueError` if this is no state of an iterator, as far as one can see."""
+    try:
+        with _files_of(state) as path:
+            tf.train.load_checkpoint(path)
+    except (KeyError, tf.errors.OpError) as error:
+        raise ValueError(f"The place in the data cannot be read: {error}") from error
+
+
+def read_state(iterator, state):
+    """Brings an iterator to a state; raises `ValueError` if it is that of another one."""
+    try:
+        with _files_of(state) as path:
+            tf.train.Checkpoint(iterator=iterator).read(path).assert_consumed()
+    except (AssertionError, tf.errors.OpError) as error:
+        raise ValueError(f"The place in the data cannot be read: {error}") from error
+
+
+@contextmanager
+def _files_of(state):
+    """The files of a state, in this context; its names are never those of files here."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in STATE:
+            (Path(folder) / name).write_bytes(state[name])
+        yield str(Path(folder) / "state")

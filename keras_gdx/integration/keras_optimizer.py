@@ -1,0 +1,305 @@
+"""The seam to Keras: a `keras.optimizers.Optimizer` whose step is ours.
+
+Keras' private names that optimizers need are used here and nowhere else.
+"""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from keras.src.utils.tracking import (
+    no_automatic_dependency_tracking,
+)  # keeps lists out of checkpoints
+
+from keras_gdx.backends import backend
+from keras_gdx.config import Configured, check, declared_arguments, is_number, is_schedule
+from keras_gdx.engine.state.state import is_overwritten
+from keras_gdx.engine.step import flush, step
+from keras_gdx.engine.variables.spec import numbered
+from keras_gdx.engine.variables.structure import check_pattern, path_of
+
+
+class KerasOptimizer(Configured, keras.optimizers.Optimizer):
+    """Counting, the learning rate, and what goes in and out of `apply`.
+
+    Attributes:
+        built_with: The variables of the model that it was built with, in their order.
+        overwritten: Those of them that it gives their new values instead of moving them.
+    """
+
+    built_with: list = []
+    overwritten: list = []
+    state: Any = None  # a `State`, once built
+    exempt: tuple = ()  # variables without weight decay, beside those that `no_decay` names
+    _rate_factor: Any = None  # a variable, if the rate follows a schedule
+
+    def __init__(self, learning_rate, name=None):
+        super().__init__(_checked_rate(learning_rate), name=name)
+        self._given_rate = learning_rate
+        if is_schedule(learning_rate):
+            self._rate_factor = self.add_variable(
+                (), initializer="ones", dtype="float32", name="learning_rate_factor"
+            )
+
+    # -- counting ---------------------------------------------------------------------------
+
+    @property
+    def iterations(self):
+        """The number of updates made. Micro-batches and skipped steps do not count."""
+        return self._iterations
+
+    # -- learning rate ----------------------------------------------------------------------
+
+    @property
+    def learning_rate(self):
+        """The learning rate of the next update.
+
+        A number can be assigned at any time. If the rate follows a schedule, the rest
+        of the schedule is scaled so that it passes through that number now.
+        """
+        rate = self._learning_rate
+        return rate if isinstance(rate, keras.Variable) else self.rate_at(self.iterations)
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        fixed = is_schedule(self._learning_rate) or isinstance(self._learning_rate, keras.Variable)
+        if is_schedule(value) or callable(value) or not fixed:
+            raise TypeError(
+                f"The `learning_rate` of {type(self).__name__} was made {self._given_rate!r} by "
+                f"its constructor and cannot become {value!r}: steps may be compiled with it. "
+                "Build a new optimizer."
+            )
+        if ops.is_tensor(value) or isinstance(value, (keras.Variable, np.ndarray)):
+            value = float(ops.convert_to_numpy(value))
+        _checked_rate(value)
+        planned = self._given_rate
+        if is_schedule(planned):
+            planned = float(ops.convert_to_numpy(planned(self.iterations)))
+            if planned == 0:
+                raise ValueError(
+                    "The schedule of the learning rate is 0 at this update; no factor makes it "
+                    f"{value}."
+                )
+            self._rate_factor.assign(value / planned)
+        else:
+            self._learning_rate.assign(value)
+        for part in self.parts:
+            getattr(self, part).scale_rate(value / planned if planned else 1.0)
+
+    def set_rate(self, rate):
+        """As `learning_rate = rate` for a tensor, in a function that is being traced."""
+        self._learning_rate.assign(rate)
+        for part in self.parts:
+            getattr(self, part).scale_rate(rate / self._given_rate if self._given_rate else 1.0)
+
+    def scale_rate(self, factor):
+        """Makes the learning rate `factor` times what the constructor was given."""
+        if self._rate_factor is not None:
+            self._rate_factor.assign(factor)
+        elif isinstance(self._learning_rate, keras.Variable):
+            self._learning_rate.assign(self._given_rate * factor)
+
+    def rate_at(self, step, dtype="float32"):
+        """The learning rate at update `step`."""
+        rate = self._learning_rate
+        if is_schedule(rate):
+            return ops.cast(rate(step), dtype) * ops.cast(self._rate_factor, dtype)
+        return ops.cast(rate() if not isinstance(rate, keras.Variable) else rate, dtype)
+
+    def rate_variables(self):
+        """The variables that hold the learning rate or its factor, by name."""
+        if self._rate_factor is not None:
+            return {"learning_rate_factor": self._rate_factor}
+        if isinstance(self._learning_rate, keras.Variable):
+            return {"learning_rate": self._learning_rate}
+        return {}
+
+    def configured_rate(self):
+        """The constructor's argument, or the number that has taken its place."""
+        if not isinstance(self._learning_rate, keras.Variable):
+            return self._given_rate
+        now = ops.convert_to_numpy(self._learning_rate)
+        return float(self._given_rate) if np.float32(self._given_rate) == now else float(now)
+
+    def __repr__(self):
+        """Needs no variable's value, so it can be printed while a function is traced."""
+        names = [name for name in declared_arguments(type(self)) if name != "learning_rate"]
+        shown = [f"{name}={getattr(self, name)!r}" for name in names]
+        return f"{type(self).__name__}({', '.join([repr(self._given_rate), *shown])})"
+
+    # -- variables --------------------------------------------------------------------------
+
+    @property
+    def model_variables(self):
+        """The variables that this optimizer moves."""
+        return self._trainable_variables
+
+    def index(self, variable):
+        """The position of a variable in `model_variables`, `overwritten` following."""
+        return self._get_variable_index(variable)
+
+    @no_automatic_dependency_tracking
+    def _admit(self, variables):
+        """Learns which variables there are; raises `ValueError` if they cannot be trained."""
+        self.built_with = [backend.as_keras(v) for v in variables]
+        for variable in self.built_with:
+            if not keras.backend.is_float_dtype(variable.dtype):
+                raise ValueError(
+                    f"Only floating-point variables can be trained. `{path_of(variable)}` has "
+                    f"dtype {variable.dtype}."
+                )
+            if self.precision == "stochastic" and variable.dtype == "float16":
+                raise ValueError(
+                    'Argument `precision` can be "stochastic" for bfloat16 weights only. '
+                    f'`{path_of(variable)}` is float16; use "kahan".'
+                )
+        self._trainable_variables = [v for v in self.built_with if not is_overwritten(v)]
+        self.overwritten = [v for v in self.built_with if is_overwritten(v)]
+        everything = [*self._trainable_variables, *self.overwritten]
+        self._trainable_variables_indices = {self._var_key(v): i for i, v in enumerate(everything)}
+
+    # -- one step ---------------------------------------------------------------------------
+
+    def apply_gradients(self, grads_and_vars):
+        """`apply` for pairs of a gradient and its variable."""
+        pairs = list(grads_and_vars)
+        check(len(pairs) > 0, "grads_and_vars", pairs, "at least one pair of gradient and variable")
+        return super().apply_gradients(pairs)
+
+    def apply(self, grads, trainable_variables=None):
+        """Takes the gradients of one micro-batch, one for each variable.
+
+        Args:
+            grads: Tensors or `tf.IndexedSlices` of the shapes of the variables. A variable
+                whose gradient is `None` is left alone, with a warning.
+            trainable_variables: The variables; may be left out once the optimizer is built.
+
+        Raises:
+            ValueError: If all gradients are `None`, or one has another shape than its
+                variable, or a variable is not one the optimizer was built with.
+        """
+        grads = list(grads)
+        if not grads:  # a model that is frozen: there is nothing to do, as in Keras
+            return
+        if trainable_variables is None:
+            check(self.built, "trainable_variables", None, "given until the optimizer is built")
+            trainable_variables = self.built_with
+        variables = list(trainable_variables)
+        if len(grads) != len(variables):
+            raise ValueError(f"There are {len(grads)} gradients for {len(variables)} variables.")
+        if not self.built:
+            self.build(variables)
+        self.check_known(variables)
+        grads, variables = self._filter_empty_gradients(grads, variables)
+        pairs = zip(grads, variables, strict=True)
+        gradients = {self.index(v): _checked_gradient(g, v) for g, v in pairs}
+        if not backend.in_replica(self):
+            raise ValueError(
+                "`apply` must be called inside `strategy.run`, not only inside `strategy.scope`."
+            )
+        with keras.name_scope(self.name):
+            backend.unconverted(step)(self, gradients)
+
+    def check_known(self, variables):
+        """Raises `ValueError` if one of the variables is not one it was built with."""
+        unknown = [
+            v for v in variables if self._var_key(v) not in self._trainable_variables_indices
+        ]
+        if unknown:
+            raise unknown_variables(unknown)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Not used: all variables move together, in `apply`."""
+        raise TypeError("Call `apply`: a keras_gdx optimizer moves all variables together.")
+
+    def flush(self):
+        """Applies the gradients of an accumulation window that is still open.
+
+        They are divided by the number of micro-batches that were really summed. `fit`
+        calls this at the end of every epoch; a loop of one's own should do so at its end.
+        """
+        flush(self)
+
+    # -- averages ---------------------------------------------------------------------------
+
+    @property
+    def _model_variables_moving_average(self):
+        """The averages, for Keras' own callbacks, which ask whether there are any."""
+        if not self.use_ema:
+            raise AttributeError("There are no averages without `use_ema`.")
+        return self.averages()
+
+    @no_automatic_dependency_tracking
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        """Keras' way to add to `no_decay`; unlike in Keras it is saved with the optimizer.
+
+        Args:
+            var_list: Variables without decay: these, and no others of the same path.
+            var_names: Regular expressions; variables whose path matches one have no decay.
+
+        Raises:
+            ValueError: If there is something new in it after the first step.
+        """
+        for name, given in (("var_list", var_list), ("var_names", var_names)):
+            check(given is None or isinstance(given, (list, tuple)), name, given, "a list")
+        for name in var_names or ():
+            check_pattern("var_names", name)
+        exempt, entries = {id(v) for v in self.exempt}, self.no_decay_entries
+        variables = [v for v in var_list or () if id(v) not in exempt]
+        names = [name for name in var_names or () if name not in entries]
+        # In replicas and traced functions the same call may come again.
+        if self.built and (variables or names):
+            raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
+        self.exempt = (*self.exempt, *variables)
+        if names:
+            self.no_decay = (*entries, *names)
+
+    def configured_decay(self):
+        """`no_decay` with the exempt variables: each by its path, and which of that path it is."""
+        if not self.exempt:
+            return self.no_decay
+        model, exempt = self._model(), {id(v) for v in self.exempt}
+        variables = self.model_variables or (model.trainable_variables if model else self.exempt)
+        named = zip(variables, numbered(variables, model), strict=True)
+        return (*self.no_decay_entries, *(name for v, name in named if id(v) in exempt))
+
+
+def unknown_variables(variables):
+    """The error if an optimizer shall move variables that it was not built with."""
+    paths = ", ".join(path_of(v) for v in variables[:5]) + (", ..." if variables[5:] else "")
+    return ValueError(
+        f"The optimizer was not built with these variables and has no state for them: {paths}. "
+        "Compile the model again with a new optimizer. To train layers later that are frozen at "
+        "first, use the callback `Unfreezing`."
+    )
+
+
+def check_listed(variables):
+    """Raises `ValueError` unless these are variables in a list."""
+    listed = isinstance(variables, (list, tuple)) and all(hasattr(v, "dtype") for v in variables)
+    check(listed, "variables", variables, "a list of variables")
+
+
+def _checked_rate(rate):
+    """What Keras takes for a learning rate."""
+    if is_schedule(rate) or (callable(rate) and not isinstance(rate, type)):
+        return rate
+    allowed = "a number >= 0, a LearningRateSchedule or a callable without arguments"
+    check(is_number(rate) and math.isfinite(rate) and rate >= 0, "learning_rate", rate, allowed)
+    return float(rate)
+
+
+def _checked_gradient(gradient, variable):
+    if not (ops.is_tensor(gradient) or backend.rows(gradient) is not None):
+        gradient = ops.convert_to_tensor(gradient, variable.dtype)
+    gradient = backend.with_table(gradient, variable)
+    if not backend.is_fully_known(gradient.shape):
+        return backend.ensure_shape(gradient, variable.shape)
+    shape, expected = tuple(gradient.shape), tuple(variable.shape)
+    if shape != expected:
+        raise ValueError(
+            f"The gradient of `{path_of(variable)}` has shape {shape}, the variable {expected}."
+        )
+    return gradient

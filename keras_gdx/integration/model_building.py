@@ -1,0 +1,101 @@
+"""Models that are built from the data of `fit`, before its first callback begins.
+
+On TensorFlow Keras makes the variables of a model without `Input` within the first step. A
+callback that copies, masks or restores weights needs them before.
+"""
+
+from contextlib import contextmanager
+from functools import partial
+
+import keras
+
+from keras_gdx.engine.variables.structure import layers_of
+
+
+@contextmanager
+def on_data(model, listener, unbuilt=False):
+    """In this context `listener` is called with the data of the next `fit` of `model`.
+
+    Args:
+        model: The model.
+        listener: Function of the iterator that Keras makes of the data, called once, before
+            the callbacks of `fit` begin.
+        unbuilt: Whether it is called before Keras may build the model and its optimizer.
+    """
+    before = {k: v for k, v in vars(model).items() if k == "_maybe_symbolic_build"}
+    original = model._maybe_symbolic_build
+    told: list = []
+
+    def build(iterator=None, data_batch=None):
+        due = iterator is not None and not told
+        if due:
+            told.append(iterator)
+        if due and unbuilt:
+            listener(iterator)
+        original(iterator=iterator, data_batch=data_batch)
+        if due and not unbuilt:
+            listener(iterator)
+
+    vars(model)["_maybe_symbolic_build"] = build
+    try:
+        yield
+    finally:
+        vars(model).pop("_maybe_symbolic_build", None)
+        vars(model).update(before)
+
+
+@contextmanager
+def building(model, callbacks):
+    """In this context `fit` makes the weights of `model` first, if one of its callbacks asks.
+
+    Args:
+        model: The model.
+        callbacks: Those of `fit`; what asks is the attribute `needs_weights`. Those with a method
+            `on_weights(model)` are told when there are weights.
+
+    Raises:
+        ValueError: In `fit`, if the model cannot be called on data like that.
+    """
+    asking = [each for each in callbacks if getattr(each, "needs_weights", False)]
+    if not asking or keras.backend.backend() != "tensorflow" or _is_built(model):
+        _tell(model, asking)
+        yield
+        return
+    with on_data(model, partial(_build, model, asking), unbuilt=True):
+        yield
+
+
+def _tell(model, callbacks):
+    for callback in callbacks:
+        if hasattr(callback, "on_weights"):
+            callback.on_weights(model)
+
+
+def _is_built(model):
+    return all(layer.built for layer in layers_of(model))
+
+
+def _build(model, asking, iterators):
+    """Calls the model on symbols that stand for one batch."""
+    data = keras.tree.map_structure(_symbol, iterators.data_adapter.get_tf_dataset().element_spec)
+    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    seemed_built = model.built and model.weights
+    try:
+        with model.distribute_strategy.scope():
+            model(x)
+    except Exception as error:
+        if not seemed_built:  # otherwise it is a layer that is never called
+            raise _refusal(model, asking[0], error) from error
+    _tell(model, asking)
+
+
+def _refusal(model, callback, reason):
+    return ValueError(
+        f"{type(callback).__name__} needs the weights of {model.name!r} before the first batch, "
+        "and the model cannot be built from the data of `fit`. Build it before: call it on a "
+        f"batch, or begin it with an `Input`. The reason: {reason}"
+    )
+
+
+def _symbol(spec):
+    return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)

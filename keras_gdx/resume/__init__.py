@@ -1,1 +1,0 @@
-"""Training that goes on where it was interrupted, bit for bit."""

@@ -1,0 +1,57 @@
+"""Imports go one way: from what stands above to what it stands on."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
+LEVELS = (  # each may import from those before it
+    "config _version registry schema",
+    "backends",
+    "math",
+    "schedules constraints",
+    "engine",
+    "integration",
+    "checkpoint",
+    "optimizers",
+    "modifiers",
+    "regularizers",
+    "report",
+    "callbacks",
+    "create",
+    "memory",
+    "datasets distribute",
+    "__init__",
+)
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
+
+
+def imports(path):
+    """The parts of the package that a file imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        modules = [alias.name for alias in getattr(node, "names", ())]
+        if isinstance(node, ast.ImportFrom):
+            whole = node.module == PACKAGE.name
+            modules = [f"{node.module}.{name}" for name in modules] if whole else [node.module]
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            parts = (module.split(".") for module in modules)
+            yield from (part[1] for part in parts if part[0] == PACKAGE.name and len(part) > 1)
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("part", LEVEL)
+def test_imports_go_down(part):
+    files = [path for path in PACKAGE.rglob("*.py") if part_of(path) == part]
+    assert files
+    for path in files:
+        for name in {*imports(path)} - {part}:
+            where = f"{path.relative_to(PACKAGE)} imports {name}"
+            assert LEVEL[name] < LEVEL[part] or {name, part} <= {*LEVELS[0].split()}, where
+
+
+def test_every_part_has_its_level():
+    assert {part_of(path) for path in PACKAGE.rglob("*.py")} == {*LEVEL}
