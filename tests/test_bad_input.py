@@ -481,7 +481,6 @@ def test_what_cannot_be_trained_is_refused(rule):
         with pytest.raises(ValueError, match=".*".join(words)):
             make(rule).build(variables)
 
-    fails([], "variables", r"\[\]")
     fails([*weights(), keras.Variable([1, 2], dtype="int32", name="counter")], "counter", "int32")
     fails([keras.Variable([True], dtype="bool", name="flag")], "flag", "bool")
     fails(weights()[0], "variables", "kernel")

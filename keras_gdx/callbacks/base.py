@@ -42,6 +42,7 @@ class Callback(Configured, keras.callbacks.Callback):
             have written into the logs.
         writes: Whether it writes files, and so runs on the chief only where there are several
             workers.
+        needs_fit: Whether it works around Keras' `fit`, and not in a loop of one's own.
         needs_weights: Whether `fit` builds the model before callbacks begin, from its data.
         inside_fit: Whether Keras' `fit` is running and knows this callback.
 
@@ -67,6 +68,7 @@ class Callback(Configured, keras.callbacks.Callback):
     fresh: Any = Nothing()
     last = False
     writes = False
+    needs_fit = False
     needs_weights = False
     inside_fit = False
 
@@ -110,8 +112,7 @@ class Callback(Configured, keras.callbacks.Callback):
         Raises:
             ValueError: If the callback works around Keras' `fit`, and that does not know of it.
         """
-        around = hasattr(self, "around_fit") or hasattr(self, "on_weights")
-        if around and not self.inside_fit:
+        if self.needs_fit and not self.inside_fit:
             raise ValueError(
                 f"{type(self).__name__} works around Keras' own `fit`, which was not given it. "
                 f"If {type(self.model).__name__} has a method `fit` of its own, that must hand "

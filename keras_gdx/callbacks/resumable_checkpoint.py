@@ -105,7 +105,7 @@ class ResumableCheckpoint(Callback):
     Verified against: uninterrupted runs, with processes killed at random
     """
 
-    needs_weights = True
+    needs_fit = needs_weights = True
 
     def __init__(self, directory, every="epoch", keep=3, on_signal=True, verbose=0):
         super().__init__()

@@ -52,7 +52,7 @@ class Unfreezing(Callback):
     Verified against: weights that stay and weights that move
     """
 
-    needs_weights = True
+    needs_fit = needs_weights = True
 
     def __init__(self, stages, exclude=None):
         super().__init__()

@@ -163,7 +163,8 @@ def require(model):
     """Raises `ValueError` unless there is something to copy; builds the optimizer if need be."""
     check(model.built, "model", model.name, "built, so that its weights can be kept")
     build_optimizer(model)
-    for name, optimizer in optimizers_of(model).items():
+    others = {name: each for name, each in optimizers_of(model).items() if name}
+    for name, optimizer in others.items():
         known = f"built before `fit`: call `model.{name}.build(variables)` with those that it moves"
         check(optimizer.built, name, optimizer.name, known)
 
@@ -182,6 +183,8 @@ def progress_of(model):
         if isinstance(optimizer.learning_rate, keras.Variable):
             found.append(optimizer.learning_rate)
     for optimizer in ours(model):
+        if not optimizer.built:  # there is nothing to train
+            continue
         for rule in (optimizer, *(getattr(optimizer, part) for part in optimizer.parts)):
             found += rule.rate_variables().values()
             if rule.hyperparameters is not None:  # the model is not frozen

@@ -181,14 +181,15 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
                 variable, or a variable is not one the optimizer was built with.
         """
         grads = list(grads)
-        if not grads:  # a model that is frozen: there is nothing to do, as in Keras
-            return
         if trainable_variables is None:
-            check(self.built, "trainable_variables", None, "given until the optimizer is built")
+            known = self.built or not grads
+            check(known, "trainable_variables", None, "given until the optimizer is built")
             trainable_variables = self.built_with
         variables = list(trainable_variables)
         if len(grads) != len(variables):
             raise ValueError(f"There are {len(grads)} gradients for {len(variables)} variables.")
+        if not variables:  # all are frozen
+            return
         if not self.built:
             self.build(variables)
         self.check_known(variables)

@@ -86,7 +86,8 @@ class Optimizer(Rule, KerasOptimizer):
         loss_scale_factor: Number > 0 by which `scale_loss` multiplies the loss and the
             update divides the gradients.
         gradient_accumulation_steps: Integer >= 1: micro-batches per update. `None` is 1, and
-            keeps no sums; any other number may become another one while training.
+            keeps no sums; any other number may become another one while training. A variable
+            gets the sum of the gradients that it had in them, and stays as it is if it had none.
         name: Name of the optimizer.
 
     Raises:

@@ -17,7 +17,7 @@ class Lookahead(Wrapper):
 
     $$\phi \leftarrow \phi + \alpha (w - \phi), \qquad w \leftarrow \phi$$
 
-    The slow weights $\phi$ start as the weights when the optimizer is built. The inner
+    The slow weights $\phi$ start as the weights before the first update. The inner
     optimizer's slots go on as they are.
 
     Args:

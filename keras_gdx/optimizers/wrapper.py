@@ -44,12 +44,12 @@ class Wrapper(Optimizer):
                 self.inner.build(variables)
 
     def apply(self, grads, trainable_variables=None):
-        grads = list(grads)
-        if not grads:
-            return
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
+        if not self.built:  # there is nothing to train, or a mistake that the inner one will find
+            self.inner.apply(grads, trainable_variables)
+            return
         begin(self)
         before = backend.snapshot(self.iterations)
         self.inner.apply(grads, trainable_variables)

@@ -81,7 +81,7 @@ def test_callbacks_around_fit_work_in_one_that_hands_on(name, tmp_path):
     assert history.history == other.history
 
 
-@pytest.mark.parametrize("name", AROUND)
+@pytest.mark.parametrize("name", sorted(AROUND.keys() - {"TrainingReport"}))
 def test_callbacks_around_fit_are_refused_where_nobody_knows_of_them(name, tmp_path):
     with pytest.raises(ValueError, match=f"{name} works around Keras' own `fit`.*Alone"):
         fitted(Alone, optimizers.SGD(0.1), [AROUND[name](tmp_path)])

@@ -61,7 +61,7 @@ class Pruning(Counting):
     """
 
     fresh = Pruned()
-    needs_weights = True
+    needs_fit = needs_weights = True
     constraint: Any = Masked
 
     def __init__(self, begin, end, every, include, exclude):
