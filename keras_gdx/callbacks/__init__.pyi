@@ -2,7 +2,6 @@
 
 from keras_gdx.callbacks.audit_log import AuditLog as AuditLog
 from keras_gdx.callbacks.base import Callback as Callback
-from keras_gdx.callbacks.base import Stateful as Stateful
 from keras_gdx.callbacks.batch_size_schedule import BatchSizeSchedule as BatchSizeSchedule
 from keras_gdx.callbacks.dynamic_surgery import DynamicSurgery as DynamicSurgery
 from keras_gdx.callbacks.energy_budget import EnergyBudget as EnergyBudget
@@ -28,3 +27,4 @@ from keras_gdx.callbacks.time_budget import TimeBudget as TimeBudget
 from keras_gdx.callbacks.training_report import TrainingReport as TrainingReport
 from keras_gdx.callbacks.unfreezing import Unfreezing as Unfreezing
 from keras_gdx.callbacks.weight_averager import WeightAverager as WeightAverager
+from keras_gdx.integration.stateful import Stateful as Stateful

@@ -36,8 +36,10 @@ def network(optimizer, steps):
     return net
 
 
-def state(net):
-    return [v.numpy() for v in net.optimizer.variables]
+def state(net, copies=True):
+    """What the optimizer keeps; without copies of weights, which follow those that are loaded."""
+    kept = net.optimizer.variables
+    return [v.numpy() for v in kept if copies or not v.name.endswith("slow")]
 
 
 def everything(net):
@@ -128,10 +130,10 @@ def test_what_is_inside_goes_with_the_whole(target, saved, recwarn):
     """Inside of both may be the same optimizer: half of a state is none."""
     source, path = saved("Lookahead", 2)
     net = network(MAKE[target](), 1)
-    before = state(net)
+    before = state(net, copies=False)
     net.load_weights(path)
     assert [m.partition(",")[0] for m in messages(recwarn)] == [WHOSE + "Lookahead around AdamW"]
-    assert same(state(net), before)
+    assert same(state(net, copies=False), before)
     assert same(net.get_weights(), source.get_weights())
     again = network(MAKE["Lookahead"](), 1)  # after a file that was not for it, one that is
     for name in ("Lion", "Lookahead"):
@@ -195,9 +197,9 @@ def test_loss_scaling_around_what_has_something_inside(saved, recwarn):
     inner = MAKE["Lookahead"]()
     net = network(optimizers.LossScaleOptimizer(inner), 0)
     net.optimizer.build(net.trainable_variables)
-    before = state(net)
+    before = state(net, copies=False)
     net.load_weights(saved("Lookahead", 2)[1])
-    assert same(state(net), before)
+    assert same(state(net, copies=False), before)
     assert len(messages(recwarn)) == 1
 
 
@@ -266,18 +268,21 @@ def test_a_model_with_the_state_of_another_rule_says_so(tmp_path):
 
 @pytest.mark.parametrize("steps", [0, 2], ids=["never trained", "trained"])
 def test_a_frozen_model(steps, tmp_path, recwarn):
-    """Its file has state of what it does not train any more, or none at all."""
+    """Its file has state of what it does not train any more, or none at all.
+
+    An optimizer with nothing to train is not built, and keeps none.
+    """
     net = network(MAKE["AdamW"](), steps)
     net.trainable = False
     net.save(tmp_path / "net.keras")
     net.save_weights(tmp_path / "net.weights.h5")
     loaded = keras.models.load_model(tmp_path / "net.keras")
-    assert int(loaded.optimizer.iterations) == steps
+    assert int(loaded.optimizer.iterations) == 0
     assert same(loaded.get_weights(), net.get_weights())
     loaded.load_weights(tmp_path / "net.weights.h5")
     told = {*messages(recwarn)}
     assert len(told) == (1 if steps else 0)
-    assert all("a/kernel (saved only)" in message for message in told)
+    assert all("not built yet" in message for message in told)
 
 
 def test_a_whole_model_in_h5_is_refused(tmp_path):
