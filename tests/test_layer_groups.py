@@ -541,7 +541,7 @@ def test_rates_reach_the_weights():
     model = application("MobileNet", alpha=0.25)
     model.compile(keras_gdx.create("sgd", model=model, learning_rate=1.0, layer_decay=0.5), "mse")
     model.optimizer.build(model.trainable_variables)
-    rates = [facts.multiplier for facts in model.optimizer.state.facts]
+    rates = [facts.multiplier for facts in model.optimizer.state.specs]
     assert rates[0] == 0.5**14
     assert rates[-1] == 1.0
     assert sorted(rates) == rates

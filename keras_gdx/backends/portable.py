@@ -76,7 +76,7 @@ def energy(gradient):
     return ops.sum(ops.square(gradient))
 
 
-def rounded_by_chance(x, seed):
+def stochastically_rounded(x, seed):
     """Not here: `keras.random` has no numbers that depend on the step alone."""
     raise NotImplementedError
 

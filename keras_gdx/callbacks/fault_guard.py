@@ -9,7 +9,7 @@ from keras.optimizers import LossScaleOptimizer
 
 from keras_gdx.backends import backend
 from keras_gdx.callbacks._lib.copies import InMemory, OnDisk
-from keras_gdx.callbacks._lib.hyperparameters import groups, number, set_rate
+from keras_gdx.callbacks._lib.hyperparameters import number, rate_groups, set_rate
 from keras_gdx.callbacks._lib.probe import LossTotals
 from keras_gdx.callbacks._lib.say import say
 from keras_gdx.callbacks.base import Counting
@@ -227,7 +227,7 @@ class FaultGuard(Counting):
         else:
             self.model.reset_metrics()
         if self.factor < 1:
-            for _, layers in groups(self.model):
+            for _, layers in rate_groups(self.model):
                 now = number(layers[0].learning_rate, layers[0].iterations)
                 set_rate(layers, now * self.factor)
             self._copy(good["step"])
@@ -235,7 +235,7 @@ class FaultGuard(Counting):
         self._note(kind, loss, batch, good["step"])
 
     def _note(self, kind, loss, batch, back_to):
-        optimizer = groups(self.model)[0][1][0]
+        optimizer = rate_groups(self.model)[0][1][0]
         rate = number(optimizer.learning_rate, optimizer.iterations)
         fault = {"kind": kind, "epoch": self._epoch, "batch": batch, "step": self.memory.step}
         fault |= {"loss": loss, "back_to": back_to, "learning_rate": rate}

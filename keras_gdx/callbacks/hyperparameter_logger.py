@@ -1,6 +1,6 @@
 """The learning rate and its like, in the logs."""
 
-from keras_gdx.callbacks._lib.hyperparameters import groups, hyperparameters
+from keras_gdx.callbacks._lib.hyperparameters import hyperparameters, rate_groups
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.config import check, check_choice
 from keras_gdx.registry import register
@@ -65,7 +65,7 @@ class HyperparameterLogger(Callback):
     def on_train_begin(self, logs=None):
         """Checks that the optimizer has what was asked for."""
         super().on_train_begin(logs)
-        layers = [layer for _, found in groups(self.model) for layer in found]
+        layers = [layer for _, found in rate_groups(self.model) for layer in found]
         known = {name for name in self.names or () if any(hasattr(x, name) for x in layers)}
         missing = ", ".join(name for name in self.names or () if layers and name not in known)
         check(not missing, "names", self.names, f"what the optimizer has; it has no {missing}")

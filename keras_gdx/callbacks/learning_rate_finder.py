@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_gdx.callbacks._lib.hyperparameters import check_rates, groups, number
+from keras_gdx.callbacks._lib.hyperparameters import check_rates, number, rate_groups
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.config import check_integer, check_number
@@ -138,7 +138,7 @@ class LearningRateFinder(Callback):
         """Sets the rate, and lets the metrics begin anew: they are this batch's then."""
         self.model.reset_metrics()
         self._rate = self.low * (self.high / self.low) ** (len(self.rates) / (self.steps - 1))
-        for _, (optimizer, *_) in groups(self.model):
+        for _, (optimizer, *_) in rate_groups(self.model):
             if number(optimizer.learning_rate, optimizer.iterations) == 0:
                 self._rate = None
             else:

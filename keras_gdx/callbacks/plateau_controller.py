@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from keras_gdx.callbacks._lib.hyperparameters import (
     check_rates,
-    groups,
     hyperparameters,
     number,
+    rate_groups,
     set_rate,
 )
 from keras_gdx.callbacks._lib.plateau import observe
@@ -278,7 +278,7 @@ class PlateauController(Counting):
     def _change(self, factor):
         """Multiplies the rates, within their limits; returns whether any has changed."""
         changed = False
-        for _, layers in groups(self.model):
+        for _, layers in rate_groups(self.model):
             rate = number(layers[0].learning_rate, layers[0].iterations)
             if factor < 1:
                 new = min(rate, max(rate * factor, self.min_learning_rate))

@@ -120,7 +120,7 @@ class ResumableCheckpoint(Callback):
         self.on_signal = on_signal
         self.verbose = verbose
         self._clock = time.monotonic
-        self._feed: Any = None
+        self._data: Any = None
         self._signalled = False
         self._resumed = False
 
@@ -136,7 +136,7 @@ class ResumableCheckpoint(Callback):
         """Finds the checkpoint, takes hold of the data, listens to the signal."""
         if keras.backend.backend() != "tensorflow":
             raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
-        from keras_gdx.integration.data_position import Feed
+        from keras_gdx.integration.data_position import DataPosition
 
         peers = peers_of(model)
         run = f"{peers.same(random.getrandbits(62)):x}"
@@ -157,16 +157,16 @@ class ResumableCheckpoint(Callback):
             seed, position = self._saved["seed"], self._saved["position"]
             memories = self._saved["callbacks"]
             keras_callbacks.restore_ours(self._others, memories, self.directory)
-        self._feed, self._writer = Feed(seed, position), Writer()
+        self._data, self._writer = DataPosition(seed, position), Writer()
         self._first = Remainder()
         self._signalled = False
-        with self._feed.of(model), self._listening():
+        with self._data.of(model), self._listening():
             try:
                 yield [self._first, *self._others, self]
             finally:
                 self._files.give_up()
                 self._writer.close()
-                self._feed = None
+                self._data = None
 
     @contextmanager
     def _listening(self):
@@ -193,7 +193,7 @@ class ResumableCheckpoint(Callback):
         if not self._saved:
             return
         with snapshot.as_before_if_refused(self.model, self.directory):
-            self._feed.check(self.directory)
+            self._data.check(self.directory)
             self._bring_back(self._saved)
         keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
         self._done = self._saved["step"]
@@ -218,7 +218,7 @@ class ResumableCheckpoint(Callback):
         resize.put(self.model, [part["model"] for part in parts], first, self.directory)
         saved["metrics"] = resize.metrics(self.model, [part["metrics"] for part in parts], first)
         self._check_metrics(saved)
-        self._feed.forget_state()
+        self._data.forget_state()
         warnings.warn(
             f"The checkpoint in {self.directory} was saved by {writers} workers with {there} "
             f"replicas each, and this run has {peers.count} with {here}. It goes on as one device "
@@ -289,8 +289,8 @@ class ResumableCheckpoint(Callback):
                 "step": self._done,
                 "epoch": epoch,
                 "stopped": bool(self.model.stop_training) and batch is None,
-                "seed": self._feed.seed,
-                "position": self._feed.position(batch),
+                "seed": self._data.seed,
+                "position": self._data.position(batch),
                 "model": snapshot.take(self.model),
                 "metrics": snapshot.metric_values(self.model),
                 "callbacks": keras_callbacks.states(self._others),

@@ -59,16 +59,18 @@ def export(model, path, inputs=None, targets=None):
     model.optimizer.build(model.trainable_variables)  # a `MultiOptimizer` has its parts now
     optimizers = ours(model)
     check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
-    shared_out = any(group.replicas > 1 for x in optimizers if x.built for group in x.state.groups)
+    shared_out = any(
+        bucket.replicas > 1 for x in optimizers if x.built for bucket in x.state.buckets
+    )
     check(not shared_out, "model", model, "loaded outside of a strategy, which has its state whole")
-    parked = [x for x in optimizers if x.parking.occupied]
-    for optimizer in parked:  # training goes on from the trained weights
-        optimizer.parking.leave()
+    swapped = [x for x in optimizers if x.weight_swap.swapped]
+    for optimizer in swapped:  # training goes on from the trained weights
+        optimizer.weight_swap.leave()
     try:
         _write(model, path, inputs, targets)
     finally:
-        for optimizer in parked:
-            optimizer.parking.enter()
+        for optimizer in swapped:
+            optimizer.weight_swap.enter()
 
 
 def _write(model, path, inputs, targets):

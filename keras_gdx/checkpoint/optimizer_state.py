@@ -36,7 +36,7 @@ def save_state(optimizer, store):
     numbers = {"iterations": optimizer.iterations}
     numbers.update(_rates(optimizer))
     if optimizer.state is not None:
-        variables = [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.facts]
+        variables = [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.specs]
         numbers.update(optimizer.state.shared)
         kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
         if optimizer.state.sums and optimizer.state.sums[0].here:
@@ -57,8 +57,8 @@ def save_state(optimizer, store):
         storages = dict(_storages(optimizer.state))
         for key, value in zip(storages, read_all(storages.values()), strict=True):
             store[key] = _array(value)
-        if optimizer.parking.occupied:
-            for index, value in enumerate(optimizer.parking.trained):
+        if optimizer.weight_swap.swapped:
+            for index, value in enumerate(optimizer.weight_swap.trained):
                 store[f"{index}|trained"] = _array(value)
     for name, value in numbers.items():
         store[name] = _array(value)
@@ -123,7 +123,7 @@ def _reason(optimizer, manifest, contents):
             f"{whose}, and this one is not built yet (to go on from that state call "
             "`optimizer.build(model.trainable_variables)` first)"
         )
-    if optimizer.state is not None and optimizer.state.facts and not manifest["variables"]:
+    if optimizer.state is not None and optimizer.state.specs and not manifest["variables"]:
         return f"{whose} before its first step"
     return None
 
@@ -150,8 +150,8 @@ def _restore(optimizer, variables, contents):
     """Restores what matches; returns what did not."""
     numbers = _numbers(optimizer, contents)
     saved = contents.slots(len(variables))
-    facts = optimizer.state.facts if optimizer.state is not None else []
-    pairs = _pairs(variables, facts)
+    specs = optimizer.state.specs if optimizer.state is not None else []
+    pairs = _pairs(variables, specs)
     found = _Found(optimizer)
     for old, variable in enumerate(variables):
         if old in pairs:
@@ -159,19 +159,19 @@ def _restore(optimizer, variables, contents):
         else:
             found.problems.append(f"{variable['path']} (saved only)")
     known = {*pairs.values()}
-    found.problems += [f"{f.path} (not saved)" for i, f in enumerate(facts) if i not in known]
+    found.problems += [f"{f.path} (not saved)" for i, f in enumerate(specs) if i not in known]
 
     def write():
         for variable, value in numbers:
             variable.assign(ops.cast(value, variable.dtype))
-        if facts:
+        if specs:
             write_all(found.values)
             if optimizer.state.sums:
                 optimizer.state.seen.assign(found.seen)
-            optimizer.parking.trained = None
+            optimizer.weight_swap.trained = None
             moved = range(len(optimizer.model_variables))
             if found.trained.keys() == {*moved}:
-                optimizer.parking.put([found.trained[i] for i in moved])
+                optimizer.weight_swap.put([found.trained[i] for i in moved])
 
     when_sure(write)
     return found.problems
@@ -223,7 +223,7 @@ class _Found:
     def add(self, index, saved, mark):
         """Sorts what was saved of the variable in this position."""
         state = self.optimizer.state
-        path, shape, slots = state.facts[index].path, state.facts[index].shape, state.slots[index]
+        path, shape, slots = state.specs[index].path, state.specs[index].shape, state.slots[index]
         moved = len(self.optimizer.model_variables)
         if index < moved:
             dtype = state.home[index][0].dtype
@@ -245,7 +245,7 @@ class _Found:
                 self.problems.append(f"{path}: {name} (saved only)")
 
 
-def _pairs(saved, facts):
+def _pairs(saved, specs):
     """Maps positions in the file to positions in the optimizer.
 
     Keras numbers layers without a name of their own through the whole process, so the
@@ -253,7 +253,7 @@ def _pairs(saved, facts):
     those numbers, they are the same model; otherwise only equal paths count.
     """
     before = [(v["path"], tuple(v["shape"])) for v in saved]
-    now = [(f.path, f.shape) for f in facts]
+    now = [(f.path, f.shape) for f in specs]
     if sorted(before) != sorted(now) and _stems(before) == _stems(now):
         return {i: i for i in range(len(now))}
     positions = {key: i for i, key in enumerate(_numbered(now))}

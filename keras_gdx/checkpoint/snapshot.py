@@ -24,11 +24,11 @@ def take(model):
     trained: dict = {}
     shown = []
     for optimizer in ours(model):
-        optimizer.parking.settle()
-        parked = optimizer.parking.occupied
-        shown.append(parked)
-        if parked:  # the model holds weights to evaluate with; its own wait here
-            pairs = zip(optimizer.model_variables, optimizer.parking.trained, strict=True)
+        optimizer.weight_swap.settle()
+        swapped = optimizer.weight_swap.swapped
+        shown.append(swapped)
+        if swapped:  # the model holds weights to evaluate with; its own wait here
+            pairs = zip(optimizer.model_variables, optimizer.weight_swap.trained, strict=True)
             trained.update((id(v), keras.ops.convert_to_numpy(value)) for v, value in pairs)
     return {
         "layout": layout(variables),
@@ -145,7 +145,7 @@ def as_before_if_refused(model, source):
 def put_the_rest(model, snapshot, progress=True):
     """Brings what is no variable to where `take` found it, once the variables are there."""
     for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
-        optimizer.parking.trained = None
+        optimizer.weight_swap.trained = None
         if not optimizer.built:
             continue
         if progress:
@@ -156,7 +156,7 @@ def put_the_rest(model, snapshot, progress=True):
                 optimizer.forget_traces()
                 model.make_train_function(force=True)
         if saved["shown"]:
-            optimizer.parking.enter()
+            optimizer.weight_swap.enter()
 
 
 def require(model):

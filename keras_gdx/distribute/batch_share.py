@@ -32,11 +32,11 @@ STRIDE = 0x9E3779B9  # far apart in the generator's keys
 
 
 def current():
-    """The `Share` of the replica whose step is running here, or `None`."""
+    """The `BatchShare` of the replica whose step is running here, or `None`."""
     return getattr(_here, "share", None)
 
 
-class Share:
+class BatchShare:
     """One replica's part of a step.
 
     Attributes:

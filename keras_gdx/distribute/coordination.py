@@ -11,8 +11,8 @@ NEWEST = 32  # checkpoints that are compared
 NONE, UNREADABLE = -1, -2  # in place of a step
 
 
-class Together:
-    """Workers, one of which this process is; as `keras_gdx.integration.coordination.Alone` for one.
+class WorkerGroup:
+    """Workers, one of which this process is; for a process alone there is `SingleProcess`.
 
     What callbacks ask is asked before a batch, and the answers travel with its logs.
 

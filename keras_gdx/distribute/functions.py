@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_gdx.backends.tensorflow import unconverted
-from keras_gdx.distribute.batch_share import MustTalkError, Share
+from keras_gdx.distribute.batch_share import BatchShare, MustTalkError
 from keras_gdx.distribute.statistics import unless_empty
 
 VOTES = "_votes"
@@ -56,7 +56,7 @@ def function_of(model, step, votes=()):
 
     def in_replica(data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        share = Share(x)
+        share = BatchShare(x)
         with share.entered():
             if share.even or not trains:
                 logs = in_share(share, data)

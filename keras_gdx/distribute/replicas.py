@@ -11,11 +11,11 @@ from keras_gdx.callbacks.base import Callback
 from keras_gdx.distribute import consistency as agreement
 from keras_gdx.distribute import functions, losses
 from keras_gdx.distribute.batch_share import current
-from keras_gdx.distribute.coordination import Together, watched
+from keras_gdx.distribute.coordination import WorkerGroup, watched
 from keras_gdx.distribute.optimizers import take_over
 from keras_gdx.distribute.scope import require_scope
 from keras_gdx.distribute.statistics import Statistics
-from keras_gdx.integration.coordination import Alone
+from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.model_hooks import introduce
 
 WRITERS = (
@@ -39,7 +39,7 @@ class Replicas:
         self.statistics = Statistics(model)
         self.converted: list = []
         several = functions.is_multi_worker(self.strategy)
-        self.peers: Any = Together(self.strategy) if several else Alone()
+        self.peers: Any = WorkerGroup(self.strategy) if several else SingleProcess()
 
     def install(self):
         """Replaces the methods."""

@@ -13,12 +13,12 @@ def factors_of(tasks, h, factor=None):
     """What each gradient must be multiplied by: unscaling, and clipping by norm.
 
     Args:
-        tasks: The groups with their gradients.
+        tasks: The buckets with their gradients.
         h: This update's scalars.
         factor: What all gradients must be multiplied by before they are clipped.
 
     Returns:
-        For each task a scalar, a tensor with an entry for each of the group's, or `None`.
+        For each task a scalar, a tensor with an entry for each of the bucket's, or `None`.
     """
     if h.clipnorm is not None:
         return [_by_variable(task, h.clipnorm, factor) for task in tasks]
@@ -29,11 +29,11 @@ def factors_of(tasks, h, factor=None):
 
 
 def _by_variable(task, most, factor):
-    group = task.group
-    parts = group.parts(task.gradient) if group.packed else [task.gradient]
+    bucket = task.bucket
+    parts = bucket.parts(task.gradient) if bucket.packed else [task.gradient]
     energies = ops.stack([backend.energy(part) for part in parts])
     factors = _shrink(ops.sqrt(energies), most, factor)
-    return group.spread(factors)
+    return bucket.spread(factors)
 
 
 def _shrink(norm, most, factor):

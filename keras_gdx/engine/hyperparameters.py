@@ -151,7 +151,7 @@ for _name in ("add", "mul", "truediv", "pow", "sub", "lt", "le", "gt", "ge"):
 class Scalars(SimpleNamespace):
     """The `h` of one step: `t`, `lr` and every argument of the rule, resolved."""
 
-    def but(self, **changes):
+    def replace(self, **changes):
         """A copy with some entries replaced or added."""
         return Scalars(**{**vars(self), **changes})
 

@@ -53,14 +53,14 @@ def begin(optimizer):
 
 def _copy_weights(optimizer):
     state, variables = optimizer.state, optimizer.model_variables
-    for group in state.groups:
-        if not group.copied:
+    for bucket in state.buckets:
+        if not bucket.copied:
             continue
-        weights = group.join([ops.cast(variables[i], group.dtype) for i in group.indices])
-        if group.replicas > 1:
-            weights = group.cut(weights, backend.place(group.replicas))
-        for name in group.copied:
-            (slot,) = group.slots[name].variables
+        weights = bucket.join([ops.cast(variables[i], bucket.dtype) for i in bucket.indices])
+        if bucket.replicas > 1:
+            weights = bucket.cut(weights, backend.place(bucket.replicas))
+        for name in bucket.copied:
+            (slot,) = bucket.slots[name].variables
             slot.assign(weights)
     if state.averages:
         for variable, average in zip(variables, state.averages, strict=True):

@@ -13,7 +13,7 @@ from keras_gdx.engine.low_precision import LOST, narrowed
 from keras_gdx.engine.update import advance, conclude, encoded, overwrite, slot_variables
 
 
-class Piece:
+class WeightShard:
     """This replica's piece of the weights, read and written as a variable is."""
 
     def __init__(self, value):
@@ -25,67 +25,67 @@ class Piece:
         self.value = value
 
 
-def move_pieces(optimizer, h, packed, divided):
-    """Moves groups of which every replica has a piece.
+def move_shards(optimizer, h, packed, divided):
+    """Moves buckets of which every replica has a piece.
 
     Args:
         optimizer: The optimizer.
         h: For each dtype this update's scalars.
         packed: For each dtype a function that returns `h.pack()`.
-        divided: Pairs of a group with its gradient, and what that must be multiplied by, or
+        divided: Pairs of a bucket with its gradient, and what that must be multiplied by, or
             `None`.
     """
     moved = [
         _advanced(optimizer, h[dtype], packed[dtype], task, factor)
         for task, factor in divided
-        for dtype in [task.group.dtype]
+        for dtype in [task.bucket.dtype]
     ]
     wholes = backend.gather([piece.value for piece in moved])
     for (task, _), pieces in zip(divided, wholes, strict=True):
-        _settle(optimizer, h[task.group.dtype], task, task.group.uncut(pieces))
+        _settle(optimizer, h[task.bucket.dtype], task, task.bucket.uncut(pieces))
 
 
 def _advanced(optimizer, h, packed, task, factor):
     """The piece of this replica after the rule; its slots are written."""
-    group = task.group
-    place = backend.place(group.replicas)
+    bucket = task.bucket
+    place = backend.place(bucket.replicas)
     present = _present(task, place)
-    weights = group.join([optimizer.model_variables[i] for i in group.indices])
-    piece = Piece(ops.cast(group.cut(weights, place), group.dtype))
-    gradient = group.cut(backend.dense(task.gradient), place)
+    weights = bucket.join([optimizer.model_variables[i] for i in bucket.indices])
+    piece = WeightShard(ops.cast(bucket.cut(weights, place), bucket.dtype))
+    gradient = bucket.cut(backend.dense(task.gradient), place)
     if factor is not None and len(factor.shape):
-        factor = group.cut(factor, place)
+        factor = bucket.cut(factor, place)
 
     def update(h, own, gradient, factor, present, old):
-        h = h.but(multiplier=own[0], place=own[1])
-        w, slots = advance(optimizer, group, h, scaled(gradient, factor, h), old[0], old[1:])
-        new = [w, *encoded(group, slots)]
+        h = h.replace(multiplier=own[0], place=own[1])
+        w, slots = advance(optimizer, bucket, h, scaled(gradient, factor, h), old[0], old[1:])
+        new = [w, *encoded(bucket, slots)]
         return [_chosen(present, x, was) for x, was in zip(new, old, strict=True)]
 
-    kept = [piece, *slot_variables(group)]
-    own = group.facts.multiplier, float(group.indices[0])
+    kept = [piece, *slot_variables(bucket)]
+    own = bucket.spec.multiplier, float(bucket.indices[0])
     args = own, gradient, factor, present
-    overwrite(optimizer, group, "piece", h, packed, update, kept, *args)
+    overwrite(optimizer, bucket, "piece", h, packed, update, kept, *args)
     return piece
 
 
 def _settle(optimizer, h, task, w):
     """Writes the new weights, their averages, and what rounding them has taken."""
-    group, state = task.group, optimizer.state
-    h = h.but(multiplier=group.facts.multiplier, place=float(group.indices[0]))
-    kept = [group.together([optimizer.model_variables[i] for i in group.indices])]
+    bucket, state = task.bucket, optimizer.state
+    h = h.replace(multiplier=bucket.spec.multiplier, place=float(bucket.indices[0]))
+    kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
     if state.averages:
-        kept.append(group.together([state.averages[i] for i in group.indices]))
+        kept.append(bucket.together([state.averages[i] for i in bucket.indices]))
     old = [backend.dense(x.value) for x in kept]
-    w, averages = conclude(optimizer, group.constraint, h, w, *old[1:])
-    lost = {LOST: None} if LOST in group.slots else {}
+    w, averages = conclude(optimizer, bucket.constraint, h, w, *old[1:])
+    lost = {LOST: None} if LOST in bucket.slots else {}
     w, lost = narrowed(optimizer, h, w, lost, kept[0].dtype)
     for x, new, was in zip(kept, [w, *averages], old, strict=True):
-        x.assign(group.choose(task.present, ops.cast(new, was.dtype), was))
+        x.assign(bucket.choose(task.present, ops.cast(new, was.dtype), was))
     if lost:
-        (variable,) = group.slots[LOST].variables
-        place = backend.place(group.replicas)
-        new = group.cut(lost[LOST], place)
+        (variable,) = bucket.slots[LOST].variables
+        place = backend.place(bucket.replicas)
+        new = bucket.cut(lost[LOST], place)
         variable.assign(_chosen(_present(task, place), new, backend.dense(variable)))
 
 
@@ -93,8 +93,8 @@ def _present(task, place):
     """Whether entries of this replica's piece have a gradient; `None` if all have."""
     if task.present is None:
         return None
-    group = task.group
-    return group.cut(ops.broadcast_to(group.spread(task.present), group.shape), place)
+    bucket = task.bucket
+    return bucket.cut(ops.broadcast_to(bucket.spread(task.present), bucket.shape), place)
 
 
 def _chosen(present, new, old):

@@ -16,12 +16,12 @@ from keras import ops
 
 from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import factors_of, scaled
+from keras_gdx.engine.global_stats import global_stats
 from keras_gdx.engine.late_weights import begin
-from keras_gdx.engine.sharding import move_pieces
+from keras_gdx.engine.sharding import move_shards
 from keras_gdx.engine.state.packing import Task
 from keras_gdx.engine.state.state import DENSE, wide
-from keras_gdx.engine.survey import survey
-from keras_gdx.engine.update import move_group, move_rows
+from keras_gdx.engine.update import move_bucket, move_rows
 from keras_gdx.engine.window import add, take
 
 
@@ -52,20 +52,20 @@ def _as_kept(optimizer, index, gradient):
 
 def _tasks(state, gradients):
     tasks = []
-    for group in state.groups:
-        known = [gradients.get(i) for i in group.indices]
+    for bucket in state.buckets:
+        known = [gradients.get(i) for i in bucket.indices]
         has = [g is not None for g in known]
         if not any(has):
             continue
         present = None if all(has) else ops.convert_to_tensor(has)
-        if group.packed:
+        if bucket.packed:
             dense = [
-                ops.zeros(shape, group.dtype) if g is None else backend.dense(g)
-                for g, shape in zip(known, group.shapes, strict=True)
+                ops.zeros(shape, bucket.dtype) if g is None else backend.dense(g)
+                for g, shape in zip(known, bucket.shapes, strict=True)
             ]
-            tasks.append(Task(group, group.join(dense), present))
+            tasks.append(Task(bucket, bucket.join(dense), present))
         else:
-            tasks.append(Task(group, known[0], present))
+            tasks.append(Task(bucket, known[0], present))
     return tasks
 
 
@@ -128,29 +128,29 @@ def _move(optimizer, tasks, overwritten, given):
         variable.assign(value)
     iterations = backend.snapshot(optimizer.iterations)
     if tasks:
-        _move_groups(optimizer, iterations, tasks, gradients, *factor)
+        _move_buckets(optimizer, iterations, tasks, gradients, *factor)
     optimizer.iterations.assign(iterations + 1)
 
 
-def _move_groups(optimizer, iterations, tasks, gradients, factor=None):
+def _move_buckets(optimizer, iterations, tasks, gradients, factor=None):
     tasks = [task._replace(gradient=g) for task, g in zip(tasks, gradients, strict=True)]
-    dtypes = {task.group.dtype for task in tasks}
+    dtypes = {task.bucket.dtype for task in tasks}
     h = {dtype: optimizer.scalars(iterations, dtype) for dtype in dtypes}
     widest = h[max(dtypes)]
     factors = factors_of(tasks, widest, factor)
-    if optimizer.surveys:
-        found = survey(optimizer, widest, tasks, factors)
+    if optimizer.uses_global_stats:
+        found = global_stats(optimizer, widest, tasks, factors)
         for dtype in dtypes:
-            h[dtype] = h[dtype].but(**{name: ops.cast(x, dtype) for name, x in found.items()})
+            h[dtype] = h[dtype].replace(**{name: ops.cast(x, dtype) for name, x in found.items()})
     packed = {dtype: cache(scalars.pack) for dtype, scalars in h.items()}
     divided = []
     for task, factor in zip(tasks, factors, strict=True):
-        rows, dtype = backend.rows(task.gradient), task.group.dtype
-        if task.group.replicas > 1:
+        rows, dtype = backend.rows(task.gradient), task.bucket.dtype
+        if task.bucket.replicas > 1:
             divided.append((task, factor))
         elif rows is None or optimizer.sparse == "dense":
-            move_group(optimizer, h[dtype], packed[dtype], task, factor)
+            move_bucket(optimizer, h[dtype], packed[dtype], task, factor)
         else:
             move_rows(optimizer, h[dtype], task, factor, rows)
     if divided:
-        move_pieces(optimizer, h, packed, divided)
+        move_shards(optimizer, h, packed, divided)

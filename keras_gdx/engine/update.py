@@ -1,4 +1,4 @@
-"""One update of one group: a pure function of tensors, and the ways to run it.
+"""One update of one bucket: a pure function of tensors, and the ways to run it.
 
 It runs as part of whatever surrounds it, or, where that is not compiled, as a program of
 its own that reads and writes every tensor once, in place. Both give the same weights.
@@ -12,77 +12,77 @@ from keras_gdx.engine.low_precision import narrowed, widened
 from keras_gdx.math import ema
 
 
-def move_group(optimizer, h, packed, task, factor):
-    """Moves the variables of a group, their averages and their slots.
+def move_bucket(optimizer, h, packed, task, factor):
+    """Moves the variables of a bucket, their averages and their slots.
 
     Args:
         optimizer: The optimizer.
         h: This update's scalars.
-        packed: Returns `h.pack()`, made once for all groups.
-        task: The group with its gradient.
+        packed: Returns `h.pack()`, made once for all buckets.
+        task: The bucket with its gradient.
         factor: What the gradient must be multiplied by, or `None`.
     """
-    group, state = task.group, optimizer.state
-    kept = [group.together([optimizer.model_variables[i] for i in group.indices])]
+    bucket, state = task.bucket, optimizer.state
+    kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
     if state.averages:
-        kept.append(group.together([state.averages[i] for i in group.indices]))
-    kept += slot_variables(group)
-    own = group.facts.multiplier, float(group.indices[0])
+        kept.append(bucket.together([state.averages[i] for i in bucket.indices]))
+    kept += slot_variables(bucket)
+    own = bucket.spec.multiplier, float(bucket.indices[0])
     gradient = backend.dense(task.gradient)
 
     def update(h, own, gradient, factor, present, old):
-        h = h.but(multiplier=own[0], place=own[1])
+        h = h.replace(multiplier=own[0], place=own[1])
         stored, *rest = old
         averages = [rest.pop(0)] if optimizer.use_ema else []
-        w, slots = advance(optimizer, group, h, scaled(gradient, factor, h), stored, rest)
-        w, averages = conclude(optimizer, group.constraint, h, w, *averages)
+        w, slots = advance(optimizer, bucket, h, scaled(gradient, factor, h), stored, rest)
+        w, averages = conclude(optimizer, bucket.constraint, h, w, *averages)
         w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
-        new = [w, *averages, *encoded(group, slots)]
+        new = [w, *averages, *encoded(bucket, slots)]
         return [
-            group.choose(present, ops.cast(x, was.dtype), was)
+            bucket.choose(present, ops.cast(x, was.dtype), was)
             for x, was in zip(new, old, strict=True)
         ]
 
     args = own, gradient, factor, task.present
-    overwrite(optimizer, group, "all", h, packed, update, kept, *args)
+    overwrite(optimizer, bucket, "all", h, packed, update, kept, *args)
 
 
-def overwrite(optimizer, group, key, h, packed, update, kept, own, *args):
+def overwrite(optimizer, bucket, key, h, packed, update, kept, own, *args):
     """Replaces what is kept by `update(h, own, *args, old)`, compiled where that is due."""
-    if not backend.fuses(group.fused):
+    if not backend.fuses(bucket.fused):
         old = [backend.dense(x.value) for x in kept]
         for x, value in zip(kept, update(h, own, *args, old), strict=True):
             x.assign(value)
         return
     structure, numbers = packed()
     programs = optimizer.state.programs
-    key = group.kind, key, tuple(x.dtype for x in kept)
+    key = bucket.kind, key, tuple(x.dtype for x in kept)
     if key not in programs:
         programs[key] = backend.program(
             lambda numbers, *rest: update(structure.unpack(numbers), *rest)
         )
-    programs[key](kept, numbers, ops.convert_to_tensor(own, group.dtype), *args)
+    programs[key](kept, numbers, ops.convert_to_tensor(own, bucket.dtype), *args)
 
 
-def slot_variables(group):
-    """The variables of all slots of a group."""
-    return [v for storage in group.slots.values() for v in storage.variables]
+def slot_variables(bucket):
+    """The variables of all slots of a bucket."""
+    return [v for storage in bucket.slots.values() for v in storage.variables]
 
 
-def advance(optimizer, group, h, gradient, stored, contents):
+def advance(optimizer, bucket, h, gradient, stored, contents):
     """Weights and slots after the rule, given the weights and the contents of the slots."""
     contents = iter(contents)
     slots = {
-        name: ops.cast(storage.decode([next(contents) for _ in storage.variables]), group.dtype)
-        for name, storage in group.slots.items()
+        name: ops.cast(storage.decode([next(contents) for _ in storage.variables]), bucket.dtype)
+        for name, storage in bucket.slots.items()
     }
-    w = widened(stored, slots, group.dtype)
-    return optimizer.advance(h, group.facts, gradient, w, slots)
+    w = widened(stored, slots, bucket.dtype)
+    return optimizer.advance(h, bucket.spec, gradient, w, slots)
 
 
-def encoded(group, slots):
+def encoded(bucket, slots):
     """The contents of the variables of all slots."""
-    pairs = zip(group.slots.values(), slots.values(), strict=True)
+    pairs = zip(bucket.slots.values(), slots.values(), strict=True)
     return [x for storage, value in pairs for x in storage.encode(value)]
 
 
@@ -100,24 +100,24 @@ def conclude(optimizer, constraint, h, w, *averages):
 
 def move_rows(optimizer, h, task, factor, rows):
     """Applies the rule to the rows that the gradient names, and to no others."""
-    group, state = task.group, optimizer.state
-    (index,) = group.indices
-    variable, dtype = optimizer.model_variables[index], group.dtype
-    h = h.but(multiplier=group.facts.multiplier, place=float(index))
+    bucket, state = task.bucket, optimizer.state
+    (index,) = bucket.indices
+    variable, dtype = optimizer.model_variables[index], bucket.dtype
+    h = h.replace(multiplier=bucket.spec.multiplier, place=float(index))
     gradient = backend.values(scaled(task.gradient, factor, h))
-    kept = {name: slot.variables[0] for name, slot in group.slots.items()}
+    kept = {name: slot.variables[0] for name, slot in bucket.slots.items()}
     old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}
     w = widened(backend.read_rows(variable, rows, dtype), old, dtype)
-    w, new = optimizer.advance(h, group.facts, gradient, w, old)
+    w, new = optimizer.advance(h, bucket.spec, gradient, w, old)
     w, new = narrowed(optimizer, h, w, new, variable.dtype)
     backend.write_rows(variable, rows, w)
     for name, value in new.items():
         backend.write_rows(kept[name], rows, value)
-    if state.averages or group.constraint is not None:  # these concern every row
+    if state.averages or bucket.constraint is not None:  # these concern every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)
-        w, averaged = conclude(optimizer, group.constraint, h, whole, *averages)
+        w, averaged = conclude(optimizer, bucket.constraint, h, whole, *averages)
         touched = [variable, *averages]
         before = [ops.convert_to_tensor(x) for x in touched]
         for x, value, was in zip(touched, [w, *averaged], before, strict=True):
-            x.assign(group.choose(task.present, ops.cast(value, was.dtype), was))
+            x.assign(bucket.choose(task.present, ops.cast(value, was.dtype), was))

@@ -16,7 +16,7 @@ def add(optimizer, gradients, tasks):
     Args:
         optimizer: The optimizer.
         gradients: By index of variable.
-        tasks: The groups with the same gradients.
+        tasks: The buckets with the same gradients.
 
     Returns:
         An array with an entry for each variable, as `State.seen`, of this micro-batch.
@@ -26,8 +26,8 @@ def add(optimizer, gradients, tasks):
     for i, gradient in gradients.items():
         by_rows = optimizer.sparse == "lazy" and backend.rows(gradient) is not None
         marks[i] = ROWS if by_rows else DENSE
-    for group, gradient, _ in tasks:
-        group.total.assign(group.total + backend.dense(gradient))
+    for bucket, gradient, _ in tasks:
+        bucket.total.assign(bucket.total + backend.dense(gradient))
     for i, largest in enumerate(state.largest, len(optimizer.model_variables)):
         if i in gradients:
             more = ops.maximum(largest, gradients[i])
@@ -46,20 +46,20 @@ def take(optimizer, marks):
             tell whether they had one before: steps of a window may have been traced apart.
 
     Returns:
-        The groups with their sums, pairs of a variable that is overwritten and its new value, and
+        The buckets with their sums, pairs of a variable that is overwritten and its new value, and
         the factor that makes means of sums.
     """
     state = optimizer.state
     seen, count = backend.snapshot(state.seen), backend.snapshot(state.count)
     tasks = []
-    for group in state.groups:
-        known = marks[group.indices]
-        present = None if known.all() else ops.take(seen, group.indices) > 0
-        total = backend.snapshot(group.total)
-        group.total.assign(ops.zeros_like(total))
-        if optimizer.sparse == "lazy" and known[0] != DENSE and group.shape:
-            total = backend.only_rows(total, seen[group.indices[0]] == DENSE)
-        tasks.append(Task(group, total, present))
+    for bucket in state.buckets:
+        known = marks[bucket.indices]
+        present = None if known.all() else ops.take(seen, bucket.indices) > 0
+        total = backend.snapshot(bucket.total)
+        bucket.total.assign(ops.zeros_like(total))
+        if optimizer.sparse == "lazy" and known[0] != DENSE and bucket.shape:
+            total = backend.only_rows(total, seen[bucket.indices[0]] == DENSE)
+        tasks.append(Task(bucket, total, present))
     pairs = zip(optimizer.overwritten, state.largest, strict=True)
     given = [
         (variable, ops.where(seen[i] > 0, largest, variable))

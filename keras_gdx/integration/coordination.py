@@ -1,7 +1,7 @@
 """The processes that train together, as a callback sees them: here, this one alone."""
 
 
-class Alone:
+class SingleProcess:
     """A process that trains by itself."""
 
     count = 1

@@ -26,7 +26,7 @@ from keras_gdx.integration.model_building import on_data
 from keras_gdx.integration.stateful import Stateful
 
 
-class Feed:
+class DataPosition:
     """The data of one `fit`.
 
     Arrays and `PyDataset`s come in an order that follows from `seed` and from how many

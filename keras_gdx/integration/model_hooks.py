@@ -25,7 +25,7 @@ import numpy as np
 from keras_gdx.backends import backend
 from keras_gdx.engine.late_weights import begin_anew, updates_of
 from keras_gdx.engine.variables.structure import layers_of
-from keras_gdx.integration.coordination import Alone
+from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.file_transaction import all_or_nothing
 from keras_gdx.integration.legacy_files import check_file
 from keras_gdx.integration.model_building import building
@@ -91,11 +91,11 @@ def _evaluation_weights(optimizers):
     """A model with the evaluation weights of all its optimizers."""
     entered: list = []
     try:
-        entered += [x for x in optimizers if x.evaluates_others and x.parking.enter()]
+        entered += [x for x in optimizers if x.evaluates_others and x.weight_swap.enter()]
         yield
     finally:
         for optimizer in entered:
-            optimizer.parking.leave()
+            optimizer.weight_swap.leave()
 
 
 def _loading(original):
@@ -105,7 +105,7 @@ def _loading(original):
     def loading(self, *args, **kwargs):
         optimizers = ours(self) if isinstance(self, keras.Model) else []
         # Where trained weights wait, it is decided when they come back.
-        training = [x for x in optimizers if x.built and not x.parking.occupied]
+        training = [x for x in optimizers if x.built and not x.weight_swap.swapped]
         before = [[backend.snapshot(v) for v in x.model_variables] for x in training]
         loads = [x.loads for x in training]
         with all_or_nothing(self.variables if optimizers else ()):
@@ -127,7 +127,7 @@ def _training(original):
     @functools.wraps(original)
     def train_on_batch(self, *args, **kwargs):
         for optimizer in introduced(self):
-            optimizer.parking.leave()
+            optimizer.weight_swap.leave()
             begin_anew(optimizer)
         return original(self, *args, **kwargs)
 
@@ -177,7 +177,7 @@ def _around(model, listed, arguments, stack):
         stack: `ExitStack` that takes the contexts.
     """
     for optimizer in ours(model):
-        optimizer.parking.leave()
+        optimizer.weight_swap.leave()
         begin_anew(optimizer)
     replicas = replicas_of(model)
     if replicas is not None:
@@ -235,7 +235,7 @@ def replicas_of(model):
 def peers_of(model):
     """The processes that train a model together."""
     replicas = replicas_of(model)
-    return Alone() if replicas is None else replicas.peers
+    return SingleProcess() if replicas is None else replicas.peers
 
 
 def batch_size(arguments):
@@ -270,7 +270,7 @@ class Epochs(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Goes on from the trained weights."""
         for optimizer in ours(self.model):
-            optimizer.parking.leave()
+            optimizer.weight_swap.leave()
         if self._begins:  # by now all that was saved is back
             self._begins = False
             self._plan(epoch)
@@ -281,14 +281,14 @@ class Epochs(keras.callbacks.Callback):
         for optimizer in ours(self.model):
             optimizer.flush()
             if optimizer.evaluates_others:
-                optimizer.parking.enter()
+                optimizer.weight_swap.enter()
         if (replicas := replicas_of(self.model)) is not None:
             replicas.before("epoch")
 
     def on_train_end(self, logs=None):
         """Shows the evaluation weights of optimizers that Keras does not know of."""
         for optimizer in ours(self.model):
-            optimizer.parking.enter()
+            optimizer.weight_swap.enter()
 
     # -- the length of the run ----------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from keras_gdx.engine.late_weights import updates_of
 from keras_gdx.engine.state.state import LOW_PRECISION
 
 
-class Parking:
+class WeightSwap:
     """Where the trained weights wait while the model holds others.
 
     They are copied, not computed back: returning to them is exact in any dtype.
@@ -28,7 +28,7 @@ class Parking:
         self._update = 0  # the one after which they were put here
 
     @property
-    def occupied(self):
+    def swapped(self):
         """Whether the trained weights wait here; not if training or a checkpoint has gone on."""
         if self.trained is not None and self._update != updates_of(self.optimizer):
             self.trained = None
@@ -41,7 +41,7 @@ class Parking:
     def enter(self):
         """Gives the model its evaluation weights; returns whether that changed anything."""
         optimizer = self.optimizer
-        if not optimizer.built or self.occupied or not updates_of(optimizer):
+        if not optimizer.built or self.swapped or not updates_of(optimizer):
             return False
         values = optimizer.evaluation_values(optimizer.model_variables)
         if values is None:
@@ -52,14 +52,14 @@ class Parking:
 
     def leave(self):
         """Gives the model its trained weights back, if they wait here."""
-        if self.occupied:
+        if self.swapped:
             self.settle()
             trained, self.trained = self.trained, None
             self._assign(trained)
 
     def settle(self):
         """Takes weights that somebody has set since `enter` for the trained ones."""
-        if not self.occupied:
+        if not self.swapped:
             return
         expected = self.optimizer.evaluation_values(self.trained)
         variables = self.optimizer.model_variables

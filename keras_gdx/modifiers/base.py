@@ -43,7 +43,7 @@ class Modifier(Configured):
             for name in declared_arguments(type(self))
         }
         names = self._slot_names(optimizer)
-        result = self(h.but(**own), x, g, w, *(slots[name] for name in names))
+        result = self(h.replace(**own), x, g, w, *(slots[name] for name in names))
         if not names:
             return result
         x, *new = result

@@ -21,7 +21,7 @@ from keras_gdx.engine.hyperparameters import (
 from keras_gdx.engine.late_weights import comes_late
 from keras_gdx.engine.state.state import State, imagined, size_of
 from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
-from keras_gdx.integration.weight_swap import Parking
+from keras_gdx.integration.weight_swap import WeightSwap
 from keras_gdx.optimizers.options import check_options, patterns
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
@@ -129,7 +129,7 @@ class Optimizer(Rule, KerasOptimizer):
     ):
         super().__init__(learning_rate, name=name)
         self._model = lambda: None
-        self.parking = Parking(self)
+        self.weight_swap = WeightSwap(self)
         self.weight_decay = weight_decay
         self.no_decay = no_decay
         self.lr_multipliers = lr_multipliers
@@ -176,12 +176,12 @@ class Optimizer(Rule, KerasOptimizer):
         """The `h` of the update with index `step`."""
         names = self._arguments()
         h = Scalars(**{name: resolve(getattr(self, name), step, dtype) for name in names})
-        h = h.but(**self.hyperparameters.read(dtype))
+        h = h.replace(**self.hyperparameters.read(dtype))
         h.t = ops.cast(step + 1, dtype)
         h.lr = self.rate_at(step, dtype)
         for part in self.parts:
             setattr(h, part, getattr(self, part).scalars(step, dtype))
-        return h.but(**self.prepare(h))
+        return h.replace(**self.prepare(h))
 
     # -- state -------------------------------------------------------------------------------
 
@@ -330,19 +330,19 @@ class Optimizer(Rule, KerasOptimizer):
             >>> w.numpy()
             array([-1.], dtype=float32)
         """
-        entered = self.parking.enter()
+        entered = self.weight_swap.enter()
         try:
             yield
         finally:
             if entered:
-                self.parking.leave()
+                self.weight_swap.leave()
 
     def finalize_variable_values(self, var_list):
         """Gives the model the weights to evaluate with. Keras calls this at the end of `fit`.
 
         The trained weights are kept, and the next `fit` goes on from them.
         """
-        self.parking.enter()
+        self.weight_swap.enter()
 
     # -- serialization -----------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class DoG(Optimizer):
         self.reps_rel = reps_rel
         self.epsilon = epsilon
 
-    def survey(self, h, model, farthest, energy):
+    def global_stats(self, h, model, farthest, energy):
         starts = [slots["start"] for slots in model.slots]
         moved = norm(*(w - s for w, s in zip(model.weights, starts, strict=True)))
         first = h.reps_rel * (1 + norm(*starts))

@@ -88,12 +88,12 @@ class LocalSteps(Wrapper):
         values = [backend.snapshot(v) for v in self.overwritten]
         for variable, largest in zip(self.overwritten, backend.largest(values), strict=True):
             variable.assign(largest)
-        groups = self.state.groups
-        weights = [g.together([self.model_variables[i] for i in g.indices]) for g in groups]
+        buckets = self.state.buckets
+        weights = [g.together([self.model_variables[i] for i in g.indices]) for g in buckets]
         means = backend.mean(
             [
                 ops.cast(backend.snapshot(w.value), g.dtype)
-                for w, g in zip(weights, groups, strict=True)
+                for w, g in zip(weights, buckets, strict=True)
             ]
         )
         if self.outer is None:
@@ -101,13 +101,13 @@ class LocalSteps(Wrapper):
                 kept.assign(ops.cast(mean, kept.dtype))
             return
         gradients: dict = {}
-        for group, kept, mean in zip(groups, weights, means, strict=True):
-            slow = ops.convert_to_tensor(group.slots["slow"].read())
+        for bucket, kept, mean in zip(buckets, weights, means, strict=True):
+            slow = ops.convert_to_tensor(bucket.slots["slow"].read())
             kept.assign(ops.cast(slow, kept.dtype))
-            gradients |= dict(zip(group.indices, group.parts(slow - mean), strict=True))
+            gradients |= dict(zip(bucket.indices, bucket.parts(slow - mean), strict=True))
         self.outer.apply([gradients[i] for i in sorted(gradients)], self.model_variables)
-        for group, kept in zip(groups, weights, strict=True):
-            group.slots["slow"].write(ops.cast(kept.value, group.dtype))
+        for bucket, kept in zip(buckets, weights, strict=True):
+            bucket.slots["slow"].write(ops.cast(kept.value, bucket.dtype))
 
     def flush(self):
         """Closes the inner optimizer's window, and brings the replicas together."""

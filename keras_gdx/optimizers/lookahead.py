@@ -49,11 +49,11 @@ class Lookahead(Wrapper):
         self.slow_step_size = slow_step_size
 
     def synchronize(self):
-        for group in self.state.groups:
-            weights = group.together([self.model_variables[i] for i in group.indices])
-            h = self.scalars(self.iterations, group.dtype)
-            slow = ops.convert_to_tensor(group.slots["slow"].read())
-            ahead = ops.cast(weights.value, group.dtype) - slow
+        for bucket in self.state.buckets:
+            weights = bucket.together([self.model_variables[i] for i in bucket.indices])
+            h = self.scalars(self.iterations, bucket.dtype)
+            slow = ops.convert_to_tensor(bucket.slots["slow"].read())
+            ahead = ops.cast(weights.value, bucket.dtype) - slow
             followed = slow + ahead * h.slow_step_size
-            group.slots["slow"].write(followed)
+            bucket.slots["slow"].write(followed)
             weights.assign(ops.cast(followed, weights.dtype))

@@ -94,8 +94,8 @@ class Muon(Optimizer):
         self.adjust = adjust
         self.fallback = fallback
 
-    def part_of(self, facts):
-        is_matrix = facts.role.kind == "kernel" and not facts.role.head
+    def part_of(self, spec):
+        is_matrix = spec.role.kind == "kernel" and not spec.role.head
         return None if is_matrix else "fallback"
 
     def direction(self, h, g, w, m):

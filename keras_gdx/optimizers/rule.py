@@ -19,7 +19,7 @@ class Rule:
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
     bounds: dict[str, dict] = {}  # ranges of arguments, where names do not tell
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
-    divisible = True  # false: its survey looks at slots, so every replica needs all of them
+    divisible = True  # false: its global_stats looks at slots, so every replica needs all of them
     before: tuple = ()  # modifiers of the gradient
     after: tuple = ()  # modifiers of the direction
 
@@ -30,7 +30,7 @@ class Rule:
             h: This update's scalars: `t` (from 1), `lr`, `weight_decay` (`None` if this
                 variable is exempt), each argument of the rule, each of `masks` as a
                 boolean, each of `parts` as its own `h`, `role`, and what `prepare` and
-                `survey` added.
+                `global_stats` added.
             g: Gradient, summed over replicas and clipped; the shape of `w`.
             w: Weights before the update, float32 or wider.
             *slots: The slots in the order of their declaration.
@@ -41,7 +41,7 @@ class Rule:
         """Scalars computed once per update and added to `h`, as a dictionary."""
         return {}
 
-    def survey(self, h, model, *shared):
+    def global_stats(self, h, model, *shared):
         """Looks at all variables at once: returns `(scalars for h, *new_shared)`.
 
         Args:
@@ -61,20 +61,20 @@ class Rule:
         """Moves the weights: returns `(w, *new_slots)`."""
         return w - h.lr * u, *slots
 
-    def part_of(self, facts):
+    def part_of(self, spec):
         """The name of the part that moves this variable; `None` for the rule itself."""
         return
 
     # -- the pieces put together -------------------------------------------------------------
 
     @property
-    def surveys(self):
+    def uses_global_stats(self):
         """Whether the rule looks at all variables at once."""
-        return type(self).survey is not Rule.survey
+        return type(self).global_stats is not Rule.global_stats
 
-    def rule_of(self, facts):
-        """The rule that moves the variable with these facts."""
-        part = self.part_of(facts)
+    def rule_of(self, spec):
+        """The rule that moves the variable with this spec."""
+        part = self.part_of(spec)
         return getattr(self, part) if part else self
 
     def own_slots(self):
@@ -92,12 +92,12 @@ class Rule:
             slot for modifier in (*self.before, *self.after) for slot in modifier.own_slots(self)
         ]
 
-    def advance(self, h, facts, g, w, slots):
+    def advance(self, h, spec, g, w, slots):
         """One update of one variable, as a pure function.
 
         Args:
             h: This update's scalars, with the `multiplier` of the variable's rate.
-            facts: The variable's `Facts`.
+            spec: The variable's `VariableSpec`.
             g: Its reduced gradient.
             w: Its value.
             slots: Its slots by name.
@@ -105,11 +105,11 @@ class Rule:
         Returns:
             The new value, and the new slots by name.
         """
-        if part := self.part_of(facts):
-            shared = h.but(**vars(getattr(h, part)))
-            return getattr(self, part).advance(shared, facts, g, w, slots)
-        h = h.but(role=facts.role, lr=h.lr * h.multiplier, **facts.masks)
-        h.weight_decay = h.weight_decay if facts.decays else None
+        if part := self.part_of(spec):
+            shared = h.replace(**vars(getattr(h, part)))
+            return getattr(self, part).advance(shared, spec, g, w, slots)
+        h = h.replace(role=spec.role, lr=h.lr * h.multiplier, **spec.masks)
+        h.weight_decay = h.weight_decay if spec.decays else None
         new = dict(slots)
         for modifier in self.before:
             g = modifier.run(self, h, new, g, g, w)

@@ -39,7 +39,7 @@ class Averaging(Optimizer):
         self.r = r
         self.warmup_steps = warmup_steps
 
-    def survey(self, h, model, weight_sum, rate_max):
+    def global_stats(self, h, model, weight_sum, rate_max):
         warm = ops.minimum(1.0, h.t / h.warmup_steps) if h.warmup_steps else ops.ones_like(h.t)
         rate_max = ops.maximum(rate_max, h.lr * warm)
         weight = h.t**h.r * rate_max**h.weight_lr_power
@@ -187,7 +187,7 @@ class ScheduleFree(Averaging):
         self, inner=None, *, beta=0.9, weight_lr_power=2.0, r=0.0, warmup_steps=0, name=None
     ):
         inner = get(self.default_inner if inner is None else inner, "inner")
-        simple = isinstance(inner, Optimizer) and not (inner.parts or inner.surveys)
+        simple = isinstance(inner, Optimizer) and not (inner.parts or inner.uses_global_stats)
         simple = simple and not hasattr(inner, "inner")
         check(simple, "inner", inner, "a rule of keras_gdx that looks at one variable at a time")
         super().__init__(
@@ -206,7 +206,7 @@ class ScheduleFree(Averaging):
 
     def direction(self, h, g, y, z, *kept):
         names = [slot.name for slot in self.inner.own_slots()]
-        own = h.but(**vars(h.inner) | {"lr": h.lr, "weight_decay": h.weight_decay})
+        own = h.replace(**vars(h.inner) | {"lr": h.lr, "weight_decay": h.weight_decay})
         u, new = self.inner.steer(own, g, y, dict(zip(names, kept, strict=True)))
         return u, z, *(new[name] for name in names)
 

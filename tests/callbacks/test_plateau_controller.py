@@ -152,7 +152,11 @@ def test_loss_scale_and_multi_optimizer():
 
 def test_in_fit(problem):
     model = problem.model(SGD(0.5))
-    callbacks = [Feed([3, 2, 2, 2, 1, 1]), PlateauController(patience=2), HyperparameterLogger()]
+    callbacks = [
+        Feed([3, 2, 2, 2, 1, 1]),
+        PlateauController(patience=2),
+        HyperparameterLogger(),
+    ]
     history = problem.fit(model, callbacks, epochs=6)
     assert history["learning_rate"] == [0.5] * 4 + [0.25] * 2  # what each epoch was trained with
     assert (
@@ -191,7 +195,11 @@ def test_interrupted_is_uninterrupted(problem, stop):
 )
 def test_on_top_of_a_schedule(problem, make):
     model = problem.model(make(ExponentialDecay(0.5, 4, 0.5)))
-    callbacks = [Feed([2, 1, 1, 1, 0]), PlateauController(patience=2), HyperparameterLogger()]
+    callbacks = [
+        Feed([2, 1, 1, 1, 0]),
+        PlateauController(patience=2),
+        HyperparameterLogger(),
+    ]
     history = problem.fit(model, callbacks, epochs=5)
     planned = [0.25, 0.125, 0.0625, 0.03125, 0.015625]
     assert history["learning_rate"] == [*planned[:4], planned[4] / 2]

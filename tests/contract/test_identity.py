@@ -120,7 +120,7 @@ def test_create_fits_the_model(rule):
         rule, model=model, learning_rate=0.01, weight_decay=0.1, layer_decay=0.5
     )
     optimizer.build(model.trainable_variables)
-    facts = {f.path: f for f in core(optimizer).state.facts}
+    facts = {f.path: f for f in core(optimizer).state.specs}
     decayed = {path for path, f in facts.items() if f.decays}
     assert decayed == {"hidden/kernel", "head/kernel"}
     paths = ("embedding/embeddings", "hidden/kernel", "head/bias")

@@ -293,7 +293,7 @@ def test_what_a_layer_gives_is_kept_as_it_is(rule, option):
     with optimizer.evaluation_weights():
         assert variables[0].numpy().tolist() == GIVEN[-1]
     moving = core(optimizer)
-    assert len(moving.state.groups) == len(moving.model_variables) == 1
+    assert len(moving.state.buckets) == len(moving.model_variables) == 1
     assert moving.iterations.numpy() == 4
     alone, _ = given_values(make(rule, **suited(rule, OPTIONS[option])), others=0)
     assert alone == GIVEN

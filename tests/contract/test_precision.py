@@ -137,13 +137,13 @@ def test_rounding_by_chance_is_right_on_average():
     x = np.linspace(-3, 3, 601).astype("float32")
     seeds = [tf.constant([float(i), 0.0]) for i in range(400)]
     rounded = np.stack(
-        [np.asarray(tf.cast(backend.rounded_by_chance(x, s), "float64")) for s in seeds]
+        [np.asarray(tf.cast(backend.stochastically_rounded(x, s), "float64")) for s in seeds]
     )
     spacing = 2.0 ** (np.floor(np.log2(np.maximum(np.abs(x), 1e-30))) - 7)
     assert (np.abs(rounded - x) < spacing).all()
     assert (np.abs(rounded.mean(0) - x) < 4 * spacing / 2 / 400**0.5).all()
     special = tf.constant([np.inf, -np.inf, np.nan, 0.0])
-    found = np.asarray(tf.cast(backend.rounded_by_chance(special, seeds[0]), "float32"))
+    found = np.asarray(tf.cast(backend.stochastically_rounded(special, seeds[0]), "float32"))
     np.testing.assert_array_equal(found, special.numpy())
 
 

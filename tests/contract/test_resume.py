@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
-from keras_gdx.engine.state.storage import Addends, Plain
+from keras_gdx.engine.state.storage import PartialSums, Plain
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
 from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
@@ -122,7 +122,7 @@ def test_what_variables_keep_together_is_read_and_written_once(monkeypatch):
     kept = optimizer.state.variables
     expected = [np.asarray(v) for v in kept]
     calls = []
-    for kind in (Plain, Addends):
+    for kind in (Plain, PartialSums):
         for name in ("read", "write_some"):
             real = getattr(kind, name)
             monkeypatch.setattr(

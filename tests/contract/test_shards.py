@@ -57,7 +57,7 @@ def test_two_replicas_with_pieces_equal_one(rule, option, mirrored):
     for v in two.model:
         copies = [np.asarray(x) for x in mirrored.experimental_local_results(v.value)]
         np.testing.assert_array_equal(*copies, err_msg=v.path)
-    groups = core(two.optimizer).state.groups
+    groups = core(two.optimizer).state.buckets
     assert any(group.replicas == 2 for group in groups), "nothing was shared, so nothing was tested"
 
 
@@ -90,7 +90,7 @@ def examples():
 
 
 def test_eight_bits_are_the_same_bits(mirrored):
-    """Pieces are whole blocks of codes: 70 x 61 is none, nor is its half."""
+    """Sharded are whole blocks of codes: 70 x 61 is none, nor is its half."""
     rng = np.random.default_rng(0)
     data = [rng.normal(size=(70, 61)).astype("float32") for _ in range(3)]
 

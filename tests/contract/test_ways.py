@@ -44,7 +44,7 @@ def test_packed_and_fused_equal_plain(rule, way):
     plain, options = plain_run(rule), suited(rule, COMBINED)
     other = Run(lambda: make(rule, fused=fused, **options), mode=mode).train(batches(6))
     assert_same(plain, other)
-    assert len(core(plain.optimizer).state.groups) == len(SHAPES)
+    assert len(core(plain.optimizer).state.buckets) == len(SHAPES)
     for before, after in zip(*(core(r.optimizer).state.slots for r in (plain, other)), strict=True):
         assert before.keys() == after.keys()
         for name in before:
@@ -111,7 +111,7 @@ def test_variables_without_a_gradient_stay_in_a_packed_group(rule, fused):
         np.testing.assert_allclose(alone[2], together[2], rtol=1e-6)
     assert np.abs(alone[1] - together[1]).max() > 1e-4
     packed = fused is not False and all(r.elementwise for r in optimizer.state.rules)
-    assert len(optimizer.state.groups) == (1 if packed else 3)
+    assert len(optimizer.state.buckets) == (1 if packed else 3)
 
 
 @every_rule
@@ -146,19 +146,19 @@ def step(optimizer, variables):
 def test_auto_packs_small_variables_and_compiles_one_program_for_all_large_ones():
     small, large = network(40, (500,)), network(3, (groups.FUSED // 2, 2))
     state = step(make("adamw"), [*small, *large])
-    assert [len(g.indices) for g in state.groups] == [40, 1, 1, 1]
+    assert [len(g.indices) for g in state.buckets] == [40, 1, 1, 1]
     assert len(state.programs) == 1  # the small ones together are not worth one
     state = step(make("adamw", fused=True), [*small, *large])
     assert len(state.programs) == 2
     state = step(make("adamw", fused=False), [*small, *large])
-    assert len(state.groups) == 43
+    assert len(state.buckets) == 43
     assert not state.programs
 
 
 def test_the_number_of_programs_follows_the_kinds_of_variables_and_not_their_number():
     many = [*network(1000, (100,)), *network(30, (300, 300))]
     state = step(make("adamw", weight_decay=0.1, no_decay=["w1$"]), many)
-    assert len(state.groups) == 32  # 999 small ones with decay, one without, and the matrices
+    assert len(state.buckets) == 32  # 999 small ones with decay, one without, and the matrices
     assert len(state.programs) == 3  # for the 999, for matrices with decay, and without
 
 
@@ -178,4 +178,4 @@ def test_a_constraint_that_no_compiler_understands_still_holds():
 
 def test_lazy_updates_are_never_packed():
     state = step(make("adamw", sparse="lazy"), network(5, (4, 4)))
-    assert len(state.groups) == 5
+    assert len(state.buckets) == 5

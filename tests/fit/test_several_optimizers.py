@@ -84,7 +84,7 @@ def test_fit_does_for_each_what_it_does_for_one(option):
     for a, b in zip(alone.get_weights(), pair.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
     for optimizer in (pair.g_opt, *pair.others):
-        assert optimizer.parking.occupied == alone.optimizer.parking.occupied
+        assert optimizer.weight_swap.swapped == alone.optimizer.weight_swap.swapped
 
 
 @pytest.mark.parametrize(

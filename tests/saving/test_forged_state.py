@@ -68,7 +68,7 @@ def test_any_change_is_refused_or_loaded(name):
             assert all(map(np.array_equal, values(optimizer), start))
         for variable, value in zip(optimizer.variables, start, strict=False):
             variable.assign(value)
-        optimizer.parking.trained = None
+        optimizer.weight_swap.trained = None
     assert 100 < refused < 490
 
 

@@ -78,7 +78,7 @@ def energy(gradient):
     return tf.reduce_sum(lanes) + 2 * tf.nn.l2_loss(x[LANES * length :])
 
 
-def rounded_by_chance(x, seed):
+def stochastically_rounded(x, seed):
     """`x` as bfloat16: each number goes up or down, in proportion to how near either is.
 
     The same for the same seed, compiled or not, and on every replica.

@@ -20,7 +20,7 @@ def reduce(gradients, dtype=None):
     """The sum over replicas, in one packed all-reduce or a few, without repeated rows.
 
     Args:
-        gradients: One for each group.
+        gradients: One for each bucket.
         dtype: What they travel in, if not their own.
     """
     context = _others(gradients)

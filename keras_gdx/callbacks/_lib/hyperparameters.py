@@ -9,7 +9,7 @@ from keras_gdx.integration.model_optimizers import optimizers_of
 __all__ = []
 
 
-def groups(model):
+def rate_groups(model):
     """Finds the optimizers of a model that have a learning rate, with the ones inside them.
 
     Returns:
@@ -58,7 +58,7 @@ def number(value, step):
 
 def check_rates(model):
     """Raises `ValueError` if a learning rate of `model` is known to take no new value."""
-    for _, layers in groups(model):
+    for _, layers in rate_groups(model):
         rate = layers[0].learning_rate
         setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
         keras_own = keras.optimizers.Optimizer.learning_rate
@@ -68,7 +68,7 @@ def check_rates(model):
 
 
 def set_rate(layers, rate):
-    """Gives one of `groups` another learning rate.
+    """Gives one of `rate_groups` another learning rate.
 
     Raises:
         ValueError: If it takes none.
@@ -96,7 +96,7 @@ def hyperparameters(model, names):
             and so is `ema_momentum` without `use_ema`. A wrapper goes before what it wraps.
     """
     found = {}
-    for suffix, layers in groups(model):
+    for suffix, layers in rate_groups(model):
         for name in names:
             user = next((layer for layer in layers if _in_use(layer, name) is not None), None)
             if user is not None:

@@ -4,7 +4,7 @@ What a step costs follows the number of tensors as long as they are small. So sm
 variables that are treated alike share flat state and move as one, where the rule does
 not mix the entries of a tensor.
 
-Where replicas share the work of an update, each has a piece of a group: a slice of a group whose
+Where replicas share the work of an update, each has a piece of a bucket: a slice of a bucket whose
 entries may be cut anywhere, or a whole one of several variables of one shape.
 """
 
@@ -17,18 +17,18 @@ from keras import ops
 from keras_gdx.backends import backend
 from keras_gdx.engine.state.storage import BLOCK, SMALLEST
 from keras_gdx.engine.state.views import Member, Part
-from keras_gdx.engine.variables.spec import Facts
+from keras_gdx.engine.variables.spec import VariableSpec
 
 PACKED = 16_384  # larger variables gain less from company than copying costs
 FUSED = 65_536  # smaller updates are done before a program for them is compiled
 
 
-class Group:
+class Bucket:
     """Variables that are one tensor to the rule.
 
     Attributes:
         indices: Their positions in the optimizer.
-        facts: The `Facts` of the first; the others differ in path and shape only.
+        spec: The `VariableSpec` of the first; the others differ in path and shape only.
         rule: The rule that moves them.
         shapes: Their shapes.
         shape: The shape of the tensor that stands for all of them.
@@ -43,10 +43,20 @@ class Group:
     """
 
     def __init__(
-        self, indices, facts: Facts, rule, shapes, *, dtype, constraint, fused, replicas=1, block=1
+        self,
+        indices,
+        spec: VariableSpec,
+        rule,
+        shapes,
+        *,
+        dtype,
+        constraint,
+        fused,
+        replicas=1,
+        block=1,
     ):
         self.indices = indices
-        self.facts = facts
+        self.spec = spec
         self.rule = rule
         self.shapes = shapes
         self.dtype = dtype
@@ -56,7 +66,7 @@ class Group:
         self.packed = len(indices) > 1
         self.replicas = replicas
         self.shape = self.whole_shape()
-        self.own_shape = self.shape if replicas == 1 else self.piece_shape(block)
+        self.own_shape = self.shape if replicas == 1 else self.shard_shape(block)
         small = self.size < FUSED
         # A constraint may be any Python: it stays outside of compiled programs.
         self.fused = False if constraint or (fused == "auto" and small) else fused
@@ -70,22 +80,22 @@ class Group:
 
     @property
     def kind(self):
-        """What an update depends on, beside what is kept: equal for groups that share a program."""
-        masks = tuple(self.facts.masks.items())
+        """What an update depends on, beside state: equal for buckets that share a program."""
+        masks = tuple(self.spec.masks.items())
         shapes = self.shape, self.own_shape
-        return id(self.rule), shapes, self.facts.role, self.facts.decays, masks
+        return id(self.rule), shapes, self.spec.role, self.spec.decays, masks
 
     def whole_shape(self):
         """The shape of the tensor that stands for all variables."""
         return (self.size,) if self.packed else self.shapes[0]
 
-    def piece_shape(self, block):
+    def shard_shape(self, block):
         """The shape of one replica's piece, whole blocks of so many entries."""
         return (-(-self.size // (self.replicas * block)) * block,)
 
     def together(self, variables):
-        """One for each of the group's variables, as one with `value`, `dtype` and `assign`."""
-        return Together(self, variables) if self.packed else variables[0]
+        """One for each of the bucket's variables, as one with `value`, `dtype` and `assign`."""
+        return PackedVariable(self, variables) if self.packed else variables[0]
 
     def join(self, tensors):
         """One tensor made of one for each variable."""
@@ -142,7 +152,7 @@ class Group:
         return Part(storage, sum(self.sizes[:place]), self.shapes[place])
 
 
-class Stack(Group):
+class Stack(Bucket):
     """Variables of one shape and one kind, of which every replica moves one.
 
     For rules that mix the entries of a tensor. The tensor that stands for all has an axis more.
@@ -151,7 +161,7 @@ class Stack(Group):
     def whole_shape(self):
         return (len(self.indices), *self.shapes[0])
 
-    def piece_shape(self, block):
+    def shard_shape(self, block):
         return self.shapes[0]
 
     def join(self, tensors):
@@ -178,53 +188,53 @@ class Stack(Group):
 
 
 class Task(NamedTuple):
-    """A group with the gradient of this step.
+    """A bucket with the gradient of this step.
 
     Attributes:
-        group: The group.
+        bucket: The bucket.
         gradient: One gradient for all its variables.
         present: For each of its variables, whether it has a gradient; `None`: all have.
     """
 
-    group: Group
+    bucket: Bucket
     gradient: Any
     present: Any = None
 
 
-class Together:
+class PackedVariable:
     """Several variables that are read and written as one."""
 
-    def __init__(self, group, variables):
-        self.group = group
+    def __init__(self, bucket, variables):
+        self.bucket = bucket
         self.variables = variables
         self.dtype = variables[0].dtype
 
     @property
     def value(self):
         """One flat tensor of all."""
-        return self.group.join(self.variables)
+        return self.bucket.join(self.variables)
 
     def assign(self, value):
         """Gives each variable its part."""
-        for variable, part in zip(self.variables, self.group.parts(value), strict=True):
+        for variable, part in zip(self.variables, self.bucket.parts(value), strict=True):
             variable.assign(part)
 
 
-def groups_of(optimizer, variables, facts, rules, dtypes, replicas):
-    """Sorts all variables into groups, in the order of the first of each."""
+def buckets_of(optimizer, variables, specs, rules, dtypes, replicas):
+    """Sorts all variables into buckets, in the order of the first of each."""
     members: dict = {}
     for index, variable in enumerate(variables):
-        fact, rule = facts[index], rules[index]
-        masks = tuple(fact.masks.items())
+        spec, rule = specs[index], rules[index]
+        masks = tuple(spec.masks.items())
         place = getattr(variable.value, "device", None)
         kept = dtypes[index], variable.dtype, place
-        treated = id(rule), *kept, fact.decays, fact.multiplier, masks
-        kind: Any = Group
+        treated = id(rule), *kept, spec.decays, spec.multiplier, masks
+        kind: Any = Bucket
         alone: Any = index
         if _packable(optimizer, variable, rule):
             alone = None
         elif replicas > 1 and not _pure(rule) and variable.constraint is None:
-            kind, alone = Stack, (tuple(variable.shape), fact.role)
+            kind, alone = Stack, (tuple(variable.shape), spec.role)
         members.setdefault((kind, alone, treated), []).append(index)
     found = []
     for (kind, *_), indices in members.items():
@@ -232,19 +242,19 @@ def groups_of(optimizer, variables, facts, rules, dtypes, replicas):
         if kind is Stack:
             teams = [indices[i : i + replicas] for i in range(0, len(indices), replicas)]
         found += [
-            _group(optimizer, kind, t, variables, facts, rules, dtypes, replicas) for t in teams
+            _bucket(optimizer, kind, t, variables, specs, rules, dtypes, replicas) for t in teams
         ]
-    return sorted(found, key=lambda group: group.indices[0])
+    return sorted(found, key=lambda bucket: bucket.indices[0])
 
 
-def _group(optimizer, kind, indices, variables, facts, rules, dtypes, replicas):
+def _bucket(optimizer, kind, indices, variables, specs, rules, dtypes, replicas):
     first = indices[0]
-    kind = kind if len(indices) > 1 else Group
+    kind = kind if len(indices) > 1 else Bucket
     divided = kind is Stack or _pure(rules[first])
     coded = optimizer.state_dtype == "int8" and math.prod(variables[first].shape) >= SMALLEST
     return kind(
         indices,
-        facts[first],
+        specs[first],
         rules[first],
         [tuple(variables[i].shape) for i in indices],
         dtype=dtypes[first],

@@ -12,18 +12,18 @@ from keras import ops
 
 from keras_gdx.backends import backend
 from keras_gdx.engine.low_precision import LOST
-from keras_gdx.engine.state.packing import groups_of
+from keras_gdx.engine.state.packing import buckets_of
 from keras_gdx.engine.state.storage import (
     BLOCK,
     SMALLEST,
-    Addends,
     EightBit,
     Largest,
-    Pieces,
+    PartialSums,
     Plain,
+    Sharded,
 )
 from keras_gdx.engine.state.views import write_all
-from keras_gdx.engine.variables.spec import facts_of
+from keras_gdx.engine.variables.spec import specs_of
 from keras_gdx.engine.variables.structure import path_of
 
 LOW_PRECISION = ("float16", "bfloat16")
@@ -47,13 +47,13 @@ class State:
 
     Attributes:
         variables: All of them, in the order in which they were made.
-        facts: `Facts` of each model variable, those that are overwritten last.
+        specs: `VariableSpec` of each model variable, those that are overwritten last.
         rules: The rule that moves each variable: the optimizer, or one of its parts.
-        groups: The variables as they move together.
-        home: For each variable that moves, its group and its place in it.
+        buckets: The variables as they move together.
+        home: For each variable that moves, its bucket and its place in it.
         slots: For each variable, what is kept for it by name, averages included.
         averages: The moving average of each variable that moves, or `None`. Keras' callbacks
-            want one variable each, so groups have none in common.
+            want one variable each, so buckets have none in common.
         sums: For each variable the sum of its gradients in an open accumulation window,
             or `None`; if it is overwritten, the largest.
         largest: The variables of the latter.
@@ -83,28 +83,30 @@ class State:
             return self.variables[-1]
 
         everything = sorted(variables, key=is_overwritten)
-        self.facts = facts_of(optimizer, everything, model)
+        self.specs = specs_of(optimizer, everything, model)
         variables = [v for v in everything if not is_overwritten(v)]
         overwritten = everything[len(variables) :]
-        facts = self.facts[: len(variables)]
-        self.rules = [optimizer.rule_of(each) for each in facts]
+        specs = self.specs[: len(variables)]
+        self.rules = [optimizer.rule_of(each) for each in specs]
         dtypes = [wide(v) for v in variables]
-        self.groups = groups_of(optimizer, variables, facts, self.rules, dtypes, replicas)
-        self.home = {i: (group, n) for group in self.groups for n, i in enumerate(group.indices)}
+        self.buckets = buckets_of(optimizer, variables, specs, self.rules, dtypes, replicas)
+        self.home = {
+            i: (bucket, n) for bucket in self.buckets for n, i in enumerate(bucket.indices)
+        }
         self.averages = self.sums = self.count = self.seen = None
         self.largest: list = []
-        for group in self.groups:
-            members = [variables[i] for i in group.indices]
+        for bucket in self.buckets:
+            members = [variables[i] for i in bucket.indices]
             make = partial(add, optimizer, members)
             stored = {
-                s.name: _storage(optimizer, s, group, late, make) for s in group.rule.all_slots()
+                s.name: _storage(optimizer, s, bucket, late, make) for s in bucket.rule.all_slots()
             }
-            group.slots = {name: storage for name, storage in stored.items() if storage}
+            bucket.slots = {name: storage for name, storage in stored.items() if storage}
             if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
-                lost = Plain(make(LOST, group.own_shape, members[0].dtype, 0.0))
-                group.slots[LOST] = _divided(optimizer, group, lost)
+                lost = Plain(make(LOST, bucket.own_shape, members[0].dtype, 0.0))
+                bucket.slots[LOST] = _divided(optimizer, bucket, lost)
             if optimizer.gradient_accumulation_steps:
-                group.total = make("sum", group.shape, group.dtype, 0.0)
+                bucket.total = make("sum", bucket.shape, bucket.dtype, 0.0)
         self.slots = [
             {name: self._own(i, storage) for name, storage in self.home[i][0].slots.items()}
             for i in range(len(variables))
@@ -119,7 +121,7 @@ class State:
         self.slots += [{} for _ in overwritten]
         if optimizer.gradient_accumulation_steps:
             count = backend.replicas(optimizer), len(backend.places(optimizer))
-            sums = {id(group): Addends(group.total, *count) for group in self.groups}
+            sums = {id(bucket): PartialSums(bucket.total, *count) for bucket in self.buckets}
             self.sums = [self._own(i, sums[id(self.home[i][0])]) for i in range(len(variables))]
             self.largest = [add(optimizer, [v], "sum", v.shape, v.dtype, 0.0) for v in overwritten]
             self.sums += [Largest(variable, *count) for variable in self.largest]
@@ -132,11 +134,11 @@ class State:
 
     def copy_weights(self, variables):
         """Writes all that begins as a copy of the weights, between two steps."""
-        for group in self.groups:
-            if group.copied:
-                weights = group.join([backend.snapshot(variables[i]) for i in group.indices])
-                for name in group.copied:
-                    group.slots[name].write(weights)
+        for bucket in self.buckets:
+            if bucket.copied:
+                weights = bucket.join([backend.snapshot(variables[i]) for i in bucket.indices])
+                for name in bucket.copied:
+                    bucket.slots[name].write(weights)
         if self.averages:
             for variable, average in zip(variables, self.averages, strict=True):
                 average.assign(ops.cast(variable, average.dtype))
@@ -145,34 +147,34 @@ class State:
         """Makes slots that began as copies of the weights of these variables copies again."""
         pairs = []
         for index in indices:
-            group, _ = self.home[index]
-            copied = {slot.name for slot in group.rule.all_slots() if slot.init == "variable"}
+            bucket, _ = self.home[index]
+            copied = {slot.name for slot in bucket.rule.all_slots() if slot.init == "variable"}
             for name, slot in self.slots[index].items():
                 if name == AVERAGE or name in copied:
-                    weights = ops.cast(variables[index], group.dtype)
+                    weights = ops.cast(variables[index], bucket.dtype)
                     pairs.append((slot, ops.convert_to_numpy(weights)))
                 elif name == LOST:
-                    pairs.append((slot, np.zeros(slot.shape, group.dtype)))
+                    pairs.append((slot, np.zeros(slot.shape, bucket.dtype)))
         write_all(pairs)
 
     def _own(self, index, storage):
-        """A variable's part of what its group keeps."""
-        group, place = self.home[index]
-        return group.part(storage, place)
+        """A variable's part of what its bucket keeps."""
+        bucket, place = self.home[index]
+        return bucket.part(storage, place)
 
 
-def _storage(optimizer, slot, group, late, make):
-    """The storage of one slot of one group; `None` if it has no such slot."""
-    shape = slot.shape(group.own_shape)
+def _storage(optimizer, slot, bucket, late, make):
+    """The storage of one slot of one bucket; `None` if it has no such slot."""
+    shape = slot.shape(bucket.own_shape)
     if shape is None:
         return None
     copied = slot.init == "variable"
     dtype = optimizer.state_dtype
     if copied or dtype is None:
-        dtype = group.dtype
+        dtype = bucket.dtype
     elif dtype == "int8":
         if (slot.init == 0 or math.isnan(slot.init)) and math.prod(
-            slot.shape(group.shapes[0])
+            slot.shape(bucket.shapes[0])
         ) >= SMALLEST:
             blocks = -(-math.prod(shape) // BLOCK)
             codes = "int8" if slot.signed else "uint8"
@@ -182,16 +184,16 @@ def _storage(optimizer, slot, group, late, make):
                 shape,
                 signed=slot.signed,
             )
-            return _divided(optimizer, group, found)
-        dtype = group.dtype
-    waits = copied and (late or group.replicas > 1)  # a piece is the same on all until it is cut
+            return _divided(optimizer, bucket, found)
+        dtype = bucket.dtype
+    waits = copied and (late or bucket.replicas > 1)  # a piece is the same on all until it is cut
     init = 0.0 if waits else slot.init
-    return _divided(optimizer, group, Plain(make(slot.name, shape, dtype, init)))
+    return _divided(optimizer, bucket, Plain(make(slot.name, shape, dtype, init)))
 
 
-def _divided(optimizer, group, storage):
-    """Storage for a group, given that of what a replica keeps."""
-    return storage if group.replicas == 1 else Pieces(storage, group, backend.places(optimizer))
+def _divided(optimizer, bucket, storage):
+    """Storage for a bucket, given that of what a replica keeps."""
+    return storage if bucket.replicas == 1 else Sharded(storage, bucket, backend.places(optimizer))
 
 
 def allocate(optimizer, beside, name, shape, dtype, init):

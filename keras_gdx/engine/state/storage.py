@@ -128,22 +128,22 @@ class EightBit(Storage):
         return [ops.cast(codes, self.variables[0].dtype), scales]
 
 
-class Pieces(Storage):
+class Sharded(Storage):
     """Storage of which every replica has a piece of its own.
 
     Args:
         piece: The storage of a piece; its variables are other ones on every replica.
-        group: The group that it belongs to.
+        bucket: The bucket that it belongs to.
         places: The numbers of the replicas of this process.
     """
 
-    def __init__(self, piece, group, places):
+    def __init__(self, piece, bucket, places):
         self.piece = piece
-        self.group = group
+        self.bucket = bucket
         self.places = places
         self.variables = piece.variables
-        self.shape = group.uncut_shape(piece.shape)
-        self.here = len(places) == group.replicas
+        self.shape = bucket.uncut_shape(piece.shape)
+        self.here = len(places) == bucket.replicas
 
     def decode(self, contents):
         return self.piece.decode(contents)
@@ -158,7 +158,7 @@ class Pieces(Storage):
                 "alone cannot read it."
             )
         pieces = [self.decode(each) for each in self._replicas(copies or _now)]
-        return self.group.uncut(ops.stack(pieces))
+        return self.bucket.uncut(ops.stack(pieces))
 
     def write(self, value):
         self.write_some(True, value)
@@ -169,13 +169,13 @@ class Pieces(Storage):
         for place, copies, old in zip(
             self.places, self._replicas(backend.copies), olds, strict=True
         ):
-            new = self.group.cut(value, place)
-            new = _chosen(self.group.cut(whole, place), new, self.decode(old))
+            new = self.bucket.cut(value, place)
+            new = _chosen(self.bucket.cut(whole, place), new, self.decode(old))
             for copy, content in zip(copies, self.encode(new), strict=True):
                 copy.assign(content)
 
 
-class Addends(Storage):
+class PartialSums(Storage):
     """A variable to which every replica adds by itself; the values are the sum.
 
     Args:
@@ -202,7 +202,7 @@ class Addends(Storage):
             copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
 
 
-class Largest(Addends):
+class Largest(PartialSums):
     """A variable in which every replica keeps the largest by itself; of these the largest count."""
 
     def read(self, copies=None):

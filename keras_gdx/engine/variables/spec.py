@@ -9,7 +9,7 @@ from keras_gdx.engine.variables.structure import Role, path_of, paths, role_of, 
 
 
 @dataclass(frozen=True)
-class Facts:
+class VariableSpec:
     """One variable, as the rule's options see it.
 
     Attributes:
@@ -29,8 +29,8 @@ class Facts:
     masks: dict[str, bool]
 
 
-def facts_of(optimizer, variables, model=None):
-    """Returns the `Facts` of each variable; warns of patterns that match none of them."""
+def specs_of(optimizer, variables, model=None):
+    """Returns the `VariableSpec` of each variable; warns of patterns that match none of them."""
     known = roles(model) if model is not None else {}
     stable, own = numbered(variables, model), numbered(variables)
     names = [(a, b) for (a, _), (b, _) in zip(stable, own, strict=True)]
@@ -56,7 +56,7 @@ def facts_of(optimizer, variables, model=None):
         role = known.get(id(variable)) or role_of(variable)
         automatic = "auto" in optimizer.no_decay_entries and role.kind != "kernel"
         found.append(
-            Facts(
+            VariableSpec(
                 path=name[0],
                 shape=tuple(variable.shape),
                 role=role,

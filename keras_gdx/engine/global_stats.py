@@ -7,18 +7,18 @@ from keras_gdx.engine.clipping import scaled
 from keras_gdx.engine.state.state import wide
 
 
-def survey(optimizer, h, tasks, factors):
+def global_stats(optimizer, h, tasks, factors):
     """What a rule finds out about all variables at once, by name; what it keeps is written."""
-    model = Model(optimizer, h, tasks, factors)
+    model = ModelView(optimizer, h, tasks, factors)
     shared = optimizer.state.shared.values()
-    found, *new = optimizer.survey(h, model, *(ops.convert_to_tensor(v) for v in shared))
+    found, *new = optimizer.global_stats(h, model, *(ops.convert_to_tensor(v) for v in shared))
     for variable, value in zip(shared, new, strict=True):
         variable.assign(ops.cast(value, variable.dtype))
     return found
 
 
-class Model:
-    """All that a rule may look at in a survey, read when it is asked for.
+class ModelView:
+    """All that a rule may look at in `global_stats`, read when it is asked for.
 
     A variable without a gradient is one whose gradient is 0.
     """
@@ -27,7 +27,7 @@ class Model:
         self._optimizer = optimizer
         self._h = h
         self._reduced = {
-            id(task.group): (task.gradient, factor)
+            id(task.bucket): (task.gradient, factor)
             for task, factor in zip(tasks, factors, strict=True)
         }
 
@@ -35,14 +35,14 @@ class Model:
     def gradients(self):
         """The reduced, clipped gradients."""
         found: dict = {}
-        for group in self._optimizer.state.groups:
-            found |= zip(group.indices, group.parts(self._gradient(group)), strict=True)
+        for bucket in self._optimizer.state.buckets:
+            found |= zip(bucket.indices, bucket.parts(self._gradient(bucket)), strict=True)
         return [found[i] for i in sorted(found)]
 
-    def _gradient(self, group):
-        if id(group) not in self._reduced:
-            return ops.zeros(group.shape, group.dtype)
-        gradient, factor = self._reduced[id(group)]
+    def _gradient(self, bucket):
+        if id(bucket) not in self._reduced:
+            return ops.zeros(bucket.shape, bucket.dtype)
+        gradient, factor = self._reduced[id(bucket)]
         return scaled(backend.dense(gradient), factor, self._h)
 
     @property
