@@ -1,10 +1,10 @@
-"""Checkpoints that go on with another number of replicas than they were saved with.
+"""Restores checkpoints on a different number of replicas.
 
-What all replicas had in common stays. What each of them added up by itself (gradients of an open
-window, metrics) is added up, and becomes the addends of those that there are now. Pieces of state
-are put together and cut again. Of other floats (statistics, weights between two synchronizations)
-all get the mean. So the run goes on as on one device, up to rounding; only dropout draws other
-masks.
+State that all replicas have in common is kept. State that each replica accumulates separately
+(gradients of an open window, metrics) is summed and redistributed. Shards of optimizer state are
+joined and cut again. Other floats that differ (statistics, weights between two
+synchronizations) are averaged. So the run continues as on one device, up to rounding; only dropout
+draws different masks.
 """
 
 from typing import Any
@@ -19,16 +19,16 @@ from keras_gdx.integration.model_optimizers import keras_accumulators, ours
 
 
 def put(model, snapshots, first, source):
-    """Brings the model to where other replicas have been.
+    """Restores the state that a different number of replicas saved.
 
     Args:
         model: The model.
-        snapshots: What `snapshot.take` returned in each of their processes, in order.
+        snapshots: What `snapshot.take` returned in each of the saving processes, in order.
         first: Whether this process has the first replica.
-        source: Where they come from, for the error.
+        source: Where the snapshots come from, for the error.
 
     Raises:
-        ValueError: If they are of another model or optimizer. Nothing is changed then.
+        ValueError: If they belong to another model or optimizer. Nothing is changed then.
     """
     count = sum(replicas(each) for each in snapshots)
     states = {optimizer: optimizer.imagined(count) for optimizer in ours(model)}
@@ -52,11 +52,11 @@ def put(model, snapshots, first, source):
 
 
 def metrics(model, values, first):
-    """What each replica of this process shall have of the metrics of an epoch under way.
+    """The metrics of the current epoch, for each replica of this process.
 
     Args:
         model: The model.
-        values: What `snapshot.metric_values` returned in each process, in their order.
+        values: What `snapshot.metric_values` returned in each of the saving processes, in order.
         first: Whether this process has the first replica.
     """
     variables = [v for metric in model.metrics for v in metric.variables]
@@ -68,7 +68,7 @@ def metrics(model, values, first):
 
 
 def together(values, added, variable, first):
-    """What each replica of this process shall have, given what each of all had before."""
+    """New values for the replicas of this process, from those of all old replicas."""
     here = len(backend.copies(variable))
     if not added:
         return [common(values)] * here
@@ -77,7 +77,7 @@ def together(values, added, variable, first):
 
 
 def _variables(model, states):
-    """As `variables_of` returns them, but with the variables of those states."""
+    """As `variables_of`, with each optimizer's variables replaced by those of its old state."""
     begins: dict = {}
     for optimizer, state in states.items():
         for place, variable in enumerate(optimizer.state.variables):
@@ -86,7 +86,7 @@ def _variables(model, states):
 
 
 def _move(old, new, copies: Any):
-    """Writes what one state has, according to `copies`, into the variables of another one."""
+    """Writes the values of one state, given by `copies`, into the variables of another."""
     names = [(i, name) for i, slots in enumerate(new.slots) for name in slots]
     before, now = ([state.slots[i][name] for i, name in names] for state in (old, new))
     if new.sums:

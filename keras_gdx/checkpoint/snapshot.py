@@ -1,4 +1,4 @@
-"""All that decides what a model becomes when it is trained on."""
+"""Captures and restores the training state of a model."""
 
 import re
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ def take(model):
         optimizer.weight_swap.settle()
         swapped = optimizer.weight_swap.swapped
         shown.append(swapped)
-        if swapped:  # the model holds weights to evaluate with; its own wait here
+        if swapped:  # the model holds evaluation weights
             pairs = zip(optimizer.model_variables, optimizer.weight_swap.trained, strict=True)
             trained.update((id(v), keras.ops.convert_to_numpy(value)) for v, value in pairs)
     return {
@@ -49,9 +49,9 @@ def take(model):
 
 
 def moved(model):
-    """For each optimizer of a model, the places of the variables that it was built for.
+    """For each optimizer of a model, the positions of the variables that it was built for.
 
-    They are places in `model.variables`; what is no variable of the model is `None`.
+    Positions are those in `model.variables`; a variable outside of the model is `None`.
     """
     places = {id(v): place for place, v in enumerate(model.variables)}
     return {
@@ -62,13 +62,13 @@ def moved(model):
 
 
 def build_as(model, snapshot):
-    """Builds optimizers that are attributes of the model for the variables they had there.
+    """Builds optimizers that are attributes of the model, for the variables in the snapshot.
 
-    What `fit` itself cannot know before the first step: which optimizer moves what.
+    `fit` cannot know before the first step which optimizer updates which variables.
     """
     variables = model.variables
     if layout(variables) != snapshot["layout"][: len(variables)]:
-        return  # another model, which `check_layout` refuses
+        return  # another model, which `check_layout` rejects
     for name, optimizer in optimizers_of(model).items():
         places = snapshot["moved"].get(name, [])
         known = places and all(p is not None and p < len(variables) for p in places)
@@ -77,7 +77,7 @@ def build_as(model, snapshot):
 
 
 def check_layout(variables, snapshot, source):
-    """Raises `ValueError` unless the snapshot is one of these variables."""
+    """Raises `ValueError` unless the snapshot was taken of variables like these."""
     saved, now = snapshot["layout"], layout(variables)
     if saved != now:
         pairs = zip_longest(saved, now)
@@ -90,24 +90,24 @@ def check_layout(variables, snapshot, source):
 
 
 def replicas(snapshot):
-    """How many replicas the process had that took the snapshot."""
+    """The number of replicas in the process that took the snapshot."""
     return max((len(values) for values in snapshot["values"]), default=0)
 
 
 def replicas_of(model):
-    """How many replicas of a model this process has."""
+    """The number of replicas of a model in this process."""
     return max(len(backend.copies(v)) for v in variables_of(model))
 
 
 def put(model, snapshot, random=True, progress=True):
-    """Brings the model to where `take` copied it.
+    """Restores the state that `take` copied.
 
     Args:
         model: The model.
         snapshot: What `take` returned.
-        random: Whether Python's and NumPy's generators go back too.
-        progress: Whether the count of updates, learning rates and other numbers among the
-            optimizers' arguments do.
+        random: Whether to restore Python's and NumPy's random states.
+        progress: Whether to restore the update count, the learning rates and the other numbers
+            among the optimizers' arguments.
     """
     stay = set() if progress else {id(v) for v in progress_of(model)}
     for variable, values in zip(variables_of(model), snapshot["values"], strict=True):
@@ -121,14 +121,14 @@ def put(model, snapshot, random=True, progress=True):
 
 @contextmanager
 def as_before_if_refused(model, source):
-    """In this context the model is brought to where a checkpoint says; if that fails, back again.
+    """Restores the previous state if the body, which restores a checkpoint, fails.
 
     Args:
         model: The model.
         source: Where the checkpoint comes from, for the error.
 
     Raises:
-        ValueError: If it fails.
+        ValueError: If the body fails.
     """
     before = take(model)
     try:
@@ -143,7 +143,7 @@ def as_before_if_refused(model, source):
 
 
 def put_the_rest(model, snapshot, progress=True):
-    """Brings what is no variable to where `take` found it, once the variables are there."""
+    """Restores what is not a variable. Call it after the variables are restored."""
     for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
         optimizer.weight_swap.trained = None
         if not optimizer.built:
@@ -160,7 +160,7 @@ def put_the_rest(model, snapshot, progress=True):
 
 
 def require(model):
-    """Raises `ValueError` unless there is something to copy; builds the optimizer if need be."""
+    """Raises `ValueError` unless the model can be copied; builds its compiled optimizer."""
     check(model.built, "model", model.name, "built, so that its weights can be kept")
     build_optimizer(model)
     others = {name: each for name, each in optimizers_of(model).items() if name}
@@ -170,30 +170,30 @@ def require(model):
 
 
 def build_optimizer(model):
-    """Builds the compiled optimizer; attributes of the model are built in their first step."""
+    """Builds the compiled optimizer. Optimizers in attributes are built in their first step."""
     if model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
 
 
 def progress_of(model):
-    """The variables that say how far training is, and how fast it goes on."""
+    """The variables that hold the progress of training: update counts, rates and numbers."""
     found = []
     for optimizer in all_optimizers(model):
         found.append(optimizer.iterations)
         if isinstance(optimizer.learning_rate, keras.Variable):
             found.append(optimizer.learning_rate)
     for optimizer in ours(model):
-        if not optimizer.built:  # there is nothing to train
+        if not optimizer.built:  # it has nothing to train
             continue
         for rule in (optimizer, *(getattr(optimizer, part) for part in optimizer.parts)):
             found += rule.rate_variables().values()
-            if rule.hyperparameters is not None:  # the model is not frozen
+            if rule.hyperparameters is not None:  # `None` while all weights are frozen
                 found.append(rule.hyperparameters.variable)
     return found
 
 
 def variables_of(model):
-    """Every variable of the model, its optimizers and Keras' random numbers; no metrics."""
+    """All variables of the model, its optimizers and Keras' random state; no metrics."""
     found = [*model.variables]
     for optimizer in all_optimizers(model):
         found += optimizer.variables
@@ -201,13 +201,13 @@ def variables_of(model):
 
 
 def metric_values(model):
-    """The metrics of the epoch under way: `fit` forgets them when it begins an epoch."""
+    """The metrics of the current epoch. `fit` resets them when an epoch begins."""
     variables = [v for metric in model.metrics for v in metric.variables]
     return [[part.numpy() for part in backend.copies(v)] for v in variables]
 
 
 def put_metrics(model, values):
-    """Goes on from metrics that `metric_values` returned."""
+    """Restores what `metric_values` returned."""
     variables = [v for metric in model.metrics for v in metric.variables]
     for variable, parts in zip(variables, values, strict=True):
         for part, value in zip(backend.copies(variable), parts, strict=True):
@@ -215,7 +215,7 @@ def put_metrics(model, values):
 
 
 def layout(variables):
-    """What must be equal: name without Keras' own numbers, shape, dtype."""
+    """What must match: name without the numbers that Keras adds, shape, dtype."""
     return [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape), str(v.dtype)] for v in variables]
 
 
@@ -224,7 +224,7 @@ def _text(entry):
 
 
 def _numbers(optimizer):
-    """The arguments that may have been changed since the optimizer was made, its parts' too."""
+    """The numbers among the arguments that may change while training, including those of parts."""
     return {
         "own": optimizer.numbers(),
         "parts": {part: _numbers(getattr(optimizer, part)) for part in optimizer.parts},

@@ -1,12 +1,12 @@
-"""The order of work of one step, the same for every rule.
+"""The order of operations in one step, the same for every rule.
 
-1. sum micro-batches, locally; 2. one all-reduce; 3. unscale, look for NaN and inf once
-for all replicas; 4. clip the reduced gradient; 5. the rule, with its modifiers, decay
-and multipliers; 6. constraints, averages, write. Steps 2 to 6 run once per update, and
-only an update counts.
+1. Accumulate micro-batches, locally. 2. One all-reduce. 3. Unscale; check for NaN and infinity,
+once for all replicas. 4. Clip the reduced gradient. 5. Apply the rule, with its modifiers, decay
+and multipliers. 6. Apply constraints, update moving averages, write. Steps 2 to 6 run once per
+update, and only updates are counted.
 
-Numbers that scale a gradient are collected in a factor, and applied where the rule
-reads the gradient anyway.
+Scalars that scale a gradient are collected in one factor, which is applied where the rule reads
+the gradient. That saves a pass over it.
 """
 
 from functools import cache, partial
@@ -26,7 +26,7 @@ from keras_gdx.engine.window import add, take
 
 
 def step(optimizer, gradients):
-    """Takes one micro-batch's gradients, by index of variable: an update, or a share of one."""
+    """Processes one micro-batch's gradients, by variable index; updates if the window is full."""
     state = optimizer.state
     begin(optimizer)
     gradients = {i: _as_kept(optimizer, i, g) for i, g in gradients.items()}
@@ -42,7 +42,7 @@ def step(optimizer, gradients):
 
 
 def _as_kept(optimizer, index, gradient):
-    """The gradient in the dtype in which its variable is treated."""
+    """The gradient in the dtype in which its variable is updated."""
     moved = optimizer.model_variables
     if index < len(moved):
         dtype = wide(moved[index])
@@ -70,19 +70,19 @@ def _tasks(state, gradients):
 
 
 def _given(optimizer, gradients):
-    """Pairs of a variable that is overwritten and its new value."""
+    """Pairs of an overwritten variable and its new value."""
     pairs = enumerate(optimizer.overwritten, len(optimizer.model_variables))
     return [(variable, gradients[i]) for i, variable in pairs if i in gradients]
 
 
 def flush(optimizer):
-    """Applies what an open accumulation window holds, scaled by what was really summed."""
+    """Applies an open accumulation window, averaged over the micro-batches that it holds."""
     state = optimizer.state
     if state is None or state.count is None or not state.count.numpy():
         return
     seen = state.seen.numpy()
     complete = bool((seen == DENSE).all())
-    if complete not in state.closers:  # traced once
+    if complete not in state.closers:  # trace each case once
         marks = seen if complete else np.zeros_like(seen)
         close = partial(_close_window, optimizer, marks, [])
         state.closers[complete] = backend.outside_step(optimizer, close)
@@ -109,13 +109,13 @@ def _update(optimizer, tasks, given, factor):
 
 
 def all_finite(gradients, factor=None):
-    """Whether no entry, times the factor, is NaN or infinite."""
+    """Whether every entry, times the factor, is finite."""
     if not gradients:
         return ops.convert_to_tensor(True)
     energy = sum(ops.cast(backend.energy(g), "float32") for g in gradients)
     energy = energy if factor is None else energy * factor * factor
 
-    def each():  # the sum of the squares may have run over
+    def each():  # the sum of squares may have overflowed
         parts = [ops.all(ops.isfinite(backend.values(scaled(g, factor)))) for g in gradients]
         return ops.all(ops.stack(parts))
 

@@ -1,4 +1,4 @@
-"""Micro-batches that are summed until there are enough for an update."""
+"""The accumulation window: the micro-batches whose gradients are summed for one update."""
 
 import numpy as np
 from keras import ops
@@ -11,15 +11,16 @@ from keras_gdx.engine.state.state import DENSE, ROWS
 def add(optimizer, gradients, tasks):
     """Adds a micro-batch to the open window.
 
-    Of variables that are overwritten the largest value counts: those are extremes of a batch.
+    An overwritten variable (as in float8 layers) keeps the largest value of the window, because its
+    values are extremes of a batch.
 
     Args:
         optimizer: The optimizer.
-        gradients: By index of variable.
+        gradients: Gradients by variable index.
         tasks: The buckets with the same gradients.
 
     Returns:
-        An array with an entry for each variable, as `State.seen`, of this micro-batch.
+        An array with one entry per variable, as in `State.seen`, for this micro-batch.
     """
     state = optimizer.state
     marks = np.zeros(state.seen.shape, "int32")
@@ -42,12 +43,12 @@ def take(optimizer, marks):
 
     Args:
         optimizer: The optimizer.
-        marks: What `add` returned. Of variables that have no gradient there, only `State.seen` can
-            tell whether they had one before: steps of a window may have been traced apart.
+        marks: What `add` returned for the last micro-batch. For variables without a gradient there,
+            `State.seen` decides at run time: micro-batches of a window may be traced separately.
 
     Returns:
-        The buckets with their sums, pairs of a variable that is overwritten and its new value, and
-        the factor that makes means of sums.
+        The buckets with their accumulated gradients, pairs of an overwritten variable and its new
+        value, and the factor that turns sums into means.
     """
     state = optimizer.state
     seen, count = backend.snapshot(state.seen), backend.snapshot(state.count)

@@ -1,16 +1,19 @@
-"""Hooks into Keras' `compile`, `fit`, `evaluate`, `save` and their like.
+"""Hooks into Keras' `compile`, `fit`, `evaluate`, `save` and related methods.
 
-Keras tells an optimizer which variables to move, and nothing of epochs, evaluation, saving or
-the model's structure. So these methods of `keras.Model` are extended, once, where Keras defines
-them: whatever a subclass or an instance overrides stays, and is hooked where it calls Keras'
-own. Models without a part of this package run Keras' method as it is.
+Keras gives an optimizer the variables to update, but tells it nothing about epochs, evaluation,
+saving or the model's structure. So these methods of `keras.Model` are extended, once, in the class
+that defines them. Overrides in a subclass or on an instance stay, and are hooked where they call
+Keras' method. Models that use nothing of this package run Keras' method unchanged.
 
-A callback with a method `around_fit(model, callbacks)` is asked for a context in which
-`fit` runs, and what that yields are the callbacks of the run. One with a method
-`window_at(epoch, window)` says how many micro-batches make an update from there on. Those
-with `last` come after the others. For those with `needs_weights` the model is built before they
-begin, and `on_weights(model)` is called if they have it. One with `resumed` says whether the run
-goes on where another one was interrupted.
+Callbacks can use these hooks of `fit`:
+
+- `around_fit(model, callbacks)` returns a context manager in which `fit` runs. It yields the
+  callbacks to use.
+- `window_at(epoch, window)` returns the number of micro-batches per update from `epoch` on.
+- `last`: if true, the callback runs after all callbacks without it.
+- `needs_weights`: if true, the model is built before the first callback begins. Then
+  `on_weights(model)` is called, if defined.
+- `resumed`: whether this `fit` continues an interrupted run.
 """
 
 import functools
@@ -35,11 +38,11 @@ EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
 )  # fmt: skip
 LOADING = ("set_weights", "load_weights")
-AFTER_COMPILE: list[Callable] = []  # what is done to a model compiled with an optimizer of ours
+AFTER_COMPILE: list[Callable] = []  # called with each model compiled with our optimizers
 
 
 def install():
-    """Extends the methods of all models, once."""
+    """Extends the methods of `keras.Model`. Calling it again does nothing."""
     _extend("compile", _compiling)
     _extend("fit", _fitting)
     _extend("train_on_batch", _training)
@@ -50,7 +53,7 @@ def install():
 
 
 def _extend(name, hook):
-    # Keras asks whether a model's `compile` is the one of this class: extend it in place.
+    # Keras checks whether a model's `compile` is the one of this class: extend it in place.
     owner = next(cls for cls in keras.Model.__mro__ if name in vars(cls))
     original = vars(owner)[name]
     if not hasattr(original, "hooked"):
@@ -78,7 +81,7 @@ def _evaluating(original):
             replicas.before(original.__name__)
         optimizers = ours(self)
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
-            for optimizer in optimizers:  # the validation at the end of an epoch of `fit`
+            for optimizer in optimizers:  # validation at the end of an epoch of `fit`
                 optimizer.flush()
         with _evaluation_weights(optimizers):
             return original(self, *args, **kwargs)
@@ -88,7 +91,7 @@ def _evaluating(original):
 
 @contextmanager
 def _evaluation_weights(optimizers):
-    """A model with the evaluation weights of all its optimizers."""
+    """Swaps in the evaluation weights of all optimizers that need it."""
     entered: list = []
     try:
         entered += [x for x in optimizers if x.evaluates_others and x.weight_swap.enter()]
@@ -99,12 +102,12 @@ def _evaluation_weights(optimizers):
 
 
 def _loading(original):
-    """Optimizers learn of weights that somebody sets, unless their own state comes with them."""
+    """Tells optimizers about weights that are set, unless their own state is loaded with them."""
 
     @functools.wraps(original)
     def loading(self, *args, **kwargs):
         optimizers = ours(self) if isinstance(self, keras.Model) else []
-        # Where trained weights wait, it is decided when they come back.
+        # While trained weights are swapped out, `WeightSwap.settle` detects changes instead.
         training = [x for x in optimizers if x.built and not x.weight_swap.swapped]
         before = [[backend.snapshot(v) for v in x.model_variables] for x in training]
         loads = [x.loads for x in training]
@@ -143,7 +146,7 @@ def _fitting(original):
         given = call.arguments.get("callbacks")
         whole = given if isinstance(given, keras.callbacks.CallbackList) else None
         listed = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
-        follow(self)  # the model may have got layers since `compile`
+        follow(self)  # layers may have been added since `compile`
         if not (introduced(self) or replicas_of(self) or any(map(_is_hooked, listed))):
             return original(self, *args, **kwargs)
         with ExitStack() as stack:
@@ -173,8 +176,8 @@ def _around(model, listed, arguments, stack):
     Args:
         model: The model.
         listed: The callbacks that `fit` was given.
-        arguments: Its other arguments, by name.
-        stack: `ExitStack` that takes the contexts.
+        arguments: The other arguments of `fit`, by name.
+        stack: `ExitStack` on which the contexts are entered.
     """
     for optimizer in ours(model):
         optimizer.weight_swap.leave()
@@ -197,9 +200,9 @@ def _around(model, listed, arguments, stack):
 
 
 def follow(model):
-    """Tells regularizers that change with the updates whose updates to count.
+    """Gives each scheduled regularizer the optimizer whose updates it counts.
 
-    A layer that is not built yet has no variables, but knows the regularizers that they will have.
+    A layer that is not built has no variables yet, but holds the regularizers that they will have.
     """
     known = [v.regularizer for v in model.trainable_variables]
     known += [value for layer in layers_of(model) for value in vars(layer).values()]
@@ -209,7 +212,7 @@ def follow(model):
 
 
 def introduce(model):
-    """Introduces our optimizers to the model that was just compiled."""
+    """Attaches our optimizers to a model that was just compiled."""
     replicas = replicas_of(model)
     if replicas is not None:
         replicas.take_over()
@@ -220,7 +223,7 @@ def introduce(model):
 
 
 def introduced(model):
-    """Our optimizers of a model, which know it. Some may be attributes set after `compile`."""
+    """Attaches a model's optimizers to it, also those set as attributes after `compile`."""
     found = ours(model)
     for optimizer in found:
         optimizer.attach(model)
@@ -228,18 +231,18 @@ def introduced(model):
 
 
 def replicas_of(model):
-    """The `Replicas` of a model prepared for several of them, or `None`."""
+    """The `Replicas` of a model prepared for multi-replica training, or `None`."""
     return vars(model).get("_keras_gdx_replicas")
 
 
 def peers_of(model):
-    """The processes that train a model together."""
+    """Coordinates the processes that train a model together."""
     replicas = replicas_of(model)
     return SingleProcess() if replicas is None else replicas.peers
 
 
 def batch_size(arguments):
-    """How many examples `fit` takes at a time, as far as its arguments tell, or `None`."""
+    """The batch size of this `fit`, or `None` if its arguments do not tell."""
     x = arguments.get("x")
     leaves = keras.tree.flatten(getattr(x, "element_spec", x))
     if hasattr(x, "element_spec"):
@@ -251,8 +254,8 @@ def batch_size(arguments):
 class Epochs(keras.callbacks.Callback):
     """The first callback of `fit`: tells our optimizers where epochs begin and end.
 
-    Between epochs the model holds the weights to evaluate with, so that what later
-    callbacks save or copy at the end of an epoch are those.
+    Between epochs the model holds its evaluation weights, so those are what later callbacks save
+    or copy at the end of an epoch.
     """
 
     def __init__(self, initial_epoch=0, others=(), batch_size=None):
@@ -262,22 +265,22 @@ class Epochs(keras.callbacks.Callback):
         self.others = [*others]
 
     def on_train_begin(self, logs=None):
-        """Tells schedules that do not know it yet how many updates there will be."""
+        """Plans the schedules that have no length yet."""
         self._begins = True
         self._warned = False
         self._plan(self.initial_epoch, lambda schedule: schedule.total_steps is None)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Goes on from the trained weights."""
+        """Restores the trained weights."""
         for optimizer in ours(self.model):
             optimizer.weight_swap.leave()
-        if self._begins:  # by now all that was saved is back
+        if self._begins:  # checkpoints have been restored by now
             self._begins = False
             self._plan(epoch)
         self._warn_of_zero_rates(epoch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Closes the accumulation window; shows the evaluation weights."""
+        """Closes the accumulation window; swaps in the evaluation weights."""
         for optimizer in ours(self.model):
             optimizer.flush()
             if optimizer.evaluates_others:
@@ -286,14 +289,14 @@ class Epochs(keras.callbacks.Callback):
             replicas.before("epoch")
 
     def on_train_end(self, logs=None):
-        """Shows the evaluation weights of optimizers that Keras does not know of."""
+        """Swaps in the evaluation weights. Keras does so only for the compiled optimizer."""
         for optimizer in ours(self.model):
             optimizer.weight_swap.enter()
 
     # -- the length of the run ----------------------------------------------------------------
 
     def _plan(self, epoch, chosen=lambda schedule: True):
-        """Gives schedules that are as long as the run its first update and its length."""
+        """Gives schedules that span the run their first update and their length."""
         from keras_gdx.schedules.create import plans_of
 
         resumed = any(getattr(each, "resumed", False) for each in self.others)
@@ -301,11 +304,11 @@ class Epochs(keras.callbacks.Callback):
         for optimizer in ours(self.model):
             for schedule in filter(chosen, plans_of(optimizer)):
                 changed |= self._plan_one(optimizer, schedule, epoch, resumed)
-        if changed:  # steps may be compiled with what it was
+        if changed:  # the old plan may be compiled into the train step
             self.model.make_train_function(force=True)
 
     def _plan_one(self, optimizer, schedule, epoch, resumed):
-        """Plans one schedule; returns whether it was another one before."""
+        """Plans one schedule; returns whether this replaced an earlier plan."""
         if not self.params.get("steps"):
             raise ValueError(
                 f"The schedule {schedule.name!r} must know how long the run is, and the "
@@ -321,7 +324,7 @@ class Epochs(keras.callbacks.Callback):
         if resumed and known:
             begin, total = schedule.begin, done + left
         elif epoch > 0 and known and now + left <= schedule.begin + schedule.total_steps:
-            return False  # the rest of the run it was made for
+            return False  # this `fit` is the rest of the run that was planned
         elif epoch > 0 and now >= done:
             begin, total = now - done, done + left
         else:
@@ -339,7 +342,7 @@ class Epochs(keras.callbacks.Callback):
         return known
 
     def _updates(self, optimizer):
-        """How many updates each epoch of this `fit` makes, those before its first one too."""
+        """The number of updates in each epoch from 0 on, including those before `initial_epoch`."""
         size, found = window(optimizer), []
         for epoch in range(self.params.get("epochs", 0)):
             for other in self.others:
@@ -349,7 +352,7 @@ class Epochs(keras.callbacks.Callback):
         return found
 
     def _warn_of_zero_rates(self, epoch):
-        """Warns, once, if a whole epoch would be trained at the rate 0."""
+        """Warns, once, if the learning rate is 0 for a full epoch."""
         from keras_gdx.config import is_schedule
 
         if self._warned or not self.params.get("steps"):
@@ -371,5 +374,5 @@ class Epochs(keras.callbacks.Callback):
 
 
 def begin_at(model, epoch):
-    """Lets the `fit` that is about to begin start with another epoch."""
+    """Makes the `fit` that is about to begin start at `epoch`."""
     model._initial_epoch = epoch

@@ -1,4 +1,4 @@
-"""Trained weights step aside for the weights to evaluate with, and come back unchanged."""
+"""Swaps evaluation weights in, and restores the trained ones."""
 
 from typing import Any
 
@@ -10,36 +10,36 @@ from keras_gdx.engine.state.state import LOW_PRECISION
 
 
 class WeightSwap:
-    """Where the trained weights wait while the model holds others.
+    """Holds the trained weights while the model has its evaluation weights.
 
-    They are copied, not computed back: returning to them is exact in any dtype.
+    Trained weights are copied, not recomputed, so restoring them is exact in any dtype.
 
-    Somebody may give the model other weights meanwhile: `EarlyStopping` restores the best ones,
-    a file is loaded. Those are evaluated and saved as they are, and training goes on from them,
-    variable by variable.
+    The model's weights may be changed in the meantime: `EarlyStopping` restores the best ones, or a
+    file is loaded. Weights set that way are evaluated and saved unchanged, and training continues
+    from them. This is decided variable by variable.
 
     Attributes:
-        trained: The trained weights while the model holds others, or `None`.
+        trained: The trained weights while they are swapped out, or `None`.
     """
 
     def __init__(self, optimizer):
         self.optimizer = optimizer
         self.trained: Any = None
-        self._update = 0  # the one after which they were put here
+        self._update = 0  # the update count when they were swapped out
 
     @property
     def swapped(self):
-        """Whether the trained weights wait here; not if training or a checkpoint has gone on."""
+        """Whether trained weights are held here. A change of the update count drops them."""
         if self.trained is not None and self._update != updates_of(self.optimizer):
             self.trained = None
         return self.trained is not None
 
     def put(self, trained):
-        """Lets these trained weights wait: the model has those to evaluate with already."""
+        """Holds these trained weights; the model already has its evaluation weights."""
         self.trained, self._update = trained, updates_of(self.optimizer)
 
     def enter(self):
-        """Gives the model its evaluation weights; returns whether that changed anything."""
+        """Swaps the evaluation weights in; returns whether that changed anything."""
         optimizer = self.optimizer
         if not optimizer.built or self.swapped or not updates_of(optimizer):
             return False
@@ -51,14 +51,14 @@ class WeightSwap:
         return True
 
     def leave(self):
-        """Gives the model its trained weights back, if they wait here."""
+        """Restores the trained weights, if they are held here."""
         if self.swapped:
             self.settle()
             trained, self.trained = self.trained, None
             self._assign(trained)
 
     def settle(self):
-        """Takes weights that somebody has set since `enter` for the trained ones."""
+        """Adopts weights that were set since `enter` as trained weights."""
         if not self.swapped:
             return
         expected = self.optimizer.evaluation_values(self.trained)
@@ -71,12 +71,12 @@ class WeightSwap:
 
     def _assign(self, values):
         for variable, value in zip(self.optimizer.model_variables, values, strict=True):
-            value = ops.copy(ops.cast(value, variable.dtype))  # not shared with the averages
+            value = ops.copy(ops.cast(value, variable.dtype))  # not shared with the moving averages
             variable.assign(value)
 
 
 def _close(variable, value):
-    """Whether two roundings of one value could differ so much."""
+    """Whether `variable` equals `value` up to rounding."""
     rtol = 1e-2 if variable.dtype in LOW_PRECISION else 1e-5
     pair = (ops.cast(x, "float32") for x in (variable, value))
     return ops.all(ops.isclose(*pair, rtol=rtol, atol=1e-7))

@@ -1,1 +1,1 @@
-"""What an optimizer keeps between steps, and how it is stored."""
+"""Optimizer state: what is kept between steps, and how it is stored."""

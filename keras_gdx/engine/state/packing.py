@@ -1,11 +1,11 @@
-"""Which variables move together.
+"""Packs small variables into flat buckets.
 
-What a step costs follows the number of tensors as long as they are small. So small
-variables that are treated alike share flat state and move as one, where the rule does
-not mix the entries of a tensor.
+For small tensors, the cost of a step grows with the number of tensors, not their size. So small
+variables with equal options share flat state and are updated as one tensor, if the rule is
+elementwise.
 
-Where replicas share the work of an update, each has a piece of a bucket: a slice of a bucket whose
-entries may be cut anywhere, or a whole one of several variables of one shape.
+Where replicas share an update, each has a shard of a bucket. For elementwise rules that is a slice
+of the flat bucket; for others it is one of several variables of equal shape.
 """
 
 import math
@@ -19,27 +19,27 @@ from keras_gdx.engine.state.storage import BLOCK, SMALLEST
 from keras_gdx.engine.state.views import Member, Part
 from keras_gdx.engine.variables.spec import VariableSpec
 
-PACKED = 16_384  # larger variables gain less from company than copying costs
-FUSED = 65_536  # smaller updates are done before a program for them is compiled
+PACKED = 16_384  # for larger variables, copying costs more than packing saves
+FUSED = 65_536  # smaller updates take less time than compiling a program for them
 
 
 class Bucket:
-    """Variables that are one tensor to the rule.
+    """Variables that the rule sees as one tensor.
 
     Attributes:
         indices: Their positions in the optimizer.
         spec: The `VariableSpec` of the first; the others differ in path and shape only.
-        rule: The rule that moves them.
+        rule: The rule that updates them.
         shapes: Their shapes.
-        shape: The shape of the tensor that stands for all of them.
+        shape: The shape of the tensor that holds all of them.
         dtype: Its dtype, at least float32.
-        packed: Whether there are several.
-        replicas: How many have a piece each. 1: all have all of it.
-        own_shape: The shape of a piece, or of all of it.
+        packed: Whether there are several variables.
+        replicas: The number of shards, one per replica. 1: every replica has the complete state.
+        own_shape: The shape of a shard, or of the complete tensor.
         fused: `True` or `"auto"` if their update may be a compiled program of its own.
-        constraint: The constraint on a variable that is alone.
+        constraint: The variable's constraint; only unpacked variables have one.
         slots: Storage of each slot by name, as `State` makes it.
-        total: The variable that sums their gradients, or `None`.
+        total: The gradient accumulator, a variable, or `None`.
     """
 
     def __init__(
@@ -68,44 +68,44 @@ class Bucket:
         self.shape = self.whole_shape()
         self.own_shape = self.shape if replicas == 1 else self.shard_shape(block)
         small = self.size < FUSED
-        # A constraint may be any Python: it stays outside of compiled programs.
+        # A constraint may run any Python code, so it stays outside of compiled programs.
         self.fused = False if constraint or (fused == "auto" and small) else fused
         self.slots: dict = {}
         self.total = None
 
     @property
     def copied(self):
-        """The names of the slots that begin as copies of the weights."""
+        """The names of the slots that start as copies of the weights."""
         return [slot.name for slot in self.rule.all_slots() if slot.init == "variable"]
 
     @property
     def kind(self):
-        """What an update depends on, beside state: equal for buckets that share a program."""
+        """What the update is compiled for; buckets with equal kinds share a program."""
         masks = tuple(self.spec.masks.items())
         shapes = self.shape, self.own_shape
         return id(self.rule), shapes, self.spec.role, self.spec.decays, masks
 
     def whole_shape(self):
-        """The shape of the tensor that stands for all variables."""
+        """The shape of the tensor that holds all variables."""
         return (self.size,) if self.packed else self.shapes[0]
 
     def shard_shape(self, block):
-        """The shape of one replica's piece, whole blocks of so many entries."""
+        """The shape of one shard, a multiple of `block` entries."""
         return (-(-self.size // (self.replicas * block)) * block,)
 
     def together(self, variables):
-        """One for each of the bucket's variables, as one with `value`, `dtype` and `assign`."""
+        """The bucket's variables as one object with `value`, `dtype` and `assign`."""
         return PackedVariable(self, variables) if self.packed else variables[0]
 
     def join(self, tensors):
-        """One tensor made of one for each variable."""
+        """Joins one tensor per variable into the bucket's tensor."""
         if not self.packed:
             return tensors[0]
         flat = [x if len(x.shape) == 1 else ops.reshape(x, (-1,)) for x in tensors]
         return ops.concatenate(flat)
 
     def parts(self, tensor):
-        """One tensor for each variable, made of one for all."""
+        """Splits the bucket's tensor into one tensor per variable."""
         if not self.packed:
             return [tensor]
         ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes) - 1)]
@@ -117,20 +117,20 @@ class Bucket:
         """`new` for the variables that are `present`, `old` for the others.
 
         Args:
-            present: A boolean tensor with an entry for each variable; `None`: all are.
-            new: What they become, in any form that is kept of them together.
-            old: What they were.
+            present: Boolean tensor with one entry per variable; `None`: all are present.
+            new: The new values, in any form in which the bucket is stored.
+            old: The old values, in the same form.
         """
         return new if present is None else ops.where(self.spread(present), new, old)
 
     def spread(self, entries):
-        """An entry for each variable, as a tensor that meets all entries of the variables."""
+        """Expands one entry per variable so that it broadcasts against the bucket's tensor."""
         if not self.packed:
             return entries[0]
         return ops.take(entries, np.repeat(np.arange(len(self.sizes)), self.sizes))
 
     def cut(self, whole, place):
-        """The piece of the replica with this number."""
+        """The shard of the replica with number `place`."""
         (length,) = self.own_shape
         flat = ops.reshape(whole, (-1,))
         if missing := self.replicas * length - self.size:
@@ -138,24 +138,24 @@ class Bucket:
         return ops.reshape(flat, (self.replicas, length))[place]
 
     def uncut(self, pieces):
-        """The whole, made of all pieces, one after the other."""
+        """The bucket's tensor, from all shards stacked along the first axis."""
         return ops.reshape(ops.reshape(pieces, (-1,))[: self.size], self.shape)
 
     def uncut_shape(self, shape):
-        """The shape of the whole, given that of a piece."""
+        """The shape of the complete tensor, given that of a shard."""
         return self.shape
 
     def part(self, storage, place):
-        """What `storage` has for the variable at this place."""
+        """The part of `storage` that belongs to the variable at position `place` of the bucket."""
         if not self.packed:
             return storage
         return Part(storage, sum(self.sizes[:place]), self.shapes[place])
 
 
 class Stack(Bucket):
-    """Variables of one shape and one kind, of which every replica moves one.
+    """Variables of equal shape and options, of which each replica updates one.
 
-    For rules that mix the entries of a tensor. The tensor that stands for all has an axis more.
+    For rules that are not elementwise. The bucket's tensor has an additional first axis.
     """
 
     def whole_shape(self):
@@ -174,7 +174,7 @@ class Stack(Bucket):
         return ops.reshape(entries, (-1, *(1 for _ in self.shapes[0])))
 
     def cut(self, whole, place):
-        """Replicas beyond the last variable repeat it, to no effect."""
+        """Replicas beyond the last variable repeat it; their results are dropped."""
         return whole[ops.minimum(place, len(self.indices) - 1)]
 
     def uncut(self, pieces):
@@ -193,7 +193,7 @@ class Task(NamedTuple):
     Attributes:
         bucket: The bucket.
         gradient: One gradient for all its variables.
-        present: For each of its variables, whether it has a gradient; `None`: all have.
+        present: Whether each of its variables has a gradient; `None`: all have.
     """
 
     bucket: Bucket
@@ -211,17 +211,17 @@ class PackedVariable:
 
     @property
     def value(self):
-        """One flat tensor of all."""
+        """One flat tensor of all values."""
         return self.bucket.join(self.variables)
 
     def assign(self, value):
-        """Gives each variable its part."""
+        """Writes each variable's part."""
         for variable, part in zip(self.variables, self.bucket.parts(value), strict=True):
             variable.assign(part)
 
 
 def buckets_of(optimizer, variables, specs, rules, dtypes, replicas):
-    """Sorts all variables into buckets, in the order of the first of each."""
+    """Sorts all variables into buckets, ordered by the first variable of each."""
     members: dict = {}
     for index, variable in enumerate(variables):
         spec, rule = specs[index], rules[index]
@@ -266,7 +266,7 @@ def _bucket(optimizer, kind, indices, variables, specs, rules, dtypes, replicas)
 
 
 def _pure(rule):
-    """Whether the rule treats every entry of a tensor by itself."""
+    """Whether the rule and its modifiers are elementwise."""
     return all(x.elementwise for x in (rule, *rule.before, *rule.after))
 
 

@@ -28,7 +28,7 @@ from keras_gdx.engine.variables.structure import path_of
 
 LOW_PRECISION = ("float16", "bfloat16")
 AVERAGE = "ema"  # the slot of the weights' moving average
-ROWS, DENSE = 1, 2  # what gradients a variable had in an open window; 0: none
+ROWS, DENSE = 1, 2  # values of `State.seen`; 0: no gradient in the open window
 
 
 def wide(variable):
@@ -38,7 +38,7 @@ def wide(variable):
 
 
 def is_overwritten(variable):
-    """Whether a variable takes its gradient as its value: its layer knows best, as in float8."""
+    """Whether a variable is assigned its gradient as its new value, as float8 layers ask for."""
     return getattr(variable, "overwrite_with_gradient", False)
 
 
@@ -47,31 +47,31 @@ class State:
 
     Attributes:
         variables: All of them, in the order in which they were made.
-        specs: `VariableSpec` of each model variable, those that are overwritten last.
-        rules: The rule that moves each variable: the optimizer, or one of its parts.
-        buckets: The variables as they move together.
-        home: For each variable that moves, its bucket and its place in it.
-        slots: For each variable, what is kept for it by name, averages included.
-        averages: The moving average of each variable that moves, or `None`. Keras' callbacks
-            want one variable each, so buckets have none in common.
-        sums: For each variable the sum of its gradients in an open accumulation window,
-            or `None`; if it is overwritten, the largest.
-        largest: The variables of the latter.
-        count: How many micro-batches are in `sums`.
-        seen: For each variable `DENSE` if it had a gradient in the window, `ROWS` if all of them
-            named the only rows that shall move, 0 if it had none.
-        late: Whether what begins as a copy of the weights must wait for their values.
-        shared: Scalars kept once for the whole model, by name.
+        specs: `VariableSpec` of each model variable, overwritten ones last.
+        rules: The rule that updates each variable: the optimizer, or one of its parts.
+        buckets: The variables, grouped as they are updated.
+        home: For each updated variable, its bucket and its position in it.
+        slots: For each variable, its storages by name, the moving average included.
+        averages: The moving average of each updated variable, or `None`. Keras' callbacks expect
+            one variable each, so averages are not packed.
+        sums: For each variable, the storage of the gradients accumulated in the open window; for an
+            overwritten variable, of the largest value. `None` without accumulation.
+        largest: The variables that hold those largest values.
+        count: The number of micro-batches in `sums`.
+        seen: For each variable `DENSE` if it had a dense gradient in the window, `ROWS` if all its
+            gradients named the only rows to update (`sparse="lazy"`), 0 if it had none.
+        late: Whether slots that copy the weights must wait until these have values.
+        shared: Scalars kept once for the model, by name.
         closers: Functions that close the window, by whether all variables had dense gradients.
-        programs: Compiled updates, by what they depend on.
+        programs: Compiled updates, by what they were compiled for.
 
     Args:
         optimizer: The optimizer.
         variables: The variables that it is built with.
         model: Their model, or `None`.
-        replicas: How many replicas have a piece of the state each. 1: all have all of it.
+        replicas: The number of shards of the state; 1: every replica has the complete state.
         late: See above.
-        new: What makes a variable, if not `allocate`: something that only looks like one.
+        new: Function used instead of `allocate`, to plan variables without allocating them.
     """
 
     def __init__(self, optimizer, variables, model, replicas=1, late=False, new=None):
@@ -133,7 +133,7 @@ class State:
         self.programs: dict = {}
 
     def copy_weights(self, variables):
-        """Writes all that begins as a copy of the weights, between two steps."""
+        """Copies the weights into all state that starts as a copy of them, between two steps."""
         for bucket in self.buckets:
             if bucket.copied:
                 weights = bucket.join([backend.snapshot(variables[i]) for i in bucket.indices])
@@ -144,7 +144,7 @@ class State:
                 average.assign(ops.cast(variable, average.dtype))
 
     def adopt(self, indices, variables):
-        """Makes slots that began as copies of the weights of these variables copies again."""
+        """Copies the weights of these variables into their slots again; clears compensation."""
         pairs = []
         for index in indices:
             bucket, _ = self.home[index]
@@ -158,13 +158,13 @@ class State:
         write_all(pairs)
 
     def _own(self, index, storage):
-        """A variable's part of what its bucket keeps."""
+        """A variable's part of its bucket's storage."""
         bucket, place = self.home[index]
         return bucket.part(storage, place)
 
 
 def _storage(optimizer, slot, bucket, late, make):
-    """The storage of one slot of one bucket; `None` if it has no such slot."""
+    """The storage of one slot of one bucket; `None` if the bucket has no such slot."""
     shape = slot.shape(bucket.own_shape)
     if shape is None:
         return None
@@ -186,26 +186,26 @@ def _storage(optimizer, slot, bucket, late, make):
             )
             return _divided(optimizer, bucket, found)
         dtype = bucket.dtype
-    waits = copied and (late or bucket.replicas > 1)  # a piece is the same on all until it is cut
+    waits = copied and (late or bucket.replicas > 1)  # shards are filled later
     init = 0.0 if waits else slot.init
     return _divided(optimizer, bucket, Plain(make(slot.name, shape, dtype, init)))
 
 
 def _divided(optimizer, bucket, storage):
-    """Storage for a bucket, given that of what a replica keeps."""
+    """Storage for a bucket, given what one replica stores."""
     return storage if bucket.replicas == 1 else Sharded(storage, bucket, backend.places(optimizer))
 
 
 def allocate(optimizer, beside, name, shape, dtype, init):
-    """A new variable of the optimizer, near the model's variables that it belongs to.
+    """Adds a variable to the optimizer, on the device of the model's variables that it belongs to.
 
     Args:
         optimizer: The optimizer.
-        beside: Those variables; none for what belongs to the whole model.
-        name: Its name, after theirs.
+        beside: Those model variables; empty for state of the whole model.
+        name: Its name, which follows theirs.
         shape: Its shape.
         dtype: Its dtype.
-        init: The number that it starts with, or `"variable"`: what `beside` hold.
+        init: The number that it starts with, or `"variable"` for the values of `beside`.
     """
 
     def initial(shape, dtype=None):
@@ -221,9 +221,9 @@ def allocate(optimizer, beside, name, shape, dtype, init):
 
 
 def imagined(optimizer, variables, model, replicas):
-    """The `State` that there would be, without allocating it.
+    """Plans a `State` without allocating it.
 
-    Its variables have a path, a shape and a dtype, and `name`, without that of their owner.
+    Its variables have a path, a shape, a dtype and a `name`, which omits the optimizer's name.
     """
 
     def note(optimizer, beside, name, shape, dtype, init):
@@ -238,5 +238,5 @@ def _name(beside, name):
 
 
 def size_of(dtype):
-    """Bytes of one number."""
+    """Bytes per number."""
     return int(re.sub(r"\D", "", keras.backend.standardize_dtype(dtype))) // 8

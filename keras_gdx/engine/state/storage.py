@@ -1,7 +1,7 @@
-"""How a slot is kept between steps: plainly, or in eight bits.
+"""How a slot is stored between steps: in its dtype, or quantized to 8 bits.
 
-Rules see float tensors; only this file knows about codes. `decode` and `encode` are pure,
-so that an update can be compiled with them inside.
+Rules see float tensors; quantization is confined to this file. `decode` and `encode` are pure,
+so they can be compiled into an update.
 """
 
 import math
@@ -14,11 +14,11 @@ from keras import ops
 from keras_gdx.backends import backend
 
 BLOCK = 256
-SMALLEST = 16 * BLOCK  # smaller slots gain nothing from codes
+SMALLEST = 16 * BLOCK  # quantizing smaller slots saves too little
 
 
 class Storage:
-    """Variables, and how values become their contents.
+    """Variables, and the mapping between their contents and the values that they store.
 
     Attributes:
         variables: The variables.
@@ -31,26 +31,26 @@ class Storage:
     here = True
 
     def decode(self, contents):
-        """Returns the values that the variables' contents stand for."""
+        """Returns the values, given the contents of the variables."""
         raise NotImplementedError
 
     def encode(self, value):
-        """Returns the contents that stand for `value`, one for each variable."""
+        """Returns the contents that store `value`, one for each variable."""
         raise NotImplementedError
 
     def read(self, copies=None):
         """Returns the values.
 
         Args:
-            copies: Function that returns what all replicas have of a variable, if that is not
-                what the variable has now.
+            copies: Function that returns the values of a variable on all replicas. By default the
+                variable's current value is used.
         """
         if copies is None:
             return self.decode(self.variables)
         return common([self.decode(each) for each in self._replicas(copies)])
 
     def _replicas(self, copies):
-        """The contents that each replica has."""
+        """The contents on each replica."""
         return zip(*(copies(variable) for variable in self.variables), strict=True)
 
     def write(self, value):
@@ -59,7 +59,7 @@ class Storage:
             variable.assign(ops.copy(content))  # on JAX no two variables may share an array
 
     def write_some(self, chosen, value):
-        """Replaces the values that are chosen, of which all are given, and keeps the others."""
+        """Replaces the values where `chosen` is true; `value` has the full shape."""
         self.write(_chosen(chosen, value, self.read()))
 
 
@@ -80,8 +80,8 @@ class Plain(Storage):
 class EightBit(Storage):
     """One byte per value and one float32 scale per block of 256 values.
 
-    Codes are spaced by a power law, dense near zero, because an update divides
-    by small second moments and a linear code would round them to nothing.
+    The 8-bit codes are spaced by a power law, densest near zero: an update divides by small second
+    moments, which linear codes would round to 0.
     """
 
     def __init__(self, codes, scales, shape, *, signed):
@@ -105,7 +105,7 @@ class EightBit(Storage):
         size = math.prod(self.shape)
         whole = size // BLOCK * BLOCK
         contents = self._encoded(flat[:whole])
-        # Apart, because compilers make poor loops of a padded whole.
+        # The last block is encoded separately: padding all values compiles to slow loops.
         if size % BLOCK:
             last = self._encoded(ops.pad(flat[whole:], [(0, BLOCK - size % BLOCK)]))
             contents = [ops.concatenate(pair) for pair in zip(contents, last, strict=True)]
@@ -129,10 +129,10 @@ class EightBit(Storage):
 
 
 class Sharded(Storage):
-    """Storage of which every replica has a piece of its own.
+    """Storage of which every replica holds its own shard.
 
     Args:
-        piece: The storage of a piece; its variables are other ones on every replica.
+        piece: The storage of one shard; its variables differ between replicas.
         bucket: The bucket that it belongs to.
         places: The numbers of the replicas of this process.
     """
@@ -176,11 +176,11 @@ class Sharded(Storage):
 
 
 class PartialSums(Storage):
-    """A variable to which every replica adds by itself; the values are the sum.
+    """A variable to which every replica adds separately; the value is the sum over replicas.
 
     Args:
         variable: The variable.
-        replicas: How many replicas there are.
+        replicas: The number of replicas.
         here: How many of them are in this process.
     """
 
@@ -197,13 +197,13 @@ class PartialSums(Storage):
         self.write_some(True, value)
 
     def write_some(self, chosen, value):
-        # `read` has the sum of all replicas only where one process has all
+        # The base class needs `read`, which lacks the replicas of other processes.
         for (copy,) in self._replicas(backend.copies):
             copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
 
 
 class Largest(PartialSums):
-    """A variable in which every replica keeps the largest by itself; of these the largest count."""
+    """A variable in which every replica keeps its own maximum; the value is the largest of them."""
 
     def read(self, copies=None):
         return reduce(ops.maximum, (value for (value,) in self._replicas(copies or _now)))
@@ -214,9 +214,9 @@ class Largest(PartialSums):
 
 
 def common(values):
-    """What several replicas have in common: what they agree on, or the mean of floats.
+    """One value for several replicas: the one they agree on, or the mean of floats.
 
-    Of other numbers, such as the seeds of layers, it is what the first replica has.
+    For other dtypes, such as the seeds of layers, it is the value of the first replica.
     """
     first, *others = (ops.convert_to_numpy(value) for value in values)
     if all(np.array_equal(first, other) for other in others):
@@ -227,7 +227,7 @@ def common(values):
 
 
 def _now(variable):
-    """What all replicas of this process have of a variable."""
+    """The values of a variable on all replicas of this process."""
     return [backend.snapshot(copy) for copy in backend.copies(variable)]
 
 

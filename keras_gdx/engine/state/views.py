@@ -1,4 +1,4 @@
-"""What variables keep together in one storage: the part of each, and all parts at once."""
+"""Views of storage that several variables share."""
 
 import math
 
@@ -7,11 +7,11 @@ from keras import ops
 
 
 class Member:
-    """The values of one variable in storage that has an axis for several.
+    """The values of one variable in storage with an axis over several variables.
 
     Attributes:
-        whole: The storage.
-        shape: The shape of these values.
+        whole: The shared storage.
+        shape: The shape of this variable's values.
         here: Whether this process has all of them.
     """
 
@@ -22,20 +22,20 @@ class Member:
         self.here = whole.here
 
     def of(self, values):
-        """These values among all; of a NumPy array a view."""
+        """This variable's entries of `values`; a view if that is a NumPy array."""
         return values[self.place]
 
     def read(self):
-        """Returns the values."""
+        """Returns this variable's values."""
         return self.of(self.whole.read())
 
 
 class Part:
-    """The values of one variable in storage that it shares with others, one after the other.
+    """The values of one variable in flat storage that holds several, one after the other.
 
     Attributes:
-        whole: The storage.
-        shape: The shape of these values.
+        whole: The shared storage.
+        shape: The shape of this variable's values.
         here: Whether this process has all of them.
     """
 
@@ -47,19 +47,19 @@ class Part:
         self.here = whole.here
 
     def of(self, values):
-        """These values among all; of a NumPy array a view."""
+        """This variable's entries of `values`; a view if that is a NumPy array."""
         return values[self.begin : self.end].reshape(self.shape)
 
     def read(self):
-        """Returns the values."""
+        """Returns this variable's values."""
         return ops.reshape(self.whole.read()[self.begin : self.end], self.shape)
 
 
 def read_all(storages, copies=None):
-    """The values of each storage or part of one as NumPy arrays; what is shared is read once.
+    """Yields the values of each storage or view as a NumPy array; shared storage is read once.
 
     Args:
-        storages: They.
+        storages: Storages and views to read.
         copies: As in `Storage.read`.
     """
     known = {}
@@ -74,10 +74,10 @@ def read_all(storages, copies=None):
 
 
 def write_all(pairs):
-    """Replaces values, and keeps those beside them; what is shared is written once.
+    """Replaces values; other entries of shared storage stay, and it is written once.
 
     Args:
-        pairs: Each storage, or part of one, with its values.
+        pairs: Pairs of a storage or view and its new values.
     """
     shared: dict = {}
     for storage, value in pairs:
