@@ -1,1 +1,1 @@
-"""One update: from the gradients of a micro-batch to new weights and state."""
+"""The update engine: from the gradients of a micro-batch to new weights and state."""

@@ -1,7 +1,7 @@
-"""Clipping of the reduced gradient, by value, by variable or over the whole model.
+"""Clipping of the reduced gradient: by value, by variable or over the whole model.
 
-A norm is one look at the gradient, and what follows from it is a number: the gradient
-itself is scaled where the rule reads it.
+Clipping by norm reads the gradient once and yields a scalar factor. The gradient itself is
+scaled where the rule reads it.
 """
 
 from keras import ops
@@ -10,15 +10,15 @@ from keras_gdx.backends import backend
 
 
 def factors_of(tasks, h, factor=None):
-    """What each gradient must be multiplied by: unscaling, and clipping by norm.
+    """The factor of each gradient, from unscaling and clipping by norm.
 
     Args:
         tasks: The buckets with their gradients.
-        h: This update's scalars.
-        factor: What all gradients must be multiplied by before they are clipped.
+        h: The `Scalars` of this update.
+        factor: Scalar by which all gradients are multiplied before they are clipped, or `None`.
 
     Returns:
-        For each task a scalar, a tensor with an entry for each of the bucket's, or `None`.
+        For each task a scalar, a tensor that broadcasts against the bucket, or `None`.
     """
     if h.clipnorm is not None:
         return [_by_variable(task, h.clipnorm, factor) for task in tasks]
@@ -37,7 +37,7 @@ def _by_variable(task, most, factor):
 
 
 def _shrink(norm, most, factor):
-    """The factor that, with `factor` in it, makes the norm at most `most`."""
+    """`factor`, reduced if needed so that the norm times it is at most `most`."""
     factor = ops.ones((), norm.dtype) if factor is None else ops.cast(factor, norm.dtype)
     norm = norm * factor
     most = ops.cast(most, norm.dtype)
@@ -45,7 +45,7 @@ def _shrink(norm, most, factor):
 
 
 def scaled(gradient, factor=None, h=None):
-    """The gradient times its factor, with its entries clipped if `h.clipvalue` says so."""
+    """The gradient times its factor, clipped entry by entry if `h.clipvalue` is set."""
     values = backend.values(gradient)
     if factor is not None:
         values = values * ops.cast(factor, values.dtype)

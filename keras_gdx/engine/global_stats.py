@@ -1,4 +1,4 @@
-"""What a rule may look at that asks for the whole model: DoG's distance, for example."""
+"""Statistics over the whole model that a rule may need, such as DoG's distance."""
 
 from keras import ops
 
@@ -8,7 +8,7 @@ from keras_gdx.engine.state.state import wide
 
 
 def global_stats(optimizer, h, tasks, factors):
-    """What a rule finds out about all variables at once, by name; what it keeps is written."""
+    """Calls the rule's `global_stats`: returns its results by name, and writes its shared state."""
     model = ModelView(optimizer, h, tasks, factors)
     shared = optimizer.state.shared.values()
     found, *new = optimizer.global_stats(h, model, *(ops.convert_to_tensor(v) for v in shared))
@@ -18,9 +18,9 @@ def global_stats(optimizer, h, tasks, factors):
 
 
 class ModelView:
-    """All that a rule may look at in `global_stats`, read when it is asked for.
+    """What a rule can read in `global_stats`; each attribute is computed on access.
 
-    A variable without a gradient is one whose gradient is 0.
+    A variable without a gradient has a gradient of 0.
     """
 
     def __init__(self, optimizer, h, tasks, factors):
@@ -52,7 +52,7 @@ class ModelView:
 
     @property
     def slots(self):
-        """For each variable its slots by name."""
+        """For each variable its slots, by name."""
         state = self._optimizer.state
         return [
             {

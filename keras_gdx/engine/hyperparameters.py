@@ -1,7 +1,7 @@
-"""Hyper-parameters: numbers that may change while a compiled step runs.
+"""Hyper-parameters: numbers that may change without retracing the step.
 
-Each is kept as two float32 numbers that together carry the Python number, so that
-`1 - beta` is right to float32 precision on every backend and device.
+Each is stored as a pair of float32 numbers whose sum is the Python number, so that `1 - beta` is
+accurate to float32 precision on every backend and device.
 """
 
 import operator
@@ -18,7 +18,7 @@ SHARE = {"low": 0, "high": 1}
 MEMORY = SHARE | {"open_high": True}
 POSITIVE = {"low": 0, "open_low": True}
 NOT_NEGATIVE = {"low": 0}
-BOUNDS = {  # by the argument's name, or by the first word of it
+BOUNDS = {  # by the argument's name, or by its first word
     "beta": MEMORY,
     "clip_threshold": POSITIVE,
     "clipnorm": POSITIVE,
@@ -41,7 +41,7 @@ OPTIONAL = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "beta_1"
 
 
 def is_hyperparameter(name, default):
-    """Whether the argument `name` is a number that may change while training."""
+    """Whether the argument `name` is a number that may change during training."""
     return isinstance(default, float) or (default is None and name in OPTIONAL)
 
 
@@ -50,9 +50,10 @@ def check_hyperparameter(name, value, default, bounds):
 
     Args:
         name: The argument.
-        value: What it is to be.
-        default: Its default; if that is `None`, so may the value be, and a decay too.
-        bounds: Ranges of the class, by name, that go before `BOUNDS`.
+        value: The value to check.
+        default: Its default. If that is `None`, `None` is valid; for `weight_decay` and
+            `clip_threshold` it always is.
+        bounds: The class's own ranges by name, which take precedence over `BOUNDS`.
     """
     may_be_none = default is None or name in ("weight_decay", "clip_threshold")
     if is_schedule(value) or (value is None and may_be_none):
@@ -87,7 +88,7 @@ class Hyperparameters:
         return name in self.names
 
     def set(self, name, value):
-        """Changes one number, also for steps that are compiled already."""
+        """Changes one number; compiled steps use the new value."""
         pairs = keras.ops.convert_to_numpy(self.variable).copy()
         pairs[self.names.index(name)] = _split(value)
         self.variable.assign(pairs)
@@ -107,7 +108,7 @@ def _split(value):
 
 
 class Scalar:
-    """A float32 number that knows what rounding took from it: it matters in `1 - beta`."""
+    """A float32 number with its rounding error, so that `1 - beta` is accurate."""
 
     def __init__(self, value, rest):
         self.value = value
@@ -149,14 +150,14 @@ for _name in ("add", "mul", "truediv", "pow", "sub", "lt", "le", "gt", "ge"):
 
 
 class Scalars(SimpleNamespace):
-    """The `h` of one step: `t`, `lr` and every argument of the rule, resolved."""
+    """The `h` that a rule receives: `t`, `lr` and every argument of the rule, resolved."""
 
     def replace(self, **changes):
-        """A copy with some entries replaced or added."""
+        """Returns a copy with some entries replaced or added."""
         return Scalars(**{**vars(self), **changes})
 
     def pack(self):
-        """All that only the step knows, as one vector, and a copy with gaps in its place."""
+        """Returns a copy with a `Gap` in place of each tensor, and the tensors as one vector."""
         numbers: list = []
 
         def take(number):
@@ -168,7 +169,7 @@ class Scalars(SimpleNamespace):
         return gaps, ops.stack([ops.cast(x, dtype) for x in numbers])
 
     def unpack(self, numbers):
-        """Fills the gaps again."""
+        """Fills the gaps from the vector that `pack` returned."""
         numbers = iter(ops.unstack(numbers))
         return self._each(
             lambda x: isinstance(x, Gap), lambda gap: ops.cast(next(numbers), gap.dtype)
@@ -186,11 +187,11 @@ class Scalars(SimpleNamespace):
 
 
 class Gap(NamedTuple):
-    """The place of a number in what `Scalars.pack` leaves behind."""
+    """The place of a tensor in what `Scalars.pack` returns."""
 
     dtype: Any
 
 
 def resolve(value, step, dtype):
-    """The value of an argument at update `step`: schedules are evaluated, the rest stays."""
+    """An argument at update `step`: schedules are evaluated, other values returned unchanged."""
     return ops.cast(value(step), dtype) if is_schedule(value) else value

@@ -1,11 +1,11 @@
-"""Where the weights came later than the state that begins as a copy of them.
+"""State that copies the weights, where the weights get their values later.
 
-Keras makes the variables of a model without an input shape while the first step is traced, and
-TensorFlow gives them their values after that. State that is made in between has nothing to copy.
-So steps copy, until there has been an update: before that the weights do not move.
+Keras makes the variables of a model without an input shape while it traces the first step, and
+TensorFlow gives them their values after tracing. State created in between has nothing to copy.
+So every step copies the weights until the first update, which is the first to change them.
 
-Weights that a model is given after the optimizer was built, but before the first update, are what
-training begins with too. `fit` looks for them, so that steps need not.
+The weights may also be set after the optimizer was built and before the first update. Training
+starts from those. `fit` checks for this once, so steps need not.
 """
 
 from keras import ops
@@ -18,7 +18,7 @@ def comes_late(optimizer, variables):
     """Whether state that copies these variables must wait for their values.
 
     Raises:
-        ValueError: If it must, and there have been updates: of what, nobody knows.
+        ValueError: If it must wait, but updates have already been made.
     """
     if not copies_weights(optimizer) or backend.have_values(variables):
         return False
@@ -29,24 +29,24 @@ def comes_late(optimizer, variables):
 
 
 def updates_of(optimizer):
-    """How many updates an optimizer has made, between two steps."""
+    """The number of updates that an optimizer has made. Call it between steps."""
     return int(ops.convert_to_numpy(optimizer.iterations))
 
 
 def copies_weights(optimizer):
-    """Whether any of an optimizer's state begins as a copy of the weights."""
+    """Whether any of an optimizer's state starts as a copy of the weights."""
     rules = (optimizer, *(getattr(optimizer, part) for part in optimizer.parts))
     return optimizer.use_ema or any(s.init == "variable" for r in rules for s in r.all_slots())
 
 
 def begin_anew(optimizer):
-    """Copies the weights as they are now, if there has been no update yet."""
+    """Copies the current weights, if there has been no update yet."""
     if optimizer.built and copies_weights(optimizer) and not updates_of(optimizer):
         optimizer.state.copy_weights(optimizer.model_variables)
 
 
 def begin(optimizer):
-    """Copies the weights of this replica, if they came late and have not moved yet."""
+    """Copies this replica's weights, if they were initialized late and there has been no update."""
     if optimizer.state.late:
         backend.run_here_if(optimizer.iterations == 0, lambda: _copy_weights(optimizer))
 

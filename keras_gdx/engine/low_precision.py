@@ -1,25 +1,25 @@
-"""Weights of 16 bits that do not lose small updates.
+"""16-bit weights that do not lose small updates.
 
-A bfloat16 number has 8 bits: an update below half a per cent of a weight rounds to nothing,
-however often it comes. Either what rounding took is kept for the next update (compensated
-summation), or rounding goes up or down by chance, right on average.
+bfloat16 has 8 significant bits, so an update below 0.2 to 0.4 percent of a weight is rounded away,
+however often it is repeated. Remedies: keep the rounding error for the next update (compensated
+summation), or round stochastically, which is unbiased.
 """
 
 from keras import ops
 
 from keras_gdx.backends import backend
 
-LOST = "compensation"  # the slot of what rounding took from the weights
+LOST = "compensation"  # the slot of the weights' rounding errors
 
 
 def widened(w, slots, dtype):
-    """The weights as the rule sees them."""
+    """The weights in `dtype`, with their rounding errors added back."""
     w = ops.cast(w, dtype)
     return w + slots[LOST] if LOST in slots else w
 
 
 def narrowed(optimizer, h, w, slots, dtype):
-    """The weights to store, and the slots with what that took from them."""
+    """The weights in their stored dtype, and the slots with the new rounding errors."""
     if LOST in slots:
         stored = ops.cast(w, dtype)
         return stored, slots | {LOST: w - ops.cast(stored, w.dtype)}

@@ -1,8 +1,9 @@
-"""Replicas that share the work of an update: each has a piece of the state, and moves it.
+"""Optimizer state that is sharded over replicas.
 
-The gradient that all replicas have is cut, and every replica applies the rule to its piece, whose
-slots it alone has. Then all get the new weights of all, in one gather, and what follows the rule,
-constraints, averages and rounding, is done as ever (ZeRO stage 1, arXiv:1910.02054).
+The reduced gradient, which all replicas have, is cut into shards. Each replica applies the rule to
+its shard, and only it has the slots for that. One all-gather then gives every replica the new
+weights. Constraints, moving averages and rounding follow unchanged (ZeRO stage 1,
+arXiv:1910.02054).
 """
 
 from keras import ops
@@ -14,26 +15,25 @@ from keras_gdx.engine.update import advance, conclude, encoded, overwrite, slot_
 
 
 class WeightShard:
-    """This replica's piece of the weights, read and written as a variable is."""
+    """This replica's shard of the weights, with the interface of a variable."""
 
     def __init__(self, value):
         self.value = value
         self.dtype = value.dtype
 
     def assign(self, value):
-        """Takes the new weights."""
+        """Sets the new weights."""
         self.value = value
 
 
 def move_shards(optimizer, h, packed, divided):
-    """Moves buckets of which every replica has a piece.
+    """Updates the buckets that are sharded over replicas.
 
     Args:
         optimizer: The optimizer.
-        h: For each dtype this update's scalars.
+        h: The `Scalars` of this update, by dtype.
         packed: For each dtype a function that returns `h.pack()`.
-        divided: Pairs of a bucket with its gradient, and what that must be multiplied by, or
-            `None`.
+        divided: Pairs of a task and the factor of its gradient, or `None`.
     """
     moved = [
         _advanced(optimizer, h[dtype], packed[dtype], task, factor)
@@ -46,7 +46,7 @@ def move_shards(optimizer, h, packed, divided):
 
 
 def _advanced(optimizer, h, packed, task, factor):
-    """The piece of this replica after the rule; its slots are written."""
+    """Applies the rule to this replica's shard: returns its new weights, and writes its slots."""
     bucket = task.bucket
     place = backend.place(bucket.replicas)
     present = _present(task, place)
@@ -70,7 +70,7 @@ def _advanced(optimizer, h, packed, task, factor):
 
 
 def _settle(optimizer, h, task, w):
-    """Writes the new weights, their averages, and what rounding them has taken."""
+    """Writes the new weights, their moving averages and their rounding errors."""
     bucket, state = task.bucket, optimizer.state
     h = h.replace(multiplier=bucket.spec.multiplier, place=float(bucket.indices[0]))
     kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
@@ -90,7 +90,7 @@ def _settle(optimizer, h, task, w):
 
 
 def _present(task, place):
-    """Whether entries of this replica's piece have a gradient; `None` if all have."""
+    """Which entries of this replica's shard have a gradient; `None` if all have."""
     if task.present is None:
         return None
     bucket = task.bucket

@@ -1,7 +1,7 @@
 """One update of one bucket: a pure function of tensors, and the ways to run it.
 
-It runs as part of whatever surrounds it, or, where that is not compiled, as a program of
-its own that reads and writes every tensor once, in place. Both give the same weights.
+It runs as part of the surrounding step. If that is not compiled, it may run as a compiled program
+of its own, which reads and writes every tensor once, in place. Both give the same weights.
 """
 
 from keras import ops
@@ -13,14 +13,14 @@ from keras_gdx.math import ema
 
 
 def move_bucket(optimizer, h, packed, task, factor):
-    """Moves the variables of a bucket, their averages and their slots.
+    """Updates the variables of a bucket, their moving averages and their slots.
 
     Args:
         optimizer: The optimizer.
-        h: This update's scalars.
-        packed: Returns `h.pack()`, made once for all buckets.
+        h: The `Scalars` of this update.
+        packed: Function that returns `h.pack()`, computed once for all buckets.
         task: The bucket with its gradient.
-        factor: What the gradient must be multiplied by, or `None`.
+        factor: The factor of the gradient, or `None`.
     """
     bucket, state = task.bucket, optimizer.state
     kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
@@ -48,7 +48,7 @@ def move_bucket(optimizer, h, packed, task, factor):
 
 
 def overwrite(optimizer, bucket, key, h, packed, update, kept, own, *args):
-    """Replaces what is kept by `update(h, own, *args, old)`, compiled where that is due."""
+    """Assigns `update(h, own, *args, old)` to the variables `kept`; compiles it if possible."""
     if not backend.fuses(bucket.fused):
         old = [backend.dense(x.value) for x in kept]
         for x, value in zip(kept, update(h, own, *args, old), strict=True):
@@ -70,7 +70,7 @@ def slot_variables(bucket):
 
 
 def advance(optimizer, bucket, h, gradient, stored, contents):
-    """Weights and slots after the rule, given the weights and the contents of the slots."""
+    """The weights and slots after the rule, given the stored weights and slot contents."""
     contents = iter(contents)
     slots = {
         name: ops.cast(storage.decode([next(contents) for _ in storage.variables]), bucket.dtype)
@@ -81,13 +81,13 @@ def advance(optimizer, bucket, h, gradient, stored, contents):
 
 
 def encoded(bucket, slots):
-    """The contents of the variables of all slots."""
+    """The contents to store for all slots."""
     pairs = zip(bucket.slots.values(), slots.values(), strict=True)
     return [x for storage, value in pairs for x in storage.encode(value)]
 
 
 def conclude(optimizer, constraint, h, w, *averages):
-    """The weights after constraint and average, and a list of the average if there is one."""
+    """Applies constraint and moving average: returns the weights, and a list of averages."""
     if constraint is not None:
         w = constraint(w)
     if not averages:
@@ -99,7 +99,7 @@ def conclude(optimizer, constraint, h, w, *averages):
 
 
 def move_rows(optimizer, h, task, factor, rows):
-    """Applies the rule to the rows that the gradient names, and to no others."""
+    """Applies the rule only to the rows that a sparse gradient names."""
     bucket, state = task.bucket, optimizer.state
     (index,) = bucket.indices
     variable, dtype = optimizer.model_variables[index], bucket.dtype
@@ -113,7 +113,7 @@ def move_rows(optimizer, h, task, factor, rows):
     backend.write_rows(variable, rows, w)
     for name, value in new.items():
         backend.write_rows(kept[name], rows, value)
-    if state.averages or bucket.constraint is not None:  # these concern every row
+    if state.averages or bucket.constraint is not None:  # these apply to every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)
         w, averaged = conclude(optimizer, bucket.constraint, h, whole, *averages)

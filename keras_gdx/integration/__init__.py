@@ -1,1 +1,1 @@
-"""Where Keras' models and trainer meet the engine: all that touches their private names."""
+"""Connects the engine to Keras' models and trainer, through their private names where needed."""

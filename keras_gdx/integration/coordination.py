@@ -1,4 +1,4 @@
-"""The processes that train together, as a callback sees them: here, this one alone."""
+"""Coordination of the processes that train together: here, a single process."""
 
 
 class SingleProcess:
@@ -8,20 +8,20 @@ class SingleProcess:
     index = 0
 
     def same(self, number):
-        """The number, as the first process has it."""
+        """Returns the number that the first process has."""
         return number
 
     def choose(self, steps):
-        """The first of the steps that all processes have; `None` if nobody has any."""
+        """Returns the first step that all processes have; `None` if none has any."""
         return next(steps, None)
 
     def poll(self, question):
-        """A function that returns whether any process says yes.
+        """Returns a function that tells whether any process answers yes.
 
-        All must ask after the same batches. With several processes it is the answer of before
-        the batch.
+        All processes must call it after the same batches. With several processes, it returns the
+        answers given before the last batch.
 
         Args:
-            question: Function that returns what this process says.
+            question: Function that returns this process's answer.
         """
         return question

@@ -1,9 +1,9 @@
-"""Where `fit` is in its data, and how to go on from there.
+"""Tracks the position of `fit` in its data, and resumes from it.
 
-Keras makes an iterator of the data inside `fit` and tells nobody. It passes it to one
-method of the model, though, and there we take hold of it: batches that were trained on
-already are left out before anything is read, so counting, logs and the end of the epoch
-stay Keras' own.
+Keras makes an iterator of the data inside `fit`, without giving access to it. But it passes it to
+one method of the model, where it is intercepted here. Batches that were already trained on are
+skipped before anything is read, so Keras still does the counting, the logs and the end of the
+epoch.
 """
 
 import sys
@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras.src.trainers.data_adapters import array_slicing  # what arrays become in Keras
+from keras.src.trainers.data_adapters import array_slicing  # how Keras slices arrays
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
@@ -27,37 +27,37 @@ from keras_gdx.integration.stateful import Stateful
 
 
 class DataPosition:
-    """The data of one `fit`.
+    """The position in the data of one `fit`.
 
-    Arrays and `PyDataset`s come in an order that follows from `seed` and from how many
-    times the data was begun, so a position in them is two numbers. A `tf.data` iterator
-    saves its own state. Where it cannot, the batches before the position are read again
-    and dropped, which leads to the same place if the data repeats itself.
+    The order of arrays and `PyDataset`s follows from `seed` and the number of passes begun, so a
+    position in them is two numbers. A `tf.data` iterator saves its own state. If it cannot, the
+    batches before the position are read again and dropped, which is exact if the data always comes
+    in the same order.
 
     Args:
-        seed: Integer, the key of the orders.
-        position: What `position` returned, to go on from there; `None` is the beginning.
+        seed: Integer, the seed of the orders.
+        position: What `position` returned, to resume from it; `None` for the beginning.
     """
 
     def __init__(self, seed, position=None):
         self.seed = seed
         self._resume = position
         self._skip = 0
-        self._begun = 0  # how often the data was begun
-        self._drawn = 0  # batches drawn since the last time
-        self._iterators: Any = None  # what Keras makes of the data
-        self._iterator: Any = None  # of the epoch under way
+        self._begun = 0  # passes over the data begun so far
+        self._drawn = 0  # batches drawn in the current pass
+        self._iterators: Any = None  # Keras' epoch iterator of the data
+        self._iterator: Any = None  # the iterator of the current epoch
         self._warned = False
 
     @contextmanager
     def of(self, model):
-        """Inside this context, takes hold of the data of the next `fit` of `model`."""
+        """Context in which the data of the next `fit` of `model` is intercepted."""
         self._iterators = None
         with on_data(model, partial(self._take, model)):
             yield self
 
     def check(self, source):
-        """Raises `ValueError` if a position is that of other data, or damaged."""
+        """Raises `ValueError` if the position belongs to other data, or is damaged."""
         if self._resume["state"] is not None:
             check_state(self._resume["state"])
         if self._resume["source"] is not None and not isinstance(self._source(), Stateful):
@@ -74,11 +74,11 @@ class DataPosition:
             )
 
     def forget_state(self):
-        """Goes on by reading batches again: the state is of an iterator for other replicas."""
+        """Reads batches again to resume: the saved iterator is one for other replicas."""
         self._resume["state"] = None
 
     def position(self, batch):
-        """Where the data is now, for another process.
+        """The position in the data, to resume from it in another process.
 
         Args:
             batch: Batches of this epoch that were trained on; `None` between epochs.
@@ -105,7 +105,7 @@ class DataPosition:
         }
 
     def _source(self):
-        """The `PyDataset` that the data comes from, if it does."""
+        """The `PyDataset` that the data comes from, or `None`."""
         return getattr(self._iterators.data_adapter, "py_dataset", None)
 
     # -- inside Keras' iterator ---------------------------------------------------------------
@@ -122,7 +122,7 @@ class DataPosition:
             build_all(model, iterators)
 
     def _begun_again(self):
-        """The data from its beginning, or without the first `_skip` batches."""
+        """Returns a new iterator over the data, without the first `_skip` batches."""
         order, self._begun = self._begun, self._begun + 1
         skip, self._skip = self._skip, 0
         if not self._ordered:
@@ -132,7 +132,7 @@ class DataPosition:
         return strategy.experimental_distribute_dataset(data)
 
     def _enumerated(self):
-        """What Keras enumerates, without the batches that were trained on already."""
+        """What Keras enumerates, without the batches that were already trained on."""
         resume, self._resume = self._resume, None
         if resume:
             self._go_back(resume)
@@ -148,29 +148,29 @@ class DataPosition:
             yield begin, end, iterator
 
     def _go_back(self, resume):
-        """Brings what lives longer than one iterator to where it was."""
+        """Restores what outlives a single iterator."""
         if resume["source"] is not None:
             self._iterators.data_adapter.py_dataset.restore(resume["source"])
         if self._iterators._num_batches is None:
-            self._iterators._num_batches = resume["num_batches"]  # Keras counts the first time
-        # between epochs the next iterator is still to come, or was just made
+            self._iterators._num_batches = resume["num_batches"]  # Keras counts them in the first epoch
+        # Between epochs, the next iterator does not exist yet, or was just made.
         before = resume["begun"] - (0 if resume["over"] else 1)
         if self._ordered:
             self._skip = resume["drawn"]
         else:
             for _ in range(before - self._begun):
-                iter(self._begin())  # each draws a new seed for its shuffles
+                iter(self._begin())  # each call draws a new seed for the shuffles
         self._begun = before
 
     def _draw(self, iterator, resume):
-        """Brings an iterator that was just made to where it was."""
+        """Advances a new iterator to the saved position."""
         if self._ordered:
             pass
         elif resume["state"]:
             now = state_of(iterator)
             read_state(iterator, resume["state"])
-            # TensorFlow draws a seed too many for a shuffle that has no more input. Seeds
-            # belong to the data, not to the iterator, so another one can put them back.
+            # TensorFlow draws one seed too many for a shuffle whose input is exhausted. Seeds
+            # belong to the dataset, so another iterator can restore them.
             read_state(iter(self._begin()), now)
         else:
             for _ in range(resume["drawn"]):
@@ -197,7 +197,7 @@ class DataPosition:
 
 
 def build_all(model, iterators):
-    """Makes the variables that Keras would make in the first step: they are to be restored."""
+    """Creates the variables that Keras would create in the first step, so they can be restored."""
     spec = keras.tree.map_structure(
         lambda x: SimpleNamespace(shape=tuple(x.shape), dtype=x.dtype.name),
         iterators.data_adapter.get_tf_dataset().element_spec,
@@ -209,7 +209,7 @@ def build_all(model, iterators):
 
 
 def dataset_of(adapter, seed, order, skip):
-    """The batches of arrays or a `PyDataset`, in their order number `order`, from `skip` on."""
+    """The batches of arrays or a `PyDataset` from batch `skip` on, in the order of pass `order`."""
     rng = np.random.default_rng((seed, order))
     return (_arrays if isinstance(adapter, ArrayDataAdapter) else _batches)(adapter, rng, skip)
 
@@ -255,7 +255,7 @@ def _batches(adapter, rng, skip):
 
 
 class Batches(keras.utils.PyDataset):
-    """Some batches of a `PyDataset`, in an order."""
+    """Some batches of a `PyDataset`, in a given order."""
 
     def __init__(self, dataset, order):
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
@@ -273,18 +273,18 @@ class Batches(keras.utils.PyDataset):
 # -- the state of a tf.data iterator -----------------------------------------------------------
 
 
-STATE = ("state.index", "state.data-00000-of-00001")  # the files that TensorFlow makes of one
+STATE = ("state.index", "state.data-00000-of-00001")  # the files that TensorFlow writes for one
 
 
 def state_of(iterator):
-    """The state of an iterator, as the bytes of files by their names."""
+    """The state of an iterator: the contents of its checkpoint files, by file name."""
     with tempfile.TemporaryDirectory() as folder:
         tf.train.Checkpoint(iterator=iterator).write(str(Path(folder) / "state"))
         return {name: (Path(folder) / name).read_bytes() for name in STATE}
 
 
 def check_state(state):
-    """Raises `ValueError` if this is no state of an iterator, as far as one can see."""
+    """Raises `ValueError` if this is not readable as the state of an iterator."""
     try:
         with _files_of(state) as path:
             tf.train.load_checkpoint(path)
@@ -293,7 +293,7 @@ def check_state(state):
 
 
 def read_state(iterator, state):
-    """Brings an iterator to a state; raises `ValueError` if it is that of another one."""
+    """Restores an iterator; raises `ValueError` if the state belongs to another kind."""
     try:
         with _files_of(state) as path:
             tf.train.Checkpoint(iterator=iterator).read(path).assert_consumed()
@@ -303,7 +303,7 @@ def read_state(iterator, state):
 
 @contextmanager
 def _files_of(state):
-    """The files of a state, in this context; its names are never those of files here."""
+    """Writes the state to temporary files. Their names are fixed, not taken from the state."""
     with tempfile.TemporaryDirectory() as folder:
         for name in STATE:
             (Path(folder) / name).write_bytes(state[name])

@@ -1,4 +1,4 @@
-"""A model looked at beside its training: gradients, silent units, curvature."""
+"""Measures a model during training: gradients, silent units, curvature."""
 
 import tensorflow as tf
 
@@ -8,7 +8,7 @@ from keras_gdx.engine.variables.structure import Recorded
 
 
 def evaluator(model):
-    """A function of a batch `(x, y, sample_weight)`: loss and outputs, as in evaluation."""
+    """Returns a function of a batch `(x, y, sample_weight)`: loss and outputs in inference mode."""
 
     def evaluate(x, y, sample_weight):
         outputs = model(x, training=False)
@@ -18,19 +18,20 @@ def evaluator(model):
 
 
 def compiled_look(model, parts, watched):
-    """A compiled function of a batch and of the weights before a step: how large all is.
+    """Returns a compiled function that measures gradients, weights, updates and silent units.
 
     Args:
         model: A compiled model.
-        parts: In how many equal parts the batch is cut; what is left over is left out.
-        watched: Layers, by name, whose outputs are looked at.
+        parts: Number of equal parts into which the batch is split; a remainder is dropped.
+        watched: Layers, by name, whose outputs are measured.
 
     Returns:
-        A function of `(x, y, sample_weight)` and a list of tensors. It returns squared norms, by
-        variable, of the gradient of the loss as in evaluation (`gradient`), the weights
-        (`weight`) and what was added to them (`moved`); the squared norm of the parts' gradients,
-        on average (`part`); and for each watched layer that is not the model's output, a vector
-        (`silent`): for each entry of the last axis whether it was 0 in the whole batch.
+        A function of `(x, y, sample_weight)` and the list of weights before a step. It returns
+        squared norms per variable: of the gradient of the loss in inference mode (`gradient`), of
+        the weights (`weight`) and of their change (`moved`). `part` is the squared norm of the
+        gradient of one part, averaged over the parts. `silent` has a vector for each watched layer
+        that is not the model's output: for each entry of the last axis, whether it was 0 in the
+        whole batch.
     """
     evaluate, variables = evaluator(model), [native_of(v) for v in model.trainable_variables]
 
@@ -72,7 +73,7 @@ def compiled_look(model, parts, watched):
 
 
 def _squares(tensors):
-    """The squared norm of each."""
+    """The squared norm of each tensor."""
     return tf.stack([tf.cast(energy(_at_least_float32(x)), tf.float64) for x in tensors])
 
 
@@ -81,13 +82,13 @@ def _at_least_float32(x):
 
 
 def _silent(recorded, but):
-    """Of each layer, in all its calls, the entries of the last axis that are 0 everywhere."""
+    """For each layer, over all its calls, the entries of the last axis that are 0 everywhere."""
     left_out = {id(x) for x in but}
     here = tf.compat.v1.get_default_graph()
     found: dict = {}
     for name, outputs in recorded:
-        x = tf.nest.flatten(outputs)[0]  # what follows are the states of an RNN
-        # What was called in a loop is not to be had outside of it.
+        x = tf.nest.flatten(outputs)[0]  # for an RNN, its states follow
+        # Tensors made inside a loop are not available outside of it.
         if id(x) not in left_out and x.graph is here:
             silent = tf.reduce_all(tf.equal(x, 0), axis=list(range(x.shape.rank - 1)))
             found[name] = found[name] & silent if name in found else silent
@@ -95,9 +96,9 @@ def _silent(recorded, but):
 
 
 def compiled_curvature(model, iterations):
-    """A compiled function of a batch: the Hessian's eigenvalue of largest size.
+    """Returns a compiled function of a batch: the Hessian's eigenvalue of largest magnitude.
 
-    `H v` is the gradient of the product of gradient and `v`.
+    Uses power iteration. `H v` is the gradient of the dot product of the gradient and `v`.
     """
     evaluate, variables = evaluator(model), [native_of(v) for v in model.trainable_variables]
 

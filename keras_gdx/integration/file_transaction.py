@@ -1,4 +1,4 @@
-"""A file changes a model with its optimizers as a whole, or not at all."""
+"""Loading a file changes a model and its optimizers completely, or not at all."""
 
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,13 +10,13 @@ _waiting: ContextVar[list | None] = ContextVar("waiting", default=None)
 
 @contextmanager
 def all_or_nothing(variables):
-    """In this context a file is read; if that fails, all is as it was before.
+    """Context in which a file is read; if that fails, the variables are restored.
 
-    Keras writes the weights of each layer as it reads them, so they are put back. Optimizers
-    write theirs when all else is done.
+    Keras assigns the weights of each layer as it reads them, so they are restored on failure.
+    Optimizers defer their writes until everything has been read.
 
     Args:
-        variables: Those that are written at once.
+        variables: Variables to restore on failure.
     """
     before = [[part.numpy() for part in backend.copies(v)] for v in variables]
     writes: list = []
@@ -35,7 +35,7 @@ def all_or_nothing(variables):
 
 
 def when_sure(write):
-    """Calls the function `write` when nothing can fail any more: at once, or after the context."""
+    """Calls the function `write` immediately, or, inside `all_or_nothing`, after it succeeds."""
     waiting = _waiting.get()
     if waiting is None:
         write()

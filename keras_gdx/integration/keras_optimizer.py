@@ -1,6 +1,6 @@
-"""The seam to Keras: a `keras.optimizers.Optimizer` whose step is ours.
+"""The integration with Keras: a `keras.optimizers.Optimizer` whose step is ours.
 
-Keras' private names that optimizers need are used here and nowhere else.
+Uses private names of Keras' optimizers; `tests/test_private_surface.py` lists them.
 """
 
 import math
@@ -22,17 +22,17 @@ from keras_gdx.engine.variables.structure import check_pattern, path_of
 
 
 class KerasOptimizer(Configured, keras.optimizers.Optimizer):
-    """Counting, the learning rate, and what goes in and out of `apply`.
+    """Counts updates, holds the learning rate, and passes gradients to the engine.
 
     Attributes:
-        built_with: The variables of the model that it was built with, in their order.
-        overwritten: Those of them that it gives their new values instead of moving them.
+        built_with: The model's variables that it was built with, in their order.
+        overwritten: Those of them that are assigned new values instead of being updated.
     """
 
     built_with: list = []
     overwritten: list = []
     state: Any = None  # a `State`, once built
-    exempt: tuple = ()  # variables without weight decay, beside those that `no_decay` names
+    exempt: tuple = ()  # variables without weight decay, in addition to those that `no_decay` names
     _rate_factor: Any = None  # a variable, if the rate follows a schedule
 
     def __init__(self, learning_rate, name=None):
@@ -56,8 +56,8 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     def learning_rate(self):
         """The learning rate of the next update.
 
-        A number can be assigned at any time. If the rate follows a schedule, the rest
-        of the schedule is scaled so that it passes through that number now.
+        A number can be assigned at any time. If the rate follows a schedule, the remaining
+        schedule is scaled so that it has that value now.
         """
         rate = self._learning_rate
         return rate if isinstance(rate, keras.Variable) else self.rate_at(self.iterations)
@@ -89,13 +89,13 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             getattr(self, part).scale_rate(value / planned if planned else 1.0)
 
     def set_rate(self, rate):
-        """As `learning_rate = rate` for a tensor, in a function that is being traced."""
+        """Like `learning_rate = rate`, for a tensor in a function that is being traced."""
         self._learning_rate.assign(rate)
         for part in self.parts:
             getattr(self, part).scale_rate(rate / self._given_rate if self._given_rate else 1.0)
 
     def scale_rate(self, factor):
-        """Makes the learning rate `factor` times what the constructor was given."""
+        """Sets the learning rate to `factor` times the constructor's argument."""
         if self._rate_factor is not None:
             self._rate_factor.assign(factor)
         elif isinstance(self._learning_rate, keras.Variable):
@@ -117,14 +117,14 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         return {}
 
     def configured_rate(self):
-        """The constructor's argument, or the number that has taken its place."""
+        """The constructor's argument, or the number assigned since."""
         if not isinstance(self._learning_rate, keras.Variable):
             return self._given_rate
         now = ops.convert_to_numpy(self._learning_rate)
         return float(self._given_rate) if np.float32(self._given_rate) == now else float(now)
 
     def __repr__(self):
-        """Needs no variable's value, so it can be printed while a function is traced."""
+        """Reads no variable, so it can be printed while a function is traced."""
         names = [name for name in declared_arguments(type(self)) if name != "learning_rate"]
         shown = [f"{name}={getattr(self, name)!r}" for name in names]
         return f"{type(self).__name__}({', '.join([repr(self._given_rate), *shown])})"
@@ -133,16 +133,16 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
 
     @property
     def model_variables(self):
-        """The variables that this optimizer moves."""
+        """The variables that this optimizer updates."""
         return self._trainable_variables
 
     def index(self, variable):
-        """The position of a variable in `model_variables`, `overwritten` following."""
+        """The position of a variable in `model_variables`, or after them in `overwritten`."""
         return self._get_variable_index(variable)
 
     @no_automatic_dependency_tracking
     def _admit(self, variables):
-        """Learns which variables there are; raises `ValueError` if they cannot be trained."""
+        """Sets the variables to train; raises `ValueError` if they cannot be trained."""
         self.built_with = [backend.as_keras(v) for v in variables]
         for variable in self.built_with:
             if not keras.backend.is_float_dtype(variable.dtype):
@@ -163,17 +163,17 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     # -- one step ---------------------------------------------------------------------------
 
     def apply_gradients(self, grads_and_vars):
-        """`apply` for pairs of a gradient and its variable."""
+        """Calls `apply` with pairs of a gradient and its variable."""
         pairs = list(grads_and_vars)
         check(len(pairs) > 0, "grads_and_vars", pairs, "at least one pair of gradient and variable")
         return super().apply_gradients(pairs)
 
     def apply(self, grads, trainable_variables=None):
-        """Takes the gradients of one micro-batch, one for each variable.
+        """Applies the gradients of one micro-batch, one for each variable.
 
         Args:
             grads: Tensors or `tf.IndexedSlices` of the shapes of the variables. A variable
-                whose gradient is `None` is left alone, with a warning.
+                whose gradient is `None` is not changed, with a warning.
             trainable_variables: The variables; may be left out once the optimizer is built.
 
         Raises:
@@ -204,7 +204,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             backend.unconverted(step)(self, gradients)
 
     def check_known(self, variables):
-        """Raises `ValueError` if one of the variables is not one it was built with."""
+        """Raises `ValueError` if the optimizer was not built with all of these variables."""
         unknown = [
             v for v in variables if self._var_key(v) not in self._trainable_variables_indices
         ]
@@ -212,36 +212,36 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             raise unknown_variables(unknown)
 
     def update_step(self, gradient, variable, learning_rate):
-        """Not used: all variables move together, in `apply`."""
+        """Not used: `apply` updates all variables together."""
         raise TypeError("Call `apply`: a keras_gdx optimizer moves all variables together.")
 
     def flush(self):
         """Applies the gradients of an accumulation window that is still open.
 
-        They are divided by the number of micro-batches that were really summed. `fit`
-        calls this at the end of every epoch; a loop of one's own should do so at its end.
+        They are divided by the number of micro-batches actually summed. `fit` calls this at the
+        end of every epoch; a custom training loop should call it at its end.
         """
         flush(self)
 
-    # -- averages ---------------------------------------------------------------------------
+    # -- moving averages ---------------------------------------------------------------------------
 
     @property
     def _model_variables_moving_average(self):
-        """The averages, for Keras' own callbacks, which ask whether there are any."""
+        """The moving averages, where Keras' callbacks look for them."""
         if not self.use_ema:
             raise AttributeError("There are no averages without `use_ema`.")
         return self.averages()
 
     @no_automatic_dependency_tracking
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """Keras' way to add to `no_decay`; unlike in Keras it is saved with the optimizer.
+        """Adds to `no_decay`, as in Keras; unlike there, it is saved with the optimizer.
 
         Args:
-            var_list: Variables without decay: these, and no others of the same path.
+            var_list: Variables without decay: exactly these, not others with the same path.
             var_names: Regular expressions; variables whose path matches one have no decay.
 
         Raises:
-            ValueError: If there is something new in it after the first step.
+            ValueError: If it adds something after the optimizer is built.
         """
         for name, given in (("var_list", var_list), ("var_names", var_names)):
             check(given is None or isinstance(given, (list, tuple)), name, given, "a list")
@@ -250,7 +250,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         exempt, entries = {id(v) for v in self.exempt}, self.no_decay_entries
         variables = [v for v in var_list or () if id(v) not in exempt]
         names = [name for name in var_names or () if name not in entries]
-        # In replicas and traced functions the same call may come again.
+        # Replicas and traced functions may repeat a call.
         if self.built and (variables or names):
             raise ValueError("`exclude_from_weight_decay` must be called before the first step.")
         self.exempt = (*self.exempt, *variables)
@@ -258,7 +258,8 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             self.no_decay = (*entries, *names)
 
     def configured_decay(self):
-        """`no_decay` with the exempt variables: each by its path, and which of that path it is."""
+        """`no_decay` plus the exempt variables, each as its path and its index among equal paths.
+        """
         if not self.exempt:
             return self.no_decay
         model, exempt = self._model(), {id(v) for v in self.exempt}
@@ -268,7 +269,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
 
 
 def unknown_variables(variables):
-    """The error if an optimizer shall move variables that it was not built with."""
+    """The error if variables are to be updated that the optimizer was not built with."""
     paths = ", ".join(path_of(v) for v in variables[:5]) + (", ..." if variables[5:] else "")
     return ValueError(
         f"The optimizer was not built with these variables and has no state for them: {paths}. "
@@ -278,13 +279,13 @@ def unknown_variables(variables):
 
 
 def check_listed(variables):
-    """Raises `ValueError` unless these are variables in a list."""
+    """Raises `ValueError` unless this is a list of variables."""
     listed = isinstance(variables, (list, tuple)) and all(hasattr(v, "dtype") for v in variables)
     check(listed, "variables", variables, "a list of variables")
 
 
 def _checked_rate(rate):
-    """What Keras takes for a learning rate."""
+    """The learning rate in a form that Keras accepts."""
     if is_schedule(rate) or (callable(rate) and not isinstance(rate, type)):
         return rate
     allowed = "a number >= 0, a LearningRateSchedule or a callable without arguments"

@@ -1,4 +1,4 @@
-"""Whole models in Keras' old format, which Keras 3 writes but cannot go on from."""
+"""The legacy `.h5` format of models, which Keras 3 writes but cannot resume training from."""
 
 from keras_gdx.config import check
 

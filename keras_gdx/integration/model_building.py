@@ -1,7 +1,7 @@
-"""Models that are built from the data of `fit`, before its first callback begins.
+"""Builds models from the data of `fit`, before its first callback begins.
 
-On TensorFlow Keras makes the variables of a model without `Input` within the first step. A
-callback that copies, masks or restores weights needs them before.
+On TensorFlow, Keras creates the variables of a model without `Input` in the first step. Callbacks
+that copy, mask or restore weights need them earlier.
 """
 
 from contextlib import contextmanager
@@ -14,13 +14,13 @@ from keras_gdx.engine.variables.structure import layers_of
 
 @contextmanager
 def on_data(model, listener, unbuilt=False):
-    """In this context `listener` is called with the data of the next `fit` of `model`.
+    """Context in which `listener` is called with the data of the next `fit` of `model`.
 
     Args:
         model: The model.
-        listener: Function of the iterator that Keras makes of the data, called once, before
-            the callbacks of `fit` begin.
-        unbuilt: Whether it is called before Keras may build the model and its optimizer.
+        listener: Function of Keras' epoch iterator of the data, called once, before the callbacks
+            of `fit` begin.
+        unbuilt: Whether to call it before Keras builds the model and its optimizer.
     """
     before = {k: v for k, v in vars(model).items() if k == "_maybe_symbolic_build"}
     original = model._maybe_symbolic_build
@@ -46,15 +46,15 @@ def on_data(model, listener, unbuilt=False):
 
 @contextmanager
 def building(model, callbacks):
-    """In this context `fit` makes the weights of `model` first, if one of its callbacks asks.
+    """Context in which `fit` builds `model` first, if a callback has `needs_weights`.
 
     Args:
         model: The model.
-        callbacks: Those of `fit`; what asks is the attribute `needs_weights`. Those with a method
-            `on_weights(model)` are told when there are weights.
+        callbacks: The callbacks of `fit`. Of those with `needs_weights`, `on_weights(model)` is
+            called, if defined, once there are weights.
 
     Raises:
-        ValueError: In `fit`, if the model cannot be called on data like that.
+        ValueError: In `fit`, if the model cannot be called on its data.
     """
     asking = [each for each in callbacks if getattr(each, "needs_weights", False)]
     if not asking or keras.backend.backend() != "tensorflow" or _is_built(model):
@@ -76,7 +76,7 @@ def _is_built(model):
 
 
 def _build(model, asking, iterators):
-    """Calls the model on symbols that stand for one batch."""
+    """Calls the model on symbolic inputs with the specification of one batch."""
     data = keras.tree.map_structure(_symbol, iterators.data_adapter.get_tf_dataset().element_spec)
     x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
     seemed_built = model.built and model.weights
@@ -84,7 +84,7 @@ def _build(model, asking, iterators):
         with model.distribute_strategy.scope():
             model(x)
     except Exception as error:
-        if not seemed_built:  # otherwise it is a layer that is never called
+        if not seemed_built:  # otherwise only a layer that is never called is unbuilt
             raise _refusal(model, asking[0], error) from error
     _tell(model, asking)
 

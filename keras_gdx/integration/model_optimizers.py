@@ -1,7 +1,7 @@
-"""The optimizers that train a model: the compiled one, and those among its attributes.
+"""The optimizers that train a model: the compiled one, and those in its attributes.
 
-A model with a train step of its own, such as a GAN, keeps its optimizers in attributes that
-Keras knows nothing of. Everything that `fit` does for one optimizer is done for all of them.
+A model with a custom train step, such as a GAN, keeps its optimizers in attributes unknown to
+Keras. What `fit` does for the compiled optimizer is done for these too.
 """
 
 import keras
@@ -16,8 +16,8 @@ def optimizers_of(model):
         model: A Keras model.
 
     Returns:
-        A dictionary: the compiled optimizer under `""`, and each other one under the name of the
-        attribute that holds it; those in a list, tuple or dictionary with `_` and index or key.
+        A dictionary: the compiled optimizer under `""`, each other one under the name of its
+        attribute. In a list, tuple or dictionary, `_` and the index or key are appended.
     """
     compiled = getattr(model, "optimizer", None)
     found = {} if compiled is None else {"": compiled}
@@ -31,9 +31,9 @@ def optimizers_of(model):
 
 
 def _optimizers_in(value):
-    """Pairs of a key and an optimizer, for an attribute that is one, or contains several.
+    """Pairs of a key and an optimizer, for an attribute that is one or contains several.
 
-    Containers are told by their first entry: an attribute may also be a long list of examples.
+    Only the first entry of a container is checked: an attribute may be a long list of examples.
     """
     if isinstance(value, keras.optimizers.Optimizer):
         yield "", value
@@ -52,7 +52,7 @@ def _is_optimizer(value):
 
 
 def inside(optimizer):
-    """An optimizer and those that it contains; not the rules that are parts of its own."""
+    """An optimizer and those that it contains, except the rules that are its own parts."""
     if optimizer is None:
         return
     yield optimizer
@@ -64,28 +64,28 @@ def inside(optimizer):
 
 
 def all_optimizers(model):
-    """All optimizers of a model, and those that they contain, each once."""
+    """All optimizers of a model and those that they contain, each once."""
     found = (x for optimizer in optimizers_of(model).values() for x in inside(optimizer))
     return list({id(x): x for x in found}.values())
 
 
 def ours(model):
-    """Those of a model's optimizers that are of this package."""
+    """The optimizers of a model that belong to this package."""
     return [x for x in all_optimizers(model) if isinstance(x, KerasOptimizer)]
 
 
 def moved_by(optimizer):
-    """The variables that an optimizer was built for; none if it is not built."""
+    """The variables that an optimizer was built with; none if it is not built."""
     usual = getattr(optimizer, "_trainable_variables", ())
     return [*(getattr(optimizer, "built_with", ()) or usual)]
 
 
 def keras_accumulators(model):
-    """The variables in which Keras' own optimizers add up gradients."""
+    """The variables in which Keras' own optimizers accumulate gradients."""
     for optimizer in all_optimizers(model):
         yield from getattr(optimizer, "_accumulated_gradients", ())
 
 
 def window(optimizer):
-    """How many micro-batches an optimizer makes one update of."""
+    """The number of micro-batches per update of an optimizer."""
     return max(getattr(x, "gradient_accumulation_steps", None) or 1 for x in inside(optimizer))

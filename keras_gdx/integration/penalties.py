@@ -1,7 +1,7 @@
-"""How the loss and the outputs of a train step change with its inputs, on TensorFlow.
+"""Penalties on derivatives by the inputs of a train step, on TensorFlow.
 
-A penalty of steps is called within `compute_loss`, the one method that Keras' train step
-asks for its loss, and sees the step as a `Step`.
+Such a penalty is called within `compute_loss`, which Keras' train step calls for its loss. It
+receives the batch as a `Step`.
 """
 
 import functools
@@ -10,17 +10,17 @@ import inspect
 import keras
 import tensorflow as tf
 from keras import ops
-from keras.src.losses import loss as keras_loss  # scales what replicas add up
+from keras.src.losses import loss as keras_loss  # scales sums over replicas
 
 from keras_gdx.backends.tensorflow import unconverted
 from keras_gdx.config import check
 from keras_gdx.integration.model_optimizers import all_optimizers
 
-STRIDE = 1 << 16  # more than there are replicas
+STRIDE = 1 << 16  # more than the number of replicas
 
 
 def install(model):
-    """Lets a model's train steps ask for penalties: `compute_loss.penalties` has them by kind."""
+    """Adds penalties to a model's train steps: `compute_loss.penalties` holds them by kind."""
     method, step = model.compute_loss, model.train_step
     signature = inspect.signature(method)
     check(
@@ -67,13 +67,13 @@ def install(model):
 
 
 class Step:
-    """A batch of a train step, which the model sees once more: as in prediction, and statelessly.
+    """One batch of a train step, for a second forward pass in inference mode.
 
-    No metric counts the second pass and no random state moves on.
+    The second pass updates no metrics and no random states.
 
     Args:
         model: The model.
-        loss: Its `compute_loss`, without penalties of steps.
+        loss: Its `compute_loss`, without these penalties.
         x: Inputs.
         y: Targets.
         sample_weight: Weights of the examples, or `None`.
@@ -95,11 +95,11 @@ class Step:
         self._x, self._y, self._weights = x, y, sample_weight
 
     def mean(self, values):
-        """The mean of one number for each example."""
+        """The mean of one number per example."""
         return tf.reduce_sum(values) / tf.cast(tf.maximum(self.size, 1), values.dtype)
 
     def by_loss(self):
-        """The squared norm of each example's gradient: of its loss, by its inputs."""
+        """For each example, the squared norm of the gradient of its loss by its inputs."""
         for each in keras.tree.flatten(self.model.loss):
             reduction = getattr(each, "reduction", "sum_over_batch_size")
             if reduction in (None, "none", "sum"):
@@ -117,11 +117,11 @@ class Step:
         return self._squares(tape.gradient(total, self._inputs))
 
     def by_outputs(self, directions):
-        """The squared norms of `v' J`, with each example's Jacobian of outputs by inputs.
+        """The squared norms of `v' J`, with each example's Jacobian `J` of outputs by inputs.
 
         Args:
-            directions: Function of the number of examples and that of the outputs, which is a
-                tensor if unknown. Returns tensors `v` of this shape.
+            directions: Function of the number of examples and the number of outputs, a tensor if
+                unknown. Returns tensors `v` of this shape.
 
         Returns:
             A tensor (directions, examples).
@@ -141,18 +141,18 @@ class Step:
         )
 
     def normal(self, shape):
-        """Normal numbers that follow from the number of the batch and that of the replica."""
+        """Normal random numbers, determined by the update, the micro-batch and the replica."""
         updates, place = 0, tf.distribute.get_replica_context().replica_id_in_sync_group
         for optimizer in all_optimizers(self.model):
             updates += tf.cast(optimizer._iterations, tf.int32)
             summed = getattr(getattr(optimizer, "state", None), "count", None)
-            if summed is not None:  # this many batches of an update that is to come
+            if summed is not None:  # the micro-batches in the open window
                 place += STRIDE * tf.cast(summed, tf.int32)
         seed = tf.stack([place, updates])
         return tf.random.stateless_normal(shape, seed, alg="philox")
 
     def _aside(self):
-        """A scope in which nothing is written; Keras' penalties on weights look there for them."""
+        """A scope in which nothing is written. Keras' weight penalties read from it."""
         penalized = [v for v in self.model.trainable_variables if v.regularizer is not None]
         return keras.StatelessScope([(v, v.value) for v in penalized])
 

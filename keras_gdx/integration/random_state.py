@@ -1,9 +1,9 @@
-"""The random numbers that training draws from outside of the model."""
+"""The random states outside of the model that training uses."""
 
 import random
 
 import numpy as np
-from keras.src.random.seed_generator import global_seed_generator  # what layers without a seed use
+from keras.src.random.seed_generator import global_seed_generator  # used by layers without a seed
 from keras.src.utils.rng_utils import get_random_seed
 
 
@@ -13,7 +13,7 @@ def seed():
 
 
 def random_variables():
-    """Keras' own state, a variable."""
+    """Keras' global random state, as a list of one variable."""
     return [global_seed_generator().state]
 
 
@@ -23,7 +23,7 @@ def random_state():
 
 
 def restore_random_state(state):
-    """Takes back what `random_state` returned."""
+    """Restores what `random_state` returned."""
     _restore(state, random, np.random)
 
 
@@ -32,7 +32,7 @@ def is_random_state(state):
     kind = type(np.random.get_bit_generator())  # type: ignore[attr-defined]
     try:
         _restore(state, random.Random(), np.random.RandomState(kind()))
-        place = state["numpy"]["state"].get("pos", 0)  # beyond its 624 numbers NumPy reads on
+        place = state["numpy"]["state"].get("pos", 0)  # beyond 624 NumPy reads past its numbers
         return 0 <= place <= 624
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
         return False

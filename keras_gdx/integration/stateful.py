@@ -1,13 +1,13 @@
-"""The protocol by which memory survives an interruption: that of callbacks, and of data."""
+"""The protocol of callbacks and data whose state survives an interruption."""
 
 from typing import Any, Protocol, runtime_checkable
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A callback whose memory can be taken out and put back.
+    """A callback whose state can be saved and restored.
 
-    Whatever has these two methods takes part, a `Callback` of this package or not.
+    Any object with these two methods qualifies, whether or not it comes from this package.
 
     Example:
         >>> import keras
@@ -19,7 +19,7 @@ class Stateful(Protocol):
     """
 
     def state(self) -> dict[str, Any]:
-        """Returns what is remembered, by name: JSON's types, and arrays."""
+        """Returns the state by name: JSON types and arrays."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` returned, in this process or in another one."""
+        """Restores what `state` returned, in this process or in another one."""

@@ -1,1 +1,1 @@
-"""What a variable is in its model: role, path, block."""
+"""What a variable is in its model: its role, path and block."""

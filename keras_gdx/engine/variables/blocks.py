@@ -1,10 +1,10 @@
-"""The blocks of a model, told by how it is connected."""
+"""Finds the blocks of a model from the connections between its layers."""
 
 from itertools import groupby
 
 from keras_gdx.engine.variables.graph import Graph, Node, is_composite
 
-RESTORES = ("UpSampling", "DTranspose", "Resiz")  # layers that raise the resolution again
+RESTORES = ("UpSampling", "DTranspose", "Resiz")  # layers that raise the resolution
 
 
 class Block:
@@ -13,7 +13,7 @@ class Block:
     Attributes:
         nodes: The nodes, in order.
         entry: The node before them, or `None`.
-        dense: Whether what it makes is put beside what it was given, as in DenseNet.
+        dense: Whether its output is concatenated with its input, as in DenseNet.
     """
 
     def __init__(self, nodes=(), entry=None, dense=False):
@@ -23,36 +23,36 @@ class Block:
 
     @property
     def sign(self):
-        """Equal for blocks that are alike."""
+        """A key that is equal for blocks of the same structure."""
         return tuple(node.sign for node in self.nodes if node.variables)
 
     @property
     def starts_with_norm(self):
-        """Whether it normalizes what it gets before anything else."""
+        """Whether its first layer with weights is a normalization."""
         return next(node for node in self.nodes if node.variables).normalizes
 
     @property
     def ends_depthwise(self):
-        """Whether its last kernel is a depthwise one, half of a separable convolution."""
+        """Whether its last kernel is depthwise: the first half of a separable convolution."""
         kernels = [type(node.layer).__name__ for node in self.nodes if node.kernel]
         return bool(kernels) and kernels[-1].startswith("Depthwise")
 
     def is_possible(self):
-        """Whether there is a kernel, and no way down and up again, which a U-Net is made of."""
+        """Whether it has a kernel and never restores resolution, as a level of a U-Net does."""
         names = [type(node.layer).__name__ for node in self.nodes]
         restores = any(part in name for name in names for part in RESTORES)
         return any(node.kernel for node in self.nodes) and not restores
 
 
 def blocks_of(graph: Graph) -> list[Block]:
-    """The blocks, each round of repeated ones as one, in no particular order."""
+    """Returns the blocks in no particular order; each repeated sequence of blocks is merged."""
     home: dict[Node, Block] = {}
     found = [*_merged(graph), *_called(graph), *_composite(graph)]
     for block in sorted(found, key=lambda block: len(block.nodes)):
         inner = list(dict.fromkeys(home[node] for node in block.nodes if node in home))
         alike = len({each.sign for each in inner}) < len(inner)
         torn = not {node for each in inner for node in each.nodes} <= set(block.nodes)
-        # Around several blocks that are alike it is a stack of blocks, or a long way past them.
+        # If it contains several blocks of equal structure, it is a stack or a long skip connection.
         if block.is_possible() and not alike and not torn:
             home.update(dict.fromkeys(block.nodes, block))
     runs = _runs(list(dict.fromkeys(home.values())), home)
@@ -60,7 +60,7 @@ def blocks_of(graph: Graph) -> list[Block]:
 
 
 def _merged(graph):
-    """What lies between fork and merge of a residual connection or of parallel branches."""
+    """The nodes between fork and merge of residual connections and parallel branches."""
     for merge, origins in graph.merges():
         fork = graph.fork(origins)
         if fork is not None:
@@ -69,7 +69,7 @@ def _merged(graph):
 
 
 def _called(graph):
-    """Models and layers that contain layers, where several of one kind follow each other."""
+    """Models and layers that contain layers, if several of the same kind are connected."""
     inside: dict = {}
     for node in graph.nodes:
         for depth, call in enumerate(node.calls):
@@ -87,7 +87,7 @@ def _called(graph):
 
 
 def _composite(graph):
-    """Layers that are made of several; one that has embeddings is a block if it is repeated."""
+    """Layers made of several layers; with embeddings inside only if the layer is repeated."""
     kinds = [type(node.layer) for node in graph.nodes]
     for node in graph.nodes:
         several = kinds.count(type(node.layer)) > 1
@@ -100,7 +100,7 @@ def _block(nodes):
 
 
 def _runs(blocks, home):
-    """The blocks in sequences, in which one follows the other without a kernel in between."""
+    """Sequences of blocks that follow each other without a kernel in between."""
     next_of: dict[Block, Block] = {}
     for block in blocks:
         node = block.entry
@@ -124,7 +124,7 @@ def _dense_as_one(run):
 
 
 def _rounds(run):
-    """Joins the blocks of each round, where the sequence repeats: attention and feed-forward."""
+    """Joins the blocks of each period of a sequence, such as attention and feed-forward."""
     blocks = list(run)
     while blocks:
         length, rounds = _period([block.sign for block in blocks])
@@ -134,7 +134,7 @@ def _rounds(run):
 
 
 def _period(signs):
-    """The length of a round and how many there are: those that cover most, shortest first."""
+    """Length and count of the period that covers the most blocks; the shortest if several do."""
     best = 1, 1
     for length in range(1, len(signs) // 2 + 1):
         rounds = 1

@@ -1,7 +1,7 @@
-"""A model as a graph of layers, from its inputs to its outputs, whatever it is made of.
+"""A model as a graph of layers, from its inputs to its outputs.
 
-A functional model says how its layers are connected. Of any other layers that contain layers only
-the order is known, in which they were made: it is taken for a chain.
+A functional model records how its layers are connected. For other layers that contain layers, only
+the order of creation is known; they are treated as a chain.
 """
 
 import re
@@ -11,11 +11,11 @@ import keras
 
 from keras_gdx.engine.variables.structure import kind_of, layers_inside
 
-NAMES = r"token$|^pos(_|ition)|embed"  # of variables that are embeddings in layers of one's own
+NAMES = r"token$|^pos(_|ition)|embed"  # names of embedding variables in custom layers
 
 
 class Call:
-    """One call of a layer that contains layers: what was found inside belongs together."""
+    """One call of a layer that contains layers; identifies the nodes inside it."""
 
 
 class Node:
@@ -23,16 +23,16 @@ class Node:
 
     Attributes:
         layer: The layer or operation.
-        feeds: The nodes that it gets its inputs from.
-        calls: The `Call`s that it is in, outermost first.
-        place: Its place in the graph; its feeds come before it.
-        above: Bits: the places of all nodes that it depends on, and its own.
-        merges: What it does to features of several origins: `"sum"`, `"join"` or `None`.
-        variables: Pairs of a layer and a variable of it that may be trained, those of layers
-            inside too.
-        embeds: Whether there are embeddings or tokens among them.
-        kernel: Whether there are kernels among them.
-        normalizes: Whether they are all those of normalizations.
+        feeds: The nodes that its inputs come from.
+        calls: The `Call`s that contain it, outermost first.
+        place: Its position in the graph; its feeds come before it.
+        above: Bit mask of the positions of all nodes that it depends on, and of its own.
+        merges: How it merges features of several origins: `"sum"`, `"join"` or `None`.
+        variables: Pairs of a layer and a trainable or frozen variable of it, including the layers
+            inside it.
+        embeds: Whether it has embeddings or tokens.
+        kernel: Whether it has kernels.
+        normalizes: Whether all its variables belong to normalizations.
     """
 
     def __init__(self, layer, feeds, calls, place, merges=None, parts=None):
@@ -45,7 +45,7 @@ class Node:
             self.above |= feed.above
         self.merges = merges
         parts = layers_inside(layer) if parts is None else parts
-        # Frozen ones too: what is frozen today may be thawed.
+        # Includes frozen variables: they may be unfrozen later.
         self.variables = [(part, v) for part in parts for v in part._trainable_variables]
         kinds = [_kind(part, v) for part, v in self.variables]
         self.embeds = "embedding" in kinds
@@ -53,24 +53,24 @@ class Node:
         self.normalizes = set(kinds) == {"norm"}
 
     def follows(self, other):
-        """Whether it depends on the other one."""
+        """Whether it depends on the other node."""
         return bool(self.above >> other.place & 1) and self is not other
 
     @property
     def sign(self):
-        """Equal for layers of one class with weights of equal shapes."""
+        """A key that is equal for layers of one class with weights of equal shapes."""
         return type(self.layer).__name__, tuple(tuple(v.shape) for _, v in self.variables)
 
 
 class Graph:
-    """The nodes of a built model, in an order in which they can be computed."""
+    """The nodes of a built model, in topological order."""
 
     def __init__(self, model):
         self.nodes: list[Node] = []
         self._enter(model, [], ())
 
     def between(self, first, last):
-        """The nodes on all ways from one node to another, without the first."""
+        """The nodes on all paths from one node to another, without the first."""
         return [
             node
             for node in self.nodes[first.place + 1 : last.place + 1]
@@ -78,14 +78,14 @@ class Graph:
         ]
 
     def fork(self, nodes):
-        """The last node that all of these depend on, or are, or `None`."""
+        """The last node among these and their common ancestors, or `None`."""
         common = -1
         for node in nodes:
             common &= node.above
         return self.nodes[common.bit_length() - 1] if common else None
 
     def merges(self):
-        """Pairs of a node that merges and what it merges; a sum that is only added to is none."""
+        """Pairs of a merging node and its origins; a sum used only in another sum is part of it."""
         uses = Counter(feed for node in self.nodes for feed in node.feeds)
 
         def parts(node):
@@ -108,10 +108,10 @@ class Graph:
         return self._add(layer, feeds, calls, **what)
 
     def _enter(self, layer, feeds, calls):
-        """Adds what is inside of a layer; returns the nodes of its outputs."""
+        """Adds the nodes inside a layer; returns the nodes of its outputs."""
         if hasattr(layer, "_nodes_by_depth"):
             return self._connected(layer, feeds, calls)
-        if layer._trainable_variables:  # where it uses them is not known
+        if layer._trainable_variables:  # where the layer uses them is unknown
             self._add(layer, [], calls, parts=[layer])
         for part in layer._layers:
             feeds = self._call(part, feeds, calls)
@@ -137,10 +137,10 @@ class Graph:
 
 
 def is_container(layer):
-    """Whether the layers inside of a layer count one by one.
+    """Whether a layer's inner layers are separate nodes.
 
-    So they do in a model, in a wrapper around one, and in a layer that holds several layers of one
-    class that have layers of their own: a stack of blocks.
+    That is so for a model, a wrapper around one, and a layer that holds several composite layers of
+    the same class: a stack of blocks.
     """
     if isinstance(layer, keras.Model):
         return True
@@ -152,7 +152,7 @@ def is_container(layer):
 
 
 def is_composite(layer):
-    """Whether a layer is made of several with kernels, as a block is, and is no attention."""
+    """Whether a custom layer, other than attention, contains several layers with kernels."""
     name = type(layer).__name__
     if _is_of_keras(layer) or "Attention" in name:
         return False
@@ -165,13 +165,13 @@ def _is_of_keras(layer):
 
 
 def _kind(layer, variable):
-    """Embeddings of patches and positions, and tokens, go by names: nothing else tells them."""
+    """Embeddings of patches and positions, and tokens, are recognized by their names only."""
     named = "Embed" in type(layer).__name__ or re.search(NAMES, variable.name)
     return "embedding" if named else kind_of(layer, variable)
 
 
 def _merges(call):
-    """Gates are no merges: they scale one thing by another."""
+    """How an operation merges its inputs. A product is a gate, not a merge: it scales its input."""
     tensors = call.input_tensors
     weighted = isinstance(call.operation, keras.Layer) and call.operation.weights
     if len(tensors) < 2 or weighted:

@@ -1,8 +1,8 @@
-"""Which layers of a model make a block, and how far each block is from the output.
+"""Groups a model's layers into blocks, ordered by their distance from the output.
 
-What recipes call a layer when they say "layer decay 0.75" is a block: the layers between two
-residual additions, or the unit that is repeated. How a model is connected shows its blocks; names
-show nothing but embeddings.
+The "layer" in a recipe such as "layer decay 0.75" is a block: the layers between two residual
+additions, or the unit that is repeated. Blocks are found from the model's connections, not from
+names; only embeddings are recognized by name.
 """
 
 import re
@@ -22,7 +22,7 @@ class LayerGroup:
     """Layers that learn at one rate.
 
     Attributes:
-        name: What the names of the layers have in common, or the first and the last.
+        name: The common prefix of the layers' names, or the first and the last name.
         layers: Paths of the layers.
         variables: Paths of their variables, as in `lr_multipliers`.
     """
@@ -33,7 +33,7 @@ class LayerGroup:
 
 
 class LayerGroups(tuple):
-    """The groups of a model, from the input to the output. As a string it is a table."""
+    """The groups of a model, from the input to the output. Prints as a table."""
 
     __slots__ = ()
 
@@ -52,25 +52,27 @@ class LayerGroups(tuple):
 def layer_groups(model, by="blocks"):
     """Returns the blocks of a model, in groups from the input to the output.
 
-    The number of groups is that of the published recipes: a ViT or BERT with 12 blocks has 14,
-    ResNet50 has 18, ConvNeXtTiny 20. The rules:
+    The number of groups matches published recipes: a ViT or BERT with 12 blocks has 14 groups,
+    ResNet50 18, ConvNeXtTiny 20. These are the rules:
 
-    - A block is what lies between the fork and the sum of a residual connection, or a module
-      of parallel branches that are concatenated, or a layer or a model of your own that is made
-      of several layers. Where a sequence of those repeats, as attention and feed-forward part
-      do, one round is one block. Layers that are concatenated with their own input (DenseNet)
-      are one block up to the next transition.
-    - The first group is what comes before the first block, and all embeddings and tokens.
-    - The last group is the layer that makes the output.
-    - Between two blocks, a single kernel belongs to the block after it, several are a group. A
-      normalization without a kernel belongs to the block before it.
-    - In a model without blocks each layer with a kernel is a group, with the normalization
-      after it; a depthwise convolution is one with the convolution after it.
-    - Layers in parallel branches are counted from the output. A layer that is used several
-      times counts where it is nearest to the output. What cannot be found is in the last group.
+    - A block is the part between the fork and the sum of a residual connection, a module of
+      parallel branches that are concatenated, or a custom layer or model made of several layers.
+      Where a sequence of blocks repeats, such as attention and feed-forward, one period is one
+      block. Layers whose output is concatenated with their input (DenseNet) form one block up to
+      the next transition.
+    - The first group has everything before the first block, and all embeddings and tokens.
+    - The last group is the output layer.
+    - Between two blocks, a single kernel belongs to the block after it. Several form a group,
+      but each dense layer is a group of its own. A normalization without a kernel belongs to the
+      block before it, or to the block after it if the block before starts with a normalization.
+    - In a model without blocks, each layer with a kernel is a group, with the normalization
+      after it. A depthwise convolution shares a group with the convolution after it.
+    - Layers in parallel branches are ordered by their distance from the output. A layer that is
+      used several times counts where it is nearest to the output. Variables that are not found in
+      the graph belong to the last group.
 
-    Of a subclassed model, or a layer that contains blocks, only the order is known in which its
-    layers were made. Look at the result.
+    For a subclassed model, or a layer that contains blocks, only the order in which its layers
+    were created is known. Check the result.
 
     Args:
         model: A built model.
@@ -78,7 +80,7 @@ def layer_groups(model, by="blocks"):
             has a kernel, with the normalization after it.
 
     Returns:
-        A tuple of groups with `name`, `layers` and `variables`; prints as a table.
+        A tuple of groups with `name`, `layers` and `variables`. It prints as a table.
 
     Raises:
         ValueError: If the model is not built or has no weights.
@@ -111,8 +113,9 @@ def layer_groups(model, by="blocks"):
 def layer_decay(model, rate, by="blocks"):
     """Returns learning-rate multipliers that shrink with the distance from the output.
 
-    The last group of `keras_gdx.layer_groups(model)` learns at the whole rate, each other
-    one at `rate` times that of the group after it. Embeddings, in the first one, learn slowest.
+    The last group of `keras_gdx.layer_groups(model)` learns at the full learning rate, each other
+    group at `rate` times that of the group after it. Embeddings are in the first group, so they
+    learn slowest.
 
     Args:
         model: A built model.
@@ -144,7 +147,7 @@ def layer_decay(model, rate, by="blocks"):
 
 
 def _named(members):
-    """A `LayerGroup` of each list of variables' paths."""
+    """Yields a `LayerGroup` for each list of variable paths."""
     layers = [
         tuple(dict.fromkeys(path.rpartition("/")[0] or path for path in each)) for each in members
     ]
@@ -158,7 +161,7 @@ def _named(members):
 
 
 def _depths(model):
-    """Maps `id(variable)` to how many groups come before its own."""
+    """Maps `id(variable)` to the index of its group."""
     graph, makers = Graph(model), {id(layer) for layer in output_layers(model)}
     homes = {node: block for block in blocks_of(graph) for node in block.nodes}
     bottom, head = Block(), Block()
@@ -185,14 +188,14 @@ def _depths(model):
         for _, variable in node.variables:
             depth = found.get(id(variable), 0)
             found[id(variable)] = max(depth, top - heights[block])
-    for node, block in homes.items():  # also where the output is made with the same weights
+    for node, block in homes.items():  # also if the output layer shares their weights
         if block is bottom:
             found.update((id(variable), 0) for _, variable in node.variables)
     return found
 
 
 def _between(graph, homes):
-    """The nodes outside of blocks, in runs that are connected."""
+    """The nodes outside of blocks, in connected runs."""
     runs: dict[Node, list[Node]] = {}
     for node in graph.nodes:
         if node not in homes and (node.feeds or node.variables):
@@ -204,7 +207,7 @@ def _between(graph, homes):
 
 
 def _beside(run, graph, homes):
-    """The block that a run follows and the one that follows it, or `None`."""
+    """The blocks before and after a run, each or `None`."""
     here = set(run)
     before = (homes[feed] for node in run for feed in node.feeds if feed in homes)
     after = (homes[x] for x in graph.nodes if x in homes and not here.isdisjoint(x.feeds))
@@ -212,9 +215,9 @@ def _beside(run, graph, homes):
 
 
 def _settle(run, homes, last, each):
-    """Makes groups of a run: one of each dense layer, or of `each` kernel, and one of the rest.
+    """Groups a run: each dense layer (or, with `each`, each kernel) alone, the rest together.
 
-    What has no kernel goes with what is before it; at the beginning, with what comes next.
+    A node without a kernel joins the group before it; at the beginning, the group after it.
     """
     rest, waiting = Block(), []
     for node in run:
@@ -238,7 +241,7 @@ def _settle(run, homes, last, each):
 
 
 def _heights(graph, homes):
-    """Maps each group to how many there are above it, on the longest way to an output."""
+    """Maps each group to the number of groups after it on the longest path to an output."""
     heights: dict[Block, int] = {}
     above: dict[Node, int] = {}
     for node in reversed(graph.nodes):

@@ -10,12 +10,12 @@ from keras_gdx.engine.variables.structure import Role, path_of, paths, role_of, 
 
 @dataclass(frozen=True)
 class VariableSpec:
-    """One variable, as the rule's options see it.
+    """The options that apply to one variable.
 
     Attributes:
         path: The variable's path in its model, without the model's own name.
         shape: Its shape.
-        role: Its part in the model.
+        role: Its role in the model.
         decays: Whether `weight_decay` applies to it.
         multiplier: Factor of its learning rate.
         masks: For each of the rule's `masks`, whether one of its patterns matches the path.
@@ -30,7 +30,7 @@ class VariableSpec:
 
 
 def specs_of(optimizer, variables, model=None):
-    """Returns the `VariableSpec` of each variable; warns of patterns that match none of them."""
+    """Returns the `VariableSpec` of each variable; warns of patterns that match no variable."""
     known = roles(model) if model is not None else {}
     stable, own = numbered(variables, model), numbered(variables)
     names = [(a, b) for (a, _), (b, _) in zip(stable, own, strict=True)]
@@ -69,7 +69,7 @@ def specs_of(optimizer, variables, model=None):
 
 
 def numbered(variables, model=None):
-    """For each variable its path in the model, and how many of that path come before it."""
+    """For each variable its path, and how many variables with that path come before it."""
     stable = paths(model) if model is not None else {}
     before: Counter = Counter()
     found = []

@@ -1,4 +1,4 @@
-"""What a variable is in its model: a kernel, an embedding, a norm's scale, the output head."""
+"""What a variable is in its model: a kernel, an embedding, a norm's scale, the output layer."""
 
 import functools
 import math
@@ -9,17 +9,17 @@ import keras
 
 from keras_gdx.config import check
 
-VECTORS = ("bias", "alpha", "beta", "gamma")  # whatever their rank: attention, GRU, PReLU
+VECTORS = ("bias", "alpha", "beta", "gamma")  # vectors of any rank, as in attention, GRU and PReLU
 
 
 @dataclass(frozen=True)
 class Role:
-    """The part that a variable plays.
+    """The role of a variable in its model.
 
     Attributes:
         kind: `"kernel"`, `"embedding"`, `"norm"` or `"vector"` (biases and scalars too).
-        head: Whether its layer makes the model's output.
-        inputs: For a kernel, how many of its leading axes are inputs.
+        head: Whether its layer produces the model's output.
+        inputs: For a kernel, the number of leading axes that are inputs.
     """
 
     kind: str
@@ -27,12 +27,12 @@ class Role:
     inputs: int = 1
 
     def matrix_shape(self, shape):
-        """`(inputs, outputs)` of a kernel seen as a matrix."""
+        """`(inputs, outputs)` of a kernel reshaped to a matrix."""
         return math.prod(shape[: self.inputs]), math.prod(shape[self.inputs :])
 
 
 def role_of(variable):
-    """The role as far as the variable alone can tell, for loops without a model."""
+    """The role derived from the variable alone, for training loops without a model."""
     rank = len(variable.shape)
     name = variable.name.rpartition("/")[2].partition(":")[0]
     if rank < 2 or name in VECTORS:
@@ -41,7 +41,7 @@ def role_of(variable):
 
 
 def roles(model):
-    """Maps `id(variable)` to its `Role` for every trainable variable of a built model."""
+    """Maps `id(variable)` to its `Role`, for all weights of a built model, also frozen ones."""
     heads = {id(layer) for layer in output_layers(model)}
     found = {}
     for block in _blocks(model):
@@ -52,7 +52,7 @@ def roles(model):
 
 
 def depths(model):
-    """Maps `id(variable)` to how many layers with kernels come before its own."""
+    """Maps `id(variable)` to the number of layers with kernels or embeddings before its own."""
     found: dict[int, int] = {}
     depth = -1
     for block in _blocks(model):
@@ -63,15 +63,15 @@ def depths(model):
 
 
 def path_of(variable):
-    """The path of a Keras variable, or the name of a bare one."""
+    """The path of a Keras variable, or the name of a `tf.Variable`."""
     return getattr(variable, "path", None) or variable.name
 
 
 def paths(model):
-    """Maps `id(variable)` to its path by the names of the layers that it is in.
+    """Maps `id(variable)` to its path, built from the names of the layers that contain it.
 
-    Keras' own path is another one once a model is loaded: it leaves out a Sequential
-    model, also inside another model, and wrappers such as `Bidirectional`.
+    Keras' own path changes when a model is loaded: it then omits nested `Sequential` models and
+    wrappers such as `Bidirectional`.
     """
     found: dict[int, str] = {}
     _collect(model, "", found)
@@ -86,7 +86,7 @@ def _collect(layer, prefix, found):
 
 
 def layer_paths(model):
-    """The layers inside a model by the path of their names, at any depth but inside of an RNN."""
+    """Maps paths to the layers inside a model, at any depth except inside an RNN."""
     found: dict[str, keras.Layer] = {}
 
     def collect(layer, prefix):
@@ -100,7 +100,7 @@ def layer_paths(model):
 
 
 class Recorded(list):
-    """The outputs of some layers, in pairs with their names, while this context is entered.
+    """Records the outputs of some layers, as `(name, outputs)`, while this context is active.
 
     Args:
         layers: Layers, by name.
@@ -130,7 +130,7 @@ class Recorded(list):
 
 
 def _blocks(model):
-    """The layers of a model in order, those of models inside it in their place."""
+    """The layers of a model in order; nested models are replaced by their layers."""
     for layer in model._layers:
         if isinstance(layer, keras.Model):
             yield from _blocks(layer)
@@ -139,7 +139,7 @@ def _blocks(model):
 
 
 def layers_inside(layer):
-    """A layer and all layers inside of it."""
+    """A layer and all layers inside it."""
     found = [layer]
     for part in layer._layers:
         found += layers_inside(part)
@@ -152,7 +152,7 @@ def _members(block):
 
 
 def kind_of(layer, variable):
-    """The `kind` of the role that a variable of a layer plays."""
+    """The `kind` of a layer's variable, as in `Role`."""
     name = type(layer).__name__
     if "Embedding" in name:
         return "embedding"
@@ -163,7 +163,7 @@ def kind_of(layer, variable):
 
 
 def _input_axes(layer, variable):
-    """All axes but the last, unless an einsum equation says otherwise."""
+    """All axes but the last, unless an einsum equation differs."""
     rank = len(variable.shape)
     if isinstance(layer, keras.layers.EinsumDense) and rank >= 2:
         operands, output = layer.equation.replace(" ", "").split("->")
@@ -174,9 +174,9 @@ def _input_axes(layer, variable):
 
 
 def output_layers(model):
-    """The layers with weights that come last before the model's outputs."""
+    """The last layers with weights before the model's outputs."""
     outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
-    if not outputs:  # a subclassed model does not say: take the block that was made last
+    if not outputs:  # a subclassed model has no graph: use the last layer with a kernel
         kernels = [
             x for x in _blocks(model) if any(len(v.shape) > 1 for v in x.trainable_variables)
         ]
@@ -208,11 +208,11 @@ def layers_of(model):
 
 
 def select(variables, include, exclude, usual):
-    """The variables whose path one pattern is found in and the other is not.
+    """Selects variables whose path matches `include` and does not match `exclude`.
 
     Args:
         variables: Variables.
-        include: Regular expression; `None` for those whose `id` is in `usual`.
+        include: Regular expression; `None` selects those whose `id` is in `usual`.
         exclude: Regular expression, or `None`.
         usual: Set of ids.
 
@@ -237,7 +237,7 @@ def select(variables, include, exclude, usual):
 
 
 def check_pattern(name, value):
-    """Raises `ValueError` unless `value` is a regular expression, or `None`."""
+    """Raises `ValueError` unless `value` is a regular expression or `None`."""
     try:
         re.compile(value or "")
     except (re.error, TypeError):
