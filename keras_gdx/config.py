@@ -1,4 +1,4 @@
-"""Serialization derived from the constructor's signature."""
+"""Serialization derived from the constructor's signature, and checks of arguments."""
 
 import inspect
 import math
@@ -11,9 +11,8 @@ import keras
 class Configured:
     """Gives a class `get_config` and `from_config`.
 
-    The one rule: `__init__` stores every argument that it declares under the
-    argument's own name. Values that are Keras objects are serialized too, also
-    inside lists, tuples and dictionaries.
+    `__init__` must store every argument that it declares in an attribute of the same name. Values
+    that are Keras objects are serialized too, also inside lists, tuples and dictionaries.
     """
 
     def get_config(self):
@@ -21,7 +20,7 @@ class Configured:
         return {name: pack(self.configured(name)) for name in declared_arguments(type(self))}
 
     def configured(self, name):
-        """What an argument is to be when the instance is made again."""
+        """The value of an argument in `get_config`."""
         return getattr(self, name)
 
     @classmethod
@@ -35,9 +34,9 @@ class Configured:
 
 
 def declared_arguments(cls: type) -> dict[str, Any]:
-    """Maps each argument that the constructor takes to its default.
+    """Maps each argument of the constructor to its default.
 
-    A constructor with `**kwargs` takes those of the next `Configured` class too.
+    If the constructor has `**kwargs`, the arguments of the next `Configured` class are included.
     """
     if cls not in _DECLARED:
         _DECLARED[cls] = _declared_arguments(cls)
@@ -89,18 +88,18 @@ def is_schedule(value):
 
 
 def is_number(value):
-    """Whether `value` is a real number; NumPy's scalars are, booleans are not."""
+    """Whether `value` is a real number, including NumPy scalars but not booleans."""
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, type(None)))
 
 
 def check(condition, name, value, allowed):
-    """Raises the one kind of `ValueError` that bad arguments get."""
+    """Raises the `ValueError` for an invalid argument unless `condition` holds."""
     if not condition:
         raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value!r}")
 
 
 def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, open_high=False):
-    """Checks that `value` is a finite number in `[low, high]`, with open ends if so asked."""
+    """Checks that `value` is a finite number in `[low, high]`, with open ends if requested."""
     if high < math.inf:
         allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
     else:
@@ -122,6 +121,6 @@ def check_choice(name, value, choices):
 
 
 def needs_tensorflow(name):
-    """Raises `ValueError` on other backends."""
+    """Raises `ValueError` on backends other than TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"{name} needs Keras' TensorFlow backend.")

@@ -1,4 +1,4 @@
-"""An optimizer by name, with the defaults that fit a model."""
+"""Creates an optimizer by name, with defaults that fit a model."""
 
 from inspect import signature
 
@@ -11,20 +11,20 @@ from keras_gdx.registry import info
 def create(
     name, model=None, *, learning_rate=None, weight_decay=None, layer_decay=None, **arguments
 ) -> Optimizer:
-    """Returns an optimizer with the right defaults for a model's structure.
+    """Returns an optimizer by name, with defaults that fit a model's structure.
 
-    Vectors, normalisation and embeddings are exempt from weight decay
-    (`no_decay="auto"`), and rules for matrices know from the model which variables those
-    are, also in a loop without `compile`.
+    Vectors, normalization weights and embeddings are exempt from weight decay
+    (`no_decay="auto"`). Rules for matrices learn from the model which variables are matrices,
+    also in a custom training loop without `compile`.
 
     Args:
         name: A short name from `keras_gdx.list(kind="optimizer")`.
         model: The built model to train. Needed for `layer_decay`.
         learning_rate: Number or schedule; the rule's default if `None`.
         weight_decay: Number or schedule; the rule's default if `None`.
-        layer_decay: Number in (0, 1]: each block learns at so many times the rate of the
-            block after it; see `keras_gdx.layer_decay` and, for what a block is,
-            `keras_gdx.layer_groups`.
+        layer_decay: Number in (0, 1]: the learning rate of each block as a fraction of that
+            of the block after it; see `keras_gdx.layer_decay`, and `keras_gdx.layer_groups` for
+            the definition of a block.
         **arguments: Any other argument of the rule.
 
     Raises:
@@ -55,7 +55,7 @@ def create(
 
 
 def _wrapped(cls, model, arguments):
-    """A wrapper around an optimizer that takes all arguments but the wrapper's own."""
+    """A wrapper around an optimizer, which gets all arguments except the wrapper's own."""
     own = {n: arguments.pop(n) for n in signature(cls).parameters if n in arguments}
     inner = own.pop("inner", cls.default_inner)
     if isinstance(inner, str):

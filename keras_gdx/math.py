@@ -1,4 +1,4 @@
-"""The vocabulary that update rules are written in."""
+"""The functions that update rules are written with."""
 
 from math import prod
 
@@ -13,20 +13,20 @@ def ema(old, new, beta):
 
 
 def started(old, first):
-    """`old`, or `first` where `old` is `UNSET` yet."""
+    """`old`, or `first` where `old` is still `UNSET`."""
     return ops.where(ops.isnan(old), first, old)
 
 
 def bias_correction(beta, t):
-    """`1 - beta**t`: what an average that started at zero is divided by after `t` updates.
+    """`1 - beta**t`: the divisor of a moving average that started at zero, after `t` updates.
 
-    Written so that it keeps its precision for `beta` near 1 and small `t`.
+    This form keeps its precision for `beta` near 1 and small `t`.
     """
     return -ops.expm1(t * ops.log1p(-(1 - beta)))
 
 
 def norm(*tensors):
-    """Euclidean length of all entries of all tensors."""
+    """Euclidean norm of all entries of all tensors."""
     return ops.sqrt(sum(backend.energy(x) for x in tensors))
 
 
@@ -36,13 +36,13 @@ def rms(x):
 
 
 def ratio(a, b):
-    """`a / b` for lengths, and 1 where either is zero."""
+    """`a / b` for norms, and 1 where either is zero."""
     both = (a > 0) & (b > 0)
     return ops.where(both, a / ops.where(both, b, 1.0), 1.0)
 
 
 def orthogonalize(m, steps, coefficients):
-    """Brings all singular values of the matrix `m` near 1 by a quintic Newton-Schulz iteration.
+    """Moves all singular values of the matrix `m` close to 1 by quintic Newton-Schulz iteration.
 
     Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".
     """

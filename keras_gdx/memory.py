@@ -1,4 +1,4 @@
-"""What training a model will keep in memory, before anything is allocated."""
+"""Predicts the memory of training a model, before anything is allocated."""
 
 from dataclasses import dataclass, fields
 from math import prod
@@ -13,23 +13,23 @@ from keras_gdx.registry import list as names
 
 __all__ = ["Memory", "memory"]
 
-KEPT = {AVERAGE: "averages", "sum": "sums"}  # the rest of an optimizer's variables is `state`
+KEPT = {AVERAGE: "averages", "sum": "sums"}  # all other variables of an optimizer count as `state`
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on each device.
+    """Bytes of memory on each device.
 
     Attributes:
         rule: The rule's name.
         weights: All variables of the model.
         gradients: One gradient for each trainable weight.
-        state: The optimizer's slots and numbers.
+        state: The optimizer's slots and scalars.
         averages: The moving averages of `use_ema`.
-        sums: The sums of `gradient_accumulation_steps`.
+        sums: The accumulated gradients of `gradient_accumulation_steps`.
         activations: An estimate: the outputs of all layers for the device's share of a batch.
-            0 if no batch size was given, or the model has no graph of layers.
-        replicas: On how many devices.
+            0 without a batch size, or for a model without a graph of layers.
+        replicas: The number of devices.
     """
 
     rule: str
@@ -43,7 +43,7 @@ class Memory:
 
     @property
     def total(self):
-        """All of it, on each device."""
+        """The sum of all parts, on each device."""
         parts = (getattr(self, f.name) for f in fields(self) if f.name not in ("rule", "replicas"))
         return sum(parts)
 
@@ -52,7 +52,7 @@ class Memory:
 
 
 class Table(list):
-    """Several `Memory` as a table, in MiB, smallest state first."""
+    """A list of `Memory` that prints as a table, in MiB, in its order."""
 
     def __str__(self):
         columns = ["weights", "gradients", "state", "averages", "sums", "activations", "total"]
@@ -65,19 +65,19 @@ class Table(list):
 
 
 def memory(model, rule=None, *, batch_size=None, replicas=1, **options):
-    """What training `model` with `rule` will keep in memory, before any training.
+    """Predicts the memory that training `model` with `rule` will take.
 
-    Weights, gradients, state, averages and sums are what will be allocated, counted from
-    the same plan. Activations are an estimate, and what a backend needs in passing (copies
-    in a forward pass, buffers of an all-reduce) is not counted.
+    Weights, gradients, state, averages and sums are counted exactly, from the plan by which they
+    are allocated. Activations are an estimate. Temporary memory of the backend (copies in
+    a forward pass, buffers of an all-reduce) is not counted.
 
     Args:
         model: A built Keras model.
         rule: The name of a rule, or an optimizer of this package. `None`: all rules, as a
-            table that is sorted by state.
-        batch_size: Integer >= 1: examples in a global batch. `None` leaves activations out.
-        replicas: Integer >= 1: devices among which a batch is divided. Each holds all the rest,
-            but for the state of an optimizer with `shard_state`.
+            table sorted by state.
+        batch_size: Integer >= 1: examples in a global batch. `None` omits activations.
+        replicas: Integer >= 1: devices among which a batch is divided. Everything else is
+            replicated, except the state of an optimizer with `shard_state`.
         **options: Arguments of the rule, if it is given by name: `state_dtype="int8"`.
 
     Returns:
@@ -130,7 +130,7 @@ def _bytes(variables):
 
 
 def _activations(model, examples):
-    """The outputs of the layers of a functional model, unknown axes counted as 1."""
+    """The outputs of the layers of a functional model; unknown axes count as 1."""
     total = 0
     for layer in model.layers:
         if isinstance(layer, keras.Model):
@@ -138,7 +138,7 @@ def _activations(model, examples):
             continue
         try:
             outputs = keras.tree.flatten(layer.output)
-        except (AttributeError, ValueError):  # it has never been called symbolically, or often
+        except (AttributeError, ValueError):  # never called symbolically, or several times
             continue
         total += sum(
             examples * prod(n or 1 for n in x.shape[1:]) * size_of(x.dtype) for x in outputs

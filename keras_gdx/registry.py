@@ -1,4 +1,4 @@
-"""What there is: one decorator that makes a class public, and three questions about it."""
+"""The registry: a decorator that makes a class public, and functions that look classes up."""
 
 import importlib
 import pkgutil
@@ -21,12 +21,12 @@ KINDS = {
     "constraint": keras.constraints.Constraint,
 }
 OTHER_KIND = "modifier"
-KERAS_OWN = {name.lower() for name in dir(keras.optimizers)}  # what `compile("adam")` means
+KERAS_OWN = {name.lower() for name in dir(keras.optimizers)}  # names that Keras resolves
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the registry knows about a class.
+    """A class in the registry.
 
     Attributes:
         name: The short name, e.g. `"adamw"`.
@@ -34,7 +34,7 @@ class Entry:
             `"modifier"`.
         cls: The class itself.
         summary: The first line of its docstring.
-        paper: Where the definition comes from.
+        paper: The source of the definition.
         verified: The independent implementations that its tests compare it with.
     """
 
@@ -47,7 +47,7 @@ class Entry:
 
     @property
     def bytes_per_parameter(self):
-        """Bytes of state for each weight of a 1024 x 1024 matrix; `None` if it keeps none."""
+        """Bytes of state per weight of a 1024 x 1024 matrix; `None` if it is not an optimizer."""
         return self.cls().bytes_per_parameter((1024, 1024)) if self.kind == "optimizer" else None
 
 
@@ -55,14 +55,14 @@ REGISTRY: dict[str, Entry] = {}
 
 
 def register(cls):
-    """Makes `cls` serializable by Keras and lists it for `keras_gdx` and its tests.
+    """Makes `cls` serializable by Keras and adds it to the registry.
 
     Afterwards `compile(optimizer="keras_gdx>Adan")` works, and so do `"Adan"` and the short
-    name `"adan"`, unless the word is one of Keras' own.
+    name `"adan"`, unless Keras has an optimizer of that name.
 
     Raises:
-        ValueError: If another class has the name, of any kind: saved files name classes by it.
-            The same class may be defined again, as a notebook does.
+        ValueError: If another class of any kind has the name, because saved files refer to classes
+            by name. The same class may be defined again, as in a notebook.
     """
     kind = next((kind for kind, base in KINDS.items() if issubclass(cls, base)), OTHER_KIND)
     name = cls.__name__.lower()
@@ -89,7 +89,7 @@ def register(cls):
 
 
 def list(pattern: str = "*", kind: str | None = None) -> Sequence[str]:
-    """Returns the names of what there is.
+    """Returns the names of the registered classes.
 
     Args:
         pattern: Shell-style pattern for the short name, e.g. `"adam*"`.
@@ -119,7 +119,7 @@ def info(name: str) -> Entry:
         name: A short name, e.g. `"lion"`.
 
     Raises:
-        ValueError: If there is nothing of that name; the message has the nearest ones.
+        ValueError: If no class has that name; the message lists similar names.
 
     Example:
         >>> import keras_gdx
@@ -136,7 +136,7 @@ def info(name: str) -> Entry:
 
 
 def get(optimizer, argument="optimizer"):
-    """Returns an optimizer for a name, ours before Keras', a configuration or an optimizer."""
+    """Returns an optimizer from a name (ours before Keras'), a configuration or an optimizer."""
     if isinstance(optimizer, str) and optimizer.lower() in REGISTRY:
         return REGISTRY[optimizer.lower()].cls()
     try:
@@ -149,10 +149,10 @@ def get(optimizer, argument="optimizer"):
 
 
 def export(package):
-    """Imports every module of a folder and lifts the public classes into the folder's name.
+    """Imports every module of a folder and adds its public classes to the package's namespace.
 
-    So a new rule is one new file. `tools/catalogue.py` writes the same names into
-    the folder's `__init__.pyi`, for editors and type checkers.
+    So a new rule needs one new file only. `tools/catalogue.py` writes the same names into the
+    folder's `__init__.pyi`, for editors and type checkers.
     """
     module = sys.modules[package]
     names = []
@@ -169,7 +169,7 @@ def _origin(cls):
 
 
 def _line(cls, title):
-    """The one-line section `title:` of the docstring."""
+    """The section `title:` of the docstring, as one line."""
     found = re.search(
         rf"^ *{title}: *(.+?)(?=\n *\n|\n *[A-Z][\w ]*:|\s*\Z)", cls.__doc__ or "", re.M | re.S
     )

@@ -1,19 +1,19 @@
-"""What data from a file must look like before anything is done with it."""
+"""Checks the structure of data from a file before it is used."""
 
 import reprlib
 
 
 def check_form(value, form, name):
-    """Raises `ValueError` unless nested data has a form.
+    """Raises `ValueError` unless nested data has the given form.
 
     Args:
-        value: The data, as JSON has it, and arrays.
+        value: The data: JSON types and arrays.
         form: A type, or several as in `int | None`; a function that returns whether a value is
-            good, and says in its docstring what is; `[form]` for a list of such values;
-            `{"name": form}` for a dictionary with these names, others may be there too;
-            `{str: form}` for a dictionary from any texts to such values; `(form, None)` for one
-            that may be missing.
-        name: What it is called in the error.
+            valid, and whose docstring describes valid values in the error; `[form]` for a list of
+            such values; `{"name": form}` for a dictionary with these keys, and possibly others;
+            `{str: form}` for a dictionary from strings to such values; `(form, None)` for a value
+            that may be `None`.
+        name: The name of the data in the error.
 
     Example:
         >>> check_form({"sizes": [3, -1]}, {"sizes": [count]}, "it")

@@ -1,4 +1,4 @@
-"""What an update asks of TensorFlow, and the same for every other backend of Keras."""
+"""The backend operations that an update needs: for TensorFlow, and for Keras' other backends."""
 
 from importlib import import_module
 from typing import Any

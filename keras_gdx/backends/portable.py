@@ -1,4 +1,4 @@
-"""Backends without replicas of their own: everything is a plain tensor."""
+"""The operations for backends without replicas: everything is a plain tensor."""
 
 from contextlib import nullcontext
 
@@ -7,52 +7,52 @@ from keras import ops
 
 
 def outside_graph():
-    """Where variables are made."""
+    """Context in which variables are created."""
     return nullcontext()
 
 
 def near(optimizer, variable):
-    """Places what is created in this context where `variable` lives."""
+    """Context in which new variables are placed on the device of `variable`."""
     return nullcontext()
 
 
 def snapshot(variable):
-    """The value of `variable` now, unchanged by later writes."""
+    """The current value of `variable`, unaffected by later writes."""
     return ops.copy(variable)
 
 
 def dense(gradient):
-    """A gradient or a variable as one tensor."""
+    """A gradient or a variable as a dense tensor."""
     return gradient
 
 
 def is_fully_known(shape):
-    """Whether a shape is known before the step runs: always here."""
+    """Whether a shape is static: always true here."""
     return True
 
 
 def as_keras(variable):
-    """The variable: here all are Keras' own."""
+    """Returns the variable: all are Keras variables here."""
     return variable
 
 
 def have_values(variables):
-    """Whether all variables have values: here they have them as soon as there are any."""
+    """Whether all variables are initialized: always true here."""
     return True
 
 
 def ensure_shape(gradient, shape):
-    """The gradient: its shape is always known here."""
+    """Returns the gradient: its shape is always static here."""
     return gradient
 
 
 def with_table(gradient, variable):
-    """The gradient: it is never sparse here."""
+    """Returns the gradient: it is never sparse here."""
     return gradient
 
 
 def values(gradient):
-    """The entries of a gradient that are not zero by construction."""
+    """The stored entries of a gradient."""
     return gradient
 
 
@@ -62,12 +62,12 @@ def with_values(gradient, new):
 
 
 def rows(gradient):
-    """The rows that a sparse gradient names; `None` if it is dense."""
+    """The row indices of a sparse gradient; `None` if it is dense."""
     return
 
 
 def only_rows(gradient, all_rows):
-    """The gradient: no rows are named here."""
+    """Returns the gradient: it is never sparse here."""
     return gradient
 
 
@@ -77,17 +77,17 @@ def energy(gradient):
 
 
 def stochastically_rounded(x, seed):
-    """Not here: `keras.random` has no numbers that depend on the step alone."""
+    """Not available: `keras.random` cannot derive numbers from the step alone."""
     raise NotImplementedError
 
 
 def fuses(wanted):
-    """Whether an update shall be a program of its own: the step around it is one already."""
+    """Whether to compile an update as its own program: no, the surrounding step is compiled."""
     return False
 
 
 def reduce(gradients, dtype=None):
-    """The sum over replicas, without repeated rows."""
+    """The sum over replicas, with each sparse row once."""
     return gradients
 
 
@@ -95,17 +95,17 @@ own = as_given = reduce
 
 
 def largest(tensors):
-    """Of each entry the largest on any replica."""
+    """The elementwise maximum over replicas."""
     return tensors
 
 
 def replicas(optimizer):
-    """One: `shard_state` is for TensorFlow's strategies."""
+    """The number of replicas: always 1, `shard_state` needs TensorFlow."""
     return 1
 
 
 def places(optimizer):
-    """The numbers of the replicas of this process."""
+    """The indices of the replicas of this process."""
     return range(1)
 
 
@@ -115,30 +115,30 @@ def mean(tensors):
 
 
 def run_if(predicate, fn, tensors, touched):
-    """Runs `fn(tensors)` if `predicate`; if not, every variable of `touched` is as before."""
+    """Runs `fn(tensors)` if `predicate`; otherwise the variables in `touched` keep their values."""
     if keras.backend.backend() != "jax":  # nothing is traced
         if predicate:
             fn(tensors)
         return
-    before = [ops.convert_to_tensor(v) for v in touched]  # a branch would not keep what it assigns
+    before = [ops.convert_to_tensor(v) for v in touched]  # a traced branch loses assignments
     fn(tensors)
     for variable, old in zip(touched, before, strict=True):
         variable.assign(ops.where(predicate, ops.convert_to_tensor(variable), old))
 
 
 def sync(model):
-    """Gives variables the values that belong to them: on JAX steps of `fit` take them along."""
+    """Updates the model's variables: on JAX, `fit` keeps their current values elsewhere."""
     if hasattr(model, "jax_state_sync"):
         model.jax_state_sync()
 
 
 def unconverted(fn):
-    """`fn` as it is written."""
+    """Returns `fn` unchanged."""
     return fn
 
 
 def outside_step(optimizer, fn):
-    """A function that runs `fn` between two steps."""
+    """Returns a function that runs `fn` between two steps."""
     return fn
 
 
@@ -158,5 +158,5 @@ def number(variable):
 
 
 def copies(variable):
-    """The values of a variable on all replicas."""
+    """The copies of a variable on all replicas."""
     return [variable]

@@ -1,1 +1,1 @@
-"""Training state in files: optimizers, whole runs, exported models."""
+"""Training state in files: optimizers, complete runs, exported models."""

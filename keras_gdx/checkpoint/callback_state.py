@@ -1,10 +1,10 @@
-"""What callbacks remember, Keras' own too."""
+"""Saves and restores the state of callbacks, including Keras' own."""
 
 import keras
 
 from keras_gdx.integration.stateful import Stateful
 
-MEMORY = {  # the attributes that Keras' own callbacks change while training
+MEMORY = {  # the attributes that Keras' callbacks change during training
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     "ReduceLROnPlateau": ("cooldown_counter", "wait", "best"),
     "ModelCheckpoint": ("best", "epochs_since_last_save"),
@@ -13,15 +13,15 @@ MEMORY = {  # the attributes that Keras' own callbacks change while training
 
 
 def states(callbacks):
-    """What each callback remembers, in their order; `None` for one that does not say."""
+    """The state of each callback, in order; `None` for one that does not expose it."""
     return [_state(callback) for callback in callbacks]
 
 
 def restore_ours(callbacks, saved, source):
-    """Gives callbacks with the state protocol their memory back. To be done before `fit`.
+    """Restores callbacks that implement `Stateful`. Call it before `fit`.
 
     Raises:
-        ValueError: If one cannot take it; the text says that it comes from `source`.
+        ValueError: If a callback rejects its state; the message names `source`.
     """
     for callback, state in _pairs(callbacks, saved):
         if isinstance(callback, Stateful) and state["memory"] is not None:
@@ -35,16 +35,16 @@ def restore_ours(callbacks, saved, source):
 
 
 def restore_keras(callbacks, saved):
-    """Gives Keras' own callbacks theirs, once they have forgotten the run before."""
+    """Restores Keras' own callbacks. Call it after they are reset at the start of `fit`."""
     for callback, state in _pairs(callbacks, saved):
         if not isinstance(callback, Stateful):
-            for name in _attributes(callback):  # another Keras may remember less
+            for name in _attributes(callback):  # another version of Keras may lack some
                 if name in (state["memory"] or {}):
                     setattr(callback, name, state["memory"][name])
 
 
 def _pairs(callbacks, saved):
-    """Callbacks and what was saved of them, matched by class, each class in its order."""
+    """Pairs of a callback and its saved state, matched by class and order within the class."""
     left = list(saved)
     for callback in callbacks:
         for state in left:

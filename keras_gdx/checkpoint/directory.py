@@ -1,9 +1,9 @@
-"""A directory of checkpoints in which a crash at any moment leaves only whole ones.
+"""A directory of checkpoints that stay complete if a crash happens at any moment.
 
-A checkpoint is a folder: `arrays.npz`, and `manifest.json` with everything else and the
-checksum of both. It is written under another name, flushed to the disk, and renamed. Where
-several processes train together each writes a part, a folder like this inside of the
-checkpoint, and the first one of them renames the whole when all parts are there.
+A checkpoint is a folder with `arrays.npz`, and `manifest.json` with everything else and the
+checksums of both. It is written under a temporary name, flushed to disk, and renamed. If several
+processes train together, each writes a part, a folder like this inside the checkpoint. The first
+process renames the checkpoint when all parts are there.
 """
 
 import hashlib
@@ -27,24 +27,23 @@ FORM = {"parts": count, "arrays": str, "content": dict}
 ARRAYS, MANIFEST = "arrays.npz", "manifest.json"
 NAME = re.compile(r"checkpoint-([0-9]{9,})")
 UNFINISHED = ".unfinished-"
-PATIENCE = 600.0  # seconds in which all parts of a checkpoint must be there
+PATIENCE = 600.0  # seconds to wait for all parts of a checkpoint
 
 
 class DamagedError(Exception):
-    """What is wrong with a checkpoint."""
+    """A checkpoint is damaged; the message says how."""
 
 
 class Directory:
     """The checkpoints of one run.
 
     Args:
-        path: The directory; it is made if there is none.
-        keep: How many checkpoints to keep.
-        count: How many processes write there together.
-        index: Which one of them this is; the first one puts checkpoints together.
-        run: A name that they share, and no run before had.
-        check: Function that raises `ValueError` unless what it is given is the content of one
-            of these checkpoints.
+        path: The directory; it is created if missing.
+        keep: The number of checkpoints to keep.
+        count: The number of processes that write together.
+        index: The index of this process; process 0 assembles the checkpoints.
+        run: A name shared by these processes, and unique to the run.
+        check: Function that raises `ValueError` unless its argument is valid checkpoint content.
 
     Raises:
         OSError: If nothing can be written there.
@@ -57,13 +56,13 @@ class Directory:
         self.index = index
         self.run = run or uuid.uuid4().hex
         self._check = check
-        self._writes = 0  # as many on all of them
+        self._writes = 0  # equal on all processes
         self.writers = count
-        self._known: dict = {}  # of each step what `_needed` has found
+        self._known: dict = {}  # what `_needed` found, by step
         self._alone = threading.Event()
 
     def prepare(self):
-        """Makes the directory, tries it, and removes what a crash has left unfinished."""
+        """Creates the directory, tests writing to it, and removes unfinished checkpoints."""
         probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -83,12 +82,12 @@ class Directory:
     # -- writing ----------------------------------------------------------------------------
 
     def write(self, step, content, arrays):
-        """Writes a checkpoint, or this process' part; the older ones stay until it is whole.
+        """Writes a checkpoint, or this process's part; older ones stay until it is complete.
 
         Args:
-            step: Integer >= 0; the checkpoint with the greatest one is the newest.
-            content: What `records.pack` returned, and
-            arrays: the arrays that it has put aside.
+            step: Integer >= 0; the checkpoint with the greatest step is the newest.
+            content: What `serialization.pack` returned.
+            arrays: The arrays that `serialization.pack` set aside.
 
         Raises:
             OSError: If it cannot be written.
@@ -122,7 +121,7 @@ class Directory:
         unfinished.mkdir(exist_ok=True)
         part = _part(unfinished, self.index)
         _write(part.with_suffix(".unfinished"), self.count, content, arrays)
-        os.rename(part.with_suffix(".unfinished"), part)  # now the first process may rename all
+        os.rename(part.with_suffix(".unfinished"), part)  # marks the part as complete
 
     def _await_parts(self, unfinished):
         deadline = time.monotonic() + PATIENCE
@@ -135,7 +134,7 @@ class Directory:
                 )
 
     def give_up(self):
-        """Waits for the parts of other processes no more."""
+        """Stops waiting for the parts of other processes."""
         self._alone.set()
 
     def forget_after(self, step):
@@ -147,13 +146,13 @@ class Directory:
     # -- reading ----------------------------------------------------------------------------
 
     def found(self):
-        """The checkpoints that there are, as pairs of step and folder, newest first."""
+        """The existing checkpoints, as pairs of step and folder, newest first."""
         matches = [(NAME.fullmatch(p.name), p) for p in self.path.glob("checkpoint-*")]
         own = ((int(m[1]), p) for m, p in matches if m and not p.is_symlink())
         return sorted(own, reverse=True)
 
     def whole(self):
-        """The steps of the checkpoints that this process can read, newest first.
+        """Yields the steps of the checkpoints that this process can read, newest first.
 
         Raises:
             ValueError: If one was written by a newer version.
@@ -170,17 +169,17 @@ class Directory:
             yield step
 
     def read(self, choose=lambda steps: next(steps, None)):
-        """This process' part of one of the checkpoints, or `None` if there is none.
+        """Returns this process's part of a checkpoint, or `None` if there is no checkpoint.
 
-        If more or fewer processes have written it, as `writers` says then, it is the first part.
+        If a different number of processes wrote it (see `writers`), this is the first part.
 
         Args:
-            choose: Function of an iterator like `whole`, that returns one step or `None`. By
-                default it is the newest.
+            choose: Function of an iterator like `whole` that returns one step or `None`. Default:
+                the newest step.
 
         Raises:
-            ValueError: If there are checkpoints and all are damaged, or it is none although its
-                checksums are right.
+            ValueError: If there are checkpoints and all are damaged, or if the content is invalid
+                although its checksums match.
         """
         step = choose(self.whole())
         if step is None:
@@ -195,12 +194,12 @@ class Directory:
         return self._content(folder, manifest)
 
     def read_all(self, step):
-        """The contents of all parts of one checkpoint, in the order of their processes."""
+        """The contents of all parts of one checkpoint, ordered by process."""
         folder = self.path / f"checkpoint-{step:09d}"
         return [self._content(part, _manifest(part)) for part in _parts(folder)]
 
     def _content(self, folder, manifest):
-        """What a part contains; anybody can have made one with the right checksums."""
+        """Reads and checks the content of a part. Matching checksums do not make it valid."""
         try:
             content = unpack(manifest["content"], read_arrays(folder / ARRAYS))
             if self._check is not None:
@@ -213,7 +212,7 @@ class Directory:
         return content
 
     def _needed(self, folder):
-        """Folders and manifests of the parts to read, if all checksums are right."""
+        """Folders and manifests of the parts to read; raises `DamagedError` if one is damaged."""
         parts = needed = _parts(folder)
         if len(parts) == self.count:
             needed = [parts[self.index]]
@@ -233,7 +232,7 @@ def _parts(folder):
 
 
 def _manifest(folder):
-    """The manifest of a part, if its checksums are right."""
+    """The manifest of a part; raises `DamagedError` unless its checksums match."""
     try:
         manifest = json.loads(_plain(folder, MANIFEST).read_text(encoding="utf-8"))
         whole = manifest.pop("checksum") == _checksum(manifest)
@@ -257,7 +256,7 @@ def _manifest(folder):
 
 
 def _plain(folder, name):
-    """The path of a file of a checkpoint, which is no link to somewhere else."""
+    """The path of a checkpoint's file; links are rejected."""
     path = folder / name
     if folder.is_symlink() or path.is_symlink() or (path.exists() and not path.is_file()):
         raise DamagedError(f"{name}: no plain file")
@@ -265,7 +264,7 @@ def _plain(folder, name):
 
 
 def _write(folder, parts, content, arrays):
-    """Writes arrays and manifest of one of so many parts into a new folder, down to the disk."""
+    """Writes one of `parts` parts into a new folder, and flushes it to disk."""
     folder.mkdir()
     manifest = {"format": FORMAT, "parts": parts, "content": content}
     with open(folder / ARRAYS, "wb") as file:
@@ -294,7 +293,7 @@ def _flush(file):
 
 
 def _flush_folder(path):
-    if os.name == "nt":  # Windows has no handles of folders
+    if os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""A SavedModel that answers, and goes on learning, with TensorFlow alone."""
+"""Exports a SavedModel that predicts and continues training with TensorFlow alone."""
 
 import keras
 from keras import ops, tree
@@ -12,29 +12,30 @@ __all__ = ["export"]
 def export(model, path, inputs=None, targets=None):
     """Writes a SavedModel with the functions `serve` and `train_step`.
 
-    A program that has neither Keras nor this package goes on training with it:
+    A program without Keras and this package can continue training with it:
 
         loaded = tf.saved_model.load(path)
         loss = loaded.train_step(x, y, learning_rate)["loss"]
         y = loaded.serve(x)
 
-    `train_step` is one batch of `fit`: loss, penalties, gradients, the optimizer with all its
-    options and its state. If the learning rate is one number it is an argument; if it follows a
-    schedule, or a `MultiOptimizer` has several, what there is stays inside. An accumulation
-    window that is open stays open. `serve` answers with the weights to evaluate with: averages,
-    where the optimizer keeps such. Both are signatures too, for TensorFlow Serving.
+    `train_step` does what `fit` does with one batch: loss, penalties, gradients, and the optimizer
+    with all its options and state. If the learning rate is a single number, it is an argument.
+    If it follows a schedule, or a `MultiOptimizer` has several, the function uses its own. An open
+    accumulation window stays open. `serve` uses the evaluation weights: the moving averages, if the
+    optimizer keeps them. Both are also signatures, for TensorFlow Serving, unless inputs or targets
+    are structures.
 
     Args:
         model: A built and compiled Keras model whose optimizer is one of this package.
         path: Folder to write.
-        inputs: `tf.TensorSpec` of the inputs, or a structure of them. `None`: those of the model,
-            which a subclassed model does not know.
-        targets: The same for the targets. `None`: those of the outputs, float32; for losses
-            called `Sparse...` int64 without the last axis.
+        inputs: `tf.TensorSpec` of the inputs, or a structure of them. `None`: the model's own,
+            which a subclassed model does not have.
+        targets: The same for the targets. `None`: like the outputs, in float32; for losses named
+            `Sparse...`, in int64 without the last axis.
 
     Raises:
-        ValueError: If the model is not built or not compiled, its optimizer is none of this
-            package or has its state in pieces (`shard_state`), or inputs or targets are unknown.
+        ValueError: If the model is not built or not compiled, its optimizer is not one of this
+            package or has sharded state (`shard_state`), or inputs or targets are unknown.
         ImportError: If Keras does not run on TensorFlow.
 
     Example:
@@ -56,7 +57,7 @@ def export(model, path, inputs=None, targets=None):
     check(getattr(model, "compiled", False), "model", model, "compiled")
     others = ", ".join(name for name in optimizers_of(model) if name)
     check(not others, "model", model, f"trained by its compiled optimizer alone, not by {others}")
-    model.optimizer.build(model.trainable_variables)  # a `MultiOptimizer` has its parts now
+    model.optimizer.build(model.trainable_variables)  # creates the parts of a `MultiOptimizer`
     optimizers = ours(model)
     check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
     shared_out = any(
@@ -64,7 +65,7 @@ def export(model, path, inputs=None, targets=None):
     )
     check(not shared_out, "model", model, "loaded outside of a strategy, which has its state whole")
     swapped = [x for x in optimizers if x.weight_swap.swapped]
-    for optimizer in swapped:  # training goes on from the trained weights
+    for optimizer in swapped:  # the exported model continues from the trained weights
         optimizer.weight_swap.leave()
     try:
         _write(model, path, inputs, targets)
@@ -84,7 +85,7 @@ def _write(model, path, inputs, targets):
     def serve(x):
         shown = {}
         for each in (x for x in ours(model) if x.built):
-            moved = each.model_variables  # some of them may be frozen by now
+            moved = each.model_variables  # some may be frozen since
             if (values := each.evaluation_values(moved)) is not None:
                 pairs = zip(moved, values, strict=True)
                 shown.update({id(v): ops.cast(value, v.dtype) for v, value in pairs})
@@ -116,7 +117,7 @@ def _write(model, path, inputs, targets):
 
 
 def _specs(name, argument, given, tensors, sparse):
-    """What a function of the SavedModel takes: as given, or as the model's own tensors say."""
+    """The argument's specification: the given one, or that of the model's own tensors."""
     import tensorflow as tf
 
     if given is not None:
@@ -132,19 +133,19 @@ def _specs(name, argument, given, tensors, sparse):
 
 
 def _tensors(model, side):
-    """The symbolic inputs or outputs, in the model's own structure; `None` if there are none."""
+    """The symbolic inputs or outputs, in the model's structure; `None` if there are none."""
     several = getattr(model, f"{side}s", None) or [None]
     return getattr(model, side, several[0] if len(several) == 1 else several)
 
 
 def _sparse(model):
-    """Whether targets are numbers of classes."""
+    """Whether targets are class indices."""
     loss = model.loss
     return str(getattr(loss, "name", loss)).lower().startswith("sparse")
 
 
 def _with_a_rate(optimizers):
-    """The one optimizer whose rate is a number and no other's; `None` if there is not just one."""
+    """The only optimizer, if there is just one and its rate is a number; otherwise `None`."""
     parts = {id(getattr(x, part)) for x in optimizers for part in x.parts}
     wrappers = {id(x) for x in optimizers if hasattr(x, "inner") and "inner" not in x.parts}
     own = [x for x in optimizers if id(x) not in parts | wrappers]

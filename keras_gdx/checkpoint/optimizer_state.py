@@ -1,8 +1,8 @@
-"""Optimizer state in files: by variable path and slot name, never by position.
+"""Optimizer state in files, keyed by variable path and slot name, never by position.
 
-The stored form is canonical: float slots as they are read, not codes or packed
-buffers. So a file loads with another `state_dtype`, number of replicas or layout, and
-a changed model restores what matches.
+The stored form is canonical: float slots per variable, not quantized or packed. So a file can be
+loaded with another `state_dtype`, number of replicas or packing, and a changed model restores what
+matches.
 """
 
 import re
@@ -44,7 +44,7 @@ def save_state(optimizer, store):
             seen = optimizer.state.seen.numpy().tolist()
             for each, mark in zip(variables, seen, strict=True):
                 each["seen"] = mark
-        elif optimizer.state.sums and optimizer.state.count.numpy():  # in the middle of a window
+        elif optimizer.state.sums and optimizer.state.count.numpy():  # in an open window
             kept += optimizer.state.sums
         spread = sum(not each.here for each in kept)
         if spread:
@@ -66,10 +66,10 @@ def save_state(optimizer, store):
 
 
 def load_state(optimizer, store):
-    """Restores what matches, and names the rest in one warning.
+    """Restores the state that matches, and lists the rest in one warning.
 
-    If the file has no state, or that of another optimizer, all stays as it is, with a warning
-    that says so. What is inside of an optimizer goes with it.
+    If the file has no state, or that of another optimizer, nothing changes and a warning says so.
+    Inner optimizers are not restored then either.
 
     Returns:
         Whether there was something to restore.
@@ -79,7 +79,7 @@ def load_state(optimizer, store):
     """
     inner = _inside(optimizer)
     for each in inner:
-        each.left_alone = True  # until it is sure that the file is for them
+        each.left_alone = True  # until the file is known to be for them
     if optimizer.left_alone:
         return False
     contents = Contents(title(optimizer), store)
@@ -102,13 +102,13 @@ def load_state(optimizer, store):
 
 
 def _inside(optimizer) -> list[Any]:
-    """The optimizers of this package inside of one; for each of them Keras reads the file too."""
+    """The optimizers of this package inside `optimizer`, for which Keras reads the file too."""
     found = (getattr(optimizer, name, None) for name in (*AROUND, *optimizer.parts))
     return [each for each in found if isinstance(each, Configured)]
 
 
 def _reason(optimizer, manifest, contents):
-    """Why there is nothing to restore; `None` if there is."""
+    """Why there is nothing to restore; `None` if there is something."""
     if not contents.keys:
         return "The file has no state of an optimizer"
     if manifest is None:
@@ -129,7 +129,7 @@ def _reason(optimizer, manifest, contents):
 
 
 def _rates(optimizer):
-    """The variables of the learning rate, the parts' too."""
+    """The variables of the learning rate, including those of parts."""
     found = dict(optimizer.rate_variables())
     for part in optimizer.parts:
         for name, variable in _rates(getattr(optimizer, part)).items():
@@ -138,7 +138,7 @@ def _rates(optimizer):
 
 
 def _storages(state):
-    """What this process has all of, by the keys that it has in a store."""
+    """Pairs of a key in the file and a storage, for those that this process has completely."""
     for index, slots in enumerate(state.slots):
         sums = {"sum": state.sums[index]} if state.sums else {}
         for name, storage in (slots | sums).items():
@@ -147,7 +147,7 @@ def _storages(state):
 
 
 def _restore(optimizer, variables, contents):
-    """Restores what matches; returns what did not."""
+    """Restores the state that matches; returns what does not."""
     numbers = _numbers(optimizer, contents)
     saved = contents.slots(len(variables))
     specs = optimizer.state.specs if optimizer.state is not None else []
@@ -178,7 +178,7 @@ def _restore(optimizer, variables, contents):
 
 
 def _mark(variable, contents):
-    """What a variable has in the open window of a file."""
+    """The `State.seen` entry of a variable in the file."""
     mark = variable.get("seen", 0)
     if mark not in (0, ROWS, DENSE):
         raise contents.damaged(f"{variable['path']} is marked with {mark!r}")
@@ -186,7 +186,7 @@ def _mark(variable, contents):
 
 
 def _numbers(optimizer, contents):
-    """The scalars of an optimizer that the file has, each with its value."""
+    """Pairs of a scalar variable of the optimizer and its value in the file."""
     known = {"iterations": optimizer.iterations, **_rates(optimizer)}
     if optimizer.state is not None:
         known.update(optimizer.state.shared)
@@ -203,13 +203,13 @@ def _numbers(optimizer, contents):
 
 
 class _Found:
-    """What of a file fits an optimizer.
+    """The state in a file that fits an optimizer.
 
     Attributes:
-        values: Storages, each with its values.
-        seen: For each variable what it has in an open window, as `State.seen`.
-        trained: Weights that wait for others to be evaluated, by position.
-        problems: What does not fit, in words.
+        values: Pairs of a storage and its values.
+        seen: `State.seen` for the open window.
+        trained: Trained weights that were swapped out, by position.
+        problems: Descriptions of what does not fit.
     """
 
     def __init__(self, optimizer):
@@ -221,7 +221,7 @@ class _Found:
         self.problems: list = []
 
     def add(self, index, saved, mark):
-        """Sorts what was saved of the variable in this position."""
+        """Adds the saved state of the variable at position `index`."""
         state = self.optimizer.state
         path, shape, slots = state.specs[index].path, state.specs[index].shape, state.slots[index]
         moved = len(self.optimizer.model_variables)
@@ -248,9 +248,9 @@ class _Found:
 def _pairs(saved, specs):
     """Maps positions in the file to positions in the optimizer.
 
-    Keras numbers layers without a name of their own through the whole process, so the
-    same model may have other paths the second time. If the two sides agree in all but
-    those numbers, they are the same model; otherwise only equal paths count.
+    Keras numbers unnamed layers process-wide, so the same model may have other paths the second
+    time. If both sides match except for those numbers, positions are kept; otherwise only equal
+    paths match.
     """
     before = [(v["path"], tuple(v["shape"])) for v in saved]
     now = [(f.path, f.shape) for f in specs]
@@ -265,7 +265,7 @@ def _stems(variables):
 
 
 def _numbered(variables):
-    """Tells variables with the same path and shape apart by their order."""
+    """Distinguishes variables with the same path and shape by their order."""
     seen: Counter = Counter()
     for variable in variables:
         seen[variable] += 1
@@ -273,6 +273,6 @@ def _numbered(variables):
 
 
 def _array(value):
-    if keras.backend.standardize_dtype(value.dtype) in LOW_PRECISION:  # not known to NumPy's files
+    if keras.backend.standardize_dtype(value.dtype) in LOW_PRECISION:  # NumPy cannot store it
         value = ops.cast(value, "float32")
     return ops.convert_to_numpy(value)

@@ -1,4 +1,4 @@
-"""What checkpoints contain, looked at before anything is done with it."""
+"""Checks the content of a checkpoint before it is used."""
 
 import numpy as np
 
@@ -8,24 +8,24 @@ from keras_gdx.schema import check_form, count
 
 
 def check_checkpoint(content):
-    """Raises `ValueError` unless this is what `ResumableCheckpoint` saves."""
+    """Raises `ValueError` unless this is content that `ResumableCheckpoint` saves."""
     check_form(content, CHECKPOINT, "content")
     _check_model(content["model"])
 
 
 def check_copy(content):
-    """Raises `ValueError` unless this is what `FaultGuard` saves."""
+    """Raises `ValueError` unless this is content that `FaultGuard` saves."""
     check_form(content, COPY, "content")
     _check_model(content["model"])
 
 
 def check_metrics(saved, now, source):
-    """Raises `ValueError` if metrics of an epoch under way are those of another model.
+    """Raises `ValueError` if metrics of an unfinished epoch do not fit the model.
 
     Args:
-        saved: What `snapshot.metric_values` returned then, and
-        now: what it returns now.
-        source: Where they come from, for the error.
+        saved: What `snapshot.metric_values` returned when saving.
+        now: What it returns now.
+        source: Where the metrics come from, for the error.
     """
     shapes = [[[np.shape(x) for x in each] for each in values] for values in (saved, now)]
     if shapes[0] != shapes[1]:
@@ -85,7 +85,7 @@ CHECKPOINT = COPY | {
 
 
 def _check_model(model):
-    """Raises `ValueError` unless all values are of the shapes and dtypes that the layout says."""
+    """Raises `ValueError` unless all values have the shapes and dtypes of the layout."""
     layout, values = model["layout"], model["values"]
     if len(layout) != len(values):
         raise ValueError(f"there are values of {len(values)} variables, and not of {len(layout)}")

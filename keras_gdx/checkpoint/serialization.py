@@ -1,4 +1,4 @@
-"""Nested values as JSON and arrays, and back."""
+"""Converts nested values to JSON and arrays, and back."""
 
 import zipfile
 
@@ -7,19 +7,19 @@ import numpy as np
 from keras_gdx.schema import check_form
 
 PLAIN = (str, bool, int, float, type(None))
-NATIVE = "biufcSU"  # kinds of dtypes that NumPy's files know
-ARRAY, ITEMS = "__array__", "__items__"  # what stands for an array, and for other dictionaries
+NATIVE = "biufcSU"  # kinds of dtypes that NumPy's files support
+ARRAY, ITEMS = "__array__", "__items__"  # keys that mark an array, and a dictionary with other keys
 
 
 def pack(value, arrays):
-    """Returns `value` as JSON; arrays in it, and bytes, go to `arrays`.
+    """Returns `value` as JSON; arrays and bytes in it are moved to `arrays`.
 
     Args:
-        value: Dictionaries, lists and tuples of numbers, texts, arrays and bytes.
-        arrays: Dictionary that takes the arrays, by the names that stand in the JSON.
+        value: Dictionaries, lists and tuples of numbers, strings, arrays and bytes.
+        arrays: Dictionary to which the arrays are added, by the names used in the JSON.
 
     Raises:
-        TypeError: If there is something else in it.
+        TypeError: If `value` contains anything else.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -40,14 +40,14 @@ def pack(value, arrays):
 
 
 def unpack(value, arrays):
-    """What `pack` was given; tuples have become lists.
+    """Returns what `pack` was given, with lists in place of tuples.
 
     Args:
         value: What `pack` returned.
-        arrays: The arrays by their names. They are taken out: each stands in one place.
+        arrays: The arrays by name. Each is used once, and removed.
 
     Raises:
-        ValueError: If the two do not belong together.
+        ValueError: If `value` and `arrays` do not belong together.
     """
     if isinstance(value, list):
         return [unpack(each, arrays) for each in value]
@@ -66,10 +66,10 @@ def unpack(value, arrays):
 
 
 def read_arrays(path):
-    """The arrays of a file that `numpy.savez` has written, as a dictionary.
+    """Reads a file written by `numpy.savez` into a dictionary.
 
     Raises:
-        ValueError: If it would take more memory than the file is long.
+        ValueError: If its arrays would take more memory than the file's size.
     """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
@@ -107,7 +107,7 @@ def _array(value):
 
 
 def _viewed(array, kind):
-    """An array in the dtype with this name, which NumPy's files may not know."""
+    """The array in a dtype that NumPy's files may not support."""
     if array.dtype.name == kind:
         return array
     dtype = np.dtype(kind)

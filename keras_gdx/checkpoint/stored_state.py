@@ -1,4 +1,4 @@
-"""What a file has of an optimizer, each piece checked when it is read."""
+"""The stored state of an optimizer; each entry is checked when it is read."""
 
 import json
 
@@ -13,10 +13,10 @@ AROUND = ("inner", "outer")  # arguments that may be optimizers with a state of 
 
 
 class Contents:
-    """The arrays that a store has, Keras' or a dictionary.
+    """The arrays in a store, which is Keras' or a dictionary.
 
     Args:
-        title: What the optimizer that they are read for is called in errors.
+        title: The optimizer's name in error messages.
         store: The store.
     """
 
@@ -26,7 +26,7 @@ class Contents:
         self.keys = {*store.keys()}
 
     def manifest(self):
-        """What the file says that it has; `None` if it was not written by this package.
+        """Returns the file's manifest, or `None` if this package did not write the file.
 
         Raises:
             ValueError: If it is damaged, or of a newer format.
@@ -54,22 +54,22 @@ class Contents:
 
         Args:
             key: Its name.
-            kinds: The kinds of dtype that it may have.
-            shape: The shape that it must have; `None` for any.
+            kinds: The dtype kinds that are valid.
+            shape: The valid shape; `None` for any.
 
         Raises:
-            ValueError: If it is another one, or cannot be read.
+            ValueError: If it has another dtype kind or shape, or cannot be read.
         """
         try:
             value = np.asarray(self.store[key])
-        except Exception as error:  # each kind of store has its own
+        except Exception as error:  # each kind of store raises its own errors
             raise self.damaged(f"{key!r} cannot be read: {error}") from error
         if value.dtype.kind not in kinds or shape not in (None, value.shape):
             raise self.damaged(f"{key!r} has dtype {value.dtype} and shape {value.shape}.")
         return value
 
     def slots(self, number):
-        """What is kept for each of so many variables: arrays by position, and by name."""
+        """The arrays of `number` variables, by position and then by name."""
         found: dict[int, dict] = {}
         for key in self.keys:
             index, bar, name = key.partition("|")
@@ -81,27 +81,27 @@ class Contents:
         return found
 
     def damaged(self, what):
-        """The error that says so."""
+        """Returns an error that says what is damaged."""
         return ValueError(f"The state of {self.title} in this file is damaged: {what}")
 
 
 def manifest_of(rule, inside, variables):
-    """What a file says that it has, as an array."""
+    """A manifest as an array."""
     manifest = {"format": FORMAT, "rule": rule, "around": inside, "variables": variables}
     return np.frombuffer(json.dumps(manifest).encode(), "uint8")
 
 
 def around(optimizer):
-    """The classes of the optimizers inside of it that have a state of their own, by argument."""
+    """The classes of its inner optimizers that have a state of their own, by argument."""
     found = {name: getattr(optimizer, name, None) for name in AROUND if name not in optimizer.parts}
     return {name: type(each).__name__ for name, each in found.items() if each is not None}
 
 
 def title(optimizer):
-    """What an optimizer is called in texts."""
+    """The optimizer's name in messages."""
     return named(type(optimizer).__name__, around(optimizer))
 
 
 def named(rule, inside):
-    """What an optimizer with these classes is called."""
+    """The name in messages of an optimizer of class `rule` with these inner optimizers."""
     return f"{rule} around {' and '.join(inside.values())}" if inside else rule

@@ -1,31 +1,31 @@
-"""One thread that writes, so that training need not wait for the disk."""
+"""Writes in a background thread, so that training need not wait for the disk."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 
 class Writer:
-    """Runs one job after the other; at most one waits, and errors come back to the caller."""
+    """Runs one job at a time; its errors are raised by the next call of a method."""
 
     def __init__(self):
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._job = None
 
     def submit(self, job, *args):
-        """Begins a job, once the one before is done."""
+        """Starts a job after the previous one is done."""
         self.wait()
         self._job = self._thread.submit(job, *args)
 
     def check(self):
-        """Raises what the last job has raised, if it is over."""
+        """Raises the error of the last job, if it has ended."""
         if self._job is not None and self._job.done():
             self.wait()
 
     def wait(self):
-        """Waits for the last job, and raises what it has raised."""
+        """Waits for the last job, and raises its error."""
         job, self._job = self._job, None
         if job is not None:
             job.result()
 
     def close(self):
-        """Waits for what is being written."""
+        """Waits for the running job, and ends the thread."""
         self._thread.shutdown()

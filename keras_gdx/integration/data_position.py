@@ -152,7 +152,7 @@ class DataPosition:
         if resume["source"] is not None:
             self._iterators.data_adapter.py_dataset.restore(resume["source"])
         if self._iterators._num_batches is None:
-            self._iterators._num_batches = resume["num_batches"]  # Keras counts them in the first epoch
+            self._iterators._num_batches = resume["num_batches"]  # Keras counts the first time
         # Between epochs, the next iterator does not exist yet, or was just made.
         before = resume["begun"] - (0 if resume["over"] else 1)
         if self._ordered:

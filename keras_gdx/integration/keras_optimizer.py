@@ -258,8 +258,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             self.no_decay = (*entries, *names)
 
     def configured_decay(self):
-        """`no_decay` plus the exempt variables, each as its path and its index among equal paths.
-        """
+        """`no_decay` plus the exempt variables, each as path and index among equal paths."""
         if not self.exempt:
             return self.no_decay
         model, exempt = self._model(), {id(v) for v in self.exempt}

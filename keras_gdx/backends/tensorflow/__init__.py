@@ -1,4 +1,4 @@
-"""What a step asks of TensorFlow."""
+"""The operations for TensorFlow."""
 
 from keras_gdx.backends.tensorflow.bare import as_keras
 from keras_gdx.backends.tensorflow.gradients import (

@@ -1,11 +1,11 @@
-"""Variables of TensorFlow's own among those of Keras."""
+"""Lets a `tf.Variable` be used as a Keras variable."""
 
 import keras
 import tensorflow as tf
 
 
 class Bare(keras.Variable):
-    """A `tf.Variable` as one of Keras: the same values, by the same name."""
+    """A Keras variable that wraps a `tf.Variable`, with its value and name."""
 
     def __init__(self, native):
         self.native = native
@@ -18,5 +18,5 @@ class Bare(keras.Variable):
 
 
 def as_keras(variable):
-    """A bare variable as one of Keras; others as they are."""
+    """Wraps a `tf.Variable` as a Keras variable; returns any other variable unchanged."""
     return Bare(variable) if isinstance(variable, tf.Variable) else variable

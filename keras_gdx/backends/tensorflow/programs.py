@@ -1,4 +1,4 @@
-"""Graphs: where they are made, what is compiled, and sums that compile well."""
+"""Graphs and compilation, and operations that compile well."""
 
 from functools import partial
 
@@ -9,32 +9,32 @@ from keras_gdx.backends.tensorflow.gradients import is_fully_known, values
 
 
 def outside_graph():
-    """Where variables are made, also while a function is being traced."""
+    """Context in which variables are created, also while a function is traced."""
     return tf.init_scope()
 
 
 def sync(model):
-    """Gives variables the values that belong to them: here they always have them."""
+    """Updates the model's variables: not needed here, they always hold their current values."""
 
 
 def unconverted(fn):
-    """`fn` as it is written: AutoGraph need not read it inside somebody's `tf.function`."""
+    """Exempts `fn` from AutoGraph conversion inside another `tf.function`."""
     return tf.autograph.experimental.do_not_convert(fn)
 
 
 def fuses(wanted):
-    """Whether an update shall be a program of its own here.
+    """Whether to compile an update as its own program.
 
-    Inside a compiled step such a program is simply a part of it.
+    Inside a compiled step, such a program becomes part of the step.
     """
     return wanted is True or (wanted == "auto" and not tf.executing_eagerly())
 
 
 def program(update):
-    """`update(*args, old)`, compiled by XLA, as a function that overwrites.
+    """Compiles `update(*args, old)` with XLA, as a function that overwrites what it updates.
 
-    It takes what is to be overwritten, as `keras.Variable` or something with `value` and
-    `assign`, and the other arguments. Variables are changed in place.
+    The function takes the objects to overwrite (`keras.Variable` or anything with `value` and
+    `assign`) and the other arguments. Variables are changed in place.
     """
 
     @partial(tf.function, jit_compile=True, autograph=False)
@@ -59,7 +59,7 @@ def program(update):
 
 
 def _local(value):
-    """A tensor as it is; of a variable the one that this replica holds."""
+    """This replica's copy of a variable; a tensor unchanged."""
     return value._get() if hasattr(value, "_get") else value
 
 
@@ -71,7 +71,7 @@ def energy(gradient):
     x = values(gradient)
     if not compiling() or not is_fully_known(x.shape) or x.shape.num_elements() < LANES**4:
         return 2 * tf.nn.l2_loss(x)
-    # XLA adds up on a processor one by one; sums of lanes first are vectorized.
+    # On a CPU, XLA sums entries one by one; summing lanes first is vectorized.
     x = tf.reshape(x, (-1,))
     length = x.shape[0] // LANES
     lanes = sum(tf.square(x[i * length : (i + 1) * length]) for i in range(LANES))
@@ -79,15 +79,15 @@ def energy(gradient):
 
 
 def stochastically_rounded(x, seed):
-    """`x` as bfloat16: each number goes up or down, in proportion to how near either is.
+    """Rounds `x` to bfloat16, up or down stochastically, so that the mean is unbiased.
 
-    The same for the same seed, compiled or not, and on every replica.
+    The same seed gives the same result, compiled or not, on every replica.
     """
     bits = tf.bitcast(x, tf.uint32)
     noise = tf.random.stateless_uniform(
         tf.shape(x), tf.cast(seed, tf.int32), None, None, tf.uint32, alg="philox"
     )
-    # A bfloat16 number is the upper half of a float32 one.
+    # A bfloat16 number is the upper half of a float32 number.
     up = bits + tf.bitwise.right_shift(noise, tf.constant(16, tf.uint32))
     upper = tf.bitwise.bitwise_and(up, tf.constant(0xFFFF0000, tf.uint32))
     return tf.cast(tf.bitcast(upper, tf.float32), tf.bfloat16)

@@ -1,9 +1,9 @@
-"""Replicas: what they send each other, and branches in which they may talk.
+"""Communication between replicas, and branches that may communicate.
 
-Keras clips and inspects each replica's own gradient and reduces afterwards. Here the
-sum over replicas comes first, so that N replicas take exactly the step that one would
-take on the same global batch. Optimizer state has no aggregation: a write in a replica
-is local to it, and equal on all of them because the reduced gradient is.
+Keras clips and checks each replica's own gradient, and reduces afterwards. Here the sum over
+replicas comes first, so that N replicas take exactly the step that one would take on the same
+global batch. Optimizer state has no aggregation: each replica writes its own copy, and all copies
+stay equal because the reduced gradient is equal.
 """
 
 import tensorflow as tf
@@ -13,21 +13,21 @@ from keras_gdx.backends.tensorflow.sparse import coalesced
 
 _distribute = tf.__internal__.distribute  # private: whether merge_call is needed at all
 
-BUCKET = 2**24  # bytes that are sent as soon as they are there, while backward goes on
+BUCKET = 2**24  # bytes per message, sent as soon as they are ready, during the backward pass
 
 
 def reduce(gradients, dtype=None):
-    """The sum over replicas, in one packed all-reduce or a few, without repeated rows.
+    """The sum over replicas, in one or a few packed all-reduces, with each sparse row once.
 
     Args:
         gradients: One for each bucket.
-        dtype: What they travel in, if not their own.
+        dtype: The dtype in which they are sent; `None` for their own.
     """
     context = _others(gradients)
     if context is None:
         return [coalesced(g) for g in gradients]
     sent = [g if dtype is None else cast(g, dtype) for g in gradients]
-    # Backward ends with the first layers, so the last ones are sent first.
+    # The backward pass ends with the first layers, so the last ones are sent first.
     options = tf.distribute.experimental.CommunicationOptions(bytes_per_pack=BUCKET)
     sums = context.all_reduce(tf.distribute.ReduceOp.SUM, sent[::-1], options)[::-1]
     pairs = zip(sums, gradients, strict=True)
@@ -35,38 +35,38 @@ def reduce(gradients, dtype=None):
 
 
 def _others(tensors):
-    """The context in which to talk to other replicas; `None` if none are there, or no tensors."""
+    """The replica context; `None` without other replicas or without tensors."""
     context = tf.distribute.get_replica_context()
     alone = context is None or context.num_replicas_in_sync == 1
     return None if alone or not tensors else context
 
 
 def own(gradients, dtype=None):
-    """Each replica's own gradients, as if its part were the whole batch; nothing is sent."""
+    """Each replica's own gradients, scaled as if its part were the whole batch; nothing is sent."""
     context = tf.distribute.get_replica_context()
     replicas = 1 if context is None else context.num_replicas_in_sync
     return [coalesced(with_values(g, values(g) * replicas)) for g in gradients]
 
 
 def as_given(gradients, dtype=None):
-    """Gradients that are the same on all replicas already."""
+    """Returns gradients that are equal on all replicas already."""
     return gradients
 
 
 def largest(tensors):
-    """Of each entry the largest on any replica."""
+    """The elementwise maximum over replicas."""
     if _others(tensors) is None:
         return tensors
     return [tf.reduce_max(x, axis=0) for x in gather(tensors)]
 
 
 def replicas(optimizer):
-    """How many replicas move the optimizer's variables together."""
+    """The number of replicas that share the optimizer's variables."""
     return optimizer._distribution_strategy.num_replicas_in_sync
 
 
 def places(optimizer):
-    """The numbers of the replicas of this process."""
+    """The indices of the replicas of this process."""
     strategy = optimizer._distribution_strategy
     workers = getattr(strategy.extended, "_num_workers", 1)
     local = strategy.num_replicas_in_sync // workers
@@ -75,7 +75,7 @@ def places(optimizer):
 
 
 def place(expected):
-    """The number of the replica that asks; raises `ValueError` if there are not so many."""
+    """The index of this replica; raises `ValueError` unless there are `expected` replicas."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync != expected:
         raise ValueError(
@@ -87,7 +87,7 @@ def place(expected):
 
 
 def gather(tensors):
-    """Each of the tensors as all replicas have it, with a new first axis; packed like `reduce`."""
+    """Stacks each tensor over all replicas, along a new first axis; packed into few messages."""
     context = tf.distribute.get_replica_context()
     found: dict = {}
     for dtype in dict.fromkeys(x.dtype for x in tensors):
@@ -106,15 +106,15 @@ def mean(tensors):
     context = _others(tensors)
     if context is None:
         return tensors
-    # variables that are read are on no device, and workers must know one
+    # the value of a variable has no device, which several workers require
     return context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.identity(x) for x in tensors])
 
 
 def run_if(predicate, fn, tensors, touched):
-    """Runs `fn(tensors)` if `predicate`. The replicas may talk to each other in `fn`.
+    """Runs `fn(tensors)` if `predicate`. The replicas may communicate in `fn`.
 
-    A `tf.cond` inside a replica must not contain a point at which replicas wait for
-    each other. So the branch is taken outside of them, once for all.
+    A `tf.cond` inside a replica must not contain a synchronization point. So the branch is taken
+    outside of the replicas, once for all of them.
     """
     if _distribute.strategy_supports_no_merge_call():
         _cond(predicate, lambda: fn(tensors))
@@ -128,7 +128,7 @@ def run_if(predicate, fn, tensors, touched):
 
 
 def run_here_if(predicate, fn):
-    """Runs `fn()` if `predicate`, on this replica: it must not talk to others."""
+    """Runs `fn()` on this replica if `predicate`; `fn` must not communicate with other replicas."""
     _cond(predicate, fn)
 
 
@@ -141,7 +141,7 @@ def _cond(predicate, fn):
 
 
 def outside_step(optimizer, fn):
-    """A function that runs `fn` in every replica, between two steps."""
+    """Returns a function that runs `fn` in every replica, between two steps."""
     return tf.function(lambda: optimizer._distribution_strategy.run(fn), autograph=False)
 
 
@@ -160,5 +160,5 @@ def in_replica(optimizer):
 
 
 def near(optimizer, variable):
-    """Places what is created in this context where `variable` lives."""
+    """Context in which new variables are placed on the device of `variable`."""
     return optimizer._distribution_strategy.extended.colocate_vars_with(native_of(variable))

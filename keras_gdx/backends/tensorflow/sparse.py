@@ -1,8 +1,8 @@
-"""Rows of sparse gradients, each once.
+"""Sparse gradients in which each row occurs once.
 
-How many there are is known only when a step runs. XLA knows fixed shapes only, and what it fills
-them up with would count as row 0. So a compiled step has as many rows as there may be, and those
-that stand for nothing have the number after the last: XLA neither writes there nor adds.
+The number of rows is known only at run time, but XLA needs fixed shapes, and its padding would
+count as row 0. So a compiled step uses the maximum number of rows. Padding gets the index after the
+last row, where XLA drops writes and additions.
 """
 
 import tensorflow as tf
@@ -13,11 +13,11 @@ from keras_gdx.backends.tensorflow.gradients import is_fully_known, native_of
 
 
 def only_rows(gradient, all_rows):
-    """The rows of a gradient that are not zero, as a sparse gradient.
+    """The nonzero rows of a gradient, as a sparse gradient.
 
     Args:
         gradient: A dense gradient.
-        all_rows: A boolean: whether the others shall count too.
+        all_rows: A boolean: whether to include all rows.
     """
     shape = tf.shape(gradient)
     named = tf.reduce_any(tf.reshape(gradient, (shape[0], -1)) != 0, axis=1) | all_rows
@@ -28,7 +28,7 @@ def only_rows(gradient, all_rows):
 
 
 def coalesced(gradient):
-    """The gradient; if it is sparse, it names each row once."""
+    """The gradient; if it is sparse, with the entries of repeated rows summed."""
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
     values, indices, shape = gradient.values, gradient.indices, gradient.dense_shape
@@ -49,7 +49,7 @@ def coalesced(gradient):
 
 
 def _of_fixed_size(values, indices, nothing):
-    """Values and indices, filled up with zeros that stand for `nothing`."""
+    """Values and indices padded to a fixed size; padding has the index `nothing`."""
     if is_fully_known(indices.shape):
         return values, indices
     here, rest = tf.shape(indices)[0], values.shape[1:]
@@ -63,11 +63,11 @@ def _of_fixed_size(values, indices, nothing):
 
 
 def read_rows(variable, rows, dtype):
-    """Some rows of a variable, without reading the others."""
+    """Reads some rows of a variable, without reading the others."""
     return tf.cast(tf.gather(native_of(variable), rows), dtype)
 
 
 def write_rows(variable, rows, new):
-    """Replaces some rows of a variable, without touching the others."""
+    """Replaces some rows of a variable, without writing the others."""
     native = native_of(variable)
     native.scatter_update(tf.IndexedSlices(tf.cast(new, native.dtype), rows))
