@@ -48,7 +48,7 @@ def move_bucket(optimizer, h, packed, task, factor):
 
 
 def overwrite(optimizer, bucket, key, h, packed, update, kept, own, *args):
-    """Assigns `update(h, own, *args, old)` to the variables `kept`; compiles it if possible."""
+    """Assigns `update(h, own, *args, old)` to `kept`, compiled if the bucket is fused."""
     if not backend.fuses(bucket.fused):
         old = [backend.dense(x.value) for x in kept]
         for x, value in zip(kept, update(h, own, *args, old), strict=True):

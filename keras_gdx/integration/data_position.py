@@ -122,7 +122,7 @@ class DataPosition:
             build_all(model, iterators)
 
     def _begun_again(self):
-        """Returns a new iterator over the data, without the first `_skip` batches."""
+        """The data from its beginning, without the first `_skip` batches."""
         order, self._begun = self._begun, self._begun + 1
         skip, self._skip = self._skip, 0
         if not self._ordered:
@@ -205,7 +205,7 @@ def build_all(model, iterators):
     model._symbolic_build(data_batch=spec)
 
 
-# -- data in an order that is known ------------------------------------------------------------
+# -- data in a known order ---------------------------------------------------------------------
 
 
 def dataset_of(adapter, seed, order, skip):

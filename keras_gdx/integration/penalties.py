@@ -1,4 +1,4 @@
-"""Penalties on derivatives by the inputs of a train step, on TensorFlow.
+"""Penalties on derivatives with respect to the inputs of a train step, on TensorFlow.
 
 Such a penalty is called within `compute_loss`, which Keras' train step calls for its loss. It
 receives the batch as a `Step`.
@@ -99,7 +99,7 @@ class Step:
         return tf.reduce_sum(values) / tf.cast(tf.maximum(self.size, 1), values.dtype)
 
     def by_loss(self):
-        """For each example, the squared norm of the gradient of its loss by its inputs."""
+        """Per example, the squared norm of the gradient of its loss with respect to its inputs."""
         for each in keras.tree.flatten(self.model.loss):
             reduction = getattr(each, "reduction", "sum_over_batch_size")
             if reduction in (None, "none", "sum"):
@@ -117,7 +117,7 @@ class Step:
         return self._squares(tape.gradient(total, self._inputs))
 
     def by_outputs(self, directions):
-        """The squared norms of `v' J`, with each example's Jacobian `J` of outputs by inputs.
+        """The squared norms of `v' J`, where `J` is an example's Jacobian of outputs by inputs.
 
         Args:
             directions: Function of the number of examples and the number of outputs, a tensor if
