@@ -2,8 +2,7 @@
 
 Keras makes an iterator of the data inside `fit`, without giving access to it. But it passes it to
 one method of the model, where it is intercepted here. Batches that were already trained on are
-skipped before anything is read, so Keras still does the counting, the logs and the end of the
-epoch.
+skipped inside the iterator, so Keras still does the counting, the logs and the end of the epoch.
 """
 
 import sys

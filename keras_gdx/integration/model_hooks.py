@@ -236,7 +236,7 @@ def replicas_of(model):
 
 
 def peers_of(model):
-    """Coordinates the processes that train a model together."""
+    """The object that coordinates the processes which train a model together."""
     replicas = replicas_of(model)
     return SingleProcess() if replicas is None else replicas.peers
 
