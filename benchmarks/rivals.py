@@ -60,7 +60,7 @@ def of_torch(weights, gradients, *, fused, clip=None, weight_decay=0.0):
 
 
 def of_optax(weights, gradients, *, clip=None, weight_decay=0.0):
-    """optax's AdamW, compiled, with donated buffers."""
+    """AdamW of optax, compiled, with donated buffers."""
     import jax
     import optax
 
