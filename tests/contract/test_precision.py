@@ -148,7 +148,7 @@ def test_rounding_by_chance_is_right_on_average():
 
 
 def way(rule, dtype, precision=None):
-    """The total change of weights of 1, rounding error included, in steps below bfloat16."""
+    """The change of weights of 1, rounding error included, in steps below bfloat16 resolution."""
     w = keras.Variable(np.ones((64, 64)), dtype=dtype)
     options = {} if precision is None else {"precision": precision}
     optimizer = make(rule, 2e-4, **options)

@@ -49,7 +49,7 @@ def test_two_replicas_equal_one(rule, option, mirrored):
     for run in (two, one):
         run.optimizer.flush()
     assert_same(two, one, **tolerance)
-    for v in two.optimizer.variables:  # what is saved from replica 0 must hold for replica 1
+    for v in two.optimizer.variables:  # only replica 0's copy is saved
         copies = [np.asarray(x) for x in mirrored.experimental_local_results(v.value)]
         np.testing.assert_array_equal(*copies, err_msg=v.path)
 

@@ -90,7 +90,7 @@ def examples():
 
 
 def test_eight_bits_are_the_same_bits(mirrored):
-    """Shards consist of complete blocks of codes; the size 70 x 61 and its half do not."""
+    """Shards consist of complete blocks of codes; neither 70 x 61 nor its half is a multiple."""
     rng = np.random.default_rng(0)
     data = [rng.normal(size=(70, 61)).astype("float32") for _ in range(3)]
 

@@ -92,7 +92,7 @@ distribute.strategy(timeout=3)
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("index", [0, 1])
 def test_workers_that_do_not_come_are_not_waited_for_for_ever(index):
-    """Neither the chief nor the other worker writes it."""
+    """Neither by the chief nor by another worker."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     task = {"type": "worker", "index": index}
     config = json.dumps({"cluster": {"worker": addresses}, "task": task})

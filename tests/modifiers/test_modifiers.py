@@ -156,7 +156,7 @@ def test_no_modifier_is_left_out():
 
 @over_every_modifier
 def test_says_where_it_may_stand(name):
-    """Checked for each by itself: another invalid argument is no excuse."""
+    """Each class defines `sides` itself and does not inherit it."""
     assert set(vars(REGISTRY[name].cls)["sides"]) <= {"before", "after"}
 
 

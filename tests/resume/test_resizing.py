@@ -110,7 +110,7 @@ def test_in_an_epoch_of_other_batches(tmp_path):
 
 
 def test_of_another_model(mirrored, tmp_path):
-    """The file is then unchanged, whatever the number of replicas."""
+    """Model and optimizer are unchanged by the error."""
     with pytest.raises(Interrupted):
         train("in stacks", tmp_path, mirrored, callbacks=[Interruption(5)])
     begin = Begin()
