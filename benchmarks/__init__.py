@@ -1,1 +1,1 @@
-"""Measurements, always as a ratio against Keras' own in the same run."""
+"""Measurements, each a ratio to Keras in the same run."""

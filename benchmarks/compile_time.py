@@ -1,4 +1,4 @@
-"""How long the first step of a model with very many variables takes.
+"""The time of the first step of a model with very many variables.
 
 Run with `python -m benchmarks.compile_time`: 3,000 small variables and 100 large ones.
 """

@@ -1,10 +1,9 @@
-"""What a callback costs on the batches on which it has nothing to do.
+"""The cost of a callback on batches where it has nothing to do.
 
-Run with `python -m benchmarks.idle_callbacks`. A convolutional network trains on digits,
-once with each callback, and the time inside of the callback's batch hooks is taken over
-the time of the step around them. `an empty one` is a callback of Keras' with a hook that does
-nothing. Callbacks without batch hooks are not called at all, which
-`tests/callbacks/test_callback_contract.py` makes sure of.
+Run with `python -m benchmarks.idle_callbacks`. A convolutional network is trained on digits once
+with each callback. The result is the time inside the callback's batch hooks, divided by the time
+of the step. `an empty one` is a Keras callback with a hook that does nothing. Callbacks without
+batch hooks are not called at all, as `tests/callbacks/test_callback_contract.py` checks.
 """
 
 import argparse
@@ -24,19 +23,19 @@ from keras_gdx import callbacks
 from keras_gdx.optimizers import AdamW
 
 NEVER = 10**9
-FIRST = 5  # batches in which things are compiled and allocated
+FIRST = 5  # batches of compilation and allocation, not timed
 HOOKS = ("on_train_batch_begin", "on_train_batch_end")
 
 
 class Empty(keras.callbacks.Callback):
-    """Has a hook."""
+    """A callback with one batch hook."""
 
     def on_train_batch_end(self, batch, logs=None):
         """Does nothing."""
 
 
 def contestants(data):
-    """Each callback with batch hooks, with nothing to do in this run."""
+    """Every callback with batch hooks, with arguments that leave it idle in this run."""
     few = tuple(part[:64] for part in data)
     return {
         "an empty one": Empty,
@@ -62,7 +61,7 @@ def checkpoint(every):
 
 
 def seconds(model, data, callback, batch_size, batches):
-    """Seconds inside of the callback's hooks, and of whole steps, for all but the first batches."""
+    """Seconds inside the callback's hooks and seconds of steps, without the first batches."""
     inside, ends = [0.0], []
 
     def timed(hook):

@@ -1,4 +1,4 @@
-"""What `import keras_gdx` costs over `import keras`.
+"""The time of `import keras_gdx` after `import keras`.
 
 Run with `python -m benchmarks.import_time`.
 """

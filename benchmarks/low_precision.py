@@ -1,9 +1,9 @@
-"""Does AdamW learn as well with its state in 16 or 8 bits, and what does a step cost then?
+"""AdamW with its state in 32, 16 or 8 bits: the losses it reaches, and the cost of a step.
 
-Run with `python -m benchmarks.low_precision`. Images: a small convolutional network on
-handwritten digits. Text: a small transformer that predicts the next character of Python's
-own documentation, which every Python has in `pydoc_data`. Every kind of state starts from
-the same weights and sees the same batches; losses are on data that was held out.
+Run with `python -m benchmarks.low_precision`. Images: a small convolutional network on handwritten
+digits. Text: a small transformer that predicts the next character of Python's documentation, which
+every Python installation has in `pydoc_data`. All runs start from the same weights and use the same
+batches; losses are measured on held-out data.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from benchmarks.pairs import ratio, times
 from benchmarks.rivals import of_keras, tensors
 
 STATES = ("float32", "bfloat16", "int8")
-LENGTH = 64  # characters that the text model sees
+LENGTH = 64  # characters of context
 
 
 def images():
-    """Data, model and length of the run on images."""
+    """Data, model and length of the image run."""
     from keras_gdx.datasets import load
 
     data = load("mnist5k")
@@ -50,7 +50,7 @@ def images():
 
 
 def text(samples=16_000):
-    """Data, model and length of the run on text."""
+    """Data, model and length of the text run."""
     from pydoc_data.topics import topics
 
     raw = "\n".join(topics[name] for name in sorted(topics)).encode("ascii", "replace")
@@ -86,7 +86,7 @@ def train(task, state, seed, rate):
 
 
 def losses(seeds):
-    """The loss of each kind of state over that of float32, seed by seed."""
+    """The loss with each kind of state, divided by that of float32, for each seed."""
     rows = []
     for name, task, rate in (("images", images, 1e-3), ("text", text, 2e-3)):
         found = {s: [train(task, s, seed, rate) for seed in range(seeds)] for s in STATES}
@@ -107,7 +107,7 @@ def losses(seeds):
 
 
 def cost(rounds):
-    """What a step costs with each kind of state, and what it keeps."""
+    """The time of a step and the bytes of state, for each kind of state."""
     shapes = [(550, 550)] * 50
     net = keras.Sequential([keras.Input((1024,)), layers.Dense(1024, use_bias=False)])
     given = tensors(shapes)

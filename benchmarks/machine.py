@@ -1,4 +1,4 @@
-"""What a measurement depends on: the machine, the versions, and how fast memory is."""
+"""The conditions of a measurement: machine, versions and memory bandwidth."""
 
 import json
 import os
@@ -14,7 +14,7 @@ PACKAGES = ("keras_gdx", "keras", "tensorflow-cpu", "tensorflow", "torch", "jax"
 
 
 def describe():
-    """The machine and the packages, for the head of a result."""
+    """Machine and package versions, for the header of a result."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -38,18 +38,18 @@ def _processor():
         return platform.processor() or platform.machine()
 
 
-COPIED = 2**28  # bytes: far more than caches hold
+COPIED = 2**28  # bytes, far more than the caches hold
 
 
 def copy():
-    """A function in which one thread copies memory: half of `COPIED` read, half written."""
+    """A function in which one thread copies memory: half of `COPIED` is read, half written."""
     source = np.ones(COPIED // 8, "float32")
     target = np.empty_like(source)
     return lambda: np.copyto(target, source)
 
 
 def save(name, result):
-    """Writes a result to `benchmarks/results/NAME.json`, with the machine that made it."""
+    """Writes a result to `benchmarks/results/NAME.json`, with a description of the machine."""
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps({"machine": describe(), **result}, indent=1)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -1,19 +1,19 @@
-"""Timing things in turn, so that a shared machine slows down all alike."""
+"""Timing of alternatives in turn, so that slowdowns of a shared machine affect all of them."""
 
 import statistics
 import time
 
 
 def times(contestants, rounds=15, repeat=3):
-    """Calls all contestants in turn, round after round.
+    """Times all contestants in turn, for several rounds.
 
     Args:
         contestants: Maps names to functions. Each is called twice before it is timed.
-        rounds: How often all of them are timed.
-        repeat: Calls in a row that are timed as one.
+        rounds: Number of rounds.
+        repeat: Number of consecutive calls in one measurement.
 
     Returns:
-        For each name the seconds of one call, by round.
+        For each name, the seconds per call in each round.
     """
     found = {name: [] for name in contestants}
     for fn in contestants.values():
@@ -28,7 +28,7 @@ def times(contestants, rounds=15, repeat=3):
 
 
 def ratio(ours, theirs):
-    """(median, lower quartile, upper quartile) of ours / theirs, round by round."""
+    """(median, lower quartile, upper quartile) of the ratio ours / theirs over rounds."""
     quotients = [a / b for a, b in zip(ours, theirs, strict=True)]
     low, median, high = statistics.quantiles(quotients, n=4)
     return median, low, high

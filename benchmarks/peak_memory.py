@@ -1,7 +1,7 @@
-"""The most memory that a process with an optimizer needs, over what it has to hold.
+"""The peak memory of a process with an optimizer, divided by what it must hold.
 
-Run with `python -m benchmarks.peak_memory`. Each contestant takes steps in a process of its
-own; 1.0 is weights, gradients and AdamW's two slots and nothing else. Linux only.
+Run with `python -m benchmarks.peak_memory`. Each contestant takes steps in its own process. The
+divisor is the size of weights, gradients and AdamW's two slots. Linux only.
 """
 
 import argparse
@@ -19,24 +19,24 @@ OPTIONS = {"plain": {}, "clipping": {"global_clipnorm": 1.0}}
 
 
 def resident(field):
-    """A figure of this process in bytes: `VmRSS` now, `VmHWM` at most."""
+    """A memory figure of this process in bytes: `VmRSS` is current, `VmHWM` the peak."""
     with open("/proc/self/status", encoding="utf-8") as lines:
         return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def measure(who, mode, variant):
-    """Takes three steps here, and prints the peak over `HELD`."""
+    """Takes three steps in this process and prints the peak divided by `HELD`."""
     import keras
 
     import keras_gdx
     from benchmarks.rivals import of_keras, tensors
 
     rule = keras_gdx.optimizers.AdamW if who == "ours" else keras.optimizers.AdamW
-    of_keras(rule, 1e-3, *tensors([(2, 2)]), jit=mode == "XLA")()  # libraries are loaded
+    of_keras(rule, 1e-3, *tensors([(2, 2)]), jit=mode == "XLA")()  # loads libraries
     before = resident("VmRSS")
     step = of_keras(rule, 1e-3, *tensors(SHAPES), jit=mode == "XLA", **OPTIONS[variant])
     with open("/proc/self/clear_refs", "w", encoding="utf-8") as peak:
-        peak.write("5")  # forgets how the arrays were made
+        peak.write("5")  # resets the peak after the arrays are made
     for _ in range(3):
         step()
     print((resident("VmHWM") - before) / HELD)

@@ -32,7 +32,7 @@ def load():
 
 
 def table(cases):
-    """The README's table: times over the memory limit."""
+    """The README's table: times divided by the memory limit."""
     shown = [who for who in WHO if any(who in rows for rows in cases.values())]
     lines = [f"| weights | AdamW with | {' | '.join(shown)} |", f"|{'---|' * (len(shown) + 2)}"]
     for (case, variant), rows in cases.items():
@@ -42,7 +42,7 @@ def table(cases):
 
 
 def text(result, cases):
-    """The table with a line on the machine that made it."""
+    """The table, followed by a line that describes the machine."""
     machine = result["machine"]
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     place = f"{machine['cores']} shared cores ({machine['processor']})"
@@ -51,7 +51,7 @@ def text(result, cases):
 
 
 def plot(cases, path):
-    """Bars of times over the memory limit."""
+    """A bar chart of times divided by the memory limit."""
     from matplotlib.figure import Figure
 
     cases = {key: rows for key, rows in cases.items() if "table" not in key[0]}

@@ -1,8 +1,8 @@
-"""Where the time of a step goes on two replicas.
+"""Where the time of a step on two replicas is spent.
 
-Run with `python -m benchmarks.replicas`. Two logical processors of one machine hold a copy
-of the weights each, so all work is done twice on the same cores: what matters is what the
-step costs over two steps of one replica, and over the bare all-reduce of the gradients.
+Run with `python -m benchmarks.replicas`. Two logical devices of one machine hold a copy of the
+weights each, so the same cores do all work twice. Compare the step with two steps of one replica
+and with the all-reduce of the gradients alone.
 """
 
 import argparse
@@ -24,7 +24,7 @@ DEVICES = ["CPU:0", "CPU:1"]
 
 
 def replicated(strategy, cls, weights, gradients, **options):
-    """A step on all replicas, the gradients being there already."""
+    """A step on all replicas, with given gradients."""
     with strategy.scope():
         variables = [keras.Variable(w) for w in weights]
         optimizer = cls(1e-3, **options)
@@ -42,7 +42,7 @@ def replicated(strategy, cls, weights, gradients, **options):
 
 
 def reduced(strategy, gradients, packed):
-    """The all-reduce alone, of each gradient or of all as one."""
+    """The all-reduce alone, of each gradient or of all gradients packed into one."""
     gradients = [
         strategy.experimental_distribute_values_from_function(lambda _, g=g: tf.constant(g))
         for g in gradients

@@ -1,6 +1,6 @@
-"""The same step made by different packages: each returns a function that takes one step.
+"""The same step in several packages: each function here returns a function that takes one step.
 
-PyTorch and optax take part if they are installed.
+PyTorch and optax are included if they are installed.
 """
 
 import os
@@ -24,7 +24,7 @@ def tensors(shapes):
 
 
 def of_keras(cls, rate, weights, gradients, *, jit=False, calls=1, **options):
-    """A rule with the interface of Keras: theirs or ours, in a graph or in XLA."""
+    """A rule with Keras' interface, Keras' or ours, in a graph or in XLA."""
     variables = [keras.Variable(w) for w in weights]
     gradients = [tf.constant(g) for g in gradients]
     optimizer = cls(rate, **options)
@@ -43,7 +43,7 @@ def of_keras(cls, rate, weights, gradients, *, jit=False, calls=1, **options):
 
 
 def of_torch(weights, gradients, *, fused, clip=None, weight_decay=0.0):
-    """AdamW of PyTorch."""
+    """PyTorch's AdamW."""
     import torch
 
     parameters = [torch.nn.Parameter(torch.tensor(w)) for w in weights]
@@ -60,7 +60,7 @@ def of_torch(weights, gradients, *, fused, clip=None, weight_decay=0.0):
 
 
 def of_optax(weights, gradients, *, clip=None, weight_decay=0.0):
-    """AdamW of optax, compiled, with the old state donated to the new one."""
+    """AdamW of optax, compiled, with donated buffers."""
     import jax
     import optax
 
@@ -85,5 +85,5 @@ def of_optax(weights, gradients, *, clip=None, weight_decay=0.0):
 
 
 def installed(package):
-    """Whether a package is there."""
+    """Whether a package is installed."""
     return find_spec(package) is not None

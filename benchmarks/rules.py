@@ -1,4 +1,4 @@
-"""One step of every rule, against Keras' rule of the same name and against our AdamW.
+"""One step of every rule, compared with Keras' rule of the same name and with our AdamW.
 
 Run with `python -m benchmarks.rules`. The weights are those of a small transformer: twelve
 blocks of width 256. Results go to `benchmarks/results/rules.json`.

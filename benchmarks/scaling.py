@@ -1,11 +1,11 @@
-"""What talking costs several workers: steps per second, bytes sent, and an all-reduce by its size.
+"""The cost of communication: steps per second, bytes sent, and all-reduce time by size.
 
-Run with `python -m benchmarks.scaling`. One, two and four workers of this machine train a
-network of 1.1M weights, each with 32 examples a step, and talk through loopback; bytes are
-those that the kernel counts there. The workers share the cores, so that only what talking adds
-can be learned here: `cost of talking` is a step's time over that of as many workers that do not
-talk (`LocalSteps` that never meet). From the all-reduces the latency and the bandwidth of the
-model in `docs/scaling.md` are fitted.
+Run with `python -m benchmarks.scaling`. One, two and four workers on this machine train a network
+of 1.1M weights, each with 32 examples per step, and communicate through loopback, where the kernel
+counts the bytes. The workers share the cores, so only the additional cost of communication can be
+measured here: `cost of talking` is the time of a step divided by that of the same number of workers
+that do not communicate (`LocalSteps` that never synchronizes). The latency and bandwidth for the
+model in `docs/scaling.md` are fitted to the all-reduces.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from benchmarks.pairs import ratio
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 SIZES = [2**12, 2**16, 2**20, 2**22, 2**24, 2**26]  # bytes of an all-reduce
-STEPS, FIRST = 60, 12  # of each run, and how many of them are not counted
+STEPS, FIRST = 60, 12  # steps of each run, and how many of the first are not timed
 WIDTH = 512
 
 
 def optimizers():
-    """What is compared."""
+    """The configurations that are compared."""
     from keras_gdx.optimizers import AdamW, LocalSteps
 
     return {
@@ -47,7 +47,7 @@ def optimizers():
 
 
 def work(path):
-    """As one of the workers: measures everything; the first one writes it down."""
+    """Runs one worker: measures everything; the first worker writes the results."""
     import keras
     import tensorflow as tf
 
@@ -75,7 +75,7 @@ def work(path):
 
 
 def trained(model, batch_size):
-    """Median seconds of a step, and the bytes that all workers have sent in it."""
+    """Median seconds per step, and the bytes that all workers together send in it."""
     import keras
 
     ends, bytes_sent = [], []
@@ -93,7 +93,7 @@ def trained(model, batch_size):
 
 
 def in_buckets(strategy):
-    """Seconds of steps whose gradients, 67 MB, travel at once, and in buckets during backward."""
+    """Seconds of steps with 67 MB of gradients: one reduction, or buckets sent during backward."""
     import keras
 
     from keras_gdx import distribute, optimizers
@@ -109,14 +109,14 @@ def in_buckets(strategy):
         models[name] = distribute.prepare(model)
         fit(model, 2, 128)
     found = {name: [] for name in models}
-    for _ in range(5):  # in turns: the machine is not always as fast
+    for _ in range(5):  # alternate: the machine is not always equally fast
         for name, model in models.items():
             found[name] += fit(model, 12, 128)[2:]
     return found
 
 
 def fit(model, steps, batch_size):
-    """The seconds of each step but the first."""
+    """The seconds of each step except the first ones."""
     import keras
 
     ends = []
@@ -129,14 +129,14 @@ def fit(model, steps, batch_size):
 
 
 def loopback():
-    """Bytes that this machine has sent to itself."""
+    """Bytes that this machine has sent through loopback."""
     lines = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()
     line = next(line for line in lines if line.strip().startswith("lo:"))
     return int(line.partition(":")[2].split()[8])
 
 
 def reduced(tf, strategy, size):
-    """Median seconds of an all-reduce of so many bytes."""
+    """Median seconds of an all-reduce of that many bytes."""
 
     @tf.function(autograph=False)
     def step():
@@ -156,7 +156,7 @@ def reduced(tf, strategy, size):
 
 
 def fitted(reductions):
-    """Latency in seconds and bandwidth in bytes per second of the ring that fit best.
+    """The ring latency in seconds and bandwidth in bytes per second that fit best.
 
     An all-reduce of `b` bytes on `n` workers is `2 (n - 1)` messages of `b / n` bytes.
     """
@@ -166,14 +166,14 @@ def fitted(reductions):
         for size, seconds in found.items()
     ]
     messages, sent, seconds = np.array(rows).T
-    scale = 1 / seconds  # relative errors: small messages count as much as large ones
+    scale = 1 / seconds  # relative errors, so that small messages count as much as large ones
     terms = np.stack([messages * scale, sent * scale], axis=1)
     (latency, per_byte), *_ = np.linalg.lstsq(terms, seconds * scale, rcond=None)
     return float(latency), float(1 / per_byte)
 
 
 def compared(buckets):
-    """The ratio of two ways' seconds, with an interval for it."""
+    """The ratio of the seconds of two methods, with an interval."""
     return ratio(np.array(buckets["in buckets"]), np.array(buckets["at once"]))
 
 

@@ -1,4 +1,4 @@
-"""How long it takes to write and to read the state of a model with very many variables.
+"""The time to write and read the optimizer state of a model with very many variables.
 
 Run with `python -m benchmarks.state_files`: 3,000 small variables and 100 large ones.
 """

@@ -1,10 +1,10 @@
-"""One optimizer step: ours, Keras' rule of the same name, PyTorch's, optax'.
+"""One optimizer step: ours, Keras' rule of the same name, PyTorch's, optax's.
 
-Run with `python -m benchmarks.update_step`. Everything is timed in turn, in one run, and
-printed as a ratio with its quartiles: to Keras' step made the same way, and to the memory
-limit, which is the time in which one thread copies as many bytes as the step has to move.
-The results go to `benchmarks/results/update_step.json`, from where `python -m
-benchmarks.render` takes the README's table.
+Run with `python -m benchmarks.update_step`. All contestants are timed in turn, in one run. Results
+are ratios with quartiles: to Keras' step executed the same way, and to the memory limit, the time
+in which one thread copies as many bytes as the step has to read and write. They are saved to
+`benchmarks/results/update_step.json`, from which `python -m benchmarks.render` makes the README's
+table.
 """
 
 import argparse
@@ -36,7 +36,7 @@ CASES = {
     "one matrix of 16M": lambda: [(4096, 4096)],
     "EfficientNet-B0": efficientnet,
 }
-# Options of AdamW, and the bytes per weight that have to be read and written at least.
+# Options of AdamW, and the minimum number of bytes read and written per weight.
 VARIANTS = {
     "plain": ({"weight_decay": 0.0}, 28),
     "decay": ({"weight_decay": 0.01}, 28),
@@ -54,7 +54,7 @@ EVERYWHERE = ("decay", "decay, clipping")
 
 
 def contestants(shapes, variant):
-    """Functions that take a step, by name; and what the first call took, in seconds."""
+    """Functions that take a step, by name, and the seconds of the first call of each."""
     options, _ = VARIANTS[variant]
     calls = options.get("gradient_accumulation_steps", 1)
     given = tensors(shapes)
@@ -101,7 +101,7 @@ def measure(case, variant, rounds):
 
 
 def embedding(rounds, rows=1_000_000, width=64, batch=2048):
-    """A step that names a few rows of a large table: Keras writes the table, we the rows."""
+    """A step with a few rows of a large table: Keras writes the table, we write the rows."""
     rng = np.random.default_rng(0)
     gradient = tf.IndexedSlices(
         tf.constant(rng.normal(size=(batch, width)).astype("float32")),

@@ -1,4 +1,4 @@
-"""What the examples share: a picture of a run, and proof that a saved model is the trained one."""
+"""Shared by the examples: a plot of a run, and a check that saved models equal the trained one."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from matplotlib.ticker import LogLocator
 
 
 def plot(history, title, path):
-    """Draws errors and learning rate over the epochs."""
+    """Plots errors and the learning rate over epochs."""
     epochs = range(1, len(history["loss"]) + 1)
     figure = Figure(figsize=(7, 5), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=(3, 1))
@@ -29,7 +29,7 @@ def plot(history, title, path):
 
 
 def largest_difference(model, images, out):
-    """Saves the model in both formats, reloads both and compares their answers with its own."""
+    """Saves the model in both formats, reloads both and compares their predictions with its own."""
     model.save(out / "model.keras")
     model.export(out / "saved_model", verbose=False)
     answer = model.predict(images, batch_size=len(images), verbose=0)

@@ -1,11 +1,11 @@
-"""Fine-tuning: what a network learned from five digits helps it with the five others.
+"""Fine-tuning: a network trained on five digits is adapted to the other five.
 
     python examples/finetune.py
 
-A network is trained on the digits 0 to 4. Then it gets a new head and a few images of 5 to 9:
-first the head alone learns, then the layers join from the top down, each with a smaller rate
-than the one above it, and without decay on biases and normalization. For comparison the same
-network learns from the same few images, starting from nothing.
+A network is trained on the digits 0 to 4. Then it gets a new head and a few images of 5 to 9.
+First only the head is trained, then layers are unfrozen from the top down, each with a smaller
+learning rate than the one above it, and without weight decay on biases and normalization. For
+comparison, the same network is trained from scratch on the same few images.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def with_head(body):
 
 
 def train(model, images, labels, epochs, rate, watch=(), **options):
-    """Trains with AdamW and a cosine after a warm-up, as long as the run."""
+    """Trains with AdamW and a cosine schedule after a warm-up, as long as the run."""
     model.build((None, *images.shape[1:]))
     optimizer = optimizers.AdamW(
         schedules.create("cosine", rate, warmup=0.1),
@@ -58,7 +58,7 @@ def some_of_each(images, labels, count):
 
 
 def main():
-    """Trains three times and tells how good the two are that can be compared."""
+    """Trains three times and prints the accuracy of fine-tuning and of training from scratch."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--per-class", type=int, default=10, help="images of each new digit (10)")
     parser.add_argument("--epochs", type=int, default=80, help="on those images (80)")

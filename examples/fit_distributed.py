@@ -2,11 +2,11 @@
 
     python examples/fit_distributed.py                         # two workers
     python examples/fit_distributed.py --workers 2 --replicas 2
-    python examples/fit_distributed.py --kill-one              # the same end
+    python examples/fit_distributed.py --kill-one              # the same result
 
-Each worker is a process with a share of every batch. They are supervised: if one is lost, all
-are started again and go on in the middle of the epoch. The fingerprint of the weights at the
-end tells that nothing has changed by that. Workers that share one processor make nothing faster.
+Each worker is a process that trains on its share of every batch. A supervisor restarts all workers
+if one is lost, and they resume in the middle of the epoch. The fingerprint of the final weights
+shows that the result is unchanged. Several workers on one CPU do not train faster.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from keras_gdx.distribute.cluster import launch
 
 
 class KillOnce(keras.callbacks.Callback):
-    """Kills this process after some batches, if none of them was killed before."""
+    """Kills this process after some batches, unless it was killed in an earlier attempt."""
 
     def __init__(self, folder, batches):
         super().__init__()
@@ -33,7 +33,7 @@ class KillOnce(keras.callbacks.Callback):
         self.left = batches
 
     def on_train_batch_end(self, batch, logs=None):
-        """Counts, and kills."""
+        """Counts batches, and kills the process."""
         self.left -= 1
         if self.left == 0 and not self.mark.exists():
             self.mark.touch()
@@ -41,7 +41,7 @@ class KillOnce(keras.callbacks.Callback):
 
 
 def work(args):
-    """Trains as one of the workers, from wherever the checkpoints say."""
+    """Trains as one of the workers, from the newest checkpoint."""
     strategy = distribute.strategy("auto", replicas=args.replicas)
     keras.utils.set_random_seed(0)
     data = keras_gdx.datasets.load(data_dir=args.data_dir)
@@ -65,7 +65,7 @@ def work(args):
 
 
 def main():
-    """Starts the workers, or is one of them; returns the exit code."""
+    """Starts the workers, or runs as one of them; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2, help="processes (2)")
     parser.add_argument("--replicas", type=int, default=1, help="devices of each (1)")
@@ -82,7 +82,7 @@ def main():
     if (args.folder / "checkpoints").exists():
         print(f"going on with the run in {args.folder}", flush=True)
     args.folder.mkdir(parents=True, exist_ok=True)
-    keras_gdx.datasets.load(data_dir=args.data_dir)  # prepared once, before all of them want it
+    keras_gdx.datasets.load(data_dir=args.data_dir)  # prepared once, before the workers need it
     return launch([sys.executable, *sys.argv], args.workers)
 
 

@@ -1,10 +1,10 @@
-"""Kill it and start it again: training that goes on where it was, bit for bit.
+"""Kill it and start it again: training resumes bit for bit.
 
     python examples/resume.py             # trains; press Ctrl-C or kill it, and run it again
     python examples/resume.py --kill 5    # does that by itself with SIGKILL, and compares
 
-Real images, dropout, augmentation, shuffling, accumulated gradients, a cosine schedule and a
-plateau controller: everything that is usually forgotten.
+It uses real images, dropout, augmentation, shuffling, accumulated gradients, a cosine schedule and
+a plateau controller, whose state is usually lost.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def build(shape):
 
 
 def train(folder, epochs):
-    """Trains to the end from wherever `folder` says, and keeps the weights there."""
+    """Trains to the end from the checkpoint in `folder`, and saves the weights there."""
     keras.utils.set_random_seed(0)
     data = keras_gdx.datasets.load()
     model = build(data.train[0].shape[1:])
@@ -71,7 +71,7 @@ def train(folder, epochs):
 
 
 def run_and_kill(folder, epochs, kills):
-    """Runs this program until it has ended by itself, after so many kills."""
+    """Runs this program until it ends by itself, killing it that many times."""
     command = [sys.executable, __file__, "--folder", str(folder), "--epochs", str(epochs)]
     chance = random.Random(0)
     for number in range(1, kills + 1):
@@ -89,7 +89,7 @@ def run_and_kill(folder, epochs, kills):
 
 
 def main():
-    """Trains, or runs itself twice and compares."""
+    """Trains, or runs this program twice and compares the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/resume"))
     parser.add_argument("--epochs", type=int, default=4)

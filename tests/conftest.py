@@ -1,4 +1,4 @@
-"""Two logical CPUs, so that every test of replicas runs on any machine."""
+"""Two logical CPUs, so that every test with replicas runs on any machine."""
 
 import os
 
@@ -22,7 +22,7 @@ def seeded():
 
 @pytest.fixture(autouse=True, scope="module")
 def tidy():
-    """TensorFlow keeps what it has run, compiled and all, until it is told to forget it."""
+    """TensorFlow keeps all functions and programs it has run until it is told to clear them."""
     yield
     if keras.backend.backend() == "tensorflow":
         context.context().clear_kernel_cache()

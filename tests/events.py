@@ -1,4 +1,4 @@
-"""Reads the files that TensorBoard reads."""
+"""Reads TensorBoard's event files."""
 
 from pathlib import Path
 

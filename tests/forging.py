@@ -1,4 +1,4 @@
-"""Changes of files at random, such as damage makes them, or somebody who means harm."""
+"""Random changes of files, as by damage or by an attacker."""
 
 import copy
 import math
@@ -26,7 +26,7 @@ def nodes(value, path=()):
 
 
 def forged(value, rng, skip=()):
-    """A copy of JSON in which one thing, not below `skip`, is another, missing, or there twice."""
+    """A copy of JSON in which one value, not below `skip`, is replaced, missing or duplicated."""
     places = [p for p in nodes(value) if not any(p[: len(s)] == s for s in skip)]
     path = places[rng.integers(len(places))]
     if not path:
@@ -48,7 +48,7 @@ def forged(value, rng, skip=()):
 
 
 def forged_arrays(arrays, rng):
-    """A copy of a dictionary of arrays in which one is another, missing, or has another name."""
+    """A copy of a dictionary of arrays in which one is replaced, missing or renamed."""
     new = dict(arrays)
     name = sorted(new)[rng.integers(len(new))]
     array = np.asarray(new.pop(name))

@@ -1,7 +1,7 @@
-"""What is wrong is refused at once, by name, and changes nothing.
+"""Wrong input raises an error immediately, by name, and changes nothing.
 
-Every message has the name of the argument and what was given for it. Whatever goes
-wrong in a step, the weights and the state are as before, bit for bit.
+Every message has the name of the argument and the value that was given. After an error in a step,
+weights and state are unchanged, bit for bit.
 """
 
 import itertools
@@ -25,7 +25,7 @@ nan, inf = math.nan, math.inf
 
 
 def refused(name, received, call, *args, error=ValueError, **kwargs):
-    """Asserts that the call raises, with the name of the argument and what was received."""
+    """Asserts that the call raises, with the name of the argument and the received value."""
     with pytest.raises(error) as caught:
         call(*args, **kwargs)
     message = str(caught.value)
@@ -36,7 +36,7 @@ def refused(name, received, call, *args, error=ValueError, **kwargs):
 
 # -- numbers ---------------------------------------------------------------------------------
 
-OUTSIDE = {  # for each number, or that of one class, values just outside of its range
+OUTSIDE = {  # for each number, or that of one class, values just outside its range
     "learning_rate": [-1e-9],
     "weight_decay": [-1e-9],
     "clipnorm": [-1.0, 0],
@@ -100,7 +100,7 @@ every_number = pytest.mark.parametrize(("name", "argument"), NUMBERS)
 
 
 def wrong_numbers(name, argument):
-    """What the argument must not be."""
+    """Invalid values of the argument."""
     full = f"{name}.{argument}"
     outside = OUTSIDE[full] if full in OUTSIDE else OUTSIDE[argument]
     nothing = [] if {full, argument} & MAY_BE_NONE else [None]
@@ -116,7 +116,7 @@ def test_a_number_out_of_range_is_refused(name, argument):
 @every_number
 def test_a_wrong_number_is_refused_after_building_too(name, argument):
     target = REGISTRY[name].cls()
-    if REGISTRY[name].kind == "optimizer":  # a modifier cannot change at all
+    if REGISTRY[name].kind == "optimizer":  # a modifier is immutable
         target.build(weights())
     config = target.get_config()
     for value in wrong_numbers(name, argument):
@@ -258,7 +258,7 @@ def test_lazy_is_refused_where_rows_are_mixed(rule):
         refused("sparse", "lazy", make, rule, after=[modifiers.TrustRatio()], **lazy)
 
 
-BEFORE_BUILDING = [  # what is assigned, and what of it the message tells
+BEFORE_BUILDING = [  # what is assigned, and the part of it that the message has
     ({"state_dtype": "int4"}, "int4"),
     ({"sparse": "rows"}, "rows"),
     ({"gradient_accumulation_steps": 0}, 0),
@@ -330,7 +330,7 @@ def test_excluding_from_decay_takes_lists():
     variables = weights()
     optimizer.exclude_from_weight_decay(variables[:1], ["bias"])
     optimizer.build(variables)
-    optimizer.exclude_from_weight_decay(variables[:1], ["bias"])  # nothing new
+    optimizer.exclude_from_weight_decay(variables[:1], ["bias"])  # already excluded
     for given in ({"var_names": ["kernel"]}, {"var_list": variables[:2]}):
         with pytest.raises(ValueError, match="exclude_from_weight_decay"):
             optimizer.exclude_from_weight_decay(**given)
@@ -377,7 +377,7 @@ def assert_identical(a, b):
 
 
 KERNEL, BIAS = gradients(9)
-WRONG_STEPS = {  # gradients, and what the message says
+WRONG_STEPS = {  # gradients, and the message
     "another shape": ([KERNEL, np.ones(4, "float32")], r"`bias` has shape \(4,\).* \(3,\)"),
     "transposed": ([KERNEL.T, BIAS], r"`kernel` has shape \(3, 4\).* \(4, 3\)"),
     "one number": ([1.0, BIAS], r"`kernel` has shape \(\).* \(4, 3\)"),
@@ -412,7 +412,7 @@ def test_a_wrong_step_is_no_step(rule, mode):
     with pytest.raises(ValueError, match=r"`kernel` has shape \(5, 3\)"):
         attempt([sparse, BIAS], run.weights)
     assert_identical(run.values(), before)
-    for each in (run, twin):  # and afterwards all goes on as if nothing had been
+    for each in (run, twin):  # afterwards both continue as if nothing had happened
         each.optimizer.apply([KERNEL, BIAS], each.weights)
     assert_identical(run.values(), twin.values())
 
@@ -502,7 +502,7 @@ def test_a_step_outside_of_replicas_is_refused(rule, mirrored):
 
 # -- changes and state -----------------------------------------------------------------------
 
-OTHER = {  # for each argument that is no number, another value that would be right at first
+OTHER = {  # for each argument that is not a number, another valid value
     "no_decay": ["bias"],
     "lr_multipliers": {"bias": 0.5},
     "before": [modifiers.Centralize()],
@@ -635,7 +635,7 @@ def test_a_kind_that_there_is_not():
 )
 @pytest.mark.parametrize("name", ["Lion", "LION", "Linear"])
 def test_a_name_that_is_taken_is_refused(base, name):
-    """Of whatever kind: `keras_gdx>Lion` in a file can be one class only."""
+    """Of any kind: `keras_gdx>Lion` in a file can mean one class only."""
     known = keras_gdx.info(name)
     objects = dict(keras.saving.get_custom_objects())
     with pytest.raises(ValueError, match=rf"{known.kind} keras_gdx\.\w+\.\w+\.\w+ already"):

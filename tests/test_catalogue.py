@@ -1,4 +1,4 @@
-"""What is written from the registry says what the registry says."""
+"""The generated files agree with the registry."""
 
 import runpy
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What docs/differences.md says is so, and it says all there is to say."""
+"""Every statement of docs/differences.md is true, and no difference is missing."""
 
 import inspect
 import io
@@ -50,7 +50,7 @@ def codes(cell):
 
 
 def pairs():
-    """Our classes with those of Keras that have their names, or do what they do."""
+    """Our classes with the Keras classes of the same name or purpose."""
     for entry in OURS.values():
         keras_own = vars(KERAS[entry.kind]).items() if entry.kind in KERAS else ()
         classes = {name.lower(): cls for name, cls in keras_own if inspect.isclass(cls)}
@@ -73,7 +73,7 @@ def text(default):
 
 
 def differing():
-    """For each argument that differs both defaults; ours is `None` where there is none."""
+    """For each argument that differs, both defaults; ours is `None` if there is none."""
     found = {}
     for ours, theirs in pairs():
         own = declared_arguments(ours) if hasattr(ours, "configured") else arguments(ours)
@@ -110,7 +110,7 @@ CHECKS = {}
 
 
 def row(text):
-    """Says which row of a table a test is of."""
+    """Marks the row of a table that a test checks."""
 
     def add(check):
         CHECKS[text] = check
@@ -231,7 +231,7 @@ WHOLE = {"min_dim_size_to_factor": 1}
 
 @row("rates of `Adafactor`")
 def adafactor_rates():
-    rate = schedules.RelativeStep(0.5)  # the root reaches it at the fourth update
+    rate = schedules.RelativeStep(0.5)  # the square root reaches it at the fourth update
     other = run(theirs.Adafactor(0.5))
     same(run(optimizers.Adafactor(rate, **WHOLE)), other)
     same(run(theirs.Adafactor(0.5, relative_step=False)), other)

@@ -1,4 +1,4 @@
-"""Everything public says what it is for, in a form that can be checked, with examples that run."""
+"""Everything public is documented in a form that can be checked, with examples that run."""
 
 import dataclasses
 import doctest
@@ -25,7 +25,7 @@ PAGES = {
 
 
 def load(path):
-    """The module in a file; `None` if it needs packages that are not there, or do not fit."""
+    """The module in a file; `None` if packages that it needs are missing or incompatible."""
     name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     try:
         return importlib.import_module(name)
@@ -57,7 +57,7 @@ def over(names):
 
 @pytest.fixture(autouse=True)
 def registry_afterwards_as_before():
-    """Examples may register classes of their own."""
+    """Examples may register their own classes."""
     registries = (REGISTRY, keras.saving.get_custom_objects())
     before = [dict(r) for r in registries]
     yield
@@ -67,7 +67,7 @@ def registry_afterwards_as_before():
 
 
 def sections(thing):
-    """The docstring in parts, by title; `""` is what comes before the first title."""
+    """The docstring in sections, by title; `""` is the text before the first title."""
     found, title = {"": ""}, ""
     for line in (inspect.cleandoc(thing.__doc__ or "")).splitlines():
         header = re.match(r"([A-Z][a-z ]+):(?: |$)(.*)", line)
@@ -79,7 +79,7 @@ def sections(thing):
 
 
 def documented(thing):
-    """The names in `Args:`, or, of a dataclass, in `Attributes:`."""
+    """The names in `Args:`, or, for a dataclass, in `Attributes:`."""
     title = "Attributes" if dataclasses.is_dataclass(thing) else "Args"
     return set(re.findall(r"^    (\*{0,2}\w+):", sections(thing).get(title, ""), re.M))
 
@@ -100,7 +100,7 @@ def test_every_argument_is_documented(name):
     takes = {str(p).partition("=")[0].partition(":")[0] for p in parameters(cls)}
     found = documented(cls)
     constructor = next(c for c in cls.__mro__ if "__init__" in vars(c))
-    if constructor.__module__.startswith("keras_gdx"):  # others document their own
+    if constructor.__module__.startswith("keras_gdx"):  # a foreign one documents its own
         assert not takes - found
     inherited = declared_arguments(cls) if hasattr(cls, "get_config") else {}
     assert found <= takes | inherited.keys(), "these are not arguments"
@@ -121,7 +121,7 @@ def test_further_arguments_are_those_of_a_class_that_exists(name):
 
 
 def exists(name):
-    """Whether `name` is one of our classes, or one of Keras' by its full name."""
+    """Whether `name` is one of our classes, or a Keras class by its full name."""
     if name.startswith("keras."):
         found = keras
         for part in name.split(".")[1:]:
@@ -193,7 +193,7 @@ def test_example_in_docstring(name, tmp_path, monkeypatch):
 def test_code_on_page(name, tmp_path, monkeypatch):
     """The `python` blocks of a page are one program; a `py` block is a fragment."""
     monkeypatch.chdir(tmp_path)
-    keras.utils.clear_session()  # layers are numbered from the beginning
+    keras.utils.clear_session()  # restarts the numbering of layers
     namespace = {"__name__": "page"}
     for block in re.finditer(r"^```python\n(.*?)^```", PAGES[name], re.M | re.S):
         above = PAGES[name].count("\n", 0, block.start(1))

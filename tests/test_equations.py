@@ -1,7 +1,7 @@
 """Every rule takes the steps that its paper defines (`reference/`).
 
-The references run in float64. Their learning rates are exact in float32, which is how Keras
-keeps them, so that float64 variables can be compared far beyond the precision of float32.
+The references run in float64. Their learning rates are exact in float32, in which Keras stores
+them, so that float64 variables can be compared far beyond the precision of float32.
 """
 
 from importlib import import_module
@@ -22,9 +22,9 @@ TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-9, 
 def load(name):
     """The reference of a rule.
 
-    It has `trajectory`, which yields the weights after each step, and `HYPER`, a tuple of
-    arguments to try; it may have `final`, the weights to evaluate with after the last step, and
-    `DTYPES`, if not every precision of the variables is kept.
+    It has `trajectory`, which yields the weights after each step, and `HYPER`, a tuple of arguments
+    to test. Optional are `final`, the evaluation weights after the last step, and `DTYPES`, the
+    dtypes to test, if the rule does not compute in the dtype of the variables.
     """
     if find_spec(f"tests.reference.{name}") is None:
         pytest.fail(

@@ -1,4 +1,4 @@
-"""The examples as a user runs them: a process of its own, in a folder of its own."""
+"""The examples as a user runs them: each in a separate process and folder."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""Every rule takes the steps that an independent implementation takes (`golden/record.py`)."""
+"""Every rule takes the steps of an independent implementation (`golden/record.py`)."""
 
 import json
 from importlib import import_module
@@ -15,7 +15,7 @@ FILES = sorted((Path(__file__).parent / "golden" / "data").glob("*.npz"))
 
 @pytest.fixture(params=FILES, ids=lambda file: file.stem)
 def recording(request):
-    """What was asked, by name: weights, gradients per step, and what the weights became."""
+    """The recordings by name: weights, gradients per step, and the weights afterwards."""
     with np.load(request.param) as file:
         found = dict(file)
     meta = json.loads(str(found.pop("meta")))

@@ -1,4 +1,4 @@
-"""Imports go one way: from what stands above to what it stands on."""
+"""Imports go in one direction: each part of the package imports only from lower levels."""
 
 import ast
 from pathlib import Path
@@ -28,7 +28,7 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.spl
 
 
 def imports(path):
-    """The parts of the package that a file imports, in functions too."""
+    """The parts of the package that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         modules = [alias.name for alias in getattr(node, "names", ())]
         if isinstance(node, ast.ImportFrom):

@@ -1,6 +1,6 @@
-"""Which layers are one group for layer decay, and what rate each group gets.
+"""Which layers are one group for layer decay, and the rate of each group.
 
-What is called `TIMM` was recorded from timm 1.0.31: `group_parameters(model,
+The values named `TIMM` were recorded from timm 1.0.31: `group_parameters(model,
 model.group_matcher(coarse=False), reverse=True)`, which its layer decay uses.
 """
 
@@ -16,7 +16,7 @@ from keras_gdx.engine.variables.structure import paths
 
 WIDTH = 8
 
-# Blocks in each stage. One group each; and one before, and one for the classifier.
+# Blocks in each stage. One group each; plus one before them, and one for the classifier.
 TIMM = {
     "resnet50": (3, 4, 6, 3),
     "convnext_tiny": (3, 3, 9, 3),  # with the downsampling before its stage
@@ -25,7 +25,7 @@ TIMM = {
     "vit_base_patch16_224": (12,),  # the last one with the final norm
     "beit_base_patch16_224": (12,),
     "mixer_b16_224": (12,),
-    "densenet121": (6, 12, 24, 16),  # each layer of a dense block a group of its own
+    "densenet121": (6, 12, 24, 16),  # each layer of a dense block is a group
 }
 
 
@@ -62,7 +62,7 @@ def test_resnet_is_grouped_as_in_timm(name):
     for layer, place in places(application(name)).items():
         block = found_in(r"conv(\d)_block(\d+)", layer)
         if layer.endswith("conv2_block1_preact_bn"):
-            assert place == 0  # a norm right after the stem; timm counts it to the first block
+            assert place == 0  # a norm right after the stem; timm assigns it to the first block
         elif block:
             assert place == blocks[block[0] - 2, block[1] - 1], layer
         else:
@@ -109,7 +109,7 @@ def test_inverted_residuals_are_grouped_as_in_timm_above_the_first_residual(name
 
 
 def test_each_dense_block_is_one_group():
-    """timm has 60 groups, which with 0.75 means that the lowest one learns at 4e-8 of the rate."""
+    """timm has 60 groups: with 0.75 the lowest one would learn at 4e-8 of the rate."""
     for layer, place in places(application("DenseNet121")).items():
         block = found_in(r"conv(\d)_block", layer) or found_in(r"pool(\d)_", layer)
         expected = {"head": 5, "densenet121/bn": 4}.get(layer, 0)
@@ -120,7 +120,7 @@ def test_each_dense_block_is_one_group():
 
 
 def test_plain_convolutions_are_groups_of_their_own():
-    """A depthwise convolution is one with the pointwise one after it, as in timm."""
+    """A depthwise convolution is grouped with the pointwise one after it, as in timm."""
     ours = places(application("MobileNet", alpha=0.25))
     assert max(ours.values()) + 1 == 15
     for layer, place in ours.items():
@@ -129,7 +129,7 @@ def test_plain_convolutions_are_groups_of_their_own():
 
 
 def test_no_network_is_nearly_frozen():
-    """Counting layers, ResNet50's lowest multiplier with 0.75 was 2.4e-7."""
+    """With layers as groups, ResNet50's lowest multiplier with 0.75 was 2.4e-7."""
     model = application("ResNet50")
     decay = keras_gdx.layer_decay(model, 0.75)
     assert len(decay) == len(model.trainable_variables)
@@ -141,7 +141,7 @@ def test_no_network_is_nearly_frozen():
 
 
 class Parts(list):
-    """The layers of each group, in the order in which a model is written."""
+    """The layers of each group, in the order of the model."""
 
     def next(self):
         self.append([])
@@ -308,7 +308,7 @@ class Embedder(layers.Layer):
 
 
 class Stack(layers.Layer):
-    """A layer that contains blocks, as encoders often do."""
+    """A layer that contains blocks, as many encoders do."""
 
     def __init__(self, blocks):
         super().__init__()
@@ -326,7 +326,7 @@ def nested_block():
 
 
 def of_blocks(blocks, make, stacked=False):
-    """Each block a layer or a model of its own."""
+    """Each block is a layer or a model."""
     inputs = keras.Input((6,), dtype="int32")
     embedder, inner = Embedder(), [make() for _ in range(blocks)]
     x = embedder(inputs)
@@ -508,7 +508,7 @@ def test_a_long_way_past_everything_makes_no_block():
 
 
 def test_frozen_and_low_rank_layers():
-    """What is frozen counts, so that rates do not change when it is thawed."""
+    """Frozen layers count, so that rates do not change when they are unfrozen."""
     parts = [layers.Dense(4, name=name) for name in "abc"]
     model = sequential((4,), *parts)
     before = keras_gdx.layer_decay(model, 0.5)

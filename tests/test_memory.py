@@ -1,4 +1,4 @@
-"""What `memory` says before training is what training then allocates."""
+"""The sizes that `memory` reports before training are those that training allocates."""
 
 import keras
 import numpy as np

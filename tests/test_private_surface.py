@@ -1,7 +1,7 @@
-"""The private names of Keras and TensorFlow that the package stands on.
+"""The private names of Keras and TensorFlow that the package depends on.
 
-When a release moves one of them, the test of that name fails. There are some where the package
-meets Keras' models and TensorFlow, each listed here, and nowhere else.
+When a release changes one of them, the test of that name fails. Private names are used only in the
+folders of `ALLOWED`, and each is listed here.
 """
 
 import ast
@@ -18,7 +18,7 @@ from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
 ALLOWED = ("backends", "distribute", "engine/variables", "integration")
 
-# What has the name, the name, and what it is needed for.
+# The object that has the name, the name, and what it is needed for.
 PRIVATE = {
     "optimizer": {
         "_filter_empty_gradients": "to leave variables without a gradient alone, as Keras does",
@@ -130,7 +130,7 @@ PRIVATE = {
     },
 }
 LISTED = {name for names in PRIVATE.values() for name in names}
-NAMEDTUPLE = {"_asdict", "_fields", "_make", "_replace"}  # public, whatever they look like
+NAMEDTUPLE = {"_asdict", "_fields", "_make", "_replace"}  # public, despite the underscore
 
 
 # -- they exist ------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ NAMEDTUPLE = {"_asdict", "_fields", "_make", "_replace"}  # public, whatever the
 
 @cache
 def probes():
-    """What Keras makes of each kind, by kind."""
+    """The objects that Keras makes, by kind."""
     optimizer = keras.optimizers.SGD(0.1, use_ema=True, gradient_accumulation_steps=2)
     optimizer.build([keras.Variable([1.0])])
     layer = keras.layers.Dense(1)
@@ -176,14 +176,14 @@ def test_exists(kind, name):
 
 
 def resolve(name):
-    """Whether a dotted name leads to something."""
+    """Whether a dotted name exists."""
     module, _, rest = name.partition(".")
     found = import_module(module)
     for part in rest.split("."):
         module = f"{module}.{part}"
         if not hasattr(found, part):
             try:
-                found = import_module(module)  # TensorFlow hides modules that it has
+                found = import_module(module)  # TensorFlow hides some of its modules
             except ImportError:
                 return False
             continue
@@ -204,7 +204,7 @@ def is_private(name):
 
 
 def defined_here():
-    """Private names that the package gives to something itself."""
+    """Private names that the package defines itself."""
     for tree in TREES.values():
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -241,7 +241,7 @@ def foreign_attributes(tree):
 
 
 def foreign_modules(tree):
-    """Private modules and what is taken from them, by full name, with their lines."""
+    """Private modules and the names imported from them, in full, with their lines."""
     known = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -264,7 +264,7 @@ def foreign_modules(tree):
 
 
 def uses():
-    """Every use of a foreign private name: `(file, line, name)`."""
+    """Every use of a private name of Keras or TensorFlow: `(file, line, name)`."""
     for file, tree in TREES.items():
         for name, line in (*foreign_attributes(tree), *foreign_modules(tree)):
             yield file, line, name

@@ -1,9 +1,9 @@
-"""Writes down what the registry knows, for readers and for editors.
+"""Writes files from the registry, for readers and for editors.
 
     python tools/catalogue.py [--check]
 
 writes `docs/catalogue.md`, and an `__init__.pyi` for every folder that discovers its modules.
-With `--check` nothing is written, and the exit status is 1 if a file is stale.
+With `--check` it writes nothing and exits with status 1 if a file is out of date.
 """
 
 import argparse
@@ -26,7 +26,7 @@ OPTIONS = declared_arguments(Optimizer)
 
 
 def files():
-    """Maps the path of each file to the text that it should have."""
+    """Maps the path of each file to its text."""
     found = {ROOT / "docs" / "catalogue.md": catalogue()}
     for init in sorted(ROOT.glob("keras_gdx/*/__init__.py")):
         if "export(__name__)" in init.read_text(encoding="utf-8"):
@@ -43,7 +43,7 @@ def stub(folder):
 
 
 def _import(module, name):
-    """One import, broken as the formatter breaks a long one."""
+    """One import, wrapped as the formatter wraps a long one."""
     line = f"from {module} import {name} as {name}"
     if len(line) <= 100:
         return line
@@ -51,7 +51,7 @@ def _import(module, name):
 
 
 def catalogue():
-    """A table for each kind of thing."""
+    """A table for each kind of class."""
     parts = [
         "# The catalogue",
         f"Written by `{COMMAND}` from the registry; `keras_gdx.list()` has the same names.",
@@ -119,7 +119,7 @@ def _linked(source):
 
 
 def main(arguments=None):
-    """Writes what is stale, or only names it; returns the exit status."""
+    """Writes the files that are out of date, or only lists them; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, exit 1 if stale")
     check = parser.parse_args(arguments).check

@@ -1,7 +1,7 @@
 """Training runs whose numbers must be the same on every backend of Keras.
 
-`python -m tests.backends.cases` compares them with `tensorflow.npz` beside this file, and on
-TensorFlow with `--record` writes it.
+`python -m tests.backends.cases` compares them with `tensorflow.npz` beside this file; on TensorFlow
+with `--record` it writes that file.
 """
 
 import sys
@@ -64,7 +64,7 @@ def flat(model):
 
 
 def accumulating(rule):
-    """The rule with windows of three batches, of which the last of an epoch is open."""
+    """The rule with windows of three batches; the last window of an epoch stays open."""
     cls = registry.REGISTRY[rule].cls
     if "sync_period" in declared_arguments(cls):
         return cls(optimizers.Adam(0.01, gradient_accumulation_steps=3), sync_period=3)
@@ -74,7 +74,7 @@ def accumulating(rule):
 
 
 def evaluated(optimizer):
-    """What evaluation and prediction see, and that training goes on from its own weights."""
+    """Evaluation and prediction use the evaluation weights; training continues unaffected."""
     model = make()
     first = fit(optimizer, model=model)
     seen = [model.evaluate(X, Y, verbose=0)], model.predict(X, verbose=0).ravel()
@@ -83,7 +83,7 @@ def evaluated(optimizer):
 
 
 def saved(optimizer):
-    """A run that goes on from a file."""
+    """A run that resumes from a file."""
     model = make()
     fit(optimizer, model=model)
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +94,7 @@ def saved(optimizer):
 
 
 def looped(optimizer):
-    """A loop of one's own."""
+    """A custom training loop."""
     model, random = make(), np.random.default_rng(2)
     variables = model.trainable_variables
     for _ in range(7):
@@ -105,14 +105,14 @@ def looped(optimizer):
 
 
 def with_nan(**options):
-    """A run that meets a bad batch."""
+    """A run with a batch that is not finite."""
     x = X.copy()
     x[20, :7] = np.nan
     return fit(x=x, **options)
 
 
 class Changing(keras.callbacks.Callback):
-    """Sets numbers in the middle of an epoch."""
+    """Sets hyper-parameters in the middle of an epoch."""
 
     def on_train_batch_end(self, batch, logs=None):
         if batch == 2:
@@ -127,7 +127,7 @@ def penalized(regularizer):
 
 
 def sampled():
-    """Keras' own schedules within ours."""
+    """Keras' schedules inside ours."""
     own = keras.optimizers.schedules
     return np.concatenate(
         [
@@ -243,7 +243,7 @@ if BACKEND == "jax":
 
 
 def wrong(recorded):
-    """What is not as recorded, and what is not refused; one line each."""
+    """Cases that differ from the recording or are not refused, one line each."""
     for name, case in CASES.items():
         try:
             gap = np.abs(case() - recorded[name]).max()

@@ -1,4 +1,4 @@
-"""Every backend of Keras that is installed has the numbers of TensorFlow, or refuses."""
+"""Every installed backend of Keras gives the numbers of TensorFlow, or raises an error."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""One small, repeatable run."""
+"""A small, repeatable training run."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 
 class Problem:
-    """A linear model, its data, and `fit` without randomness."""
+    """A linear model, its data, and a `fit` without randomness."""
 
     def __init__(self):
         noise = np.random.default_rng(0)
@@ -20,7 +20,7 @@ class Problem:
         return model
 
     def fit(self, model, callbacks, epochs=2, **options):
-        """Returns the history; there are four batches an epoch."""
+        """Returns the history; there are four batches per epoch."""
         options = {"validation_data": (self.x, self.y), "verbose": 0, "shuffle": False} | options
         arguments = {"batch_size": 4, "epochs": epochs, "callbacks": callbacks}
         return model.fit(self.x, self.y, **arguments, **options).history

@@ -1,6 +1,6 @@
-"""Records what PyTorch's ReduceLROnPlateau decides.
+"""Records the decisions of PyTorch's ReduceLROnPlateau.
 
-Run `python record.py > plateau.json` beside this file, with torch 2.13 and NumPy.
+Run `python record.py > plateau.json` in this folder, with torch 2.13 and NumPy.
 """
 
 import itertools
@@ -34,7 +34,7 @@ def cases():
         trend = 1 + np.exp(-np.arange(24) / 8)
         values = trend if mode == "min" else 4 - trend
         values = [round(float(v), 4) for v in values + 0.1 * noise.normal(size=24)]
-        values[7] = None  # not a number
+        values[7] = None  # NaN
         yield {
             "mode": mode,
             "relative": relative,

@@ -1,4 +1,4 @@
-"""Weights over time, by hand."""
+"""Averages and ensembles of weights, compared with averages computed by hand."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_gdx.callbacks.weight_averager import refresh_statistics
 
 
 class Trail(keras.callbacks.Callback):
-    """The trained weights after every batch."""
+    """Records the trained weights after every batch."""
 
     def on_train_begin(self, logs=None):
         self.weights = []
@@ -42,7 +42,7 @@ def test_averages(kind, every, optimizer, problem):
     trail, model = Trail(), problem.model(optimizer(0.1))
     average = WeightAverager(kind, start=1, every=every, **options)
     found = problem.fit(model, [trail, average], epochs=5)
-    kernels = [w[0] for w in trail.weights]  # four batches an epoch, the first four not counted
+    kernels = [w[0] for w in trail.weights]  # four batches per epoch, the first epoch excluded
     places = range(7, 20, 4) if every == "epoch" else range(20)
     samples = [kernels[i] for i in places if i >= 4 and (every == "epoch" or (i + 1) % every == 0)]
     np.testing.assert_allclose(model.get_weights()[0], expected(samples), rtol=1e-5)

@@ -1,4 +1,4 @@
-"""What every registered callback promises."""
+"""The contract of every registered callback."""
 
 import json
 from tempfile import mkdtemp
@@ -36,7 +36,7 @@ ARGUMENTS = {
     "timebudget": lambda: ("1h",),
     "trainingreport": lambda: (mkdtemp() + "/report.html",),
 }
-AT_BATCHES = (  # whose work is there
+AT_BATCHES = (  # callbacks that act at batches
     "dynamicsurgery",
     "magnitudepruning",
     "energybudget",
@@ -57,10 +57,10 @@ CLOCKS = (
     "timebudget",
     "throughputmonitor",
     "trainingreport",
-)  # what they find is never the same twice
+)  # whose results differ from run to run
 WITH_DATA = ("gradientmonitor", "sharpnessmonitor", "stepevaluator")
-PUTS_BACK = ("learningratefinder",)  # a run with it trains nothing
-OURS = ("batchsizeschedule",)  # which need an optimizer of this package
+PUTS_BACK = ("learningratefinder",)  # a run with it leaves the weights unchanged
+OURS = ("batchsizeschedule",)  # need an optimizer of this package
 
 
 def made(cls):
@@ -83,7 +83,7 @@ every_callback = pytest.mark.parametrize(
 
 
 def through_json(state):
-    """As a file would carry it: arrays beside the text, all else in it."""
+    """The state after a round trip through JSON, with arrays stored separately."""
     arrays = {}
 
     def put_aside(array):
@@ -156,7 +156,7 @@ def test_findings_are_rows(cls, problem):
 
 @every_callback
 def test_batches_cost_nothing(cls):
-    """Where Keras reads logs on another thread, one such hook is enough to stop it."""
+    """Where Keras reads logs on another thread, a single such hook disables that."""
     if is_one_of(cls, AT_BATCHES):
         pytest.skip("its work is there")
     for hook in BATCH_HOOKS:

@@ -1,4 +1,4 @@
-"""When a memory is kept and when it is not."""
+"""When a callback's state is kept and when it is reset."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ class Counter(Callback):
 
 
 class Restorer(Callback):
-    """Does what a checkpoint does: restores another callback when training begins."""
+    """Restores another callback when training begins, as a checkpoint does."""
 
     def __init__(self, other):
         super().__init__()

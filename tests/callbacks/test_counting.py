@@ -1,4 +1,4 @@
-"""Batches are counted one by one, however many make an execution, and through interruptions."""
+"""Batches are counted one by one, with any `steps_per_execution` and after interruptions."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ COUNTING = {
 
 
 class Interrupt(callbacks.Callback):
-    """A crash after some batches of the second epoch."""
+    """Raises after some batches of the second epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         super().on_epoch_begin(epoch, logs)
@@ -31,7 +31,7 @@ class Interrupt(callbacks.Callback):
 
 
 def counts(problem, watch, *others, seen):
-    """Trains, and notes what is counted."""
+    """Trains, and records the counts."""
     count = watch.count
 
     def spy(batch):
@@ -77,7 +77,7 @@ def test_a_fault_after_an_interruption_goes_back_to_where_it_went_on(problem, tm
     guard = callbacks.FaultGuard(every=100)
     resumed = counts(problem, guard, keep(), seen=[])
     assert resumed.memory.losses == pytest.approx(straight.memory.losses, rel=1e-5)
-    assert guard._copies.get()["step"] == 10  # seven batches, and three
+    assert guard._copies.get()["step"] == 10  # seven batches of the first epoch, and three
 
 
 def test_what_a_monitor_saw_before_an_interruption_is_in_the_logs_of_the_epoch(problem, tmp_path):

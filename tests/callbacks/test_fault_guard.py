@@ -1,4 +1,4 @@
-"""Runs with bad batches against runs without them."""
+"""Runs with bad batches, compared with runs without these batches."""
 
 import keras
 import numpy as np
@@ -76,7 +76,7 @@ def test_gives_up():
 
 
 class Aside(keras.layers.Layer):
-    """Passes on what it gets, and has a weight that the loss does not see."""
+    """Returns its input; has a weight that does not affect the loss."""
 
     def build(self, shape):
         self.hidden = self.add_weight(shape=(1,), initializer="zeros", name="hidden")
@@ -100,7 +100,7 @@ def test_weights_that_are_not_finite():
 
 
 class Root(keras.layers.Layer):
-    """The root of the norm: its gradient at zero is not finite, its value is."""
+    """The square root of the norm: at zero its value is finite and its gradient is not."""
 
     def call(self, x):
         return keras.ops.sqrt(keras.ops.sum(x**2, axis=1, keepdims=True))
@@ -152,7 +152,7 @@ def test_copies_on_disk_are_those_in_memory(tmp_path, every, factor):
         results.append((model.get_weights(), history, guard.faults))
     (a, logs, faults), (b, other_logs, other_faults) = results
     assert logs == other_logs
-    np.testing.assert_equal(faults, other_faults)  # a loss among them is no number
+    np.testing.assert_equal(faults, other_faults)  # NaN is among the losses
     assert len(faults) == 2
     for one, other in zip(a, b, strict=True):
         np.testing.assert_array_equal(one, other)

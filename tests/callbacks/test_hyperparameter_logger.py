@@ -8,11 +8,11 @@ from keras.optimizers.schedules import ExponentialDecay
 from keras_gdx import optimizers
 from keras_gdx.callbacks import Callback, HyperparameterLogger
 
-halves = ExponentialDecay(0.5, 4, 0.5)  # over an epoch of four batches
+halves = ExponentialDecay(0.5, 4, 0.5)  # over epochs of four batches
 
 
 class Wrapper(SGD):
-    """A wrapper whose own rate counts, not that of what it wraps."""
+    """A wrapper whose own rate is the one that counts, not the inner optimizer's."""
 
     def __init__(self, inner):
         super().__init__(0.125)
@@ -21,7 +21,7 @@ class Wrapper(SGD):
 
 
 class Scheduled(SGD):
-    """An optimizer with a schedule for something else than its rate."""
+    """An optimizer with a schedule for something other than the learning rate."""
 
     def __init__(self):
         super().__init__(0.1)
@@ -103,7 +103,7 @@ def test_history_and_files_have_it(problem, tmp_path):
     file = tmp_path / "log.csv"
     callbacks = [HyperparameterLogger(), keras.callbacks.CSVLogger(str(file))]
     history = problem.fit(problem.model(SGD(halves)), callbacks)
-    assert history["learning_rate"] == [0.25, 0.125]  # of the next update
+    assert history["learning_rate"] == [0.25, 0.125]  # the rate of the next update
     with file.open() as lines:
         assert [float(row["learning_rate"]) for row in csv.DictReader(lines)] == [0.25, 0.125]
 

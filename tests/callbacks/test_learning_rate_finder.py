@@ -1,4 +1,4 @@
-"""The sweep against a loop by hand, what it leaves behind, and what it suggests."""
+"""The sweep compared with a loop by hand, the restored state, and the suggestions."""
 
 import keras
 import numpy as np
@@ -102,7 +102,7 @@ def test_suggestions_of_a_known_curve():
     assert found["steepest"] == pytest.approx(1e-2, rel=0.2)
     assert found["minimum"] == pytest.approx(10**-0.5 / 10, rel=0.2)
     assert 1e-6 < found["valley"] < 10**-0.5
-    assert set(found) == {"steepest", "minimum", "valley"}  # the slope at the end is constant
+    assert set(found) == {"steepest", "minimum", "valley"}  # the final slope is constant
     assert suggest(rates[:2], losses[:2]) == {}
 
 
@@ -128,7 +128,7 @@ def test_the_longest_fall_is_the_longest():
 
 def test_slide_stops_where_the_slope_settles():
     slopes = np.concatenate([np.zeros(40), np.linspace(0, 1, 20)])
-    assert slide(slopes) == 26  # 15 points on, the slope is 1/19 > 0.005; at 25 it is still 0
+    assert slide(slopes) == 26  # after 15 points the slope is 1/19 > 0.005; at 25 it is still 0
     assert slide(np.zeros(30)) is None
 
 

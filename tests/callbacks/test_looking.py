@@ -1,4 +1,4 @@
-"""What the monitors see against gradients, Hessians and counters by hand."""
+"""The monitors' results, compared with gradients, Hessians and counters computed by hand."""
 
 import sys
 from types import SimpleNamespace
@@ -60,7 +60,7 @@ def test_norms_and_noise_by_hand(jit):
 
 
 def test_the_noise_scale_is_the_one_of_the_examples():
-    """On average over many draws it is the trace of the covariance by the squared mean."""
+    """Averaged over many draws: the trace of the covariance, divided by the squared mean."""
     from keras_gdx.callbacks.gradient_monitor import noise_scale
 
     mean, deviation = np.array([1.0, -2.0]), np.array([3.0, 1.0])
@@ -132,7 +132,7 @@ def test_two_replicas_see_the_same(monitor, mirrored):
 
 
 def dense(units, dead, name, activation="relu"):
-    """A layer in which so many units, the first, answer to nothing."""
+    """A layer whose first `n` units are dead."""
     bias = keras.initializers.Constant([-99.0] * dead + [99.0] * (units - dead))
     return keras.layers.Dense(units, activation, True, "zeros", bias, name=name)
 
@@ -143,7 +143,7 @@ def sequential():
 
 
 def functional():
-    """One layer is used twice, one leaks, and one makes an output."""
+    """A layer used twice, one with leaky units, and one that makes an output."""
     inputs, shared = keras.Input((5,)), dense(5, 2, "shared")
     top = keras.layers.LeakyReLU()(dense(4, 3, "leaky", "leaky_relu")(shared(inputs)))
     end = keras.layers.Dense(1)(keras.layers.concatenate([shared(shared(inputs)), top]))
@@ -152,7 +152,7 @@ def functional():
 
 def nested():
     inner = keras.Sequential([keras.Input((5,)), dense(8, 2, "a"), dense(4, 1, "b")], name="in")
-    inputs = keras.Input((3, 5))  # the cell of `rnn` runs in a loop, `rnn` does not
+    inputs = keras.Input((3, 5))  # the cell of `rnn` runs in a loop, `rnn` itself does not
     cell = {"activation": "relu", "kernel_initializer": "zeros", "bias_initializer": "ones"}
     found = keras.layers.TimeDistributed(dense(2, 1, "each"), name="times")(inputs)
     found = [inner(inputs[:, 0]), keras.layers.SimpleRNN(3, name="rnn", **cell)(found)]
@@ -214,7 +214,7 @@ def test_a_unit_that_answers_to_one_example_is_alive():
 
 
 def test_between_looks_nothing_is_computed():
-    """The layers are called when the look is traced, and the look is called when it is due."""
+    """The layers are called only when the measurement is traced, and it runs only when due."""
     model = sequential()
     model.compile(optimizers.SGD(0.1), "mse")
     watch, calls = GradientMonitor((X, Y), every=3), []
@@ -297,9 +297,9 @@ def write(folder, used, limit=1000):
 def test_counters_of_the_processor_wrap_around(tmp_path):
     write(tmp_path / "intel-rapl:0", 900)
     write(tmp_path / "intel-rapl:1", 100)
-    write(tmp_path / "intel-rapl:0:0", 5)  # a part of package 0
+    write(tmp_path / "intel-rapl:0:0", 5)  # a subdomain of package 0
     meter = Rapl(tmp_path)
-    write(tmp_path / "intel-rapl:0", 49)  # 900 ... 1000, 0 ... 49
+    write(tmp_path / "intel-rapl:0", 49)  # wraps around: 900 ... 1000, 0 ... 49
     write(tmp_path / "intel-rapl:1", 150)
     write(tmp_path / "intel-rapl:0:0", 500)
     assert meter.joules() == pytest.approx((150 + 50) / 1e6)
@@ -316,7 +316,7 @@ def test_processor_time_is_an_estimate():
 
 
 class Ticking:
-    """A joule for every reading, of each source."""
+    """Each source returns one joule per reading."""
 
     def __init__(self, **labels):
         self.labels = labels
@@ -363,7 +363,7 @@ def test_every_number_says_how_it_is_known(monkeypatch):
     }
     assert watch.report() == expected
     assert watch.findings() == [{"what": what, **entry} for what, entry in expected.items()]
-    watch.restore(watch.state())  # a part that was estimated makes all of it an estimate
+    watch.restore(watch.state())  # one estimated interval makes the total an estimate
     gauge = Ticking(processor="estimated", accelerator="measured")
     train_with(watch, monkeypatch, gauge=gauge, initial_epoch=1)
     hows = {what: entry["how"] for what, entry in watch.report().items()}
@@ -395,7 +395,7 @@ def test_what_was_used_since_the_last_epoch_is_saved(monkeypatch):
 
 
 class FakeCarbon:
-    """The part of the package `codecarbon` that is used."""
+    """The part of the package `codecarbon` that the callbacks use."""
 
     def __init__(self, gpus=0, fails=False):
         self.gpus, self.fails, self.log = gpus, fails, []
@@ -455,7 +455,7 @@ def test_codecarbon_that_is_missing_is_named(monkeypatch):
 
 
 def test_the_budget_is_kept(monkeypatch):
-    """2 J for every reading of 2 batches; the 4th reading would be followed by 10 J."""
+    """2 J per reading of 2 batches: after the 4th reading the next one would reach 10 J."""
     watch = EnergyBudget("9 J", every=2)
     history = train_with(watch, monkeypatch, epochs=50)
     assert history["energy_kwh"][-1] <= 11 / JOULES

@@ -1,4 +1,4 @@
-"""Pruning against loops by hand, on one device and two, with Keras' optimizers and ours."""
+"""Pruning compared with loops by hand, on one and two devices, with Keras' optimizers and ours."""
 
 from itertools import pairwise
 
@@ -33,7 +33,7 @@ def gradient(w, step):
 
 
 def by_hand(steps, choose, splicing):
-    """The weights, with the mask chosen anew after every third step."""
+    """The weights; the mask is updated after every third step."""
     dense, mask = START, np.ones((6, 5))
     for step in range(steps):
         moved = gradient(dense * mask, step) * RATE
@@ -87,7 +87,7 @@ def test_surgery_takes_back_what_it_cut():
             mask = surgery(dense, mask, step + 1)
             masks.append(mask)
     back = sum(int(((a == 0) & (b == 1)).sum()) for a, b in pairwise(masks))
-    assert back > 0  # so `test_as_by_hand` is about splicing too
+    assert back > 0  # some weights come back, so `test_as_by_hand` tests splicing too
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -101,7 +101,7 @@ def test_two_replicas(case, mirrored):
 
 @pytest.mark.parametrize("case", CASES)
 def test_memory_in_another_model(case):
-    """Masks and hidden weights come from the memory alone, in a model that never saw them."""
+    """Masks and hidden weights are restored from the state alone, in a new model."""
     make = CASES[case][0]
     whole, first, second = (model_with(optimizers.SGD(0.05)) for _ in range(3))
     half = {"batch_size": BATCH, "shuffle": False, "verbose": 0}

@@ -1,4 +1,4 @@
-"""Budgets of time, speed, penalties, and validation between epochs."""
+"""Budgets of time, throughput, penalties, and evaluation within epochs."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from keras_gdx.callbacks._lib.duration import seconds
 
 
 class Clock:
-    """Advances by itself, so that tests do not wait."""
+    """A clock that advances by itself, so that tests need not wait."""
 
     def __init__(self, tick):
         self.now = 0.0
@@ -46,7 +46,7 @@ def test_what_is_no_duration_is_refused(bad):
 
 
 def spend(problem, budget, epochs=5, tick=1.0, **options):
-    """Each look at the clock takes a second: there is one per batch and one per epoch."""
+    """Each reading of the clock advances it by a second: one per batch and one per epoch."""
     callback = callbacks.TimeBudget(budget, **options)
     callback._clock = Clock(tick)
     model = problem.model(keras_gdx.optimizers.SGD(0.01))

@@ -36,7 +36,7 @@ def verdicts(values, **rule):
 
 
 class Feed(Callback):
-    """Replaces a metric by numbers of the test's choice; stands before the controller."""
+    """Replaces a metric by given numbers; comes before the controller in the list."""
 
     def __init__(self, values, name="val_loss"):
         super().__init__()
@@ -158,7 +158,7 @@ def test_in_fit(problem):
         HyperparameterLogger(),
     ]
     history = problem.fit(model, callbacks, epochs=6)
-    assert history["learning_rate"] == [0.5] * 4 + [0.25] * 2  # what each epoch was trained with
+    assert history["learning_rate"] == [0.5] * 4 + [0.25] * 2  # the rate in each epoch
     assert (
         callbacks[1].state()
         == Control(best=1, wait=1, observed=6, changes=tuple(callbacks[1].changes))._asdict()
@@ -306,7 +306,7 @@ def test_rises_no_further_than_the_limit():
 
 
 class Told(PlateauController):
-    """Notes the values that it is told."""
+    """Records the values that it receives."""
 
     def _observe(self, value):
         self.values = [*getattr(self, "values", []), value]
@@ -322,7 +322,7 @@ def test_values_are_means_of_the_losses_of_batches(problem, at_once):
     losses = (y - model.predict(x, verbose=0)).ravel() ** 2
     if at_once == 1:
         epochs = np.concatenate([losses, losses, losses])
-        cuts = [0, 12, 12 + 10, 12 + 10 + 10, 42]  # 3 batches each, the short ones among them
+        cuts = [0, 12, 12 + 10, 12 + 10 + 10, 42]  # 3 batches each, the short ones included
     else:
         epochs, cuts = np.concatenate([losses, losses, losses]), [0, 12, 26, 40, 42]
     expected = [epochs[a:b].mean() for a, b in pairwise(cuts)]
@@ -341,7 +341,7 @@ def test_acts_between_epochs_and_within(problem):
 def test_a_loss_that_is_no_number_spoils_its_epoch_only(problem):
     callback = Told("loss", every=2, patience=99)
     x = problem.x.copy()
-    x[1] = nan  # no step is taken, but Keras' totals are spoilt
+    x[1] = nan  # no step is taken, but Keras' running totals become NaN
     model = problem.model(optimizers.SGD(0.0, skip_nonfinite=True))
     model.fit(x, problem.y, batch_size=4, epochs=2, shuffle=False, verbose=0, callbacks=[callback])
     assert [math.isnan(v) for v in callback.values] == [True] * 4
@@ -370,7 +370,7 @@ def test_two_replicas_decide_as_one(problem, mirrored):
 
 
 class Weights(Callback):
-    """What the model's weights are at the end of each epoch."""
+    """Records the model's weights at the end of each epoch."""
 
     def on_epoch_end(self, epoch, logs=None):
         self.seen = [*getattr(self, "seen", []), self.model.get_weights()[0].copy()]
@@ -402,7 +402,7 @@ def test_a_plateau_leads_back_to_the_best_weights(problem, make):
 
 
 def test_what_follows_a_rollback_is_training_from_there(problem):
-    """The slots are those of the best weights too: the second epoch again, at half the rate."""
+    """The slots are restored too: the second epoch is repeated at half the rate."""
     model = problem.model(optimizers.SGD(0.05, momentum=0.9))
     seen = Weights()
     control = PlateauController(patience=1, rollback=True)
@@ -459,7 +459,7 @@ def test_stops_at_the_minimum_with_the_best_weights(problem, capsys):
 
 
 def test_a_model_without_weights_cannot_go_back():
-    """In a loop of one's own; `fit` makes them first."""
+    """In a custom loop; `fit` makes them first."""
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     control = PlateauController("loss", rollback=True)

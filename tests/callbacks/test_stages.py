@@ -1,4 +1,4 @@
-"""What changes in stages: which layers train, how many batches make an update."""
+"""Changes in stages: which layers are trained, how many batches make an update."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def network(optimizer, functional=False, **options):
 
 
 class Weights(keras.callbacks.Callback):
-    """Which layers have changed in each epoch."""
+    """The layers that changed in each epoch."""
 
     def on_train_begin(self, logs=None):
         self.moved, self.before = [], self._read()

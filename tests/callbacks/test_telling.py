@@ -1,4 +1,4 @@
-"""What callbacks tell people: lines, bars, records."""
+"""What callbacks print and write: lines, progress bars, records."""
 
 import hashlib
 import io
@@ -29,7 +29,7 @@ def test_lines_tell_what_is_left(problem, capsys):
     progress._clock = lambda: next(ticks)
     history = problem.fit(problem.model(), [progress], epochs=3)
     lines = capsys.readouterr().out.splitlines()
-    ends = ["2:02 left", "1:20 left", "done in 2:43"]  # 61 s; 161 s for two; 163 s
+    ends = ["2:02 left", "1:20 left", "done in 2:43"]  # after 61 s; 161 s for two epochs; 163 s
     assert lines == [
         f"epoch {i}/3  loss {loss:.4g}  {end}"
         for i, (loss, end) in enumerate(zip(history["loss"], ends, strict=True), 1)
@@ -90,7 +90,7 @@ def test_tampering_shows(how, problem, tmp_path):
     elif how == "exchanged":
         lines[2], lines[3] = lines[3], lines[2]
     elif how == "nested":
-        lines[2] = "[" * 100_000  # more than Python's parser follows
+        lines[2] = "[" * 100_000  # deeper than Python's parser can go
     else:
         lines[2] = lines[2][:20]
     path.write_text("\n".join(lines) + "\n")
@@ -135,7 +135,7 @@ def test_bad_input():
 
 
 def test_scalars_of_logs_and_looks(problem, tmp_path):
-    """At their own steps, in the order of the list or not."""
+    """Each value has its own step, also if these are not in order."""
     data = (problem.x, problem.y)
     watch = GradientMonitor(data, every=3, parts=2)
     evaluator, second = StepEvaluator(data, every=4), StepEvaluator(data, every=8)
@@ -208,7 +208,7 @@ def test_files_are_closed_when_training_fails(problem, tmp_path):
 
 
 def test_who_tells_comes_last(problem, tmp_path):
-    """Also in a `CallbackList` of one's own, whose order is as it was afterwards."""
+    """Also in a user's `CallbackList`, whose order is restored afterwards."""
     audit = AuditLog(tmp_path / "run.jsonl")
     callbacks = [audit, HyperparameterLogger()]
     model = problem.model()

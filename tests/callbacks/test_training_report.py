@@ -1,4 +1,4 @@
-"""The page that tells of a run, read back."""
+"""The report page, parsed."""
 
 import os
 import re
@@ -31,7 +31,7 @@ pytest.importorskip("matplotlib")
 
 
 class Page(HTMLParser):
-    """A page in parts; whatever is not well formed or refers to something outside is an error."""
+    """A parsed page; fails if the HTML is not well formed or refers to anything outside."""
 
     def __init__(self, text):
         super().__init__()
@@ -74,7 +74,7 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
     def row(self, *begin):
-        """The one row that begins so."""
+        """The only row whose first cells are these."""
         (found,) = [row for row in self.rows if row[: len(begin)] == [*begin]]
         return found
 
@@ -93,7 +93,7 @@ def path(tmp_path):
 
 
 class At(keras.callbacks.Callback):
-    """Does something at the end of epochs, after the page was written."""
+    """Calls a function at the end of epochs, after the page was written."""
 
     last = True
 
@@ -164,7 +164,7 @@ def test_tells_what_others_have_found(problem, path):
 
 
 def test_events_are_a_table(problem, path):
-    """A line through faults would mean nothing; what is nested in them has columns."""
+    """A line through faults would be meaningless; nested values become columns."""
 
     class Events(keras.callbacks.Callback):
         findings = staticmethod(
@@ -376,9 +376,9 @@ def test_goes_on_after_an_interruption(problem, path, tmp_path, every):
     first, second = page.row("1", "1"), page.row("2", "2")
     assert first[4] == "interrupted"
     assert second[4] == "finished"
-    assert second[5].endswith("; epochs: 3 → 4")  # the other is the model's name
+    assert second[5].endswith("; epochs: 3 → 4")  # the other change is the model's name
     again = read(path).texts["dd"]
-    problem.fit(problem.model(), callbacks(id), epochs=4)  # nothing is left to do
+    problem.fit(problem.model(), callbacks(id), epochs=4)  # the run is finished already
     assert read(path).texts["dd"] == again
     assert read(path).state == "finished"
 

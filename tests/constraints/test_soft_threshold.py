@@ -1,4 +1,4 @@
-"""Weights that are exactly zero, alike on all replicas."""
+"""Weights that are exactly zero, and equal on all replicas."""
 
 import json
 
@@ -69,7 +69,7 @@ def lasso(strategy, accumulate=None):
 
 
 def test_two_replicas_find_the_zeros_of_one(mirrored):
-    """Only the first input matters; the other weights end at zero, not near it."""
+    """Only the first input matters; the other weights end at exactly zero."""
     one, two = lasso(tf.distribute.get_strategy()), lasso(mirrored)
     np.testing.assert_allclose(one, two, atol=1e-6)
     assert (one[1:] == 0).all()

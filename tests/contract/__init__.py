@@ -1,1 +1,1 @@
-"""What every update rule promises, whatever it computes: each test runs over the registry."""
+"""The contract of every update rule: each test runs over the registry."""

@@ -1,4 +1,4 @@
-"""A small model by hand, trained in a plain loop, with one variable of each kind."""
+"""A small model written by hand, trained in a plain loop, with one variable of each kind."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ GLOBAL_BATCH = 16
 
 
 def batches(count, size=GLOBAL_BATCH):
-    """Batches whose halves differ a lot: equal halves would hide what replicas do wrong."""
+    """Batches whose halves differ strongly: equal halves would hide errors of replicas."""
     rng = np.random.default_rng(0)
     scale = np.where(np.arange(size) < size // 2, 1.0, 3.0)[:, None]
     for _ in range(count):
@@ -38,10 +38,10 @@ class Run:
     """Trains variables with an optimizer, one batch at a time.
 
     Args:
-        make: Returns the optimizer.
+        make: Function that returns the optimizer.
         strategy: A `tf.distribute.Strategy`, or `None`.
         mode: `"graph"`, `"xla"` or `"eager"`.
-        size: Examples in a batch, by which the loss is divided.
+        size: Number of examples in a batch, by which the loss is divided.
     """
 
     variables = staticmethod(variables)
@@ -94,6 +94,6 @@ START = np.concatenate([v.numpy().ravel() for v in variables()])
 
 
 def assert_same(a, b, atol=2e-6, rtol=2e-5):
-    """Both runs have moved, and to the same place."""
+    """Both runs have changed the weights, and equally."""
     assert np.abs(b.weights() - b.start).max() > 1e-3, "nothing moved, so nothing was compared"
     np.testing.assert_allclose(a.weights(), b.weights(), atol=atol, rtol=rtol)

@@ -1,4 +1,4 @@
-"""The rules under test, made with settings in which a few steps are visible."""
+"""The rules under test, with settings at which a few steps visibly change the weights."""
 
 import os
 
@@ -8,8 +8,8 @@ import keras_gdx
 from keras_gdx.registry import REGISTRY
 
 SETTINGS = {"dog": {"reps_rel": 0.05}, "schedulefree": {}, "lookahead": {"sync_period": 3}}
-WRAPPERS = ("localsteps", "lookahead", "schedulefree")  # their options are those of `inner`
-DIFFERENT = ("localsteps",)  # replicas are meant to take other steps than one device
+WRAPPERS = ("localsteps", "lookahead", "schedulefree")  # they have the options of `inner`
+DIFFERENT = ("localsteps",)  # on replicas they take other steps than on one device, by definition
 RULES = sorted(
     name for name, entry in REGISTRY.items() if entry.kind == "optimizer" and name not in DIFFERENT
 )
@@ -21,13 +21,13 @@ WHOLE_MATRIX = os.environ.get("KERAS_GDX_MATRIX") == "full"
 
 
 def every_rule_in_time(name=None, choices=(), most=None, rules=RULES):
-    """The rules as parameters, those of which another one is much alike marked as slow.
+    """The rules as parameters; those similar to a rule in `FIRST` are marked as slow.
 
     Args:
-        name: Another parameter, if there is one.
+        name: Name of a second parameter, if there is one.
         choices: Its values. The first rule of each kind is tested with all of them.
-        most: The value that asks the most at once, which is enough for the other rules.
-        rules: Which rules.
+        most: The most demanding value, the only one that the other rules are tested with.
+        rules: The rules.
     """
     found = []
     for rule in rules:
@@ -41,14 +41,14 @@ def every_rule_in_time(name=None, choices=(), most=None, rules=RULES):
 
 
 def suited(rule, options):
-    """The options without those for averages, if the rule's weights are averages already."""
+    """The options, without EMA for rules whose weights are averages already."""
     if not rule.startswith("schedulefree"):
         return options
     return {name: value for name, value in options.items() if "ema" not in name}
 
 
 def make(rule, learning_rate=None, **options):
-    """An optimizer whose steps are large enough to tell right from wrong."""
+    """An optimizer whose steps are large enough to detect errors."""
     rate = 0.02 if learning_rate is None else learning_rate
     if rule == "dog" and learning_rate is None:
         rate = 1.0
@@ -60,5 +60,5 @@ def make(rule, learning_rate=None, **options):
 
 
 def core(optimizer):
-    """The optimizer that has the state of the options: Lookahead leaves them to the inner one."""
+    """The optimizer that implements the options: for `Lookahead` the inner one."""
     return optimizer.inner if isinstance(optimizer, keras_gdx.optimizers.Lookahead) else optimizer

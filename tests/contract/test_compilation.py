@@ -1,4 +1,4 @@
-"""XLA, a graph and eager execution give the same weights."""
+"""XLA, graph and eager execution give the same weights."""
 
 import re
 from functools import cache, partial
@@ -68,7 +68,7 @@ def test_xla_equals_eager_with_every_option(rule, option):
 
 @every_rule_in_time("option", ["everything", "eight bits", "averages"], "everything")
 def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
-    """What an accelerator that runs XLA only asks for, as far as a processor can tell."""
+    """Requirements of XLA-only accelerators, as far as a CPU can check them."""
     options = {
         "everything": OPTIONS["everything"],
         "eight bits": {"state_dtype": "int8", "clipnorm": 0.5},
@@ -77,7 +77,7 @@ def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     if rule.startswith("schedulefree") and "use_ema" in options:
         pytest.skip("its weights are an average already")
     optimizer = make(rule, **options)
-    # one is large enough for eight bits, the others are not
+    # one is large enough for 8 bits, the others are not
     weights = [keras.Variable(np.ones(shape, "float32")) for shape in ((96, 64), (64,), (2, 2, 3))]
     optimizer.build(weights)
 
@@ -88,8 +88,8 @@ def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     gradients = [tf.ones(v.shape) for v in weights]
     program = step.experimental_get_compiler_ir(gradients)(stage="hlo")
     assert not re.findall(r"\b(infeed|outfeed|send|recv|send-done|recv-done)\(", program)
-    assert not re.findall(r'custom_call_target="([^"]+)"', program)  # no call back to the host
-    assert "<=" not in program  # no dimension that is known only when the step runs
+    assert not re.findall(r'custom_call_target="([^"]+)"', program)  # no calls to the host
+    assert "<=" not in program  # no dimension that is known only at run time
     step(gradients)
     assert optimizer.iterations.numpy() == (1 if option != "everything" else 0)
 

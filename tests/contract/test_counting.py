@@ -1,4 +1,4 @@
-"""Everything that counts steps counts updates; the tail of a window is not lost."""
+"""Every counter counts updates; incomplete accumulation windows are not lost."""
 
 import keras
 import numpy as np
@@ -47,7 +47,7 @@ def test_the_tail_of_a_window_is_applied_and_scaled_by_what_was_summed(rule):
         v.assign(w)
     assert_same(run, same.train([tuple(halves)]))
     weights = run.weights()
-    run.optimizer.flush()  # nothing is left
+    run.optimizer.flush()  # flushing again has no effect
     np.testing.assert_array_equal(run.weights(), weights)
 
 
@@ -73,7 +73,7 @@ def test_fit_applies_the_tail_at_the_end_of_every_epoch_before_validation():
             callbacks=[Watch()],
             **validation,
         )
-        assert net.optimizer.iterations.numpy() == 4  # 5 micro-batches are 4 + 1, twice
+        assert net.optimizer.iterations.numpy() == 4  # 2 epochs of 5 micro-batches: 2 updates each
         assert net.optimizer.state.count.numpy() == 0
         if validation:
             assert seen == [2, 4]
@@ -92,7 +92,7 @@ def test_ema_counts_updates_and_starts_as_a_copy(rule):
     for batch in data:
         run.train(split([batch], 4))
         history.append([v.numpy().copy() for v in run.model])
-    if rule == "lookahead":  # the average is of the fast weights
+    if rule == "lookahead":  # the EMA is that of the fast weights
         return
     expected = history[0]
     for weights in history[1:]:
@@ -129,7 +129,7 @@ def test_the_rules_own_numbers_may_be_schedules(rule):
 
 @every_rule
 def test_a_number_set_after_tracing_counts(rule):
-    """Keras bakes numbers into the compiled step and ignores the new value."""
+    """Keras bakes numbers into the compiled step and ignores new values."""
     data = list(batches(4))
     changed = Run(lambda: make(rule, weight_decay=0.1)).train(data[:2])
     traces = changed.traces

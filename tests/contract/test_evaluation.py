@@ -1,4 +1,4 @@
-"""The weights to evaluate with are shown, and the trained ones come back bit for bit."""
+"""Evaluation weights are swapped in, and the trained ones are restored bit for bit."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def test_swap_and_back_is_identity(rule, dtype, mirrored):
         before = run.weights()
         with run.optimizer.evaluation_weights():
             assert (run.weights() != before).any()
-            with run.optimizer.evaluation_weights():  # once is enough
+            with run.optimizer.evaluation_weights():  # nested: the second has no effect
                 pass
             assert (run.weights() != before).any()
         np.testing.assert_array_equal(run.weights(), before)
@@ -100,7 +100,7 @@ def shown(net):
 @every_rule_in_time()
 @pytest.mark.parametrize("averages", [False, True], ids=["plain", "averages"])
 def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages):
-    """At the rate 0 they stay what they are: nothing that the optimizer keeps pulls at them."""
+    """At learning rate 0 they do not change: nothing that the optimizer keeps pulls at them."""
     if averages and (rule.startswith("schedulefree") or rule not in FIRST):
         pytest.skip("its weights are an average already, or another rule is much alike")
     options = {"use_ema": True, "ema_momentum": 0.5} if averages else {}
@@ -131,11 +131,11 @@ def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages)
     before = held(net)
     net.fit(X, Y, batch_size=16, verbose=0)
     assert np.abs(before[0] - held(net)[0]).max() > 1e-4
-    check(lambda: net.fit(X, Y, batch_size=16, verbose=0))  # where `fit` leaves other weights
+    check(lambda: net.fit(X, Y, batch_size=16, verbose=0))  # `fit` leaves evaluation weights
 
 
 def test_weights_that_are_set_and_set_back_between_epochs_change_nothing():
-    """As in an evaluation with weights of one's own."""
+    """As in an evaluation with weights that the user sets."""
     nets = []
     for swaps in (False, True):
         keras.utils.set_random_seed(0)
@@ -157,7 +157,7 @@ def test_weights_that_are_set_and_set_back_between_epochs_change_nothing():
 
 
 def test_one_variable_that_is_changed_between_epochs_is_one_variable():
-    """The others go on from their trained weights."""
+    """The other variables continue from their trained weights."""
     nets = []
     for changes in (False, True):
         keras.utils.set_random_seed(0)

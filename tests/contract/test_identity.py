@@ -1,4 +1,4 @@
-"""A rule is a Keras optimizer that knows its arguments and its sources."""
+"""A rule is a Keras optimizer with arguments and sources that can be queried."""
 
 import copy
 import inspect

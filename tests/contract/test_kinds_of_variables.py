@@ -1,4 +1,4 @@
-"""What may stand in the place of a variable that is there from the start and always moves."""
+"""Variables that appear late, are frozen, are TensorFlow's own, or are overwritten by layers."""
 
 import keras
 import numpy as np
@@ -98,7 +98,7 @@ def test_it_waits_in_every_part_of_several_optimizers():
 
 @pytest.mark.parametrize("options", [{"use_ema": True}, {"shard_state": True}], ids=str)
 def test_it_waits_on_every_replica(options, mirrored):
-    """TensorFlow makes no variables in the first step of several replicas yet: it is made so."""
+    """TensorFlow cannot yet create variables in the first step of several replicas: simulate it."""
     data = list(batches(2))
     rule = optimizers.AdamW if "use_ema" in options else optimizers.ScheduleFreeAdamW
     expected, waiting = (Run(lambda: rule(0.05, **options), mirrored) for _ in range(2))
@@ -123,7 +123,7 @@ def test_updates_before_there_are_weights_are_refused():
 
 @pytest.mark.parametrize("rule", ["schedulefreeadamw", "dog", "lookahead"])
 def test_training_begins_with_the_weights_that_it_is_given_last(rule):
-    """Weights are often loaded when there is an optimizer already."""
+    """Weights are often loaded after the optimizer is built."""
     nets = [built([keras.layers.Dense(1)]) for _ in range(2)]
     for net in nets:
         net.compile(make(rule), "mse")
@@ -143,7 +143,7 @@ VALUES = [np.array([3.0], "float32"), np.ones((2, 3), "float32"), np.float32(2.0
 
 
 def moved(variables, optimizer):
-    """Some steps in a function that makes the optimizer's state."""
+    """Some steps in a function that creates the optimizer's state."""
 
     @tf.function
     def step(scale):
@@ -158,7 +158,7 @@ def moved(variables, optimizer):
 @first_rules
 @pytest.mark.parametrize("many", [False, True])
 def test_bare_variables_move_as_those_of_keras(rule, many):
-    values = VALUES if many else VALUES[1:2]  # one alone is no group of several
+    values = VALUES if many else VALUES[1:2]  # a single one is in no group
     expected = moved([keras.Variable(x) for x in values], make(rule))
     assert_all_close(moved([tf.Variable(x) for x in values], make(rule)), expected)
     mixed = [keras.Variable(values[0]), *map(tf.Variable, values[1:])]
@@ -234,7 +234,7 @@ def test_a_frozen_model_is_fitted_saved_and_loaded(rule, tmp_path):
     net.save(tmp_path / "net.keras")
     loaded = keras.models.load_model(tmp_path / "net.keras")
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), net.predict(X, verbose=0))
-    loaded.layers[0].trainable = True  # to be tuned after all
+    loaded.layers[0].trainable = True  # to be trained after all
     loaded.compile(loaded.optimizer, "mse")
     loaded.fit(X, Y, verbose=0)
     assert loaded.optimizer.iterations.numpy() == 1
@@ -271,7 +271,7 @@ GIVEN = [[5.0, -6.0], [0.25, 3.0], [2.0, -1.0], [7.0, 0.5]]
 
 
 def given_values(optimizer, steps=4, others=1):
-    """What a variable that is overwritten has after each step, beside others that move."""
+    """The values of an overwritten variable after each step, next to trained variables."""
     scale = keras.Variable([1.0, 2.0], name="scale")
     scale.overwrite_with_gradient = True
     variables = [keras.Variable(np.ones(3, "float32"), name=f"w{i}") for i in range(others)]
@@ -306,7 +306,7 @@ def test_loss_scaling_does_not_scale_what_a_layer_gives():
 
 @pytest.mark.parametrize("inner", [keras.optimizers.SGD, optimizers.SGD])
 def test_of_a_window_the_largest_that_a_layer_gave_counts(inner):
-    """So that small batches are one large one: what layers give are extremes of a batch."""
+    """So that small batches equal one large one: layers give extremes over a batch."""
     optimizer = inner(0.1, gradient_accumulation_steps=2)
     found, variables = given_values(optimizer)
     assert found[1] == [5.0, 3.0]

@@ -1,4 +1,4 @@
-"""Replicas that talk every so many updates, against the same replicas trained one by one."""
+"""Replicas that synchronize every n updates, compared with replicas trained separately."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def diloco():
 
 
 class Outer:
-    """What an outer optimizer does, in NumPy."""
+    """The outer optimizer's step, in NumPy."""
 
     def __init__(self, optimizer):
         self.variable = keras.Variable(START.astype("float32"))
@@ -37,7 +37,7 @@ class Outer:
 
 
 def one_by_one(make, data, period, outer=None):
-    """The weights after each synchronization: two runs, each with its half of the batches."""
+    """The weights after each synchronization, from two runs with half of the batches each."""
     runs = [Run(make, size=8) for _ in HALVES]
     seen, found = 0, []
     for x, y in data:
@@ -86,7 +86,7 @@ def test_replicas_go_their_own_ways_in_between_and_meet_at_the_end(mirrored):
     run = Run(lambda: LocalSteps(SGD(0.02), sync_period=3), mirrored).train(batches(4))
     first, second = copies(run, mirrored)
     assert np.abs(first - second).max() > 1e-3
-    for _ in range(2):  # the second time there is nothing to do
+    for _ in range(2):  # the second call has nothing to do
         run.optimizer.flush()
         np.testing.assert_array_equal(*copies(run, mirrored))
         np.testing.assert_allclose(copies(run, mirrored)[0], (first + second) / 2, atol=1e-6)
@@ -190,7 +190,7 @@ def test_bad_arguments(arguments, name):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_replica_with_an_outer_step_of_1_is_its_inner_optimizer(count):
-    """Variables that move alone too, as large ones do."""
+    """Also for variables that are not packed, as large ones."""
     variables = [keras.Variable(np.ones(3)) for _ in range(count)]
     optimizer = LocalSteps(SGD(0.5), outer=SGD(1.0), sync_period=2)
     for updates in range(1, 5):

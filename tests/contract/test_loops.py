@@ -1,4 +1,4 @@
-"""Loops of one's own, Keras' containers of optimizers, and export."""
+"""Custom training loops, Keras' containers of optimizers, and export."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ DATA = list(batches(4))
 
 
 def trained(optimizer, gradient_of):
-    """The plain loop: batches, loss, gradients, `apply_gradients`; state is made on the way."""
+    """A plain loop: batches, loss, gradients, `apply_gradients`; step one creates the state."""
     model = variables()
 
     @tf.function

@@ -1,4 +1,4 @@
-"""Micro-batches of which each has gradients for some of the variables only, as tasks in turn."""
+"""Micro-batches with gradients for some variables only, as in training several tasks in turn."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras_gdx.optimizers import SGD, AdamW, DoG, LocalSteps, Lookahead
 from tests.contract.rules import FIRST, core, make, suited
 
 TRUNK, HEAD_A, HEAD_B, UNUSED = range(4)
-# What has a gradient in each micro-batch; windows are closed by some that leave variables out.
+# Variables with a gradient in each micro-batch; some windows are closed by one without all.
 WINDOWS = [
     [(TRUNK, HEAD_A), (TRUNK, HEAD_B), (TRUNK,)],
     [(HEAD_A,), (TRUNK, HEAD_B), (HEAD_B,)],
@@ -31,7 +31,7 @@ def gradient(place, v):
 
 
 def trained(optimizer, model, windows=WINDOWS, missing=None, apply=None):
-    """Steps in which a variable without a gradient has `missing` for one."""
+    """Steps in which a variable without a gradient gets `missing` instead."""
     place = 0
     for window in windows:
         for having in window:
@@ -80,13 +80,13 @@ def test_a_variable_without_any_stays_with_all_that_is_kept_for_it(rule, fused):
 
 @pytest.mark.parametrize("way", ["eager", "graph", "xla"])
 def test_heads_in_turn_both_move(way):
-    """Each has half a mean per window; the last window has but one micro-batch."""
+    """Each variable gets half a mean per window; the last window has one micro-batch."""
     heads = [keras.Variable([0.0], name=name) for name in "ab"]
     optimizer = SGD(1.0, gradient_accumulation_steps=2)
     optimizer.build(heads)
     steps = [
         (lambda v: lambda: optimizer.apply([tf.ones(1)], [v]))(v) for v in heads
-    ]  # each traced by itself
+    ]  # each is traced separately
     if way != "eager":
         steps = [tf.function(step, jit_compile=way == "xla") for step in steps]
     for i in range(101):

@@ -1,4 +1,4 @@
-"""Rules compute in float32 or wider, whatever the model computes in."""
+"""Rules compute in float32 or wider, whatever the dtype of the model."""
 
 import keras
 import numpy as np
@@ -88,7 +88,7 @@ def test_trains_in_mixed_precision(rule, policy):
 
 @every_rule
 def test_loss_scaling_changes_nothing(rule):
-    """A power of two is exact, so the weights are the same to the last bit."""
+    """A power of two is exact, so the weights are equal bit for bit."""
     data = list(batches(4))
     plain = Run(lambda: make(rule)).train(data)
     dynamic = Run(lambda: keras.optimizers.LossScaleOptimizer(make(rule), initial_scale=1024.0))
@@ -101,7 +101,7 @@ def test_loss_scaling_changes_nothing(rule):
 
 
 def crept(precision, dtype="bfloat16", mode="graph", steps=300, **options):
-    """Weights of 1 after many updates of 0.001, far below what bfloat16 resolves there."""
+    """Weights of 1 after many updates of 0.001, far below the resolution of bfloat16."""
     w = keras.Variable(np.ones(2000), dtype=dtype)
     optimizer = make("sgd", 0.001, precision=precision, **options)
     optimizer.build([w])
@@ -148,7 +148,7 @@ def test_rounding_by_chance_is_right_on_average():
 
 
 def way(rule, dtype, precision=None):
-    """How far weights of 1 come, with what is kept, in steps that bfloat16 cannot resolve."""
+    """The change of weights of 1, rounding error included, in steps below bfloat16 resolution."""
     w = keras.Variable(np.ones((64, 64)), dtype=dtype)
     options = {} if precision is None else {"precision": precision}
     optimizer = make(rule, 2e-4, **options)
@@ -164,7 +164,7 @@ def way(rule, dtype, precision=None):
 
 @every_rule
 def test_sixteen_bit_weights_of_every_rule_go_the_way_of_wide_ones(rule):
-    """As a share of the wide weights' way; without a precision, most of it is lost."""
+    """As a share of the change in float32; without `precision`, most of it is lost."""
     wide = way(rule, "float32")
 
     def share(precision):
@@ -225,7 +225,7 @@ def test_large_gradients_are_finite_though_their_squares_are_not(mode, scale):
     np.testing.assert_allclose(w, 0.9, rtol=1e-6)
     step(tf.constant([1.0] * 7 + [np.inf]))
     np.testing.assert_allclose(w, 0.9, rtol=1e-6)
-    if scale:  # finite, and not once it is unscaled
+    if scale:  # finite, but not after unscaling
         step(tf.fill([8], 3e38))
         np.testing.assert_allclose(w, 0.9, rtol=1e-6)
 
@@ -253,7 +253,7 @@ def test_codes_are_within_half_a_step_of_the_values(signed):
     scale = np.abs(np.pad(x.ravel(), (0, blocks * 256 - x.size)).reshape(blocks, 256)).max(1)
     scale = np.repeat(scale, 256)[: x.size].reshape(x.shape).astype("float64")
     power, levels = (2, 127) if signed else (4, 255)
-    # A code's place is at most half a step off: |x| = scale * place ** power.
+    # A code's position is at most half a step off: |x| = scale * position ** power.
     place = (np.abs(x) / scale) ** (1 / power)
     most = scale * ((place + 0.5001 / levels) ** power - place**power)
     assert (np.abs(found - x) <= most + 1e-6 * scale / levels).all()

@@ -1,4 +1,4 @@
-"""N replicas take the step that one would take on the same global batch."""
+"""N replicas take the step that one device takes on the same global batch."""
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def test_two_replicas_equal_one(rule, option, mirrored):
     for run in (two, one):
         run.optimizer.flush()
     assert_same(two, one, **tolerance)
-    for v in two.optimizer.variables:  # what replica 1 keeps is what is saved from replica 0
+    for v in two.optimizer.variables:  # only replica 0's copy is saved
         copies = [np.asarray(x) for x in mirrored.experimental_local_results(v.value)]
         np.testing.assert_array_equal(*copies, err_msg=v.path)
 
@@ -70,7 +70,7 @@ def test_infinity_on_any_replica_is_no_step(rule, mirrored):
 
 @every_rule
 def test_one_all_reduce_per_update(rule, mirrored):
-    """Nothing is sent for a micro-batch; everything is sent at once for an update."""
+    """Nothing is sent for a micro-batch; everything is sent in one reduction per update."""
     run = Run(lambda: make(rule, gradient_accumulation_steps=2), mirrored)
     x, y = next(batches(1))
     args = (run._split(x), run._split(y))
@@ -90,7 +90,7 @@ def _graphs(graph):
 
 @every_rule_in_time("dtype", ["bfloat16", "float16"], "bfloat16")
 def test_gradients_travel_in_sixteen_bits(rule, dtype, mirrored):
-    """Half the bytes; what rounding does to the step is the same on both replicas."""
+    """Half the bytes; the rounding error of the step is the same on both replicas."""
     x, y = next(batches(1))
     run = Run(lambda: make(rule, reduce_dtype=dtype), mirrored)
     args = (run._split(x), run._split(y))
@@ -118,7 +118,7 @@ def test_sums_that_travel_in_sixteen_bits_are_rounded_to_these_bits(dtype, bits,
     sizes = sum(np.abs(START - part.weights()) for part in parts) + np.abs(exact)
     error = np.abs(rounded - exact)
     assert error.max() > 0
-    assert (error <= sizes * 2.0**-bits + 1e-6).all()  # each part once, and their sum
+    assert (error <= sizes * 2.0**-bits + 1e-6).all()  # one rounding each, and that of the sum
 
 
 @every_rule_in_time()

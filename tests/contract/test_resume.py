@@ -1,4 +1,4 @@
-"""Interrupted and resumed is uninterrupted, bit for bit, from every kind of file."""
+"""Interrupted and resumed equals uninterrupted, bit for bit, from every kind of file."""
 
 import copy
 
@@ -42,7 +42,7 @@ def train(net, data):
 
 
 def weights(net):
-    """The weights as they are trained on, wherever they wait."""
+    """The trained weights, wherever they currently are."""
     return [v.numpy() for v in net.trainable_variables] + [
         np.asarray(v) for v in net.optimizer.variables
     ]
@@ -52,7 +52,7 @@ def restored_from(kind, net, rule, path):
     if kind == "keras":
         net.save(path / "net.keras")
         return keras.models.load_model(path / "net.keras")
-    again = train(model(rule), DATA[3:5])  # a model that has gone elsewhere meanwhile
+    again = train(model(rule), DATA[3:5])  # a model that was trained differently in the meantime
     if kind == "weights":
         net.save_weights(path / "net.weights.h5")
         again.load_weights(path / "net.weights.h5")
@@ -78,7 +78,7 @@ def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
 
 @every_rule_in_time("option", ["averages", "bfloat16"], "averages")
 def test_fit_in_two_parts_equals_fit_in_one(rule, option, tmp_path):
-    """Also where the end of `fit` gives the model other weights than the trained ones."""
+    """Also where `fit` ends with evaluation weights in the model."""
     options = suited(rule, PARTED[option])
     x, y = DATA[0]
     whole, parts = model(rule, **options), model(rule, **options)
@@ -113,7 +113,7 @@ def test_state_moves_between_numbers_of_replicas_and_state_dtypes(rule, mirrored
 
 
 def test_what_variables_keep_together_is_read_and_written_once(monkeypatch):
-    """Otherwise the time grows with the square of their number."""
+    """Otherwise the time would grow with the square of their number."""
     weights = [keras.Variable(np.full(3, i, "float32"), name=f"w{i}") for i in range(20)]
     optimizer = keras_gdx.optimizers.AdamW(0.1, gradient_accumulation_steps=2)
     optimizer.build(weights)
@@ -130,7 +130,7 @@ def test_what_variables_keep_together_is_read_and_written_once(monkeypatch):
             )
     store = {}
     optimizer.save_own_variables(store)
-    assert calls == ["read"] * 3  # two slots and the sums
+    assert calls == ["read"] * 3  # two slots and the accumulators
     for variable in kept:
         variable.assign(variable * 0)
     calls.clear()

@@ -1,4 +1,4 @@
-"""Replicas that have a piece of the state each take the step of one device that has all."""
+"""Replicas with sharded state take the step of one device with the complete state."""
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ def test_two_replicas_with_pieces_equal_one(rule, option, mirrored):
     if rule in WRAPPERS and "precision" in options:
         pytest.skip("weights are given back rounded")
     data = list(batches(5))
-    # 16-bit gradients have other sums on one device, so there two replicas are compared with two
+    # 16-bit gradients have other sums on one device, so two replicas are compared with two
     dtype, other = ("bfloat16", mirrored) if "precision" in options else ("float32", None)
     tolerance = {"atol": 1e-3} if "state_dtype" in options else {}
     two = Tower(lambda: make(rule, shard_state=True, **options), mirrored, dtype=dtype).train(data)
@@ -63,7 +63,7 @@ def test_two_replicas_with_pieces_equal_one(rule, option, mirrored):
 
 @pytest.mark.parametrize("rule", ["adamw", "muon", "lamb", "adafactor", "schedulefree"])
 def test_a_replica_keeps_its_share(rule, mirrored):
-    """`memory` says before how much that will be."""
+    """`memory` reports this size beforehand."""
 
     def state(**options):
         with mirrored.scope():
@@ -90,7 +90,7 @@ def examples():
 
 
 def test_eight_bits_are_the_same_bits(mirrored):
-    """Sharded are whole blocks of codes: 70 x 61 is none, nor is its half."""
+    """Shards consist of complete blocks of codes; neither 70 x 61 nor its half is a multiple."""
     rng = np.random.default_rng(0)
     data = [rng.normal(size=(70, 61)).astype("float32") for _ in range(3)]
 
@@ -113,7 +113,7 @@ def test_eight_bits_are_the_same_bits(mirrored):
 @pytest.mark.parametrize("state_dtype", [None, "int8"])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_file_is_read_at_another_number_of_replicas(rule, state_dtype, there, mirrored, tmp_path):
-    """What two replicas have saved one device goes on from, and the other way round."""
+    """State saved by two replicas is loaded by one device, and the other way round."""
     x, y = examples()
     one = tf.distribute.get_strategy()
     path = str(tmp_path / "model.keras")

@@ -1,4 +1,4 @@
-"""Gradients of embeddings: the same as dense ones, or only their rows."""
+"""Gradients of embeddings: equal to dense ones, or applied to their rows only."""
 
 import keras
 import numpy as np
@@ -82,7 +82,7 @@ NAMED = [[5, 3, 5], [0, 3, 0, 7], [3, 3, 7], [5, 0, 5, 3]]  # never rows 1, 2, 4
 
 
 def moved(optimizer, mode, names=NAMED, indices=tf.identity):
-    """Two tables that share indices of any number, and weights with a dense gradient."""
+    """Two tables that share indices, in any number, and weights with a dense gradient."""
     rng = np.random.default_rng(0)
     shapes = ((8, 3), (8,), (4,))
     model = [keras.Variable(rng.normal(size=shape).astype("float32")) for shape in shapes]
@@ -112,7 +112,7 @@ def moved(optimizer, mode, names=NAMED, indices=tf.identity):
 
 @every_rule_in_time("option", COMPILED, "everything")
 def test_lazy_xla_equals_graph_equals_eager(rule, option):
-    """XLA knows fixed sizes only: what it fills rows up with must not count as row 0."""
+    """XLA has fixed sizes only: padding must not count as row 0."""
     options = suited(rule, COMPILED[option])
     eager, graph, xla = (moved(lazy(rule, **options), mode) for mode in ("eager", "graph", "xla"))
     for a, b, c in zip(eager, graph, xla, strict=True):
@@ -136,7 +136,7 @@ def test_lazy_rows_whose_number_only_a_compiled_step_knows(state_dtype):
 
 @every_rule
 def test_lazy_on_two_replicas(rule, mirrored):
-    """Each replica names other rows, one of them in common."""
+    """Each replica has gradients for different rows, one of them in common."""
     results = []
     for strategy in (mirrored, tf.distribute.get_strategy()):
         with strategy.scope():

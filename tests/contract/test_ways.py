@@ -1,4 +1,4 @@
-"""However a step is run and its state is kept, the weights are the same."""
+"""However a step is executed and its state is stored, the weights are the same."""
 
 from functools import cache
 from itertools import product
@@ -33,7 +33,7 @@ MODIFIED = {
 
 @cache
 def plain_run(rule):
-    """What all ways must equal."""
+    """The result that all modes must equal."""
     options = suited(rule, COMBINED)
     return Run(lambda: make(rule, fused=False, **options)).train(batches(6))
 
@@ -73,7 +73,7 @@ def test_fused_on_two_replicas_equals_plain_on_one(rule, mirrored):
 @every_rule
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
 def test_fused_keeps_low_precision_state_as_plain_does(rule, state_dtype):
-    """Equal but for roundings that fall on the other side of a code's edge."""
+    """Equal, except where rounding crosses the edge of a code."""
     rng = np.random.default_rng(0)
     gradients = [rng.normal(size=(64, 80)).astype("float32") for _ in range(5)]
     found = []
@@ -93,7 +93,7 @@ def test_fused_keeps_low_precision_state_as_plain_does(rule, state_dtype):
 @every_rule
 @pytest.mark.parametrize("fused", ["auto", True, False])
 def test_variables_without_a_gradient_stay_in_a_packed_group(rule, fused):
-    """A frozen branch shares flat state with its neighbours, and does not move with them."""
+    """A frozen branch shares flat state with trained variables, and does not change."""
 
     def train(names):
         model = [keras.Variable(np.ones(3, "float32"), name=name) for name in "abc"]
@@ -147,7 +147,7 @@ def test_auto_packs_small_variables_and_compiles_one_program_for_all_large_ones(
     small, large = network(40, (500,)), network(3, (groups.FUSED // 2, 2))
     state = step(make("adamw"), [*small, *large])
     assert [len(g.indices) for g in state.buckets] == [40, 1, 1, 1]
-    assert len(state.programs) == 1  # the small ones together are not worth one
+    assert len(state.programs) == 1  # the small ones together are too small for a program
     state = step(make("adamw", fused=True), [*small, *large])
     assert len(state.programs) == 2
     state = step(make("adamw", fused=False), [*small, *large])
@@ -159,7 +159,7 @@ def test_the_number_of_programs_follows_the_kinds_of_variables_and_not_their_num
     many = [*network(1000, (100,)), *network(30, (300, 300))]
     state = step(make("adamw", weight_decay=0.1, no_decay=["w1$"]), many)
     assert len(state.buckets) == 32  # 999 small ones with decay, one without, and the matrices
-    assert len(state.programs) == 3  # for the 999, for matrices with decay, and without
+    assert len(state.programs) == 3  # for the 999, and for matrices with and without decay
 
 
 def test_a_constraint_that_no_compiler_understands_still_holds():

@@ -1,4 +1,4 @@
-"""A model by hand with several weights of each shape, which replicas can share out."""
+"""A model written by hand with several weights of each shape, so that replicas can own tensors."""
 
 import keras
 import numpy as np

@@ -41,7 +41,7 @@ def test_seeds_mean_the_same_whether_data_was_prepared_or_not(tmp_path):
 
 
 def bag(*images):
-    """The images in an order that depends on nothing but themselves."""
+    """The images in an order that depends on their content only."""
     return sorted(image.tobytes() for image in np.concatenate(images))
 
 
@@ -53,7 +53,7 @@ def write_idx(path, array):
 
 @pytest.fixture
 def clothes(tmp_path, monkeypatch):
-    """A few clothes of noise where Keras would put Fashion-MNIST."""
+    """A few random images in the place of Fashion-MNIST."""
     folder = tmp_path / "keras" / "datasets" / "fashion-mnist"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -184,7 +184,7 @@ def test_unknown_name_is_told_what_there_is():
 
 
 class ToyColours(tfds.core.GeneratorBasedBuilder):
-    """Stands for a data set of others: colours, and no split named test."""
+    """Like a third-party data set: color images, and no split named "test"."""
 
     VERSION = tfds.core.Version("1.0.0")
 

@@ -1,4 +1,4 @@
-"""Gradients by hand, and what it means that Keras shows a defect."""
+"""Given gradients, and assertions that Keras still has a defect."""
 
 import keras
 import numpy as np
@@ -7,10 +7,10 @@ import tensorflow as tf
 
 
 def keras_shows(wrong, right, measure, *args):
-    """Asserts that Keras is wrong as it used to be; skips, and says so, where it is right by now.
+    """Asserts that Keras still has a defect; skips, and says so, where it is fixed.
 
     Args:
-        wrong: What Keras' own gives: a value, or the type of the exception that it raises.
+        wrong: What Keras gives: a value, or the type of the exception that it raises.
         right: What it should give.
         measure: Function, called with `args`.
     """
@@ -26,7 +26,7 @@ def keras_shows(wrong, right, measure, *args):
 
 
 def same(a, b):
-    """Whether two measurements agree to float32 precision; an infinity agrees with itself."""
+    """Whether two measurements agree to float32 precision; an infinity equals itself."""
     if isinstance(a, type) or isinstance(b, type):
         return a is b
     if isinstance(a, (set, str, type(None))) or isinstance(b, (set, str, type(None))):
@@ -35,13 +35,13 @@ def same(a, b):
 
 
 class Steps:
-    """One variable, moved by given gradients in a compiled step.
+    """One variable, updated by given gradients in a compiled step.
 
     Args:
-        make: Returns the optimizer.
-        start: First value of the variable.
+        make: Function that returns the optimizer.
+        start: Initial value of the variable.
         strategy: A `tf.distribute.Strategy`, or `None`.
-        dtype: Of the variable.
+        dtype: Dtype of the variable.
     """
 
     def __init__(self, make, start=(0.0, 0.0), strategy=None, dtype="float32"):
@@ -59,7 +59,7 @@ class Steps:
         )
 
     def take(self, *gradients):
-        """Takes a step for each gradient; under a strategy each is a list, one for each replica."""
+        """Takes a step for each gradient; under a strategy each is a list with one per replica."""
         for gradient in gradients:
             if self.strategy.num_replicas_in_sync == 1:
                 self.step(self._tensor(gradient))
@@ -83,13 +83,13 @@ class Steps:
         return np.array(self.variable.numpy(), "float32")
 
     def moved(self, *gradients):
-        """How far these gradients move the variable."""
+        """The change of the variable by these gradients."""
         before = self.value
         return self.take(*gradients).value - before
 
 
 def linear_model(optimizer, **options):
-    """One weight, 0 at first, whose gradient is the mean of the inputs: the loss is `w x`."""
+    """One weight, initially 0, whose gradient is the mean of the inputs: the loss is `w x`."""
     dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
     model = keras.Sequential([keras.Input((1,)), dense])
     model.compile(optimizer, loss=lambda y, prediction: prediction[:, 0], **options)

@@ -1,4 +1,4 @@
-"""What happens in Keras to averaged weights, and to sums in low precision."""
+"""Defects of Keras: averaged weights, and accumulation in low precision."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from tests.defects.harness import Steps, column, keras_shows, linear_model, same
 
 
 def predicted(optimizer, predict):
-    """What the average of -1, -2 and -3 (momentum 1/2) predicts, and the weight afterwards."""
+    """The prediction with the average of -1, -2, -3 (momentum 1/2), and the weight afterwards."""
     model = linear_model(optimizer(1.0, use_ema=True, ema_momentum=0.5))
     for _ in range(3):
         model.train_on_batch(column(1), column(1))
@@ -35,7 +35,7 @@ def test_ours_d07_prediction_leaves_the_trained_weights_in_the_model():
 
 
 def slow_average(optimizer):
-    """The average with momentum 0.999 of bfloat16 weights that are 1 once and then 2."""
+    """The average with momentum 0.999 of bfloat16 weights that are 1 in the first step, then 2."""
     average = {"use_ema": True, "ema_momentum": 0.999}
     steps = Steps(lambda: optimizer(1.0, **average), start=[2.0], dtype="bfloat16")
     steps.take([1.0], [-1.0], *99 * [[0.0]])
@@ -56,7 +56,7 @@ def test_ours_d19_averages_move_in_bfloat16():
 
 
 def uneven_window(optimizer):
-    """The step by the mean of 256, 1, 1, 1 and 1, all exact in bfloat16, as the mean is."""
+    """The step by the mean of 256, 1, 1, 1 and 1. These and the mean are exact in bfloat16."""
     window = {"gradient_accumulation_steps": 5}
     return -Steps(lambda: optimizer(1.0, **window), start=[0.0], dtype="bfloat16").moved(
         [256.0], *4 * [[1.0]]

@@ -1,4 +1,4 @@
-"""What Keras gets wrong, or cannot do, in `fit` on two replicas."""
+"""Defects of Keras: `fit` on two replicas."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ from tests.defects.harness import column, keras_shows, same
 
 
 def fitted(strategy, prepared, x, *, loss, compiled=None, layers=list, **options):
-    """A model whose output is `w x`, with `w` 0 at first, after an epoch at the rate 1."""
+    """A model whose output is `w x`, with `w` initially 0, after an epoch at learning rate 1."""
     with strategy.scope():
         dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
         model = keras.Sequential([keras.Input(x.shape[1:]), *layers(), dense])
@@ -22,7 +22,7 @@ def fitted(strategy, prepared, x, *, loss, compiled=None, layers=list, **options
 
 
 def moved(strategy, prepared, x, **options):
-    """Where `w` has gone. For `loss_of_each` that is minus the mean of the inputs."""
+    """The value of `w` afterwards. For `loss_of_each` that is minus the mean of the inputs."""
     return fitted(strategy, prepared, x, **options).get_weights()[-1].ravel()[0]
 
 
@@ -90,7 +90,7 @@ def masks(strategy, prepared):
         return [keras.layers.Dropout(0.5, seed=1)]
 
     model = fitted(strategy, prepared, x, loss=loss_of_each, layers=layers)
-    # each input moves its weight by 1, half of 2, for each replica that kept it
+    # each input changes its weight by 1, half of 2, for each replica that kept it
     return not np.any(np.isclose(model.get_weights()[-1], -1))
 
 

@@ -1,4 +1,4 @@
-"""What Keras forgets when a run is interrupted, and the orders of its epochs."""
+"""Defects of Keras: interrupted runs, and the order of examples in epochs."""
 
 import contextlib
 
@@ -13,7 +13,7 @@ X = np.arange(40.0).reshape(40, 1) / 40
 
 
 class Interruption(keras.callbacks.Callback):
-    """Interrupts after so many batches, and counts them."""
+    """Interrupts after a number of batches, and counts them."""
 
     def __init__(self, after=None):
         super().__init__()
@@ -65,7 +65,7 @@ def test_ours_d13_the_epoch_goes_on(tmp_path):
 
 
 def masks_drawn(callback, folder):
-    """How many masks a dropout has drawn in 3 epochs of 10, interrupted after the first."""
+    """The number of dropout masks drawn in 3 epochs of 10, interrupted after the first."""
     model, _ = model_with_dropout()
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, X, 4, epochs=3, verbose=0, callbacks=[Interruption(11), callback(folder)])
@@ -83,7 +83,7 @@ def test_ours_d14_random_states_are_saved(tmp_path):
 
 
 def epochs_until_stopped(callback, folder):
-    """Epochs that patience for 4 takes, interrupted in the third, when nothing improves."""
+    """The number of epochs with patience 4, interrupted in the third, when nothing improves."""
     zeros, done = np.zeros_like(X), 0
     for interruption in (Interruption(21), Interruption()):
         model, _ = model_with_dropout()
@@ -104,7 +104,7 @@ def test_ours_d15_callbacks_remember(tmp_path):
 
 
 def orders(callbacks):
-    """In how many orders three epochs see eight examples, after `set_random_seed`."""
+    """The number of different orders of eight examples in three epochs, after `set_random_seed`."""
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(keras.optimizers.SGD(1.0), loss=lambda y, p: p * y)

@@ -1,4 +1,4 @@
-"""What Keras gets wrong, or cannot do, with two replicas that see different data."""
+"""Defects of Keras: two replicas with different data."""
 
 import keras
 import numpy as np
@@ -29,7 +29,7 @@ def test_ours_d01_accumulates_with_replicas(mirrored):
 
 
 def after_an_overwrite(optimizer, strategy):
-    """The weights after the second update, when they become their average."""
+    """The weights after the second update, when they are overwritten by their average."""
     average = {"use_ema": True, "ema_momentum": 0.75, "ema_overwrite_frequency": 2}
     return Steps(lambda: optimizer(1.0, **average), strategy=strategy).moved(*UNEQUAL)
 
@@ -90,7 +90,7 @@ def after_an_overflow(optimizer, strategy, policy):
     return model.get_weights()[0].item(), model.optimizer.dynamic_scale.numpy() / before
 
 
-SKIPPED = (0.0, 0.5)  # the weight is as before, the scale is halved
+SKIPPED = (0.0, 0.5)  # the weight is unchanged, the scale is halved
 POLICIES = pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 
 

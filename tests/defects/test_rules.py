@@ -1,4 +1,4 @@
-"""Rules that are not what Keras calls them."""
+"""Defects of Keras: rules that differ from their papers."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ SIDE = 512
 
 
 def state_per_parameter(adafactor):
-    """Numbers of state for each weight of a square matrix, scalars left out."""
+    """State values per weight of a square matrix, without scalars."""
     optimizer = adafactor()
     optimizer.build([keras.Variable(np.zeros((SIDE, SIDE), "float32"), name="kernel")])
     shapes = [tuple(v.shape) for v in optimizer.variables if v.name != "hyperparameters"]
@@ -31,13 +31,13 @@ def test_ours_d11_adafactor_keeps_rows_and_columns():
 
 
 def trusted_step(lamb):
-    """The length of a step at rate 0.1 with decay 1, relative to that of the weights (3, 4)."""
+    """The length of a step at rate 0.1 with decay 1, divided by that of the weights (3, 4)."""
     steps = Steps(lambda: lamb(0.1, weight_decay=1.0), start=[3.0, 4.0])
     return np.linalg.norm(steps.moved([1.0, 1.0])) / 5
 
 
 def test_keras_d12_lamb_decays_outside_the_trust_ratio():
-    # The weights lose a tenth, and then as much again along (1, 1).
+    # The weights lose a tenth, and then the same length along (1, 1).
     wrong = np.linalg.norm([0.3 + 0.45 * 0.5**0.5, 0.4 + 0.45 * 0.5**0.5]) / 5
     keras_shows(wrong, 0.1, trusted_step, keras.optimizers.Lamb)
 
@@ -47,7 +47,7 @@ def test_ours_d12_lamb_decays_inside_the_trust_ratio():
 
 
 class Lookup(keras.layers.Layer):
-    """An embedding whose variable is not called so."""
+    """An embedding whose variable has another name."""
 
     def build(self, shape):
         self.table = self.add_weight(shape=(7, 8), name="table")
@@ -57,11 +57,11 @@ class Lookup(keras.layers.Layer):
 
 
 class TokenEmbedding(Lookup):
-    """The same, of a class that says what it is."""
+    """The same, in a class that declares its role."""
 
 
 def orthogonalized(muon):
-    """The paths of the matrices whose first step has singular values that are nearly equal."""
+    """The paths of the matrices whose first step has nearly equal singular values."""
     layers = keras.layers
     tokens = keras.Input((16,), dtype="int32")
     x = TokenEmbedding(name="tokens")(tokens)
@@ -73,7 +73,7 @@ def orthogonalized(muon):
     model = keras.Model(tokens, layers.Dense(3, use_bias=False, name="head")(x))
     model.compile(muon(learning_rate=1.0), "mse")
     weights = model.trainable_variables
-    # All positive, so that the signs that Adam follows at first are a matrix of rank one.
+    # All positive, so that the signs, which Adam follows at first, are a matrix of rank one.
     noise = np.random.default_rng(0)
     gradients = [noise.uniform(0.1, 1.0, w.shape).astype("float32") for w in weights]
     before = [w.numpy() for w in weights]
@@ -93,7 +93,7 @@ MATRICES |= {"convolution", "embedding_mixer"}
 
 @pytest.mark.skipif(not hasattr(keras.optimizers, "Muon"), reason="no Muon in this Keras")
 def test_keras_d22_muon_leaves_convolutions_and_finds_embeddings_by_name():
-    # That of 3.12 does not run on TensorFlow at all.
+    # Keras 3.12's does not run on TensorFlow at all.
     wrong = AttributeError if keras.__version__ < "3.13" else {"tokens/table", "head"}
     keras_shows(wrong, MATRICES, orthogonalized, keras.optimizers.Muon)
 

@@ -1,4 +1,4 @@
-"""Settings that Keras loses, refuses, ignores or does not tell."""
+"""Defects of Keras: settings that are lost, refused, ignored or not reported."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from tests.defects.harness import Steps, column, keras_shows, linear_model, same
 
 
 def decay_after_reload(optimizer, way, path):
-    """By how much a step without gradient shrinks the kernel and the excluded bias."""
+    """The factor by which a step without gradient shrinks the kernel and the excluded bias."""
     ones = {"kernel_initializer": "ones", "bias_initializer": "ones"}
     model = keras.Sequential([keras.layers.Dense(1, **ones)])
     model.build((None, 1))
@@ -43,14 +43,14 @@ def test_ours_d10_exclusion_from_decay_is_saved(way, tmp_path):
 
 
 def decayed(optimizer, variables):
-    """Which variables a step without gradient changes."""
+    """The variables that a step without gradient changes."""
     before = [v.numpy() for v in variables]
     optimizer.apply([np.zeros(v.shape, "float32") for v in variables], variables)
     return [bool((v.numpy() != b).any()) for v, b in zip(variables, before, strict=True)]
 
 
 def two_towers(optimizer):
-    """A model with two layers of one name, so that their kernels have one path."""
+    """A model with two layers of one name, so that their kernels have the same path."""
 
     def tower():
         inputs = keras.Input((3,))
@@ -65,7 +65,7 @@ def two_towers(optimizer):
 @pytest.mark.parametrize("chosen", [0, 1])
 @pytest.mark.parametrize("built", [False, True])
 def test_exclusion_is_of_the_variable_that_is_given(chosen, built, tmp_path):
-    """Not of another with the same path, also in a model that is loaded."""
+    """Not another variable with the same path, also in a loaded model."""
     model, kernels = two_towers(keras_gdx.optimizers.SGD(1.0, weight_decay=0.5))
     assert kernels[0].path == kernels[1].path
     model.optimizer.exclude_from_weight_decay(var_list=[kernels[chosen]])
@@ -84,7 +84,7 @@ def test_exclusion_is_of_the_variable_that_is_given(chosen, built, tmp_path):
 
 
 def test_exclusion_in_a_model_is_by_the_path_in_the_model():
-    """Not by the one that Keras gives to a layer of the same name inside."""
+    """Not the layer of the same name that Keras creates inside."""
     inputs = keras.Input((3,))
     inner = keras.Model(inputs, keras.layers.Dense(3, name="head")(inputs), name="body")
     model = keras.Sequential([inputs, inner, keras.layers.Dense(1, name="head")], name="net")
@@ -126,7 +126,7 @@ def test_exclusion_adds_to_what_is_exempt_already(wrap):
 
 
 def test_exclusion_inside_of_replicas(mirrored):
-    """Every replica says it, the second one when the first has taken its step already."""
+    """Every replica warns; the second one after the first has already taken its step."""
     with mirrored.scope():
         variables = [keras.Variable([1.0], name=name) for name in "ab"]
         optimizer = keras_gdx.optimizers.SGD(1.0, weight_decay=0.5)
@@ -142,7 +142,7 @@ def test_exclusion_inside_of_replicas(mirrored):
 
 
 def rate_after_a_plateau(optimizer, callback):
-    """The rate for update 2 of a schedule that halves, after a plateau that halves it too."""
+    """The rate of update 2 of a schedule that halves, after a plateau that halves it too."""
     model = linear_model(optimizer(ExponentialDecay(1.0, decay_steps=1, decay_rate=0.5)))
     x = column(0, 0)  # the loss is 0 from the start
     control = callback("loss", factor=0.5, patience=1)
@@ -163,7 +163,7 @@ def test_ours_d16_plateaus_scale_the_schedule(callback):
 
 
 def rates_in_history(optimizer, callbacks):
-    """What `History` has of a rate that halves with each of two epochs."""
+    """The logged rates when the rate halves in each of two epochs."""
     model = linear_model(optimizer(ExponentialDecay(1.0, decay_steps=1, decay_rate=0.5)))
     x = column(1, 1)
     history = model.fit(x, x, epochs=2, batch_size=2, verbose=0, callbacks=callbacks)
@@ -200,7 +200,7 @@ def test_ours_d20_takes_any_number_as_rate(rate):
 
 
 def moved_after_change(optimizer, arguments, change, gradients):
-    """How far the second of two equal compiled steps moves, a number being changed in between."""
+    """The change in the second of two equal compiled steps, after a number was changed."""
     steps = Steps(lambda: optimizer(**arguments), start=[1.0, 1.0]).take(gradients[0])
     for name, value in change.items():
         setattr(steps.optimizer, name, value)

@@ -1,4 +1,4 @@
-"""What Keras does to the gradients of embeddings, which name only some rows."""
+"""Defects of Keras: gradients of embeddings, which have some rows only."""
 
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ def sparse_steps(make):
 
 
 def moved_rows(make):
-    """The rows that move in the step with the gradient `NEW`, after one with `OLD`."""
+    """The rows that change in the step with the gradient `NEW`, after one with `OLD`."""
     moved = sparse_steps(make).take(OLD).moved(NEW)
     return set(np.flatnonzero(moved.any(axis=1)).tolist())
 
@@ -50,12 +50,12 @@ def test_ours_d21_only_the_rows_of_the_batch_move():
     expected = np.zeros(TABLE)
     expected[[1, 2]] = -0.1 * first * np.sign(OLD.values)
     assert same(steps.take(OLD).value, expected)
-    expected[3] = -0.1 * second  # the corrections count all updates
+    expected[3] = -0.1 * second  # bias corrections count all updates
     assert same(steps.take(NEW).value, expected)
 
 
 def test_ours_d21_only_the_rows_of_a_window_move():
-    """Or the optimizer says that it cannot do this."""
+    """Or the optimizer raises an error that says that it is not supported."""
 
     def make():
         return keras_gdx.optimizers.Adam(0.1, sparse="lazy", gradient_accumulation_steps=2)
@@ -70,7 +70,7 @@ def test_ours_d21_only_the_rows_of_a_window_move():
 
 
 def whole_tables(make):
-    """Whether the compiled step makes or writes a tensor of the size of the whole table."""
+    """Whether the compiled step creates or writes a tensor of the size of the complete table."""
     steps = sparse_steps(make)
     graph = steps.step.get_concrete_function(OLD).graph
     tensors = [
@@ -95,7 +95,7 @@ def test_ours_d21_only_the_rows_are_computed():
 
 
 def clipped_twice(optimizer, option):
-    """The step for a row that a batch names twice, (2, 0) altogether, clipped to 1."""
+    """The step for a row that is in a batch twice, (2, 0) in total, clipped to 1."""
     moved = sparse_steps(lambda: optimizer(1.0, **{option: 1.0})).moved(
         rows((4, (1.0, 0.0)), (4, (1.0, 0.0)))
     )

@@ -1,4 +1,4 @@
-"""What Keras' callbacks are not told, and what its TensorBoard callback does not write."""
+"""Defects of Keras: what callbacks receive, and what its TensorBoard callback omits."""
 
 from importlib.util import find_spec
 
@@ -21,7 +21,7 @@ def epochs_told(callback):
 
 
 def epochs_told_by_keras(callback):
-    """Where the package is missing, as after installing TensorFlow, what the exception says."""
+    """The exception if the package is missing, as after installing TensorFlow alone."""
     try:
         return epochs_told(callback)
     except Exception as error:
@@ -43,7 +43,7 @@ X = column(1, 2, 6, 3)  # with weight 1 these are the losses
 
 
 def losses_told(watch, losses):
-    """What a callback takes for the losses of four batches of one example."""
+    """The losses of four batches of one example, as a callback sees them."""
     model = linear_model(keras.optimizers.SGD(0.0))
     model.set_weights([np.ones((1, 1))])
     model.fit(X, X, batch_size=1, shuffle=False, verbose=0, callbacks=[watch])
@@ -51,7 +51,7 @@ def losses_told(watch, losses):
 
 
 class Logs(keras.callbacks.Callback):
-    """Remembers the losses in the logs of batches."""
+    """Records the losses in the logs of batches."""
 
     def on_train_begin(self, logs=None):
         self.losses = []

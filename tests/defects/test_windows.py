@@ -1,4 +1,4 @@
-"""What Keras counts while it accumulates gradients, and what it does with the tail."""
+"""Defects of Keras: what it counts while accumulating gradients, and incomplete windows."""
 
 import keras
 import tensorflow as tf
@@ -10,7 +10,7 @@ ONE = [1.0, 1.0]
 
 
 def after_two_windows(optimizer):
-    """How far two updates move with rates that halve: 1 and 1/2."""
+    """The change in two updates with rates that halve: 1 and 1/2."""
     rate = keras.optimizers.schedules.ExponentialDecay(1.0, decay_steps=1, decay_rate=0.5)
     return -Steps(lambda: optimizer(rate, gradient_accumulation_steps=2)).moved(*4 * [ONE])
 

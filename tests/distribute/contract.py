@@ -1,7 +1,7 @@
 """The contract of the rules on more replicas than a test process can have; also a program.
 
 `python -m tests.distribute.contract RESULT REPLICAS OPTION...` trains with every rule, as one
-worker of `TF_CONFIG` or alone, and writes by how much its weights differ from those of one device.
+worker of `TF_CONFIG` or alone, and writes the difference of its weights from those of one device.
 """
 
 import itertools
@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_gdx import distribute
 
-# what uses TensorFlow is imported below, when the strategy is there
+# modules that use TensorFlow are imported below, after the strategy is created
 
 
 PIECES = {
@@ -28,7 +28,7 @@ PIECES = {
 
 
 def difference(rule, option, strategy):
-    """The largest difference of a weight after five steps on unequal parts of batches."""
+    """The largest difference of a weight after five steps on unequal shards of batches."""
     from tests.contract.harness import batches
     from tests.contract.rules import make, suited
     from tests.contract.test_replicas import OPTIONS
@@ -45,7 +45,7 @@ def difference(rule, option, strategy):
 
 
 def combinations(options, workers):
-    """All rules with all options that they have on so many workers."""
+    """All rules with all options that they support on that many workers."""
     from keras_gdx.registry import REGISTRY
     from tests.contract.rules import RULES
 

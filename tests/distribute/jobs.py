@@ -1,4 +1,4 @@
-"""Models and data for one device and for many; also a program that a worker runs.
+"""Models and data for one device and for several; also a program that a worker runs.
 
 `python -m tests.distribute.jobs JOB RESULT` trains as one worker of `TF_CONFIG`, or alone.
 """
@@ -18,10 +18,10 @@ from keras_gdx import distribute, optimizers
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(61, 6)).astype("float32")
-X[::3] *= 4  # parts of a batch differ, or clipping one by one would go unnoticed
+X[::3] *= 4  # shards of a batch differ; otherwise clipping on each replica would go unnoticed
 Y = RNG.normal(size=(61, 2)).astype("float32")
 WEIGHTS = RNG.uniform(size=61).astype("float32")
-POISONED = np.where(np.arange(61)[:, None] == 20, np.inf, X).astype("float32")  # of one replica
+POISONED = np.where(np.arange(61)[:, None] == 20, np.inf, X).astype("float32")  # one replica's
 TOKENS = RNG.integers(0, 4, size=(61, 5))  # 0 is masked
 STEPS = RNG.normal(size=(61, 5, 2)).astype("float32")
 
@@ -125,7 +125,7 @@ def local():
     return optimizers.LocalSteps(optimizers.AdamW(0.01), outer=outer, sync_period=3)
 
 
-# what two workers do as two replicas of one do, and one device does not
+# equal on two workers and two replicas of one, but not on one device
 OF_TWO = {
     "local steps": (dense, local, "mse", {}, {}),
     "eight bits": (dense, lambda: optimizers.Adam(0.01, state_dtype="int8"), "mse", {}, {}),
@@ -134,7 +134,7 @@ OF_TWO = {
 
 
 def run(job, strategy=None):
-    """What a job comes to: weights, logs and predictions."""
+    """The result of a job: weights, logs and predictions."""
     build, optimizer, loss, data, options = {**JOBS, **OF_TWO}[job]
     keras.utils.set_random_seed(1)
     with (strategy or tf.distribute.get_strategy()).scope():

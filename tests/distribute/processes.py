@@ -1,4 +1,4 @@
-"""Real processes that are workers of one cluster, on this machine."""
+"""Real processes as the workers of one cluster, on this machine."""
 
 import json
 import os
@@ -23,10 +23,10 @@ def free_ports(count):
 
 
 class Worker(subprocess.Popen):
-    """A process of Python whose errors can be read once it has ended."""
+    """A Python process whose stderr can be read after it has ended."""
 
     def __init__(self, arguments, environment):
-        # Not a pipe: who writes more than fits waits until somebody reads.
+        # Not a pipe: a writer would block when it is full.
         self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open until it has been read
         super().__init__(
             [sys.executable, *arguments],
@@ -42,7 +42,7 @@ class Worker(subprocess.Popen):
 
 
 def start(program, count=2, environment=lambda index: {}):
-    """Starts `program`, a function from index to arguments of Python, on so many workers."""
+    """Starts `program`, a function from index to Python's arguments, on that many workers."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     running = []
     for index in range(count):
@@ -54,7 +54,7 @@ def start(program, count=2, environment=lambda index: {}):
 
 
 def finish(running, seconds=240):
-    """Waits for workers; returns errors and exit code of each."""
+    """Waits for workers; returns stderr and exit code of each."""
     deadline = time.monotonic() + seconds
     try:
         codes = [process.wait(deadline - time.monotonic()) for process in running]
@@ -65,12 +65,12 @@ def finish(running, seconds=240):
 
 
 def workers(program, count=2, seconds=240, environment=lambda index: {}):
-    """Runs `program` on so many workers; returns errors and exit code of each."""
+    """Runs `program` on that many workers; returns stderr and exit code of each."""
     return finish(start(program, count, environment), seconds)
 
 
 def succeed(program, count=2, seconds=240, environment=lambda index: {}):
-    """Runs `program` on so many workers, all of which have to end well; returns their errors."""
+    """Runs `program` on that many workers, which must all succeed; returns their stderr."""
     ended = workers(program, count, seconds, environment)
     told = "\n".join(
         f"worker {i} ended with {code}:\n{e[-3000:]}" for i, (e, code) in enumerate(ended)

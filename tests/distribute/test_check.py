@@ -1,4 +1,4 @@
-"""What is said of a model before it trains on replicas."""
+"""What `check` reports about a model before it is trained on replicas."""
 
 import keras
 import pytest
@@ -88,7 +88,7 @@ def test_layers_outside_of_the_scope(mirrored):
 
 
 def test_keras_own_distribution_trains_on_one_device():
-    """D37: nothing of it works with TensorFlow, and nothing says so."""
+    """D37: it has no effect on TensorFlow, and there is no warning."""
     before = keras.distribution.distribution()
     devices = [device.name for device in tf.config.list_logical_devices("CPU")]
     try:

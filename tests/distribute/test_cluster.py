@@ -1,4 +1,4 @@
-"""Real processes that are started, lost, deaf and orphaned. Most need no TensorFlow."""
+"""Real processes that are started, lost, unresponsive and orphaned. Most need no TensorFlow."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from keras_gdx.distribute.cluster import free_ports, launch
 from tests.distribute.processes import ROOT
 
 pytestmark = pytest.mark.xdist_group("processes")
-SECONDS = 60  # for what takes one or two where nothing else runs
+SECONDS = 60  # timeout for what takes one or two seconds on an idle machine
 HEAD = """
 import json, os, signal, subprocess, sys, time
 from pathlib import Path
@@ -34,7 +34,7 @@ def together(pattern=f"begun-*-{attempt}"):
 
 
 def program(folder, text):
-    """The command of a worker that runs `text`; it knows `index`, `attempt` and `folder`."""
+    """The command of a worker that runs `text`, with `index`, `attempt` and `folder` defined."""
     script = folder / "script.py"
     script.write_text(HEAD + text)
     return [sys.executable, str(script), str(folder)]
@@ -48,7 +48,7 @@ def until(condition, what):
 
 
 def is_alive(pid):
-    """Whether a process runs; one that has ended and was not asked how does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -61,7 +61,7 @@ def pids(folder, pattern="begun-*"):
 
 
 def begun(folder, count=2):
-    """Waits until so many have begun; returns their process ids."""
+    """Waits until that many have started; returns their process ids."""
     until(lambda: len(pids(folder)) >= count, "they do not begin")
     return pids(folder)
 
@@ -72,7 +72,7 @@ def gone(folder):
 
 @pytest.fixture
 def supervisor(tmp_path):
-    """A function that starts a supervisor as a process of its own."""
+    """A function that starts a supervisor as a separate process."""
     started = []
 
     def start(text, *options):
@@ -147,7 +147,7 @@ DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 
 
 def test_one_that_does_not_listen_is_killed(tmp_path):
-    """It is told when it has said that it is deaf: it could not refuse before."""
+    """It is stopped only after it has written that it ignores the signal."""
     text = DEAF + (
         "(folder / f'deaf-{index}').write_text('')\n"
         "while not (folder / 'deaf-0').exists(): time.sleep(0.01)\n"
@@ -213,7 +213,7 @@ def test_nothing_outlives_a_supervisor_that_is_killed(listens, supervisor, tmp_p
 
 
 def test_a_signal_at_once_is_handed_on(tmp_path):
-    """Before there is somebody to tell, it waits."""
+    """A signal that comes before the child exists waits for it."""
     text = "import os, sys, time; open(sys.argv[1], 'w').close(); time.sleep(600)"
     lost = []
     for attempt in range(40):
@@ -294,7 +294,7 @@ training.main(folder, f"{result}-{index}", replicas)
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_real_workers_are_killed_and_end_as_if_they_had_not_been(tmp_path):
-    """The supervisor, the workers of TensorFlow and the checkpoints together."""
+    """The supervisor, TensorFlow workers and checkpoints together."""
     results = {}
     for name in ("whole", "killed"):
         folder = tmp_path / name

@@ -1,4 +1,4 @@
-"""Every rule on several replicas and workers is the rule on one device."""
+"""Every rule on several replicas and workers equals the rule on one device."""
 
 import json
 
@@ -20,12 +20,12 @@ pytestmark = [
 
 
 def limit(rule, option):
-    """Rounding: DoG's rate carries it on, one bit of the input moves its weights by 1e-6."""
+    """Rounding: DoG's rate amplifies it, one bit of the input changes its weights by 1e-6."""
     return 1e-3 if option == "bfloat16_state" else 5e-6 if rule == "dog" else 1e-6
 
 
 def compare(folder, workers, replicas, options):
-    """Runs the contract with so many workers and replicas each, and looks at what all say."""
+    """Runs the contract with that many workers and replicas each, and checks what they write."""
 
     def program(index):
         result = str(folder / f"result-{index}")

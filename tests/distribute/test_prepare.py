@@ -1,4 +1,4 @@
-"""A prepared model on two replicas is the model on one device with the same global batch."""
+"""A prepared model on two replicas equals the model on one device with the same global batch."""
 
 import json
 
@@ -34,12 +34,12 @@ def test_statistics_are_the_mean_over_replicas(mirrored):
     first, second = np.zeros(6), np.zeros(6)
     first = 0.5 * first + 0.5 * X[:8].mean(0)
     second = 0.5 * second + 0.5 * X[8:16].mean(0)
-    first = 0.5 * first + 0.5 * X[16]  # the second replica has none of the last batch
+    first = 0.5 * first + 0.5 * X[16]  # the second replica has no example of the last batch
     np.testing.assert_allclose(copies[0], (first + second) / 2, rtol=1e-5)
 
 
 class Watch(layers.Layer):
-    """Notes whether it was compiled by XLA when it was called last."""
+    """Records whether its last call was compiled by XLA."""
 
     compiled = None
 
@@ -64,7 +64,7 @@ def test_forward_and_backward_are_compiled_where_replicas_need_not_talk(loss, ex
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("optimizer", [ours, of_keras])
 def test_a_replica_without_an_example_has_no_part_in_a_step(optimizer, jit_compile, mirrored):
-    """The mean of no example is not a number, and neither is its gradient."""
+    """The mean over no examples is NaN, and so is its gradient."""
 
     def model(strategy):
         parts = [layers.BatchNormalization(), layers.Dense(3, "tanh"), layers.Dense(2)]
@@ -89,7 +89,7 @@ def test_dropout_differs_between_replicas(mirrored):
     distribute.prepare(model)
     ones = np.ones((2, 64), "float32")
     model.fit(ones, ones[:, :1], batch_size=2, verbose=0)
-    # an input that one replica keeps and the other drops moves by 1, and by 0 or 2 otherwise
+    # an input that only one replica keeps changes by 1, otherwise by 0 or 2
     assert 10 < np.sum(np.isclose(model.get_weights()[0], -1)) < 54
 
 

@@ -1,4 +1,4 @@
-"""Workers that are killed, stopped and started again, against workers that were not."""
+"""Workers that are killed, stopped and restarted, compared with uninterrupted workers."""
 
 import json
 import os
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def program(folder, replicas=1, *optimizer):
-    """Trains on in `folder`, as worker `index`."""
+    """Resumes training in `folder`, as worker `index`."""
 
     def arguments(index):
         result = [str(folder / f"result-{index}"), str(replicas)]
@@ -57,7 +57,7 @@ def whole(tmp_path_factory):
 
 
 def test_killed_again_and_again(whole, tmp_path):
-    """One worker is lost, the other says so and ends, and both go on where they were."""
+    """One worker is killed, the other raises an error and ends, and both resume."""
     chance, killed = random.Random(os.environ.get("KERAS_GDX_SEED", "0")), 0
     while killed < KILLS:
         running = start(program(tmp_path))
@@ -70,7 +70,7 @@ def test_killed_again_and_again(whole, tmp_path):
             killed += 1
             errors, code = ended[1 - victim]
             assert code == 0 or "workers is lost" in errors, errors[-3000:]
-        if all(code == 0 for _, code in ended):  # it was faster: compare, and begin another run
+        if all(code == 0 for _, code in ended):  # it finished first: compare, and run again
             assert results(tmp_path) == [whole, whole]
             (tmp_path / "run").rename(tmp_path / f"run-{time.monotonic_ns()}")
     succeed(program(tmp_path))
@@ -100,7 +100,7 @@ def test_two_workers_with_two_replicas_each_that_keep_a_piece(tmp_path):
     cut, whole = (results(tmp_path / name) for name in ("cut", "whole"))
     assert cut == whole
     assert whole[0]["weights"] == whole[1]["weights"]
-    assert whole[0]["state"] != whole[1]["state"]  # each has its own
+    assert whole[0]["state"] != whole[1]["state"]  # each has its own shard
 
 
 ONE_OF_TWO = """
@@ -129,7 +129,7 @@ def test_the_first_to_run_out_of_time_stops_all(tmp_path):
 
 
 def told(callbacks):
-    """What two workers say that cannot train."""
+    """The errors of two workers that cannot train."""
     ended = workers(lambda index: ["-c", ONE_OF_TWO, callbacks, str(index)])
     assert [code for _, code in ended] == [1, 1]
     return [errors for errors, _ in ended]
@@ -165,7 +165,7 @@ np.savez(result, *model.get_weights())
 
 @pytest.mark.parametrize("optimizer", ["in pieces", "in stacks"])
 def test_more_workers_and_fewer_go_on(optimizer, tmp_path):
-    """Two, then three, then one, each in the middle of an epoch; and one that does it all."""
+    """Two workers, then three, then one, each interrupted in the middle of an epoch."""
 
     def run(count, folder, stop_after):
         words = [folder, f"{folder}.npz", optimizer, str(stop_after)]

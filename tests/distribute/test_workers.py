@@ -92,7 +92,7 @@ distribute.strategy(timeout=3)
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("index", [0, 1])
 def test_workers_that_do_not_come_are_not_waited_for_for_ever(index):
-    """Neither by the one that leads, nor by one that is led."""
+    """Neither by the chief nor by another worker."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
     task = {"type": "worker", "index": index}
     config = json.dumps({"cluster": {"worker": addresses}, "task": task})
@@ -121,7 +121,7 @@ np.save(sys.argv[3], np.concatenate([w.ravel() for w in model.get_weights()]))
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(tmp_path):
-    """One worker alone cannot write the state of all; the other is not waited for."""
+    """One worker alone cannot write the complete state; it does not wait for the other."""
     keras.utils.set_random_seed(1)
     x = np.random.default_rng(0).normal(size=(64, 80)).astype("float32")
     model = keras.Sequential([keras.Input((80,)), *(keras.layers.Dense(80) for _ in range(3))])
@@ -138,7 +138,7 @@ def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(tmp_path
     expected = np.concatenate([w.ravel() for w in model.get_weights()])
     for index in range(2):
         found = np.load(tmp_path / f"{index}.npy")
-        np.testing.assert_allclose(found, expected, atol=2e-3)  # the state has eight bits
+        np.testing.assert_allclose(found, expected, atol=2e-3)  # the state has 8 bits
     assert "12 tensors of AdamW are spread over several workers" in chief
     with pytest.warns(UserWarning, match="momentum \\(not saved\\)"):
         saved = keras.saving.load_model(end)
@@ -169,7 +169,7 @@ def test_a_window_that_is_open_on_several_workers_is_not_in_a_file(tmp_path):
     chief, _ = succeed(lambda index: ["-c", IN_A_WINDOW, str(tmp_path / "model.keras")])
     assert "2 tensors of AdamW are spread over several workers" in chief
     saved = keras.saving.load_model(tmp_path / "model.keras")
-    assert int(saved.optimizer.iterations) == 1  # the window of the fourth batch begins anew
+    assert int(saved.optimizer.iterations) == 1  # the window of the fourth batch starts again
     assert int(saved.optimizer.state.count) == 0
 
 

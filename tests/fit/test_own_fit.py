@@ -1,4 +1,4 @@
-"""Models with a `fit` of their own, and instances with methods of their own."""
+"""Models with a custom `fit`, and instances with methods of their own."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ class HandsOn(Plain):
 
 
 class Alone(Plain):
-    """Trains by a loop of its own, and tells callbacks itself."""
+    """Trains in a custom loop, and calls callbacks itself."""
 
     def fit(self, x, y, callbacks=(), **rest):
         listed = keras.callbacks.CallbackList(callbacks, model=self, epochs=1)

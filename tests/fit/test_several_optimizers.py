@@ -1,4 +1,4 @@
-"""A model with two optimizers in attributes is trained as with one that is compiled."""
+"""A model with two optimizers in attributes is trained like one with a compiled optimizer."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def dense():
 
 @keras.saving.register_keras_serializable("tests")
 class Pair(keras.Model):
-    """Two layers, moved at once by an optimizer each."""
+    """Two layers, updated in each step by one optimizer each."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

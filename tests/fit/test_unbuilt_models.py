@@ -1,4 +1,4 @@
-"""Callbacks of models that `fit` itself builds."""
+"""Callbacks with models that `fit` itself builds."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ MAKERS = {
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_callback_that_needs_weights_gets_them(name, tmp_path):
-    """And training is as on a model that was built before."""
+    """Training gives the result of a model that was built before."""
     found = []
     for kind, make in (("built", sequential), ("sequential", sequential), ("subclassed", Net)):
         keras.utils.set_random_seed(0)

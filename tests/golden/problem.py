@@ -16,8 +16,8 @@ USUAL = ("matrix_kernel", "vector", "convolution_kernel", "scalar")
 def problem(names=SHAPES, *, steps, seed=0):
     """Makes float32 weights, and gradients that do not depend on them.
 
-    The scale of the gradients goes up and down a hundredfold, entries change sign, one entry
-    is so small that epsilon matters, one stays zero, and the vector starts at zero, as biases do.
+    The scale of the gradients varies by a factor of 100, entries change sign, one entry is so small
+    that epsilon matters, one stays zero, and the vector starts at zero, as biases do.
 
     Returns:
         Two dictionaries by name: the weights, and the gradients of shape `(steps, *shape)`.

@@ -1,20 +1,20 @@
-"""Records what other implementations of the rules do, for `tests/test_golden.py`.
+"""Records trajectories of other implementations of the rules, for `tests/test_golden.py`.
 
     python tests/golden/record.py [rule ...]
 
-writes `tests/golden/data/<rule>-<case>.npz`: for every variable its weights before the first
-and after each of 30 steps, and `meta`, which says how to build our rule and who was asked.
-Rules whose oracle is not installed are named and left as they are. The oracles are
+writes `tests/golden/data/<rule>-<case>.npz`: for every variable its weights before the first and
+after each of 30 steps, and `meta`, which has the arguments of our rule and the other package.
+Rules whose package is not installed are listed and skipped. The packages are
 
     pip install numpy jax optax==0.2.8 torch==2.13 pytorch_optimizer==4.1.0 schedulefree==1.4.1
 
-and, in an environment of its own with Python 3.11,
+and, in a separate environment with Python 3.11,
 
     pip install tensorflow-cpu==2.15.1 tensorflow-addons==0.23.0
 
-All run in float64, and what is kept is rounded to float32. In float32 optax's Adam ends 2.6
-times the tolerance of the test away from that, and its RAdam 21 times: bias corrections lose
-digits as `1 - beta**t`, and the rectifier even more.
+All run in float64, and the result is rounded to float32. In float32, optax's Adam ends 2.6 times
+the test's tolerance away from it, and its RAdam 21 times: bias corrections lose digits in
+`1 - beta**t`, and the rectifier even more.
 """
 
 import json
@@ -32,7 +32,7 @@ ORACLES = {}
 
 
 def oracle(rule, package, names=USUAL):
-    """Registers how to ask `package` for a trajectory of `rule`, given our own arguments."""
+    """Registers how `package` computes a trajectory of `rule`, given our arguments."""
 
     def register(ask):
         ORACLES[rule] = ask, package, names
@@ -65,7 +65,7 @@ def by_optax(make):
 
 
 def decayed(optax, rule, learning_rate, weight_decay):
-    """The step of optax's own `adamw` around any unscaled `rule`."""
+    """The step of optax's `adamw` around any unscaled `rule`."""
     return optax.chain(
         rule,
         optax.add_decayed_weights(weight_decay),
@@ -179,7 +179,7 @@ def dog(optax, learning_rate=1.0, reps_rel=1e-6, epsilon=1e-8, weight_decay=0.0)
 
 
 def by_torch(weights, gradients, make):
-    """Drives the optimizers that `make(parameters by name)` returns."""
+    """Runs the optimizers that `make(parameters by name)` returns."""
     import torch
 
     weights = {name: torch.nn.Parameter(torch.tensor(w)) for name, w in weights.items()}
@@ -238,7 +238,7 @@ def muon(
             ns_coefficients=ns_coefficients,
             ns_steps=ns_steps,
         )
-        # Its constructor takes None for "original" and has no word for "not at all".
+        # Its constructor takes None for "original" and has no value for "not at all".
         matrices.param_groups[0]["adjust_lr_fn"] = adjust or "not at all"
         options = fallback["kwargs"]
         others = torch.optim.AdamW(
@@ -251,7 +251,7 @@ def muon(
         return matrices, others
 
     def turned(values):
-        """Kernels as torch keeps those of dense layers: (outputs, inputs)."""
+        """Kernels in torch's layout of dense layers: (outputs, inputs)."""
         return {
             name: x.reshape(-1, x.shape[-1]).T if name.endswith("kernel") else x
             for name, x in values.items()
@@ -260,7 +260,7 @@ def muon(
     def turned_back(values):
         return {name: x.T.reshape(weights[name].shape) for name, x in values.items()}
 
-    # To save time torch rounds the matrix to bfloat16 before it iterates; here it only copies.
+    # For speed, torch rounds the matrix to bfloat16 before it iterates; here it only copies.
     with mock.patch.object(torch.Tensor, "bfloat16", torch.Tensor.clone):
         yield from map(turned_back, by_torch(turned(weights), map(turned, gradients), make))
 
@@ -521,7 +521,7 @@ CASES = {
 
 
 def record(rule, case, kwargs):
-    """Asks the oracle of `rule` and writes one file."""
+    """Runs the other implementation of `rule` and writes one file."""
     ask, package, names = ORACLES[rule]
     weights, gradients = problem(names, steps=STEPS)
     wide = {name: w.astype("float64") for name, w in weights.items()}

@@ -1,4 +1,4 @@
-"""Runs our own optimizers over given gradients."""
+"""Runs our optimizers with given gradients."""
 
 import keras
 
@@ -6,7 +6,7 @@ from keras_gdx import optimizers
 
 
 def build(rule, kwargs):
-    """Makes an optimizer; arguments that are rules are written the same way, as dictionaries."""
+    """Makes an optimizer; arguments that are rules are dictionaries of the same form."""
 
     def resolved(value):
         is_rule = isinstance(value, dict) and "rule" in value

@@ -1,11 +1,11 @@
-"""Records what optax makes of gradients, for `tests/modifiers/test_modifiers.py`.
+"""Records what optax's transformations return, for `tests/modifiers/test_modifiers.py`.
 
 Run `python tests/modifiers/record.py`, with `pip install numpy jax optax==0.2.8`. It writes
-`oracles.npz` in float64: `weights/<variable>`, `gradients/<variable>`, `<case>/<variable>`,
-and `meta`, a list of `[case, modifier here, function there]`.
+`oracles.npz` in float64: `weights/<variable>`, `gradients/<variable>`, `<case>/<variable>`, and
+`meta`, a list of `[case, modifier here, function there]`.
 
-Of optax's `centralize` the first axis is the one of the outputs, as in torch. In Keras' kernels
-it is the last one, so that function is given kernels turned round, and its answer is turned back.
+optax's `centralize` expects outputs on the first axis, as in torch. Keras' kernels have them on the
+last, so that function gets transposed kernels, and its result is transposed back.
 """
 
 import json
@@ -39,7 +39,7 @@ CASES = {
 
 
 def problem():
-    """Weights and gradients of which some units, and some single entries, are zero."""
+    """Weights and gradients in which some units, and some single entries, are zero."""
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}
     gradients = {name: rng.normal(size=shape) for name, shape in SHAPES.items()}

@@ -1,4 +1,4 @@
-"""Modifiers do what optax and their formulas say, in every optimizer, mode and file."""
+"""Modifiers agree with optax and their formulas, in every optimizer, mode and file."""
 
 import copy
 import json
@@ -25,7 +25,7 @@ PLACES = [(name, place) for name in EVERY for place in REGISTRY[name].cls.sides]
 
 
 def recorded(case):
-    """What stands in the record under `case/`, by variable."""
+    """The recorded arrays under `case/`, by variable."""
     return {k.partition("/")[2]: x for k, x in ORACLES.items() if k.partition("/")[0] == case}
 
 
@@ -34,7 +34,7 @@ NAMES = list(WEIGHTS)
 
 
 def several(count):
-    """Gradients of `count` steps: those of the record first."""
+    """Gradients of `count` steps, the recorded ones first."""
     rng = np.random.default_rng(5)
     yield GRADIENTS
     for _ in range(count - 1):
@@ -48,7 +48,7 @@ def variables(dtype="float64"):
 def train(optimizer, steps, model=None, mode="eager"):
     """Yields the weights, by variable, before the first and after each step.
 
-    A rate is kept in float32, so those of exact tests are powers of two.
+    A rate is stored in float32, so exact tests use powers of two.
     """
     model = model or variables()
     optimizer.build(model)
@@ -64,7 +64,7 @@ def train(optimizer, steps, model=None, mode="eager"):
 
 
 def changed(modifier, steps=(GRADIENTS,), place=None, dtype="float64"):
-    """What a modifier makes of the gradients: SGD with rate 1 takes just that from weights."""
+    """The output of a modifier: SGD at rate 1 subtracts exactly that from the weights."""
     place = place or modifier.sides[0]
     seen = list(train(SGD(1.0, **{place: [modifier]}), steps, variables(dtype)))
     return [{n: a[n] - b[n] for n in NAMES} for a, b in pairwise(seen)]
@@ -156,7 +156,7 @@ def test_no_modifier_is_left_out():
 
 @over_every_modifier
 def test_says_where_it_may_stand(name):
-    """By itself: what another one may do is no reason."""
+    """Each class defines `sides` itself and does not inherit it."""
     assert set(vars(REGISTRY[name].cls)["sides"]) <= {"before", "after"}
 
 
@@ -211,11 +211,11 @@ def test_grokfast_keeps_its_average_in_its_slot():
     ],
 )
 def test_grokfast_begins_with_the_first_gradient_of_each_variable(mode, dtype, fused):
-    """Two small variables, which move as one if they are packed, and one that eight bits hold."""
+    """Two small variables, which can be packed, and one large enough for 8 bits."""
     rng = np.random.default_rng(0)
     model = [keras.Variable(np.zeros(shape)) for shape in ((3,), (4,), (65, 64))]
     steps = [[rng.normal(size=v.shape).astype("float32") for v in model] for _ in range(5)]
-    late = [0, 2, 3]  # the step in which each has its first gradient
+    late = [0, 2, 3]  # the step of each variable's first gradient
     rule = SGD(1.0, before=[modifiers.Grokfast(0.75, 2.0)], state_dtype=dtype, fused=fused)
     rule.build(model)
 
@@ -226,7 +226,7 @@ def test_grokfast_begins_with_the_first_gradient_of_each_variable(mode, dtype, f
         members = [i for i, first in enumerate(late) if first <= t]
         run = step if mode == "eager" else tf.function(step, jit_compile=mode == "xla")
         run([tf.constant(gradients[i]) for i in members], members)
-        if t == 2:  # what has begun, and what has not, comes back from a file
+        if t == 2:  # averages that have started, and those that have not, are restored from a file
             store = {}
             rule.save_own_variables(store)
             rule = SGD.from_config(rule.get_config())
@@ -254,7 +254,7 @@ def test_cautious_drops_what_momentum_does_against_the_gradient():
 
 
 def test_cautious_compares_with_the_gradient_that_the_rule_saw():
-    """That is the one after `before`."""
+    """The error names the modifier after `before`."""
     turn = modifiers.Grokfast(0.0, 1.0)
     turn.__class__ = type("Turn", (modifiers.Grokfast,), {"__call__": lambda *a: (-a[2], a[5])})
     seen = list(train(SGD(1.0, before=[turn], after=[modifiers.Cautious()]), [GRADIENTS]))
@@ -282,7 +282,7 @@ def halve(g, w):
 
 
 class Halve(modifiers.Modifier):
-    """Halves what is greater than 1: so that it matters what it is given, on either side."""
+    """Halves values above 1, so that its input matters on either side."""
 
     def __call__(self, h, x, g, w):
         return keras.ops.where(abs(x) > 1, x / 2, x)
@@ -327,7 +327,7 @@ def test_weight_decay_stands_outside():
 
 
 def numbers(name):
-    """The arguments of a modifier that may be schedules, with other values than the defaults."""
+    """The arguments of a modifier that may be schedules, with values other than the defaults."""
     arguments = declared_arguments(REGISTRY[name].cls)
     options = FORMULAS[name][1]
     assert set(options) == {n for n, default in arguments.items() if is_hyperparameter(n, default)}
@@ -455,7 +455,7 @@ def test_slots_are_saved_and_restored():
 
 
 def test_without_its_memory_it_would_go_elsewhere():
-    """So that the test above can fail."""
+    """Checks that the test above can fail."""
     steps = list(several(6))
     *_, expected = train(two_memories(), steps)
     model = variables()

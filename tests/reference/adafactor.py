@@ -1,8 +1,8 @@
 """Shazeer & Stern 2018 (arXiv:1804.04235), algorithms 4 and 5, sections 6 to 8.
 
-Variables of more than two axes are stacks of matrices in their last two. The boxes have no
-first moment; here it averages the clipped and scaled step, and the rate comes after. The decay
-is multiplied by the rate, but not by the size of the parameter.
+Variables of more than two axes are stacks of matrices in their last two. The paper's algorithms
+have no first moment; here it averages the clipped and scaled step, before multiplication by the
+learning rate. The decay is multiplied by the learning rate, but not by the size of the parameter.
 """
 
 import numpy as np

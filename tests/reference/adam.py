@@ -1,8 +1,8 @@
 """Kingma & Ba 2014 (arXiv:1412.6980), algorithm 1; AMSGrad: Reddi et al. 2018 (arXiv:1904.09237).
 
-AMSGrad's own box corrects no bias. Here the largest second moment is that of Adam's corrected
-ones, so that `amsgrad=True` changes one thing about Adam, as optax has it; torch and Keras take
-the largest uncorrected one and correct it by the present step.
+AMSGrad as published has no bias correction. Here it uses the largest of Adam's corrected second
+moments, so that `amsgrad=True` changes one thing about Adam, as in optax. torch and Keras use the
+largest uncorrected one and correct it by the current step.
 """
 
 import numpy as np

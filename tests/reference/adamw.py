@@ -1,7 +1,7 @@
 """Loshchilov & Hutter 2017 (arXiv:1711.05101), algorithm 2.
 
-The paper's decay is `schedule * weight_decay * w`, with the rate `alpha` on Adam's direction
-alone. Here it is multiplied by the learning rate as a whole, as in every library.
+The paper's decay is `schedule * weight_decay * w`; its rate `alpha` scales Adam's direction only.
+Here the decay is multiplied by the complete learning rate, as in every library.
 """
 
 import numpy as np

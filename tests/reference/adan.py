@@ -1,9 +1,9 @@
 """Xie et al. 2022 (arXiv:2208.06677), algorithm 1.
 
-The paper's betas say how much of the new value enters; ours, like those of its program, how
-much of the old one stays. The box starts its averages at the first gradient; the authors'
-program starts them at zero and corrects the bias, and so does everything since. The first
-difference of gradients is zero.
+The paper's betas are the share of the new value; ours, like those of the authors' code, are the
+share of the old one. The paper starts its averages at the first gradient; the authors' code, and
+every implementation since, starts them at zero and corrects the bias. The first difference of
+gradients is zero.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Ivgi et al. 2023 (arXiv:2302.12022), algorithm 1.
 
-The distance and the sum of squares belong to all variables together. Epsilon stands inside the
-root, as in the authors' program. The decay is no gradient: it does not enter the sum.
+The distance and the sum of squares are over all variables together. Epsilon is inside the square
+root, as in the authors' code. The decay is not part of the gradient: it does not enter the sum.
 """
 
 import numpy as np

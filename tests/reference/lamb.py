@@ -1,6 +1,6 @@
 """You et al. 2019 (arXiv:1904.00962), algorithm 2, with `phi(z) = z`.
 
-The paper leaves a length of zero open: the ratio is 1 then.
+The paper does not define the ratio for norms of zero: here it is 1.
 """
 
 import numpy as np

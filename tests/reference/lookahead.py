@@ -1,6 +1,6 @@
 """Zhang et al. 2019 (arXiv:1907.08610), algorithm 1, with gradient descent as inner optimizer.
 
-The inner optimizer keeps its momentum when the weights go back.
+The inner optimizer keeps its momentum when the weights are set to the slow ones.
 """
 
 import numpy as np

@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.reference import adamw
 
-DTYPES = ("float32",)  # the iteration runs in it, whatever the variables are
+DTYPES = ("float32",)  # the iteration runs in float32, whatever the dtype of the variables
 FALLBACK = {
     "rule": "AdamW",
     "kwargs": {"learning_rate": 0.03125, "beta_1": 0.8, "epsilon": 1e-4, "weight_decay": 0.2},

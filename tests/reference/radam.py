@@ -1,7 +1,7 @@
 """Liu et al. 2019 (arXiv:1908.03265), algorithm 2.
 
-The paper rectifies when `rho > 4` and divides by `sqrt(v)` without an epsilon; here it starts
-at `rho >= threshold`, 5 in the authors' program, and epsilon stands where Adam has it.
+The paper rectifies when `rho > 4` and divides by `sqrt(v)` without an epsilon. Here the condition
+is `rho >= threshold`, 5 in the authors' code, and epsilon is added as in Adam.
 """
 
 import numpy as np

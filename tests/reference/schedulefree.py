@@ -1,9 +1,9 @@
 """Defazio et al. 2024 (arXiv:2405.15682), algorithm 1, around gradient descent or Adam.
 
-The paper's box has Adam's bias correction in the rate, hence in the decay and in the weights
-of the average; the authors' program, which is followed here, has it in the second moment and
-nowhere else. The program weighs by the largest rate so far, to the power `weight_lr_power`, and
-by the step number to the power `r`; the paper's box is power 2 and `r = 0`.
+The paper's algorithm has Adam's bias correction in the rate, hence in the decay and in the weights
+of the average. The authors' code, which is followed here, has it in the second moment only. The
+code weighs by the largest rate so far, to the power `weight_lr_power`, and by the step number to
+the power `r`; the paper's algorithm has power 2 and `r = 0`.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ HYPER = (
 
 
 def trajectory(weights, gradients, **hyper):
-    """Yields the weights `y` that the gradients are taken at."""
+    """Yields the weights `y` at which the gradients are computed."""
     return (y for y, _ in points(weights, gradients, **hyper))
 
 
@@ -63,7 +63,7 @@ def average(
     weight_decay=0.0,
     **hyper,
 ):
-    """Yields `(y, x)` after every step along what `direction` makes of the gradients."""
+    """Yields `(y, x)` after every step in the direction that `direction` computes."""
     x, y, z = list(weights), list(weights), list(weights)
     largest = total = 0.0
     for t, step in enumerate(direction(gradients, **hyper), 1):

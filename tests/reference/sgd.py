@@ -1,8 +1,7 @@
 """Gradient descent with Polyak's heavy ball or Nesterov's look-ahead gradient.
 
-Nesterov's point `w - momentum * (last step)` is where the gradient is taken; written for the
-weights at that point, as everybody does since Bengio et al. 2012 (arXiv:1212.0901), the step
-is `g + momentum * m`.
+Nesterov computes the gradient at `w - momentum * (last step)`. Written for the weights at that
+point, as usual since Bengio et al. 2012 (arXiv:1212.0901), the step is `g + momentum * m`.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""`regularizers.apply` changes the loss and the gradient at once, and saved models keep it."""
+"""`regularizers.apply` takes effect immediately, and saved models keep the regularizer."""
 
 import warnings
 
@@ -32,7 +32,7 @@ class Forgetful(keras.Model):
 
 @keras.saving.register_keras_serializable("tests")
 class Mindful(keras.Model):
-    """Is given its layers, and saves them."""
+    """Receives its layers, and saves them."""
 
     def __init__(self, body, head, **kwargs):
         super().__init__(**kwargs)
@@ -55,7 +55,7 @@ class Mindful(keras.Model):
 
 @keras.saving.register_keras_serializable("tests")
 class Custom(layers.Layer):
-    """A layer that knows nothing of regularizers."""
+    """A layer that does not support regularizers."""
 
     def build(self, shape):
         self.mixing = self.add_weight(shape=(shape[-1], 1), name="mixing")
@@ -94,7 +94,7 @@ def compiled(make, **options):
 
 
 def nothing():
-    """Data of which the loss and all gradients are zero, as long as biases are."""
+    """Data with zero loss and zero gradients, as long as biases are zero."""
     return np.zeros((2, 3)), np.zeros((2, 1))
 
 
@@ -109,7 +109,7 @@ def quietly(*arguments, **options):
 
 
 def assert_in_force(model, regularizer, slope):
-    """The loss is the penalty, and a step goes down its gradient."""
+    """The loss is the penalty, and a step descends its gradient."""
     before = [keras.ops.convert_to_numpy(v) for v in kernels(model)]
     penalty = sum(float(regularizer(v)) for v in kernels(model))
     assert penalty > 0
@@ -169,7 +169,7 @@ def test_names_the_variables_that_a_file_forgets(tmp_path):
     assert all(path in str(warned[0].message) for path in paths)
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
-    assert not again.losses  # the warning told the truth
+    assert not again.losses  # as the warning said
     quietly(again, Lp(2, 0.5))
     assert_in_force(again, Lp(2, 0.5), lambda w: 0.5 * w)
 

@@ -1,4 +1,4 @@
-"""Regularizers that must know what they are attached to."""
+"""Regularizers that need to know what they are attached to."""
 
 from itertools import pairwise
 
@@ -48,7 +48,7 @@ def test_slimming_finds_the_scales_of_batch_normalisation():
 
 
 def strengths(net, epochs, **options):
-    """The penalty after each epoch over what it would be at full strength."""
+    """The penalty after each epoch, divided by that at full strength."""
     found = []
 
     class Watch(keras.callbacks.Callback):
@@ -75,7 +75,7 @@ def test_scheduled_follows_the_updates_of_the_optimizer(make, jit_compile, tmp_p
 
 
 def deferred(regularizer):
-    """A model that has no variables before it meets data."""
+    """A model that has no variables before it receives data."""
 
     class Late(keras.layers.Layer):
         def __init__(self):

@@ -1,6 +1,6 @@
-"""What every regularizer promises, asked of each one in the registry.
+"""The contract of every regularizer, tested over the registry.
 
-The specimen is the variable `regularizer` of the docstring's example.
+The tested instance is the variable `regularizer` of the docstring's example.
 """
 
 import doctest
@@ -15,8 +15,8 @@ import keras_gdx.regularizers
 from keras_gdx.registry import REGISTRY
 
 ACTIVITY = ("decov", "entropypenalty")  # of outputs, not of weights
-OF_STEPS = ("gradientpenalty", "jacobianpenalty")  # attached to whole models
-OF_ITS_OWN = ("l2sp", "slimming")  # `apply` says which variables, and where they start
+OF_STEPS = ("gradientpenalty", "jacobianpenalty")  # attached to complete models
+OF_ITS_OWN = ("l2sp", "slimming")  # `apply` selects the variables and their reference values
 REGULARIZERS = {name: entry for name, entry in REGISTRY.items() if entry.kind == "regularizer"}
 
 
@@ -88,7 +88,7 @@ def test_counts_in_fit_before_and_after_saving(entry, regularizer, jit_compile, 
         ]
     )
     model.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=jit_compile)
-    zeros = np.zeros((4, 6, 6, 2)), np.zeros((4, 2))  # the penalties are all of the loss
+    zeros = np.zeros((4, 6, 6, 2)), np.zeros((4, 2))  # the loss consists of the penalties only
     before = sum(float(regularizer(v)) for v in model.trainable_variables if len(v.shape) > 1)
     loss = model.fit(*zeros, batch_size=4, verbose=0).history["loss"][0]
     np.testing.assert_allclose(loss, before, rtol=1e-5)

@@ -103,7 +103,7 @@ def nuclear(w, factor):
     return factor * s.sum(), (factor * (u * present) @ vt).reshape(w.shape)
 
 
-# Functions of singular values: decomposed in float32, so a little less exact.
+# Functions of singular values: decomposed in float32, so less exact.
 SPECTRAL = {
     "SRIP": (SRIP(0.3), lambda w: srip(w, 0.3)),
     "SpectralPenalty": (SpectralPenalty(0.3), lambda w: spectral(w, 0.3)),
@@ -131,7 +131,7 @@ CASES = {
 
 
 def zeroed(w):
-    """The weights as they are, and with zeros here, there and everywhere."""
+    """The weights unchanged, and with zeros in several patterns."""
     some, groups = w.copy(), w.copy()
     some.flat[::3] = 0
     groups[..., 0] = groups[0] = 0
@@ -158,7 +158,7 @@ def test_value_and_gradient(regularizer, formula, shape, jit_compile):
         value, gradient = function(tf.constant(w))
         expected = formula(w.astype("float64"))
         np.testing.assert_allclose(value, expected[0], rtol=1e-5, atol=1e-9)
-        rounding = 1e-9 + 5e-7 * np.abs(expected[1]).max()  # some are differences
+        rounding = 1e-9 + 5e-7 * np.abs(expected[1]).max()  # some values are differences
         np.testing.assert_allclose(gradient, expected[1], rtol=1e-5, atol=rounding)
 
 

@@ -1,4 +1,4 @@
-"""Penalties on derivatives by the inputs, attached to whole models."""
+"""Penalties on derivatives with respect to the inputs, attached to models."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ every_penalty = pytest.mark.parametrize("penalty", PENALTIES, ids=repr)
 
 @keras.saving.register_keras_serializable("tests")
 class Subclassed(keras.Model):
-    """Does not even take `training`."""
+    """Does not even accept `training`."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -70,7 +70,7 @@ def compiled(make, *penalties, optimizer=None, w=W, **options):
 
 
 def loss_of_step(model, *batch, **options):
-    """The loss of one batch; Keras 3.12 goes on with the mean of those before."""
+    """The loss of one batch; Keras 3.12 returns a running mean over batches otherwise."""
     model.reset_metrics()
     return float(model.train_on_batch(*batch, **options))
 
@@ -83,7 +83,7 @@ def step(model, x=X, y=Y, **options):
 
 
 def added(make, penalty, x=X, y=Y, weights=None, **options):
-    """What a penalty adds to the loss and to the gradient of the one kernel."""
+    """What a penalty adds to the loss and to the gradient of the single kernel."""
     loss, (slope,) = step(compiled(make, penalty, **options), x, y, sample_weight=weights)
     plain, (usual,) = step(compiled(make, **options), x, y, sample_weight=weights)
     return loss - plain, slope - usual
@@ -190,7 +190,7 @@ def test_weights_of_examples():
 
 
 class Counting(keras.Model):
-    """Counts how often its own loss was asked, as the documentation of Keras shows."""
+    """Counts how often its loss was called, as the documentation of Keras shows."""
 
     def __init__(self):
         super().__init__()
@@ -214,7 +214,7 @@ class Counting(keras.Model):
 @every_penalty
 @pytest.mark.parametrize("jit_compile", [True, False])
 def test_of_no_strength_changes_nothing(penalty, jit_compile):
-    """Neither metrics, nor statistics, nor what chance draws."""
+    """Neither metrics, nor statistics, nor random draws."""
 
     def train(*penalties):
         keras.utils.set_random_seed(0)

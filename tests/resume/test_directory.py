@@ -1,4 +1,4 @@
-"""Files that are damaged, foreign, too new, or cannot be written."""
+"""Files that are damaged, foreign, too new, or not writable."""
 
 import json
 import os
@@ -127,7 +127,7 @@ except OSError as error:
 
 
 def test_a_full_disk(tmp_path):
-    """The error comes back to `fit`, and the checkpoint before it is whole."""
+    """`fit` raises the error, and the previous checkpoint is intact."""
     program = [sys.executable, "-c", FULL, str(tmp_path)]
     done = subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
     assert "failed True True" in done.stdout, done.stderr[-2000:]
@@ -153,7 +153,7 @@ def test_parts_may_be_renamed_before_their_writers_go_on(tmp_path, monkeypatch):
 
 
 def test_a_part_that_is_missing(tmp_path):
-    """It is no checkpoint of fewer processes."""
+    """It does not count as a checkpoint of fewer processes."""
     workers = [Directory(tmp_path, 3, 2, index, "run") for index in range(2)]
     with ThreadPoolExecutor() as pool:
         [*pool.map(lambda worker: worker.write(1, {}, {}), workers)]

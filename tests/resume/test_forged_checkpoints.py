@@ -1,6 +1,6 @@
-"""Checkpoints that are damaged or forged: refused with the reason, or loaded; nothing else happens.
+"""Damaged or forged checkpoints are refused with the reason, or loaded; nothing else happens.
 
-Whoever forges one can compute its checksums as well.
+Whoever forges a checkpoint can compute its checksums as well.
 """
 
 import copy
@@ -36,7 +36,7 @@ class Stopping(keras.callbacks.Callback):
 
 
 class Resuming(ResumableCheckpoint):
-    """Stops once all is brought back."""
+    """Stops once everything is restored."""
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -72,7 +72,7 @@ def original(tmp_path_factory):
 
 
 def write(folder, manifest, arrays):
-    """Writes a checkpoint with right checksums, if it is one that can have any."""
+    """Writes a checkpoint with valid checksums, if its content can have any."""
     path = folder / "checkpoint-000000001"
     path.mkdir(parents=True, exist_ok=True)
     (path / ARRAYS).write_bytes(arrays)
@@ -87,7 +87,7 @@ def write(folder, manifest, arrays):
 
 def as_file(arrays):
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:  # `numpy.savez` takes other names for paths
+    with zipfile.ZipFile(file, "w") as archive:  # `numpy.savez` changes names that are paths
         for name, array in arrays.items():
             content = io.BytesIO()
             np.save(content, array)
@@ -124,7 +124,7 @@ def test_any_change_is_refused_or_loaded(original, tmp_path, monkeypatch):
     net = network()
     net.optimizer.build(net.trainable_variables)
     start, before = snapshot.take(net), values(net)
-    skip = [("content", "callbacks", i, "memory") for i in range(9)]  # theirs to look at
+    skip = [("content", "callbacks", i, "memory") for i in range(9)]  # checked by the callbacks
     skip.append(("content", "model", "random", "python", 1))  # hundreds of numbers
     for _ in range(200):
         kind = rng.choice(["manifest", "manifest", "arrays", "bytes"])
@@ -143,7 +143,7 @@ def test_any_change_is_refused_or_loaded(original, tmp_path, monkeypatch):
 
 
 def test_no_name_in_a_checkpoint_is_that_of_a_file(original, tmp_path):
-    """The state of a `tf.data` iterator is files, for TensorFlow."""
+    """The state of a `tf.data` iterator is written to files for TensorFlow."""
     manifest, arrays = copy.deepcopy(original)
     victim = tmp_path / "victim"
     victim.write_text("mine")
@@ -152,7 +152,7 @@ def test_no_name_in_a_checkpoint_is_that_of_a_file(original, tmp_path):
     state[str(victim)] = {"__array__": "999", "dtype": "bytes"}
     arrays["999"] = np.frombuffer(b"theirs", "uint8")
     write(tmp_path / "a", manifest, as_file(arrays))
-    assert refusal(network(), tmp_path / "a") is None  # it has all that it needs
+    assert refusal(network(), tmp_path / "a") is None  # it has everything it needs
     assert victim.read_text() == "mine"
     state[f"../{victim}"] = state.pop(STATE[0])
     write(tmp_path / "a", manifest, as_file(arrays))
@@ -190,7 +190,7 @@ def test_objects_of_python_are_not_loaded(original, tmp_path):
 
 
 def test_random_states_that_lead_out_of_memory(original, tmp_path):
-    """NumPy takes any position among its 624 numbers."""
+    """NumPy accepts any position within its 624 numbers."""
     manifest, arrays = copy.deepcopy(original)
     manifest["content"]["model"]["random"]["numpy"]["state"]["pos"] = 10**6
     write(tmp_path / "a", manifest, as_file(arrays))

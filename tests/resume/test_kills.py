@@ -1,4 +1,4 @@
-"""Real processes, killed at random and stopped by a signal."""
+"""Real processes, killed at random times and stopped by a signal."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def test_killed_again_and_again(whole, tmp_path):
         time.sleep(chance.uniform(0, 0.1))
         process.send_signal(signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
-        if (tmp_path / "result").exists():  # it was faster: compare, and begin another run
+        if (tmp_path / "result").exists():  # it finished first: compare, and run again
             assert json.loads((tmp_path / "result").read_text()) == whole
             (tmp_path / "result").unlink()
             (tmp_path / "run").rename(tmp_path / f"run-{killed}-{time.monotonic_ns()}")

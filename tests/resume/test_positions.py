@@ -1,4 +1,4 @@
-"""Interrupted anywhere and resumed is uninterrupted, bit for bit."""
+"""Interrupted anywhere and resumed equals uninterrupted, bit for bit."""
 
 import warnings
 
@@ -28,7 +28,7 @@ class Interruption(keras.callbacks.Callback):
 
 
 def interrupted(data, optimizer, batches, folder, **options):
-    """Trains with interruptions after so many batches each, and then to the end."""
+    """Trains with interruptions after these numbers of batches, and then to the end."""
     for count in batches:
         with pytest.raises(Interrupted):
             train(data, optimizer, [Interruption(count)], folder=folder, **options)
@@ -68,7 +68,7 @@ def test_with_any_optimizer(optimizer, straight, tmp_path):
 
 
 def test_after_the_last_batch_of_an_epoch_of_unknown_length(straight, tmp_path):
-    """What is left of the epoch then is its end, with logs as if it had gone on."""
+    """Only the end of the epoch is left then, with logs as if it had not been interrupted."""
     data, optimizer = "tf.data of unknown length", "AdamW, accumulating"
     with pytest.raises(Interrupted):
         train(data, optimizer, [Closing(epoch=0)], folder=tmp_path, every="7 steps")
@@ -77,7 +77,7 @@ def test_after_the_last_batch_of_an_epoch_of_unknown_length(straight, tmp_path):
 
 
 class Closing(keras.callbacks.Callback):
-    """Interrupts while the epoch is being closed."""
+    """Interrupts at the end of an epoch, before its callbacks are done."""
 
     def __init__(self, epoch):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Interrupted on so many replicas and resumed on others is one device that was not interrupted."""
+"""Interrupted on n replicas and resumed on m equals one uninterrupted device."""
 
 import warnings
 
@@ -92,7 +92,7 @@ def test_on_other_replicas(optimizer, way, straight, mirrored, tmp_path):
     """In the middle of an epoch, and of a window."""
     before, after = (mirrored, None) if way == "to one" else (None, mirrored)
     found, expected = interrupted(optimizer, tmp_path, before, after), straight(optimizer)
-    assert_same(found, expected, 2e-3 if optimizer == "eight bits" else 1e-5)  # a code more or less
+    assert_same(found, expected, 2e-3 if optimizer == "eight bits" else 1e-5)  # one code apart
 
 
 @pytest.mark.parametrize("way", ["to one", "to two"])
@@ -110,7 +110,7 @@ def test_in_an_epoch_of_other_batches(tmp_path):
 
 
 def test_of_another_model(mirrored, tmp_path):
-    """Nothing changes then, whatever the replicas."""
+    """Model and optimizer are unchanged by the error."""
     with pytest.raises(Interrupted):
         train("in stacks", tmp_path, mirrored, callbacks=[Interruption(5)])
     begin = Begin()

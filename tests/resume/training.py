@@ -1,7 +1,7 @@
-"""A training run with everything in it that can be forgotten; also a program to be killed.
+"""A training run with every kind of state that can be lost; also a program to be killed.
 
-`python -m tests.resume.training FOLDER RESULT` trains on and writes what came out; as one worker
-of `TF_CONFIG`, with so many REPLICAS, if they follow, and with this OPTIMIZER.
+`python -m tests.resume.training FOLDER RESULT` trains and writes the result; optional further
+arguments make it one worker of `TF_CONFIG`, with REPLICAS replicas and this OPTIMIZER.
 """
 
 import json
@@ -93,7 +93,7 @@ def callbacks_for(optimizer):
 
 
 def train(data, optimizer, more, every="2 steps", folder=None, strategy=None, **compiled):
-    """Trains to the end, from wherever `folder` says; returns all that must be equal."""
+    """Trains to the end, from the checkpoint in `folder`; returns everything that must be equal."""
     keras.utils.set_random_seed(1)
     with (strategy or tf.distribute.get_strategy()).scope():
         model = model_with(OPTIMIZERS[optimizer](), **compiled)

@@ -1,4 +1,4 @@
-"""A program that imports only TensorFlow goes on training, with the same losses."""
+"""A program that imports only TensorFlow continues training, with the same losses."""
 
 import json
 import subprocess
@@ -42,7 +42,7 @@ def network(optimizer):
 
 
 def elsewhere(net, folder, rate):
-    """What a process with TensorFlow alone makes of the exported model."""
+    """The results of the exported model in a process with TensorFlow alone."""
     keras_gdx.export(net, str(folder / "exported"))
     np.savez(folder / "data.npz", x=X[3:], y=Y[3:])
     arguments = [str(folder / "exported"), str(folder / "data.npz"), json.dumps(rate)]
@@ -119,7 +119,7 @@ def test_several_rates_stay_what_they_are(tmp_path):
         pytest.skip("this Keras has none")
     parts = [keras_gdx.optimizers.SGD(rate, name=f"sgd_{rate}") for rate in (0.0, 0.001)]
     net = network(
-        keras.optimizers.MultiOptimizer(lambda v: parts[v.shape[-1] == 2])  # the head moves
+        keras.optimizers.MultiOptimizer(lambda v: parts[v.shape[-1] == 2])  # the head is trained
     )
     keras_gdx.export(net, str(tmp_path / "exported"))
     loaded = tf.saved_model.load(str(tmp_path / "exported"))
@@ -163,7 +163,7 @@ def test_goes_on_from_the_trained_weights_and_leaves_the_model_as_it_was(tmp_pat
     ids=["schedule-free", "averages"],
 )
 def test_a_part_that_was_frozen_after_training(make, tmp_path):
-    """The optimizer still has state, and weights to evaluate with, of what it moves no more."""
+    """The optimizer still has state and evaluation weights of what it no longer trains."""
     net = network(make())
     net.fit(X[0], Y[0], epochs=3, verbose=0)
     net.layers[0].trainable = False

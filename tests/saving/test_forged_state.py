@@ -1,4 +1,4 @@
-"""Optimizer state that is damaged or forged: it is refused with a reason, or loaded."""
+"""Damaged or forged optimizer state is refused with a reason, or loaded."""
 
 import json
 import warnings
@@ -74,7 +74,7 @@ def test_any_change_is_refused_or_loaded(name):
 
 @pytest.mark.parametrize("how", ["link", "group", "dtype", "scalar", "nested", "cut"])
 def test_changes_of_the_file_itself(how, tmp_path):
-    """Those that a dictionary cannot show."""
+    """Faults that a dictionary cannot have."""
     path = tmp_path / "net.weights.h5"
     net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="a")])
     net.compile(optimizers.AdamW(0.1), "mse")
@@ -107,7 +107,7 @@ def test_changes_of_the_file_itself(how, tmp_path):
 
 
 def test_no_lambda_of_a_file_is_run():
-    """Keras does not make functions of code unless it is told to; nor do arguments of ours."""
+    """Keras makes no functions from code by default; nor do our arguments."""
     config = optimizers.AdamW(0.1).get_config()
     code = {"class_name": "__lambda__", "config": {"value": "x"}}
     for name in ("learning_rate", "weight_decay", "before"):

@@ -1,4 +1,4 @@
-"""Weights come from any file; an optimizer takes the state that is its own, and says so if not."""
+"""Weights load from any file; an optimizer loads state of its own rule, and warns otherwise."""
 
 import io
 import json
@@ -26,7 +26,7 @@ MAKE = {
 
 
 def network(optimizer, steps):
-    """A small model after so many updates; without any its optimizer is not built."""
+    """A small model after n updates; with 0 its optimizer is not built."""
     layers = [keras.Input((3,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(1, name="b")]
     net = keras.Sequential(layers, name="net")
     if optimizer is not None:
@@ -37,7 +37,7 @@ def network(optimizer, steps):
 
 
 def state(net, copies=True):
-    """What the optimizer keeps; without copies of weights, which follow those that are loaded."""
+    """The optimizer's state, without copies of weights, which follow the loaded weights."""
     kept = net.optimizer.variables
     return [v.numpy() for v in kept if copies or not v.name.endswith("slow")]
 
@@ -51,7 +51,7 @@ def same(a, b):
 
 
 def in_file(net):
-    """The weights that it saves: those to evaluate with."""
+    """The weights that it saves: the evaluation weights."""
     if not hasattr(getattr(net, "optimizer", None), "evaluation_weights"):
         return net.get_weights()
     with net.optimizer.evaluation_weights():
@@ -81,7 +81,7 @@ def saved(tmp_path_factory):
 NONE = "The file has no state of an optimizer"
 FOREIGN = "The file has the state of an optimizer that is not of keras_gdx"
 WHOSE = "The file has the state of "
-TOLD = {  # how the warning begins, for AdamW that is built and for one that is not
+TOLD = {  # how the warning begins, for `AdamW` that is built and for one that is not
     ("nothing", 0): (NONE, NONE),
     ("Keras' Adam", 0): (FOREIGN, FOREIGN),
     ("Keras' Adam", 2): (FOREIGN, FOREIGN),
@@ -127,7 +127,7 @@ def test_optimizers_of_keras_load_weights_from_our_files(name, steps, saved):
 
 @pytest.mark.parametrize("target", ["Lookahead around Lion", "LocalSteps", "AdamW"])
 def test_what_is_inside_goes_with_the_whole(target, saved, recwarn):
-    """Inside of both may be the same optimizer: half of a state is none."""
+    """Both may have the same inner optimizer: half of a state must not be loaded."""
     source, path = saved("Lookahead", 2)
     net = network(MAKE[target](), 1)
     before = state(net, copies=False)
@@ -135,14 +135,14 @@ def test_what_is_inside_goes_with_the_whole(target, saved, recwarn):
     assert [m.partition(",")[0] for m in messages(recwarn)] == [WHOSE + "Lookahead around AdamW"]
     assert same(state(net, copies=False), before)
     assert same(net.get_weights(), source.get_weights())
-    again = network(MAKE["Lookahead"](), 1)  # after a file that was not for it, one that is
+    again = network(MAKE["Lookahead"](), 1)  # a matching file after one that does not match
     for name in ("Lion", "Lookahead"):
         again.load_weights(saved(name, 2)[1])
     assert same(everything(again), everything(source))
 
 
 def scaled():
-    """Loss scaling around `AdamW`, with a scale of its own."""
+    """Loss scaling around `AdamW`, with a scale other than the default."""
     optimizer = optimizers.LossScaleOptimizer(optimizers.AdamW(0.1), initial_scale=8.0)
     optimizer.build(network(None, 0).trainable_variables)
     optimizer.dynamic_scale.assign(2.0)
@@ -151,7 +151,7 @@ def scaled():
 
 
 def as_keras_saves(optimizer, store):
-    """As files of before have loss scaling: by position, the inner optimizer's variables too."""
+    """Files from before: by position, with the inner optimizer's variables included."""
     keras.optimizers.LossScaleOptimizer.save_own_variables(optimizer, store)
 
 
@@ -160,7 +160,7 @@ def as_keras_saves(optimizer, store):
     [(optimizers.LossScaleOptimizer.save_own_variables, {"fused": False}), (as_keras_saves, {})],
 )
 def test_loss_scaling_is_read(save, options):
-    """By name, and so in another layout of the optimizer inside too."""
+    """By name, so also if the inner optimizer has another layout."""
     store: dict = {}
     save(scaled(), store)
     again = optimizers.LossScaleOptimizer(optimizers.AdamW(0.1, **options))
@@ -170,7 +170,7 @@ def test_loss_scaling_is_read(save, options):
 
 
 def test_loss_scaling_may_come_or_go(saved, tmp_path, recwarn):
-    """Its state is a scale; that of the optimizer inside is the same with and without."""
+    """Its state is a scale; the inner optimizer's state is the same with and without."""
     source, path = saved("AdamW", 2)
     net = network(optimizers.LossScaleOptimizer(optimizers.AdamW(0.1, fused=False)), 0)
     net.optimizer.build(net.trainable_variables)
@@ -193,7 +193,7 @@ def test_loss_scaling_may_come_or_go(saved, tmp_path, recwarn):
 
 
 def test_loss_scaling_around_what_has_something_inside(saved, recwarn):
-    """Without it what is inside of that stands in another place of the file."""
+    """Without it, the inner optimizer's state is at another place in the file."""
     inner = MAKE["Lookahead"]()
     net = network(optimizers.LossScaleOptimizer(inner), 0)
     net.optimizer.build(net.trainable_variables)
@@ -204,7 +204,7 @@ def test_loss_scaling_around_what_has_something_inside(saved, recwarn):
 
 
 def changed(file, change):
-    """Changes what `file`, open for writing, says of its optimizer."""
+    """Changes what `file`, open for writing, says about its optimizer."""
     with h5py.File(file, "r+") as content:
         group = content["optimizer/vars"]
         manifest = change(json.loads(bytes(group["manifest"][()])))
@@ -234,7 +234,7 @@ def test_what_is_refused_changes_nothing(kind, saved, tmp_path):
 
 
 def test_another_model_is_refused_and_changes_nothing(saved):
-    """Keras has read the first layer and the optimizer when it finds that the second is another."""
+    """Keras has loaded the first layer and the optimizer when it finds that the second differs."""
     layers = [keras.Input((3,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(4, name="b")]
     net = keras.Sequential(layers)
     net.compile(optimizers.AdamW(0.1), "mse")
@@ -268,9 +268,9 @@ def test_a_model_with_the_state_of_another_rule_says_so(tmp_path):
 
 @pytest.mark.parametrize("steps", [0, 2], ids=["never trained", "trained"])
 def test_a_frozen_model(steps, tmp_path, recwarn):
-    """Its file has state of what it does not train any more, or none at all.
+    """Its file has state of variables that it no longer trains, or none at all.
 
-    An optimizer with nothing to train is not built, and keeps none.
+    An optimizer without trainable variables is not built and has no state.
     """
     net = network(MAKE["AdamW"](), steps)
     net.trainable = False
@@ -286,7 +286,7 @@ def test_a_frozen_model(steps, tmp_path, recwarn):
 
 
 def test_a_whole_model_in_h5_is_refused(tmp_path):
-    """Keras builds the optimizer of such a file for no variables, and cannot go on."""
+    """Keras builds the optimizer of such a file for no variables, and fails."""
     net = network(MAKE["AdamW"](), 1)
     with pytest.raises(ValueError, match=r"`filepath` must be the name of a `.keras` file"):
         net.save(tmp_path / "net.h5")

@@ -1,7 +1,7 @@
-"""Records what other libraries' schedules return.
+"""Records the values of other libraries' schedules.
 
-Run `python record.py > oracles.json` beside this file, with optax 0.2.8, timm 1.0.31,
-torch 2.13 and transformers 4.57.
+Run `python record.py > oracles.json` in this folder, with optax 0.2.8, timm 1.0.31, torch 2.13 and
+transformers 4.57.
 """
 
 import importlib.util
@@ -83,7 +83,7 @@ def in_turn(*lengths_and_schedules):
 
 
 def cases():
-    """Yields `(what it is here, what it is there, the values there)`."""
+    """Yields `(name here, name there, the values there)`."""
     yield "Constant(0.3)", "optax constant", in_optax(optax.constant_schedule(0.3))
 
     for initial, beta, gamma in [(0.1, 0.5, 1.0), (0.1, 0.01, 0.5), (2.0, 3.0, 0.75)]:

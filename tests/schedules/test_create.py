@@ -79,7 +79,7 @@ def test_learns_its_length_from_fit():
     )
     net = network(optimizer)
     net.fit(X, Y, batch_size=5, epochs=3, verbose=0, callbacks=[log])
-    assert optimizer.iterations.numpy() == 12  # 10 batches are 3 + 1 updates
+    assert optimizer.iterations.numpy() == 12  # 10 batches make 3 + 1 updates
     assert rate.total_steps == 12
     assert rate.sample(13)[-1] == 0
     assert optimizer.weight_decay.left.total_steps == 12
@@ -181,7 +181,7 @@ def test_a_fit_that_begins_later_goes_on():
 
     net.fit(X, Y, batch_size=10, epochs=4, verbose=0, callbacks=[Stop()])
     assert rates_of(net, epochs=4, initial_epoch=2) == whole[10:]
-    # and a run that becomes longer is the longer run from then on
+    # and a run that is extended is the longer run from then on
     longer = rates_of(network(optimizers.SGD(schedules.create("linear", 0.1))), epochs=6)
     assert rates_of(net, epochs=6, initial_epoch=4) == longer[20:]
 

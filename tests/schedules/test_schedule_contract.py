@@ -1,6 +1,6 @@
-"""What every schedule promises, asked of each one in the registry.
+"""The contract of every schedule, tested over the registry.
 
-The specimen is the variable `schedule` of the docstring's example.
+The tested instance is the variable `schedule` of the docstring's example.
 """
 
 import doctest
@@ -21,7 +21,7 @@ ENDLESS = (keras_gdx.schedules.CosineRestarts, keras_gdx.schedules.Cyclical)
 
 
 class Example:
-    """Runs the example of a class's docstring; keeps its outcome and its variables."""
+    """Runs the example of a class's docstring; stores its outcome and its variables."""
 
     def __init__(self, cls):
         module = sys.modules[cls.__module__]
@@ -106,7 +106,7 @@ def test_can_be_reckoned_with(schedule):
 
 
 def test_steers_an_optimizer_before_and_after_saving(schedule, tmp_path):
-    """The gradient is 1, so that the weight is minus the sum of the rates."""
+    """The gradient is 1, so the weight is minus the sum of the rates."""
     model = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
     )

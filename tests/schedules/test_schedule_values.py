@@ -1,4 +1,4 @@
-"""Schedules have the values of other libraries, and of float64 where float32 is hard-pressed."""
+"""Schedules have the values of other libraries, and of float64 where float32 is imprecise."""
 
 import json
 import math
