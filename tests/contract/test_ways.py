@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gdx import modifiers
-from keras_gdx.engine.state.state import packing as groups
+from keras_gdx.engine.state import packing
 from tests.contract.harness import SHAPES, Run, assert_same, batches
 from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
 
@@ -144,7 +144,7 @@ def step(optimizer, variables):
 
 
 def test_auto_packs_small_variables_and_compiles_one_program_for_all_large_ones():
-    small, large = network(40, (500,)), network(3, (groups.FUSED // 2, 2))
+    small, large = network(40, (500,)), network(3, (packing.FUSED // 2, 2))
     state = step(make("adamw"), [*small, *large])
     assert [len(g.indices) for g in state.buckets] == [40, 1, 1, 1]
     assert len(state.programs) == 1  # the small ones together are too small for a program
