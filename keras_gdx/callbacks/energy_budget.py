@@ -52,9 +52,9 @@ class EnergyBudget(Counting, EnergyMonitor):
         self.every = every
 
     def on_train_begin(self, logs=None):
-        """Begins to count."""
+        """Starts measuring."""
         super().on_train_begin(logs)
-        self._next = 0.0  # what another interval would take
+        self._next = 0.0  # expected energy of another interval
         self._is_over = peers_of(self.model).poll(self._ends)
 
     def on_train_batch_end(self, batch, logs=None):

@@ -10,7 +10,7 @@ __all__ = ["prepare"]
 def prepare(model):
     """Makes `compile`, `fit`, `evaluate` and `predict` of a model correct on several replicas.
 
-    Correct means: up to rounding, the same weights as one device that processes the complete
+    The trained weights are then, up to rounding, those of one device that processes the complete
     global batch. Without `prepare`, Keras
 
     - weights all replicas equally, which is wrong for uneven last batches, masks and
