@@ -20,7 +20,7 @@ class Snapshots(NamedTuple):
 
 @register
 class SnapshotEnsemble(Callback):
-    """Stores the weights at the end of every cycle; `predict` averages the members' predictions.
+    """Stores the weights after every cycle; `predict` averages over these members.
 
     Use it with a learning rate that falls to zero and restarts, such as `CosineRestarts` with
     cycles of `every` epochs: the model then converges to one minimum after another.

@@ -30,7 +30,7 @@ class TimeBudget(Callback):
 
     Args:
         budget: Number of seconds > 0, or a text such as `"2h30m"`, `"90s"` or `"1.5 hours"`.
-        reserve: The same: part of the budget reserved for the end of the epoch. `None`: none.
+        reserve: Part of `budget` kept for the end of the epoch, in the same form; `None`: none.
         verbose: 1 to print when it stops, 0 to print nothing.
 
     Raises:

@@ -117,7 +117,7 @@ def colour(place, count):
 def inline(text, colours, words):
     """Converts matplotlib's SVG to an element of the page, with the page's colors and fonts."""
     inside = text[text.index("<g id=") : text.rindex("</svg>")]
-    inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # other ids repeat across charts
+    inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others repeat in every chart
     inside = re.sub(r"font-family: [^;]*; ", "", inside)
     known = COLOURS | {sentinel(place): css for place, css in enumerate(colours)}
     inside = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: known.get(found[0], found[0]), inside)

@@ -106,8 +106,8 @@ class OneCycleMomentum(Cycle):
     r"""Momentum to go with `OneCycle`: low where the learning rate is high.
 
     It goes from `max_momentum` to `base_momentum` and back, in the same phases as `OneCycle`.
-    Use both: `SGD(OneCycle(0.5, n), momentum=OneCycleMomentum(n))`. For weight decay, use
-    `OneCycle(decay, n, ...)`.
+    Use them together, as in `SGD(OneCycle(0.5, n), momentum=OneCycleMomentum(n))`. For weight
+    decay, use `OneCycle(decay, n, ...)`.
 
     Args:
         total_steps: Integer $T \ge 2$, updates in the cycle.
