@@ -40,8 +40,8 @@ class LearningRateFinder(Callback):
     - `"steepest"`: the steepest descent.
     - `"minimum"`: the minimum, with its rate divided by 10.
     - `"valley"`: the middle of the longest decreasing subsequence.
-    - `"slide"`: backwards from the end, the point from which the slope no longer changes by
-      more than 0.005 over 15 points.
+    - `"slide"`: the start of the final part of the curve in which the slope changes by more
+      than 0.005 over 15 points.
 
     Args:
         low: Number > 0, the first rate.
@@ -209,7 +209,7 @@ def longest_fall(losses):
 
 
 def slide(slopes, apart=15, threshold=0.005):
-    """The last index where the slope `apart` points later differs by more than `threshold`."""
+    """The start of the final part where the slope changes by > `threshold` in `apart` points."""
     found = None
     for left in range(len(slopes) - apart - 1, -1, -1):
         if abs(slopes[left + apart] - slopes[left]) <= threshold:

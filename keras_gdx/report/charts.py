@@ -16,7 +16,7 @@ COLOURS = {INK: "var(--ink)", GRID: "var(--grid)", CUT: "var(--quiet)"}
 DASHES = ("", "5 2.5", "1.5 1.5", "6 2 1.5 2")  # line styles that can be told apart without color
 FEW = len(DASHES)  # maximum of lines with distinct styles; more get a color ramp
 SIZE = (3.9, 2.3)  # inches
-MANY = 30  # from this number of points on, no markers
+MANY = 30  # lines with more points get no markers
 STYLE = {
     "svg.fonttype": "none", "font.size": 9,
     "axes.edgecolor": GRID, "axes.labelcolor": INK, "axes.spines.top": False,

@@ -122,7 +122,7 @@ def changes(before, after):
 
 
 def metrics(epochs, parts, found):
-    """The best epoch and a chart of each metric, without those that callbacks found."""
+    """The best epochs, and a chart of each metric that no callback's findings already show."""
     series = lines_of(epochs, "logs")
     if not series:
         return []

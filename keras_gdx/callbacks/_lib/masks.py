@@ -50,7 +50,7 @@ class Masked(keras.constraints.Constraint):
         variable.assign(variable * ops.cast(self.mask, variable.dtype))
 
     def begin(self, variable):
-        """Resets the mask to all weights."""
+        """Resets the mask to keep all weights."""
         self.mask.assign(ops.ones_like(self.mask))
 
 

@@ -72,7 +72,7 @@ class LossTotals:
 
 
 class Untouched:
-    """Context in which the model's metrics are not updated."""
+    """Context that restores the model's metrics on exit."""
 
     def __init__(self, model):
         self.model = model
