@@ -1,4 +1,4 @@
-"""A record of a run that shows if somebody has changed it."""
+"""A tamper-evident log of a training run."""
 
 import hashlib
 import json
@@ -23,23 +23,23 @@ NAMES = ("learning_rate", "weight_decay", "momentum")
 
 @register
 class AuditLog(Callback):
-    """Writes a record of the run, in lines of JSON that cannot be changed unseen.
+    """Writes a tamper-evident log of the run, as a hash chain of JSON lines.
 
-    Events are `begin` (versions, arguments of `fit`, optimizer with all its arguments, loss, the
-    shapes of all weights and a fingerprint of them), `epoch` (logs, learning rate and decay,
-    seconds) and `end` (fingerprint). Each line has the SHA-256 of the line before it:
-    changing, leaving out or reordering lines breaks the chain, and `AuditLog.verify` says
-    where. (Who rewrites the whole rest of the file is found out by a copy of the last
-    line's sum only.) Each line is on the disk before training goes on. A file that exists is
-    continued; nothing in it is ever changed, but for a last line that a crash left unfinished: an
-    event `unfinished` takes its place, with its length and sum.
+    Events are `begin` (versions, arguments of `fit`, optimizer with all its arguments, loss,
+    shapes and fingerprint of all weights), `epoch` (logs, learning rate and decay, seconds) and
+    `end` (fingerprint). Each line contains the SHA-256 of the previous line: changing, removing
+    or reordering lines breaks the chain, and `AuditLog.verify` reports where. (To detect that
+    the complete end of the file was rewritten, keep a copy of the last line's hash.) Each line
+    is flushed to disk before training continues. An existing file is continued, never modified;
+    only a last line that a crash left incomplete is replaced by an event `unfinished`, with the
+    line's length and hash.
 
     Args:
-        path: The file.
-        note: Text that `begin` carries, such as what the run is for, or where data is from.
+        path: Path of the log file.
+        note: Text stored in `begin`, such as the purpose of the run, or the source of its data.
 
     Raises:
-        ValueError: If an argument is something else, or, when training begins, the chain in the
+        ValueError: If an argument has another type; when training begins, if the chain in the
             file is broken.
 
     Example:
@@ -69,14 +69,14 @@ class AuditLog(Callback):
 
     @staticmethod
     def verify(path):
-        """Returns how many lines there are.
+        """Verifies the hash chain; returns the number of lines.
 
         Args:
-            path: A file of this callback.
+            path: Path of a log file of this callback.
 
         Raises:
-            ValueError: If the chain is broken, with the number of the first line that is wrong, or
-                the last line is unfinished.
+            ValueError: If the chain is broken, with the number of the first bad line, or if the
+                last line is incomplete.
         """
         count, _, rest = _checked(path)
         if rest:
@@ -87,7 +87,7 @@ class AuditLog(Callback):
         return count
 
     def on_train_begin(self, logs=None):
-        """Writes what the run consists of."""
+        """Writes the event `begin`."""
         super().on_train_begin(logs)
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
         self._last = ""
@@ -114,7 +114,7 @@ class AuditLog(Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the results of an epoch."""
+        """Writes the event `epoch`."""
         self._write(
             "epoch",
             epoch=epoch + 1,
@@ -124,7 +124,7 @@ class AuditLog(Callback):
         )
 
     def on_train_end(self, logs=None):
-        """Writes the end."""
+        """Writes the event `end`."""
         self._write("end", fingerprint=self._fingerprint())
 
     def _fingerprint(self):
@@ -146,7 +146,7 @@ class AuditLog(Callback):
 
 
 def _checked(path):
-    """How many lines there are, the sum of the last one, and what is left of one more."""
+    """The number of lines, the hash of the last one, and the incomplete line after it."""
     *lines, rest = Path(path).read_bytes().split(b"\n")
     last = ""
     for number, line in enumerate(lines, 1):

@@ -1,4 +1,4 @@
-"""What a callback remembers, and how that survives an interruption."""
+"""Base classes of callbacks whose state can be saved and restored."""
 
 from typing import Any, NamedTuple
 
@@ -11,40 +11,37 @@ __all__ = ["Callback", "Stateful"]
 
 
 class Nothing(NamedTuple):
-    """The memory of a callback that has none."""
+    """The memory of a callback without state."""
 
 
 class Callback(Configured, keras.callbacks.Callback):
-    """Base class of callbacks that go on where they were interrupted.
+    """Base class of callbacks that can resume after an interruption.
 
-    A subclass names what it remembers in `fresh`, an immutable value, and keeps the
-    present one in `self.memory`; `state` and `restore` follow from that. Every `fit`
-    starts from `fresh`, so that an instance may serve many runs, with one exception:
-    a restored memory stays until an epoch begins. So `restore` before `fit` goes on
-    from there, once, and so does `restore` in another callback's `on_train_begin`,
-    whichever of the two stands first in the list. To go on in the same process,
-    say so: `callback.restore(callback.state())`.
+    A subclass declares its initial state in `fresh`, an immutable value, and keeps the
+    current state in `self.memory`; `state` and `restore` read and set it. Every `fit`
+    starts from `fresh`, so one instance can serve many runs, with one exception: a
+    restored state is kept until the first epoch begins. The next `fit` therefore resumes
+    from it, whether `restore` is called before `fit` or in another callback's
+    `on_train_begin`, in any order of the callbacks. To resume in the same process, call
+    `callback.restore(callback.state())`.
 
-    Its arguments are its configuration, stored under their own names by `__init__`.
-    A subclass that has an `on_train_begin` or `on_epoch_begin` of its own calls
-    `super()`'s. It has a batch hook only if it has work there: one callback with
-    `on_train_batch_end` is enough for Keras to read every batch's logs on the training
-    thread, which on JAX and PyTorch waits for the device (on TensorFlow Keras always
-    does).
+    `__init__` stores every argument under its own name. A subclass that overrides
+    `on_train_begin` or `on_epoch_begin` must call `super()`. Define a batch hook only if
+    it is needed: a single callback with `on_train_batch_end` makes Keras read every
+    batch's logs on the training thread, which waits for the device on JAX and PyTorch
+    (on TensorFlow Keras always does).
 
-    What it finds it gives in `findings`: `TensorBoardScalars` and `TrainingReport` take it from
-    there.
+    `findings` returns the results, which `TensorBoardScalars` and `TrainingReport` show.
 
     Attributes:
-        fresh: NamedTuple that a run begins with; fields hold JSON's types, or arrays.
-        memory: NamedTuple of the same type, what is remembered now.
-        last: Whether `fit` puts it behind the others in the list, because it tells of what they
-            have written into the logs.
-        writes: Whether it writes files, and so runs on the chief only where there are several
-            workers.
-        needs_fit: Whether it works around Keras' `fit`, and not in a loop of one's own.
-        needs_weights: Whether `fit` builds the model before callbacks begin, from its data.
-        inside_fit: Whether Keras' `fit` is running and knows this callback.
+        fresh: NamedTuple, the state at the start of a run; its fields are JSON types or arrays.
+        memory: NamedTuple of the same type, the current state.
+        last: Whether `fit` moves this callback to the end of the list, because it reads what
+            other callbacks write to the logs.
+        writes: Whether it writes files, and so runs only on the chief of several workers.
+        needs_fit: Whether it works only in Keras' `fit`, not in a custom loop.
+        needs_weights: Whether `fit` must build the model from its data before callbacks begin.
+        inside_fit: Whether Keras' `fit` is running with this callback.
 
     Example:
         >>> from typing import NamedTuple
@@ -78,17 +75,17 @@ class Callback(Configured, keras.callbacks.Callback):
         self._restored = False
 
     def state(self):
-        """Returns what is remembered, by name."""
+        """Returns the state as a dictionary."""
         return self.memory._asdict()
 
     def restore(self, state):
-        """Takes back what `state` returned; the next epoch goes on from it.
+        """Restores what `state` returned; the next epoch resumes from it.
 
         Args:
-            state: Dictionary; names that it lacks keep the value of a fresh run.
+            state: Dictionary; missing names get their value from `fresh`.
 
         Raises:
-            ValueError: If a name in it is unknown.
+            ValueError: If a name is unknown.
         """
         if unknown := sorted(state.keys() - {*self.fresh._fields}):
             raise ValueError(
@@ -99,18 +96,18 @@ class Callback(Configured, keras.callbacks.Callback):
         self._restored = True
 
     def findings(self):
-        """Returns what was found so far: rows of a table, each a dictionary.
+        """Returns the results so far: rows of a table, each a dictionary.
 
-        A row with `step`, batches of the run so far, has found its numbers there; they may be
-        in dictionaries inside of it. By default the rows are the field `history` of the memory.
+        A row's `step`, if present, is the number of batches of the run when its numbers were
+        measured; dictionaries may be nested. The default is the field `history` of `memory`.
         """
         return getattr(self.memory, "history", ())
 
     def on_train_begin(self, logs=None):
-        """Forgets the run before, unless a memory was restored for this one.
+        """Resets the state, unless one was restored for this run.
 
         Raises:
-            ValueError: If the callback works around Keras' `fit`, and that does not know of it.
+            ValueError: If the callback needs Keras' `fit`, and was not passed to it.
         """
         if self.needs_fit and not self.inside_fit:
             raise ValueError(
@@ -122,48 +119,48 @@ class Callback(Configured, keras.callbacks.Callback):
             self.memory = self.fresh
 
     def on_epoch_begin(self, epoch, logs=None):
-        """From here on, a restored memory is like any other."""
+        """Makes the next `fit` start from `fresh` again, after a restored run."""
         self._restored = False
 
 
 def batches_until(batch, params):
     """Returns how many batches of the epoch are done after the one with this index.
 
-    Keras counts the last execution of an epoch as if it were full. Where the length of the
-    epoch is not known beforehand, nothing shows that it was not.
+    Keras counts the last execution of an epoch as full even if it had fewer batches. This is
+    corrected if the length of the epoch is known, and cannot be otherwise.
     """
     return min(batch + 1, params.get("steps") or batch + 1)
 
 
 class Counting(Callback):
-    """Base class of callbacks that count batches, several of which may be one execution.
+    """Base class of callbacks that act every `every` batches, also with `steps_per_execution`.
 
-    Keras tells of an execution by the index of its last batch. A subclass calls `count` in its
-    `on_train_batch_end`. Its memory has `step`, batches of the run so far, and `begin`, what
-    `step` was when the epoch under way began: `None` between epochs. Its argument `every` says
-    of what it counts multiples.
+    Keras reports an execution by the index of its last batch. A subclass calls `count` in its
+    `on_train_batch_end`, has an argument `every`, and two fields in its memory: `step`, batches
+    of the run so far, and `begin`, the value of `step` when the current epoch began (`None`
+    between epochs).
     """
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remembers where the epoch begins, unless it was interrupted and goes on."""
+        """Stores the step at which the epoch begins, unless a resumed epoch already has one."""
         super().on_epoch_begin(epoch, logs)
         if self.memory.begin is None:
             self.memory = self.memory._replace(begin=self.memory.step)
 
     def count(self, batch):
-        """Counts up to this batch; returns whether a multiple of `every` was reached on the way."""
+        """Counts up to this batch; returns whether that reached a multiple of `every`."""
         reached = self.reaches(batch)
         self.memory = self.memory._replace(step=self._step_after(batch))
         return reached
 
     def reaches(self, batch):
-        """Whether a multiple of `every` comes between what is counted and the end of this batch."""
+        """Whether counting up to this batch would reach a multiple of `every`."""
         return self._step_after(batch) // self.every > self.memory.step // self.every
 
     def _step_after(self, batch):
         return self.memory.begin + batches_until(batch, self.params)
 
     def on_epoch_end(self, epoch, logs=None):
-        """The next epoch begins here."""
+        """Marks the epoch as complete."""
         super().on_epoch_end(epoch, logs)
         self.memory = self.memory._replace(begin=None)

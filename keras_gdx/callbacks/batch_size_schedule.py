@@ -1,4 +1,4 @@
-"""Larger batches as training goes on, without more memory."""
+"""Larger effective batches during training, by gradient accumulation."""
 
 from keras_gdx.callbacks._lib.stages import by_epoch
 from keras_gdx.callbacks.base import Callback
@@ -11,21 +11,21 @@ __all__ = ["BatchSizeSchedule"]
 
 @register
 class BatchSizeSchedule(Callback):
-    """Lets every update average over more batches from certain epochs on.
+    """Changes the number of batches per update at given epochs.
 
-    The batches of the data stay as they are; the optimizer sums the gradients of `n` of them
-    for one update, so that the effective size is `n` times as large. Growing batches do
-    what falling rates do: the noise of an update goes with `rate / size`. Schedules that take
-    their length from `fit` count the updates that there will be. The number is in the
-    logs as `batches_per_update`.
+    The data's batches stay unchanged; the optimizer accumulates the gradients of `n` of them per
+    update, so the effective batch size is `n` times larger. Growing batches have a similar effect
+    to a falling learning rate: the noise of an update is proportional to `rate / size`. Schedules
+    that take their length from `fit` use the resulting number of updates. The logs have the
+    number as `batches_per_update`.
 
     Args:
-        milestones: Dictionary from epochs, counted from 0, to the batches per update from
-            there on: `{0: 1, 10: 2, 20: 4}`. Before the first, the optimizer's own count.
+        milestones: Dictionary from epochs, counted from 0, to the batches per update from that
+            epoch on: `{0: 1, 10: 2, 20: 4}`. Before the first, the optimizer's own number.
 
     Raises:
-        ValueError: If `milestones` is something else; when training begins, if the optimizer
-            is not one of this package made with `gradient_accumulation_steps`.
+        ValueError: If `milestones` has another form; when training begins, if the optimizer
+            is not one of this package with `gradient_accumulation_steps` set.
 
     Example:
         >>> import keras, numpy as np
@@ -51,12 +51,12 @@ class BatchSizeSchedule(Callback):
             check_integer("milestones", count, 1)
 
     def window_at(self, epoch, window):
-        """The batches per update in an epoch, if before there were `window`."""
+        """The batches per update in an epoch; `window` before the first milestone."""
         passed = [each for each in self.milestones if each <= epoch]
         return self.milestones[max(passed)] if passed else window
 
     def on_train_begin(self, logs=None):
-        """Makes sure that the count can be changed."""
+        """Checks that the optimizer can change its accumulation window."""
         super().on_train_begin(logs)
         self._optimizers = [x for x in ours(self.model) if x.gradient_accumulation_steps]
         check(
@@ -67,13 +67,13 @@ class BatchSizeSchedule(Callback):
         )
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Sets the count; the window of the epoch before is closed."""
+        """Sets the batches per update; the end of the last epoch closed its window."""
         super().on_epoch_begin(epoch, logs)
         for optimizer in self._optimizers:
             count = self.window_at(epoch, optimizer.gradient_accumulation_steps)
             optimizer.gradient_accumulation_steps = count
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the count."""
+        """Writes the batches per update to the logs."""
         if logs is not None:
             logs["batches_per_update"] = self._optimizers[0].gradient_accumulation_steps

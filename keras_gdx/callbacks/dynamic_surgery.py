@@ -1,4 +1,4 @@
-"""Pruning that can take back what it did."""
+"""Dynamic network surgery: pruning that can restore weights."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ __all__ = ["DynamicSurgery"]
 
 
 class Spliceable(Masked):
-    """Takes the updates of pruned weights too, behind the mask."""
+    """Stores dense weights behind the mask, which are updated even where pruned."""
 
     def __init__(self, variable):
         super().__init__(variable)
@@ -26,7 +26,7 @@ class Spliceable(Masked):
     def __call__(self, w):
         mask = ops.cast(self.mask, w.dtype)
         dense = ops.cast(self.dense, w.dtype)
-        dense = dense + (w - dense * mask)  # `dense * mask` is what was updated
+        dense = dense + (w - dense * mask)  # the update was applied to `dense * mask`
         dense = dense if self.inner is None else self.inner(dense)
         self.dense.assign(ops.cast(dense, self.dense.dtype))
         return dense * mask
@@ -42,11 +42,11 @@ class Spliceable(Masked):
 
 @register
 class DynamicSurgery(Pruning):
-    r"""Prunes weights that are small, and splices them in again when they have grown.
+    r"""Prunes small weights, and restores (splices) them when they have grown.
 
-    The model computes with $w = \tilde w \odot m$, and updates go to the hidden weights
-    $\tilde w$, pruned or not: a connection that was cut by mistake comes back. Every `every`
-    batches, for each kernel,
+    The model uses $w = \tilde w \odot m$; updates are applied to the dense weights $\tilde w$,
+    pruned or not, so a weight that was pruned by mistake can return. Every `every` batches, for
+    each kernel,
 
     $$m = \begin{cases} 0 & |\tilde w| < (1 - \delta) \tau \\
                         1 & |\tilde w| \ge (1 + \delta) \tau \\
@@ -54,17 +54,17 @@ class DynamicSurgery(Pruning):
       \qquad \tau = \max(\mu + c \sigma, 0)$$
 
     with mean $\mu$ and standard deviation $\sigma$ of $|\tilde w|$. After `end` the masks are
-    fixed. The logs have `sparsity`. Memory: a byte and a hidden weight per weight.
+    fixed. The logs have `sparsity`. Memory: one byte and one dense weight per weight.
 
     Args:
-        strength: Number, $c$: larger prunes more; may be negative.
-        margin: Number in [0, 1), $\delta$, between pruning and splicing.
+        strength: Number, $c$: larger values prune more; may be negative.
+        margin: Number in [0, 1), $\delta$: gap between the pruning and splicing thresholds.
         begin: Integer >= 0, batches before the first change.
         end: Integer > `begin`, batches after which masks are fixed.
         every: Integer >= 1, batches between two changes.
         include: Regular expression, searched for in the paths of trainable variables. `None`:
             kernels and embeddings.
-        exclude: Regular expression for those that are left alone.
+        exclude: Regular expression for variables that are not pruned.
 
     Raises:
         ValueError: If an argument is out of range; when `fit` begins, if no variable is left,
@@ -98,11 +98,11 @@ class DynamicSurgery(Pruning):
         self.margin = margin
 
     def weights_of(self, variable, constraint):
-        """The hidden weights."""
+        """The dense weights."""
         return constraint.dense
 
     def mask_of(self, weights, mask, step):
-        """Cuts below, splices above, and leaves alone between the two thresholds."""
+        """Prunes below the lower threshold and splices above the upper one."""
         size = np.abs(weights)
         threshold = max(size.mean() + self.strength * size.std(), 0.0)
         keep = np.where(size < (1 - self.margin) * threshold, False, mask)

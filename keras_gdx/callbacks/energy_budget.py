@@ -1,4 +1,4 @@
-"""Training that ends before it has used too much."""
+"""Ends training before an energy limit."""
 
 from keras_gdx.callbacks._lib.energy import kilowatt_hours
 from keras_gdx.callbacks.base import Counting
@@ -12,14 +12,14 @@ __all__ = ["EnergyBudget"]
 
 @register
 class EnergyBudget(Counting, EnergyMonitor):
-    """Ends training before an amount of energy is used up.
+    """Ends training before an energy budget is used up.
 
-    It counts and writes as `EnergyMonitor` does, reads after every `every` batches, and stops
-    when what is left is less than what the last interval took. The epoch is then closed as
-    usual. It counts through an interruption.
+    It measures and logs like `EnergyMonitor`, every `every` batches, and stops when the remaining
+    budget is less than the last interval used. The epoch still ends as usual. A resumed run
+    continues counting.
 
     Args:
-        budget: How much: kilowatt-hours, or a text such as `"0.5 kWh"`, `"200 Wh"`, `"90 kJ"`.
+        budget: Number of kilowatt-hours > 0, or a text such as `"0.5 kWh"`, `"200 Wh"`, `"90 kJ"`.
         every: Integer >= 1: batches between two readings.
         watts_per_core: See `EnergyMonitor`.
         grid: See `EnergyMonitor`.
@@ -52,13 +52,13 @@ class EnergyBudget(Counting, EnergyMonitor):
         self.every = every
 
     def on_train_begin(self, logs=None):
-        """Begins to count."""
+        """Starts measuring."""
         super().on_train_begin(logs)
-        self._next = 0.0  # what another interval would take
+        self._next = 0.0  # expected energy of another interval
         self._is_over = peers_of(self.model).poll(self._ends)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Reads if the time has come, and stops if another interval would be too much."""
+        """Measures every `every` batches; stops if another interval would exceed the budget."""
         if self.count(batch):
             before = self.kilowatt_hours
             self.read()
@@ -67,7 +67,7 @@ class EnergyBudget(Counting, EnergyMonitor):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes what was used so far; evaluation counts."""
+        """Logs the energy so far, including validation."""
         super().on_epoch_end(epoch, logs)
         if self._is_over():
             self.model.stop_training = True

@@ -1,4 +1,4 @@
-"""What training costs in energy."""
+"""Energy use of training."""
 
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -15,18 +15,18 @@ SOURCES = ("processor", "accelerator", "memory")
 
 
 class Used(NamedTuple):
-    """What the monitor remembers, of all parts of the run.
+    """The state of an `EnergyMonitor`, over all parts of the run.
 
     Attributes:
-        processor: Joules so far, as for the others.
-        accelerator: Of GPUs.
-        memory: Of RAM.
-        measured: The sources that were measured at any time.
-        estimated: The sources that were estimated at any time.
-        epochs: How many epochs are done.
-        left: How many were left then.
-        step: Batches of the run so far, if they are counted, as `EnergyBudget` does.
-        begin: What `step` was when the epoch under way began; `None` between epochs.
+        processor: Joules used by processors.
+        accelerator: Joules used by GPUs.
+        memory: Joules used by RAM.
+        measured: Sources that were measured at any time.
+        estimated: Sources that were estimated at any time.
+        epochs: Number of completed epochs.
+        left: Number of remaining epochs at that time.
+        step: Batches of the run so far; only `EnergyBudget` counts them.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
     """
 
     processor: float = 0.0
@@ -42,30 +42,30 @@ class Used(NamedTuple):
 
 @register
 class EnergyMonitor(Callback):
-    """Writes the energy used so far into the logs, and says how it knows.
+    """Logs the energy used so far, and whether it is measured or estimated.
 
-    `energy_kwh` is the sum of what there is, and `energy_forecast_kwh` what it will be after the
-    last epoch if epochs go on taking what they took on average (the first one, which compiles,
-    included). `co2e_kg` is there only if `grid` is given: nobody else knows where the power
-    comes from. `report()` has each number, and whether it is measured, estimated or
-    unavailable. A source that was estimated for a part of the run is estimated.
+    `energy_kwh` is the sum over the available sources. `energy_forecast_kwh` is its expected value
+    after the last epoch, from the mean of the epochs so far, including compilation in the first.
+    `co2e_kg` is logged only if `grid` is given, because it depends on the local power grid.
+    `report()` has every number with its source: measured, estimated or unavailable. A source
+    that was estimated in any part of the run is reported as estimated.
 
     With `backend="counters"`:
 
-    - `processor` is measured by the counters of its packages where Linux lets this user read
-      them (all processes of the machine, without memory and power supply); otherwise estimated
-      as processor time of this process times `watts_per_core`.
+    - `processor` is measured by the package energy counters if Linux lets this user read them
+      (all processes of the machine, without memory and power supply losses). Otherwise it is
+      estimated as CPU time of this process times `watts_per_core`.
     - `accelerator` is measured by NVIDIA's driver with the package `nvidia-ml-py` (all processes
-      on the devices); otherwise unavailable, and not counted.
+      on the devices). Otherwise it is unavailable and not counted.
     - `memory` is unavailable.
 
-    With `backend="codecarbon"` they are what that package finds, by default for all processes.
-    Its thread looks every second. `memory` and `processor` are estimated (it may read
-    counters of energy, and does not say so), `accelerator` is measured.
+    With `backend="codecarbon"` that package measures, by default for all processes, once per
+    second in its own thread. `accelerator` is measured; `memory` and `processor` are reported as
+    estimated (the package may use energy counters, but does not report it).
 
     Args:
-        watts_per_core: Number > 0, for the estimate: what a busy core draws.
-        grid: Number >= 0, grams of CO2 equivalents for a kilowatt-hour, or `None`.
+        watts_per_core: Number > 0, watts per busy core, for the estimate.
+        grid: Number >= 0, grams of CO2 equivalents per kilowatt-hour, or `None`.
         backend: `"counters"`, or `"codecarbon"` for the package of that name.
 
     Raises:
@@ -106,18 +106,18 @@ class EnergyMonitor(Callback):
 
     @property
     def kilowatt_hours(self):
-        """The energy so far."""
+        """The energy used so far, in kilowatt-hours."""
         return sum(getattr(self.memory, source) for source in SOURCES) / JOULES
 
     def state(self):
-        """Returns what is remembered, with what was used up to now."""
+        """Returns the state as a dictionary, including the energy used up to now."""
         if self._gauge:
             self.read()
         return super().state()
 
     @contextmanager
     def around_fit(self, model, callbacks):
-        """Ends what measures, however training ends."""
+        """Closes the meters at the end, also on errors."""
         try:
             yield callbacks
         finally:
@@ -132,7 +132,7 @@ class EnergyMonitor(Callback):
         self._gauge = energy.CodeCarbon() if theirs else energy.Counters(self.watts_per_core)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes what was used so far."""
+        """Logs the energy used so far."""
         self.read()
         left = self.params["epochs"] - epoch - 1
         self.memory = self.memory._replace(epochs=self.memory.epochs + 1, left=left)
@@ -143,7 +143,7 @@ class EnergyMonitor(Callback):
                 logs["co2e_kg"] = self.kilowatt_hours * self.grid / 1000
 
     def read(self):
-        """Adds what was used since the last time."""
+        """Adds the energy used since the last reading."""
         now = self.memory._asdict()
         for source, used in self._gauge.joules().items():
             now[source] += used
@@ -152,11 +152,11 @@ class EnergyMonitor(Callback):
         self.memory = Used(**now)
 
     def report(self):
-        """Each number, and how it is known: measured, estimated or unavailable.
+        """Returns each number with `how`: measured, estimated or unavailable.
 
         Returns:
-            A dictionary: for each source, their `total`, and the `forecast` for the end of the
-            run, `kwh` and `how`; for `co2e`, `kg` and `how`.
+            A dictionary of dictionaries: `kwh` and `how` for each source, for their `total`, and
+            for the `forecast` at the end of the run; `kg` and `how` for `co2e`.
         """
         found = {}
         for source in SOURCES:
@@ -178,7 +178,7 @@ class EnergyMonitor(Callback):
         return found
 
     def findings(self):
-        """Returns a row for each entry of the report."""
+        """Returns one row per entry of the report."""
         return [{"what": what, **entry} for what, entry in self.report().items()]
 
     def _how(self, source):

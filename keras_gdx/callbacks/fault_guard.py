@@ -1,4 +1,4 @@
-"""Training that meets a bad batch and goes on."""
+"""Recovery from bad batches: returns to the last good training state and continues."""
 
 import math
 from statistics import median
@@ -21,18 +21,18 @@ from keras_gdx.registry import register
 __all__ = ["FaultGuard"]
 
 DEVIATION = 1.4826  # the standard deviation of a normal distribution, in median deviations
-ENOUGH = 16  # losses that a judgement of spikes needs
+ENOUGH = 16  # losses needed to detect a spike
 
 
 class Faults(NamedTuple):
-    """What the guard remembers.
+    """The state of a `FaultGuard`.
 
     Attributes:
         step: Batches of the run so far.
-        begin: What `step` was when the epoch under way began; `None` between epochs.
-        losses: The last losses that were good.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
+        losses: The last good losses.
         faults: One dictionary for each fault: `kind`, `epoch`, `batch`, `step`, `loss`,
-            `back_to` (the step that training went back to), `learning_rate` (from there on).
+            `back_to` (the step whose state was restored), `learning_rate` (after the fault).
     """
 
     step: int = 0
@@ -43,38 +43,39 @@ class Faults(NamedTuple):
 
 @register
 class FaultGuard(Counting):
-    """Goes back to the last good state when the loss or the weights go bad.
+    """Restores the last good state when the loss or the weights go bad.
 
-    After every batch it looks at the loss of that batch by itself: NaN or infinity is a fault,
-    and so is a spike, a loss with
+    After every batch it checks the loss of that batch: NaN or infinity is a fault, and so is a
+    spike, a loss with
 
         loss - median > spike * 1.4826 * median(|losses - median|)
 
-    of the last `window` good ones, once there are 16. Every `every` batches it makes sure that
-    all weights are finite, and copies the training state. On a fault it goes back
-    to the last copy: weights, statistics, optimizer and metrics. It multiplies the learning
-    rate by `factor` and goes on with the batches that follow; the data does not go back, so the
-    batch that did it is not met again in this epoch. `faults` says which batches they were.
+    over the last `window` good losses, of which there must be at least 16. Every `every` batches
+    it checks that all weights are finite, and copies the training state. On a fault it restores
+    the last copy (weights, statistics, optimizer and metrics), multiplies the learning rate by
+    `factor` and continues with the next batch. The position in the data is not restored, so the
+    bad batch is not repeated in this epoch. `faults` lists the bad batches.
 
-    For gradients alone, the optimizers' `skip_nonfinite` costs less and loses one update only.
-    An update that was skipped so is a fault too, from which there is nothing to go back:
-    `back_to` is where training is. With accumulation the batch is the one that closed the window.
+    For bad gradients alone, the optimizers' `skip_nonfinite` is cheaper and loses only one
+    update. Such a skipped update is recorded as a fault, too, but nothing is restored:
+    `back_to` is the current step. With gradient accumulation the recorded batch is the one that
+    closed the window.
 
     Args:
-        every: Integer >= 1: batches between two copies. Each takes the memory of weights and
-            optimizer once more, and the time of copying them.
-        spike: Number > 0, or `None`: no loss is too high as long as it is finite.
-        window: Integer >= 16: how many losses are compared.
-        factor: Number in (0, 1], for the learning rate after a fault.
-        patience: Integer >= 0: how many faults are forgiven. The next one ends training.
-        directory: Where copies are kept, if not in memory: two of them, each written by another
-            thread while training goes on, with checksums; a damaged one is passed over.
-            What runs before have left there is removed.
-        verbose: 1 to print each fault, 0 not to.
+        every: Integer >= 1: batches between two copies. A copy needs the memory of weights and
+            optimizer state, and the time to copy them.
+        spike: Number > 0, threshold of the formula above. `None`: any finite loss is good.
+        window: Integer >= 16: number of good losses in the formula.
+        factor: Number in (0, 1] that multiplies the learning rate after a fault.
+        patience: Integer >= 0: number of faults tolerated. The next one ends training.
+        directory: Path of a folder for the copies; `None` keeps them in memory. The folder has
+            two copies, written in the background with checksums; a damaged one is skipped.
+            Copies of earlier runs are deleted.
+        verbose: 1 to print each fault, 0 to print nothing.
 
     Raises:
         ValueError: If an argument is out of range, or the model is not built.
-        FloatingPointError: When `patience` is used up. The model is in the last good state.
+        FloatingPointError: After `patience` faults. The model is in the last good state.
         OSError: If the directory cannot be written, or the disk is full.
 
     Example:
@@ -130,7 +131,7 @@ class FaultGuard(Counting):
 
     @property
     def faults(self):
-        """The faults so far, one dictionary for each."""
+        """The faults so far, one dictionary each."""
         return list(self.memory.faults)
 
     def findings(self):
@@ -138,22 +139,22 @@ class FaultGuard(Counting):
         return self.memory.faults
 
     def on_train_begin(self, logs=None):
-        """Makes sure that there is something to copy, and a place for it."""
+        """Checks that the model is built, and prepares the copies."""
         super().on_train_begin(logs)
         snapshot.require(self.model)
         self._totals = LossTotals(self.model, "FaultGuard")
         self._copies = InMemory() if self.directory is None else OnDisk(self.directory)
         scaled = any(isinstance(x, LossScaleOptimizer) for x in all_optimizers(self.model))
-        skipping = [] if scaled else ours(self.model)  # the former skips to find its scale
+        skipping = [] if scaled else ours(self.model)  # loss scaling skips updates by design
         self._skipping = [x for x in skipping if getattr(x, "skip_nonfinite", False)]
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Metrics begin anew."""
+        """Restarts the loss totals, which Keras resets every epoch."""
         super().on_epoch_begin(epoch, logs)
         self._epoch, self._counted = epoch, None
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Makes the first copy, now that all that was saved is back, and begins to count."""
+        """Makes the first copy, after a checkpoint was restored, and starts counting."""
         if self._counted is None:
             self._count_from_here()
         if self._copies.empty:
@@ -161,7 +162,7 @@ class FaultGuard(Counting):
             self._copy(self.memory.step)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Looks at the batch, and goes back if need be."""
+        """Checks the batch, and restores the last good state after a fault."""
         done = self.memory.step
         copying = self.count(batch)
         loss, skipped = self._since(self.memory.step - done)
@@ -178,7 +179,7 @@ class FaultGuard(Counting):
             self._copy(self.memory.step)
 
     def on_train_end(self, logs=None):
-        """Waits for what is being written."""
+        """Waits until copies are written."""
         self._copies.close()
 
     # -- judging ----------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class FaultGuard(Counting):
         self._counted = self._totals(), [updates_of(x) for x in self._skipping]
 
     def _since(self, batches):
-        """The mean loss of the last batches, and whether an update of theirs was skipped."""
+        """The mean loss of the last `batches` batches, and whether an update was skipped."""
         totals, updates = self._counted
         loss = self._totals.mean_since(totals)
         self._count_from_here()
@@ -253,12 +254,12 @@ class FaultGuard(Counting):
 
 
 def updates_of(optimizer):
-    """The updates that an optimizer has made, and the micro-batches that wait for the next."""
+    """The number of updates of an optimizer, and of micro-batches accumulated for the next."""
     waiting = optimizer.state.count
     return backend.number(optimizer.iterations), 0 if waiting is None else backend.number(waiting)
 
 
 def expected(optimizer, before, batches):
-    """The updates after so many batches, if none is skipped."""
+    """The number of updates after `batches` more batches, if none is skipped."""
     made, waiting = before
     return made + (waiting + batches) // window(optimizer)

@@ -1,4 +1,4 @@
-"""How large gradients, weights and updates are, and how noisy."""
+"""Norms of gradients, weights and updates, gradient noise, and dead units."""
 
 import math
 from collections import defaultdict
@@ -18,36 +18,36 @@ __all__ = ["GradientMonitor"]
 
 @register
 class GradientMonitor(Monitor):
-    """Writes the sizes of gradient, weights and update, noise, and dead units.
+    """Measures gradient, weight and update norms, gradient noise, and dead units.
 
-    After every `every`-th batch, or the execution with it if several batches are one:
+    After every `every`-th batch, or the execution that contains it (`steps_per_execution`):
 
-    - `gradient_norm`: of the loss of `data`, computed as in evaluation (no dropout, moving
-      statistics), so that it changes with the weights only;
-    - `weight_norm`: of all trainable weights;
-    - `update_ratio`: the norm of what that step has added to the weights, by `weight_norm`;
+    - `gradient_norm`: norm of the gradient of the loss on `data`, computed in inference mode (no
+      dropout, moving statistics), so that it depends on the weights only;
+    - `weight_norm`: norm of all trainable weights;
+    - `update_ratio`: norm of the change of the weights in that step, divided by `weight_norm`;
     - `noise_scale`: `trace(covariance) / |gradient|**2` over the examples of `data`, the batch
-      size at which noise and gradient are alike. With `data` in `parts` of `b` examples each,
-      `B` in all, from the squared norms `s` of the parts' gradients, on average, and `S` of the
-      whole one:
+      size at which the noise is as large as the gradient. `data` has `B` examples in `parts` of
+      `b` examples each; with `s`, the mean squared gradient norm of a part, and `S`, the squared
+      gradient norm of all of `data`, it is estimated by
 
           trace = (s - S) / (1/b - 1/B),    |gradient|**2 = (B * S - b * s) / (B - b)
 
-      NaN where the estimate of the squared norm is not positive: more `data` is needed.
-    - `dead_units`: the fraction of units that answer with exactly 0 to all of `data`, at all
-      places. Units are the entries of the last axis of what comes out of hidden layers with a
-      `relu` or `relu6`: layers that have it as `activation`, and `ReLU` without slope, at any
-      depth, other than those whose output is the model's. What runs inside of a loop, such as
-      the cell of an RNN, is left out. Missing where the model has no such layer.
+      NaN where the estimate of the squared norm is not positive: use more `data`.
+    - `dead_units`: fraction of units that output exactly 0 at all positions of all examples in
+      `data`. A unit is an entry of the last axis of the output of a hidden layer with a `relu` or
+      `relu6` activation, or of a `ReLU` layer without slope, at any depth. The output layer is
+      not counted, nor layers that run in a loop, such as the cell of an RNN. Missing if the model
+      has no such layer.
 
-    These go into the logs of the epoch. `history` has every look, with `layers`: the first
-    three and `dead_units` of each layer, by its path. A look is one call of one compiled
-    function, with as many gradients as `parts`; in between batches are counted and no more.
+    The results are written to the logs of the epoch. `history` has every measurement; its
+    `layers` has the first three and `dead_units` for each layer, by path. A measurement is one
+    call of a compiled function that computes `parts` gradients; other batches are only counted.
 
     Args:
-        data: Inputs and targets of one batch, and perhaps their weights.
-        every: Integer >= 1: batches between two looks.
-        parts: Integer >= 2, in how many parts `data` is cut for the noise.
+        data: Inputs and targets of one batch, and optionally sample weights.
+        every: Integer >= 1: batches between two measurements.
+        parts: Integer >= 2, number of parts into which `data` is split to estimate the noise.
 
     Raises:
         ValueError: If an argument is out of range, or there are fewer examples than `parts`, or
@@ -79,7 +79,7 @@ class GradientMonitor(Monitor):
         self.parts = parts
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Keeps the weights before a step that will be looked at."""
+        """Copies the weights before a step that will be measured."""
         if self.reaches(batch + self.model.steps_per_execution - 1):
             self._before = [backend.snapshot(v) for v in self.model.trainable_variables]
 
@@ -115,21 +115,21 @@ class GradientMonitor(Monitor):
 
 
 def is_relu(layer):
-    """Whether what comes out of a layer is 0 for all that is negative inside."""
+    """Whether the layer's output is 0 for negative pre-activations."""
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope
     return getattr(getattr(layer, "activation", None), "__name__", "") in ("relu", "relu6")
 
 
 def sizes(squares):
-    """Norms from their squares, and by how much the step has moved the weights."""
+    """Norms from their squares, and the update ratio."""
     gradient, weight, moved = (math.sqrt(x) for x in squares)
     ratio = moved / weight if weight else math.nan
     return {"gradient_norm": gradient, "weight_norm": weight, "update_ratio": ratio}
 
 
 def noise_scale(small, large, few, many):
-    """The noise scale from squared norms of gradients over `few` and over `many` examples.
+    """The noise scale, from squared gradient norms over `few` and over `many` examples.
 
     Example:
         >>> noise_scale(small=3.0, large=2.0, few=1, many=2)  # trace 2, squared norm 1

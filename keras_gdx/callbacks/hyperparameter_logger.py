@@ -1,4 +1,4 @@
-"""The learning rate and its like, in the logs."""
+"""Learning rate and other hyperparameters in the logs."""
 
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters, rate_groups
 from keras_gdx.callbacks.base import Callback
@@ -12,27 +12,25 @@ USUAL = ("learning_rate", "weight_decay", "momentum", "beta_1", "ema_momentum")
 
 @register
 class HyperparameterLogger(Callback):
-    """Writes learning rate, weight decay and momentum into the logs.
+    """Writes learning rate, weight decay and momentum to the logs.
 
-    There they are for `History`, the progress bar, `CSVLogger`, `TensorBoard` and
-    every other callback that stands after this one in the list; `History` and the
-    progress bar always do. Works with every optimizer: numbers, schedules of any
-    hyper-parameter and callables, also inside `LossScaleOptimizer` and other
-    wrappers. For a `MultiOptimizer` each name is followed by the optimizer's, as in
-    `learning_rate_adam`. A value is the one of the next update. A key that the logs
-    have already is left alone.
+    `History`, the progress bar, and callbacks such as `CSVLogger` and `TensorBoard` that
+    come later in the list see them. It works with every optimizer and with numbers,
+    schedules and callables, also inside wrappers such as `LossScaleOptimizer`. With a
+    `MultiOptimizer` the optimizer's name is appended, as in `learning_rate_adam`. The
+    values are those of the next update. Existing keys of the logs are not overwritten.
 
     Args:
-        names: Attributes of the optimizer to write, such as `["learning_rate",
-            "beta_2"]`. `None` writes those that it has of `learning_rate`,
-            `weight_decay`, `momentum`, `beta_1`, and, if it averages, `ema_momentum`.
-        every: `"epoch"` writes at the end of each epoch and costs nothing in
-            between. `"batch"` also writes after each batch, and so waits for each
-            batch to finish, which Keras does anyway on TensorFlow.
+        names: List of attributes of the optimizer, such as `["learning_rate", "beta_2"]`.
+            `None`: those it has of `learning_rate`, `weight_decay`, `momentum`, `beta_1`,
+            and, with `use_ema`, `ema_momentum`.
+        every: `"epoch"` writes at the end of each epoch, without cost per batch.
+            `"batch"` also writes after each batch, and so waits for it to finish, which
+            Keras does anyway on TensorFlow.
 
     Raises:
-        ValueError: If an argument is not one of these, or when training begins, if
-            the optimizer has none of a name that was asked for.
+        ValueError: If an argument is not one of these; when training begins, if the
+            optimizer lacks one of `names`.
 
     Example:
         >>> import keras, numpy as np
@@ -63,7 +61,7 @@ class HyperparameterLogger(Callback):
             self.on_train_batch_end = self._write  # type: ignore[method-assign]
 
     def on_train_begin(self, logs=None):
-        """Checks that the optimizer has what was asked for."""
+        """Checks that the optimizer has all of `names`."""
         super().on_train_begin(logs)
         layers = [layer for _, found in rate_groups(self.model) for layer in found]
         known = {name for name in self.names or () if any(hasattr(x, name) for x in layers)}

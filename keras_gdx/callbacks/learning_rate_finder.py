@@ -1,4 +1,4 @@
-"""Which learning rate to begin with, by trying them all on a few batches."""
+"""Learning-rate range test: finds an initial learning rate on a few batches."""
 
 import math
 from typing import NamedTuple
@@ -15,7 +15,7 @@ __all__ = ["LearningRateFinder"]
 
 
 class Sweep(NamedTuple):
-    """What the finder remembers: the rates that it tried, and the loss of each one's batch."""
+    """The state of a `LearningRateFinder`: the rates tried, and the loss of each one's batch."""
 
     rates: tuple = ()
     losses: tuple = ()
@@ -23,36 +23,37 @@ class Sweep(NamedTuple):
 
 @register
 class LearningRateFinder(Callback):
-    """Tries rising learning rates, one for each batch, and suggests one.
+    """Tries increasing learning rates, one per batch, and suggests one.
 
-    The rate of batch `i` is `low * (high / low) ** (i / (steps - 1))`. The sweep, and `fit`
-    with it, ends after `steps` batches, or when the smoothed loss is `diverged` times the best
-    one or no longer finite. Then weights, statistics, optimizer and random states are what
-    they were before, bit for bit. (A `tf.data` shuffle that reshuffles goes on with its next
-    order.) So give it a `fit` of its own, with enough `epochs` for `steps` batches.
+    The rate of batch `i` is `low * (high / low) ** (i / (steps - 1))`. The sweep ends, and `fit`
+    with it, after `steps` batches, or when the smoothed loss exceeds `diverged` times its minimum
+    or is not finite. Weights, statistics, optimizer and random states are then restored, bit for
+    bit. (A `tf.data` shuffle that reshuffles each iteration continues with its next order.)
+    Call `fit` for the sweep alone, with enough `epochs` for `steps` batches.
 
-    The losses are those of each batch by itself, where the logs of Keras are means over the
-    epoch so far. With a schedule of this package the rate is scaled to what is tried; batches
-    at which the schedule is 0 are passed over.
+    The losses are those of single batches, not Keras' means over the epoch so far. A schedule of
+    this package is scaled to give the rate being tried; batches where it is 0 are skipped.
 
-    `suggestions` reads off the smoothed curve, over the logarithm of the rate:
+    `suggestions` has the rates at these points of the smoothed loss over the logarithm of the
+    rate:
 
-    - `"steepest"`: where it falls fastest.
-    - `"minimum"`: a tenth of the rate of its lowest point.
-    - `"valley"`: the middle of the longest fall.
-    - `"slide"`: going back from the end, where the slope no longer changes by more than
-      0.005 over 15 points.
+    - `"steepest"`: the steepest descent.
+    - `"minimum"`: the minimum, with its rate divided by 10.
+    - `"valley"`: the middle of the longest decreasing subsequence.
+    - `"slide"`: the start of the final part of the curve in which the slope changes by more
+      than 0.005 over 15 points.
 
     Args:
         low: Number > 0, the first rate.
-        high: Number > `low`, the last one.
-        steps: Integer >= 3, how many rates.
+        high: Number > `low`, the last rate.
+        steps: Integer >= 3, number of rates.
         smoothing: Number in [0, 1): weight of the past in the moving average of the losses.
-        diverged: Number > 1, see above.
+        diverged: Number > 1: the sweep ends when the smoothed loss exceeds this multiple of its
+            minimum.
 
     Raises:
-        ValueError: If an argument is out of range; when training begins, if the optimizer
-            takes no new rate or the model has no weights yet.
+        ValueError: If an argument is out of range; when training begins, if the learning rate
+            cannot be set or the model is not built.
 
     Example:
         >>> import keras, numpy as np
@@ -88,7 +89,7 @@ class LearningRateFinder(Callback):
 
     @property
     def rates(self):
-        """The rates that were tried."""
+        """The rates tried so far."""
         return np.array(self.memory.rates)
 
     @property
@@ -98,17 +99,17 @@ class LearningRateFinder(Callback):
 
     @property
     def smoothed(self):
-        """The moving average of the losses, without a bias towards zero."""
+        """The bias-corrected moving average of the losses."""
         return smooth(self.losses, self.smoothing)
 
     @property
     def suggestions(self):
-        """Rates to begin with, by name; empty if there was nothing to see."""
+        """The suggested rates by name; empty if there are too few losses."""
         finite = np.isfinite(self.smoothed)
         return suggest(self.rates[finite], self.smoothed[finite])
 
     def plot(self):
-        """Draws the losses over the rates, with the suggestions; returns matplotlib's figure."""
+        """Plots loss over rate with the suggestions; returns a matplotlib figure."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(7, 4), layout="constrained")
@@ -128,14 +129,14 @@ class LearningRateFinder(Callback):
     # -- the sweep --------------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
-        """Copies everything that will be put back."""
+        """Copies the state that will be restored."""
         super().on_train_begin(logs)
         check_rates(self.model)
         snapshot.require(self.model)
         self._before = snapshot.take(self.model)
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Sets the rate, and lets the metrics begin anew: they are this batch's then."""
+        """Sets the rate, and resets the metrics so that they measure this batch alone."""
         self.model.reset_metrics()
         self._rate = self.low * (self.high / self.low) ** (len(self.rates) / (self.steps - 1))
         for _, (optimizer, *_) in rate_groups(self.model):
@@ -145,7 +146,7 @@ class LearningRateFinder(Callback):
                 optimizer.learning_rate = self._rate
 
     def on_train_batch_end(self, batch, logs=None):
-        """Notes the loss."""
+        """Stores the loss."""
         if self._rate is None:
             return
         rates, losses = self.memory
@@ -156,13 +157,13 @@ class LearningRateFinder(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
-        """Puts everything back."""
+        """Restores the state from before the sweep."""
         snapshot.put(self.model, self._before)
         del self._before
 
 
 def smooth(losses, weight):
-    """The moving average of `losses`, divided by what its weights sum up to.
+    """The moving average of `losses`, divided by the sum of its weights.
 
     Example:
         >>> smooth(np.array([1.0, 3.0]), 0.5).round(3)
@@ -176,7 +177,7 @@ def smooth(losses, weight):
 
 
 def suggest(rates, losses):
-    """What a curve of losses over rates suggests; see `LearningRateFinder`."""
+    """The suggestions for a curve of losses over rates; see `LearningRateFinder`."""
     if len(losses) < 3:
         return {}
     lowest = int(np.argmin(losses))
@@ -192,7 +193,7 @@ def suggest(rates, losses):
 
 
 def longest_fall(losses):
-    """Where the longest falling subsequence begins and ends.
+    """The first and last index of the longest decreasing subsequence.
 
     Example:
         >>> longest_fall([3.0, 5.0, 4.0, 4.5, 2.0, 6.0])
@@ -208,7 +209,7 @@ def longest_fall(losses):
 
 
 def slide(slopes, apart=15, threshold=0.005):
-    """The last place from which the slopes, `apart` points on, change by more than that."""
+    """The start of the final part where the slope changes by > `threshold` in `apart` points."""
     found = None
     for left in range(len(slopes) - apart - 1, -1, -1):
         if abs(slopes[left + apart] - slopes[left]) <= threshold:

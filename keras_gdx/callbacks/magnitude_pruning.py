@@ -1,4 +1,4 @@
-"""Networks with few weights, by taking the small ones out bit by bit."""
+"""Gradual magnitude pruning."""
 
 import numpy as np
 
@@ -11,25 +11,25 @@ __all__ = ["MagnitudePruning"]
 
 @register
 class MagnitudePruning(Pruning):
-    r"""Sets the smallest weights of each kernel to zero, more of them with time.
+    r"""Sets the smallest weights of each kernel to zero, increasingly many over time.
 
     After $t$ batches, between `begin` ($t_0$) and `end` ($t_1$), the fraction
 
     $$s(t) = s \left(1 - \left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3\right)$$
 
-    of every kernel is zero, and stays so in each update until masks are chosen anew, by
-    size. After `end` they are fixed, also in later `fit`s of the compiled model without this
-    callback. The logs have `sparsity`, the fraction of zeros in all of them. A mask takes one
-    byte per weight.
+    of every kernel is zero. Updates keep these weights at zero until the masks are recomputed,
+    by magnitude. After `end` the masks are fixed, also in a later `fit` of the compiled model
+    without this callback. The logs have `sparsity`, the fraction of zeros over all kernels. A
+    mask needs one byte per weight.
 
     Args:
         sparsity: Number in (0, 1), the final fraction of zeros.
-        begin: Integer >= 0, batches before the first weight is taken out.
+        begin: Integer >= 0, batches before the first weight is pruned.
         end: Integer > `begin`, batches until `sparsity` is reached.
-        every: Integer >= 1, batches between two choices.
+        every: Integer >= 1, batches between two mask updates.
         include: Regular expression, searched for in the paths of trainable variables. `None`:
             kernels and embeddings.
-        exclude: Regular expression for those that are left alone.
+        exclude: Regular expression for variables that are not pruned.
 
     Raises:
         ValueError: If an argument is out of range; when `fit` begins, if no variable is left,
@@ -57,7 +57,7 @@ class MagnitudePruning(Pruning):
         self.sparsity = sparsity
 
     def mask_of(self, weights, mask, step):
-        """All but the smallest weights, so many as this step asks for."""
+        """Masks the smallest weights, to the sparsity of this step."""
         left = 1 - (min(step, self.end) - self.begin) / (self.end - self.begin)
         count = round(self.sparsity * (1 - left**3) * weights.size)
         smallest = np.argsort(np.abs(weights), axis=None, kind="stable")[:count]

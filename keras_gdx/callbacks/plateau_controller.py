@@ -1,4 +1,4 @@
-"""Another learning rate once a metric stops improving, or keeps improving."""
+"""Changes the learning rate when a metric stops improving, or keeps improving."""
 
 import math
 import numbers
@@ -24,19 +24,19 @@ __all__ = ["PlateauController"]
 
 
 class Control(NamedTuple):
-    """What the controller remembers.
+    """The state of a `PlateauController`.
 
     Attributes:
-        best: The best value so far; `None` before the first one.
-        wait: Values since then that counted as no improvement.
-        cooldown: Values still to come that do not count.
+        best: Best value so far; `None` before the first one.
+        wait: Values without improvement since then.
+        cooldown: Remaining values that do not count.
         streak: Improvements in a row.
-        observed: How many values there were.
+        observed: Number of values so far.
         changes: One dictionary for each change of the rate.
-        step: Batches of the run so far, if they are counted.
-        begin: What `step` was when the epoch under way began; `None` between epochs.
-        offset: What Keras' totals of the loss need added to be those since the last value.
-        kept: The training state at the best value, if it will be wanted.
+        step: Batches of the run so far, if `every` is a number of batches.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
+        offset: Added to Keras' running loss totals, gives the totals since the last value.
+        kept: Training state at the best value, with `rollback`.
     """
 
     best: float | None = None
@@ -53,50 +53,49 @@ class Control(NamedTuple):
 
 @register
 class PlateauController(Counting):
-    """Lowers the learning rate when a metric stops improving; raises it on request.
+    """Lowers the learning rate when a metric stops improving; can also raise it.
 
     After `patience` values without improvement the rate is multiplied by `factor`; with
-    `rise`, after `patience` improvements in a row, by that. A value is the metric of an
-    epoch, or, with `every=200`, the mean loss of the last 200 batches.
-    This works on top of any schedule of the optimizers of this package: the rest of the
-    schedule is scaled so that it passes through the new value, and keeps its
-    shape. For Keras' own optimizers it works with a number as learning rate; they
-    take no new rate once they have a schedule. Each optimizer of a `MultiOptimizer`
-    is treated by itself. The rate of the epoch is in its logs as `learning_rate`;
-    `changes` has every change.
+    `rise`, it is multiplied by that after `patience` improvements in a row. A value is the
+    metric of an epoch or, for example with `every=200`, the mean loss of the last 200 batches.
+    With the optimizers of this package this works on top of any schedule: the rest of the
+    schedule is rescaled to pass through the new value and keeps its shape. Keras' own
+    optimizers need a number as learning rate; with a schedule, their rate cannot be set.
+    The optimizers of a `MultiOptimizer` are treated separately. The epoch's logs have its
+    rate as `learning_rate`; `changes` lists every change.
 
     Args:
         monitor: Name of the metric in the logs, such as `"val_loss"` or `"accuracy"`.
         factor: Number in (0, 1) that multiplies the rate on a plateau.
         patience: Integer >= 0, values without improvement that make a plateau; 0
             and 1 both act on the first.
-        mode: `"min"` if less of the metric is better, `"max"` if more, `"auto"` to
-            tell by its name.
-        min_delta: Number >= 0, the least change that is an improvement.
-        relative: Whether `min_delta` is a fraction of the best value so far, or, if
-            false, in the units of the metric.
-        cooldown: Integer >= 0, values after a change that do not count as being
-            without improvement, nor for a rise.
-        min_learning_rate: Number >= 0 below which no change brings the rate; a
-            schedule may still go there by itself.
-        start_from_epoch: Integer >= 0, the first epoch that is observed, counted
-            from 0; for runs with a warm-up.
-        every: `"epoch"`, or an integer >= 1: batches to a value, counted over all epochs,
-            and `monitor` must be `"loss"`.
+        mode: `"min"` if lower is better, `"max"` if higher is better, `"auto"` to infer it
+            from the metric's name.
+        min_delta: Number >= 0, the smallest change that is an improvement.
+        relative: Whether `min_delta` is a fraction of the best value so far; if false, it is
+            in the units of the metric.
+        cooldown: Integer >= 0, values after a change that count neither as lack of improvement
+            nor towards a rise.
+        min_learning_rate: Number >= 0, the lowest rate that a change can set; a schedule can
+            still go below it.
+        start_from_epoch: Integer >= 0, the first epoch that is observed, counted from 0. Use it
+            to exclude warmup.
+        every: `"epoch"`, or an integer >= 1: batches per value, counted across epochs;
+            `monitor` must then be `"loss"`.
         rise: Number > 1 that multiplies the rate while the metric improves, or `None`.
-        max_learning_rate: Number > 0 above which no change brings the rate, or `None`.
-        rollback: Whether a plateau brings weights, statistics and the optimizer's state back
-            to where the metric was best. Updates and rates are not turned back: schedules
-            go on. Takes the memory of weights and optimizer once more.
+        max_learning_rate: Number > 0, the highest rate that a change can set, or `None`.
+        rollback: Whether a plateau restores weights, statistics and optimizer state from the
+            best value. The update count and learning rates are not restored: schedules
+            continue. Needs memory for another copy of weights and optimizer state.
         stop: Whether a plateau at `min_learning_rate`, which then must be > 0, ends training.
-        verbose: 1 to print each change, 0 not to.
+        verbose: 1 to print each change, 0 to print nothing.
 
     Raises:
-        ValueError: If an argument is out of range, or `mode="auto"` with a metric
-            whose name does not tell; when training begins, or at the first plateau, if
-            the optimizer takes no new rate, or if the model is not built and `rollback`; after
-            the first epoch observed, if its logs lack the metric. Later epochs without it, as
-            with `validation_freq`, are passed over.
+        ValueError: If an argument is out of range, or `mode="auto"` cannot be inferred from the
+            metric's name; when training begins, or at the first plateau, if the learning rate
+            cannot be set, or if the model is not built and `rollback`; after the first epoch
+            observed, if its logs lack the metric. Later epochs without it, as with
+            `validation_freq`, are skipped.
 
     Example:
         >>> import keras, numpy as np
@@ -156,7 +155,7 @@ class PlateauController(Counting):
         if every != "epoch":
             check_integer("every", every, 1)
             check(monitor == "loss", "monitor", monitor, "'loss', the metric that batches have")
-            # here, and not in the class: with a hook for batches Keras waits for each
+            # set here, not on the class: with any batch hook, Keras waits for every batch
             self.on_train_batch_end = self._after_batch
         if rise is not None:
             check_number("rise", rise, 1, open_low=True)
@@ -182,17 +181,17 @@ class PlateauController(Counting):
 
     @property
     def changes(self):
-        """The changes so far, one dictionary for each."""
+        """The changes so far, one dictionary each."""
         return list(self.memory.changes)
 
     def findings(self):
         """Returns the changes."""
         return self.memory.changes
 
-    # -- what `fit` tells -------------------------------------------------------------------
+    # -- hooks of `fit` ---------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
-        """Makes sure that the learning rate can be changed."""
+        """Checks that the learning rate can be changed."""
         super().on_train_begin(logs)
         check_rates(self.model)
         if self.rollback:
@@ -201,7 +200,7 @@ class PlateauController(Counting):
             self._totals = LossTotals(self.model, type(self).__name__)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remembers which epoch it is."""
+        """Stores the epoch."""
         super().on_epoch_begin(epoch, logs)
         self._epoch = epoch
 
@@ -212,7 +211,7 @@ class PlateauController(Counting):
                 self._observe(loss)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Observes the metric and acts on it."""
+        """Observes the metric and changes the rate if necessary."""
         logs, self._epoch = {} if logs is None else logs, epoch
         rates = hyperparameters(self.model, ("learning_rate",))
         if self.every != "epoch":
@@ -232,20 +231,20 @@ class PlateauController(Counting):
             )
         return self.monitor in logs
 
-    # -- the loss of some batches -----------------------------------------------------------
+    # -- the loss of `every` batches --------------------------------------------------------
 
     def _loss_since(self):
-        """The mean loss since the last time."""
+        """The mean loss since the last value."""
         loss = self._totals.mean_since([-o for o in self.memory.offset])
         self.memory = self.memory._replace(offset=_finite(-n for n in self._totals()))
         return loss
 
     def _carry(self):
-        """Takes what belongs to no value yet along: Keras' totals begin anew."""
+        """Carries the batches since the last value over: Keras resets its totals every epoch."""
         pairs = zip(self._totals(), self.memory.offset, strict=True)
         self.memory = self.memory._replace(offset=_finite(n + o for n, o in pairs))
 
-    # -- acting -----------------------------------------------------------------------------
+    # -- decisions --------------------------------------------------------------------------
 
     def _rule(self):
         return {
@@ -276,7 +275,7 @@ class PlateauController(Counting):
             self._note("rise", value, f"has improved {max(self.patience, 1)} times, to")
 
     def _change(self, factor):
-        """Multiplies the rates, within their limits; returns whether any has changed."""
+        """Multiplies the rates, within their limits; returns whether any changed."""
         changed = False
         for _, layers in rate_groups(self.model):
             rate = number(layers[0].learning_rate, layers[0].iterations)
@@ -304,6 +303,6 @@ class PlateauController(Counting):
 
 
 def _finite(pair):
-    """The pair, or zeros if it is of no use to later sums."""
+    """The pair, or zeros if it is not finite."""
     pair = tuple(pair)
     return pair if all(map(math.isfinite, pair)) else (0.0, 0.0)

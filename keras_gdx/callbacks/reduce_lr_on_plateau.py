@@ -8,23 +8,23 @@ __all__ = ["ReduceLROnPlateau"]
 
 @register
 class ReduceLROnPlateau(PlateauController):
-    """Takes the place of `keras.callbacks.ReduceLROnPlateau`.
+    """Drop-in replacement for `keras.callbacks.ReduceLROnPlateau`.
 
-    Same arguments in the same order, same decisions; it works on top of schedules,
-    keeps its state through an interruption, and says so when the metric is missing. Two
-    things differ from `PlateauController`: `min_delta` is in the units of the metric,
-    and the last epoch of a cooldown counts again, so that 1 is like 0.
+    It has the same arguments in the same order and makes the same decisions. Unlike Keras' own,
+    it works on top of schedules, resumes after an interruption, and raises an error if the
+    metric is missing. Two things differ from `PlateauController`: `min_delta` is in the
+    units of the metric, and the last epoch of a cooldown is counted, so 1 is the same as 0.
 
     Args:
         monitor: Name of the metric in the logs.
-        factor: Number in (0, 1) that multiplies the rate.
-        patience: Integer >= 0, epochs without improvement that make a plateau.
-        verbose: 1 to print each change, 0 not to.
-        mode: `"min"`, `"max"`, or `"auto"` to tell by the name.
-        min_delta: Number >= 0, the least change that is an improvement.
-        cooldown: Integer >= 0, epochs before counting starts again, the epoch in which
-            it does included.
-        min_lr: Number >= 0 below which no change brings the rate.
+        factor: Number in (0, 1) that multiplies the learning rate.
+        patience: Integer >= 0, epochs without improvement before the rate is reduced.
+        verbose: 1 to print each change, 0 to print nothing.
+        mode: `"min"`, `"max"`, or `"auto"` to infer it from the metric's name.
+        min_delta: Number >= 0, the smallest change that is an improvement.
+        cooldown: Integer >= 0, epochs until counting starts again, including the epoch in
+            which it does.
+        min_lr: Number >= 0, the lowest rate that a reduction can set.
         start_from_epoch: Integer >= 0, the first epoch that is observed.
 
     Raises:
@@ -69,7 +69,7 @@ class ReduceLROnPlateau(PlateauController):
 
     @property
     def min_lr(self):
-        """The least learning rate, by Keras' name."""
+        """The minimum learning rate, by Keras' name."""
         return self.min_learning_rate
 
     def _rule(self):

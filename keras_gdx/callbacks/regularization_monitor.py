@@ -1,4 +1,4 @@
-"""What the penalties on weights amount to."""
+"""Weight penalties in the logs."""
 
 from collections import defaultdict
 
@@ -12,14 +12,13 @@ __all__ = ["RegularizationMonitor"]
 
 @register
 class RegularizationMonitor(Callback):
-    """Writes the penalties on weights into the logs: all of them, and by kind.
+    """Writes the weight penalties to the logs: their sum, and by kind.
 
-    Keras' `loss` has them inside, unnamed. At the end of every epoch `regularization` is
-    their sum with the weights of that moment, and `regularization_l2` (and so on, by the
-    name of the class) each part of it. `loss - regularization` is then what the data say,
-    up to the weights having changed during the epoch. Penalties on outputs and those of train
-    steps are not in it.
-    It looks at the weights once per epoch and costs nothing in between.
+    Keras' `loss` includes them without showing them. At the end of every epoch
+    `regularization` is their sum for the current weights, and `regularization_l2` and so on,
+    by class name, are its parts. `loss - regularization` is then approximately the data loss;
+    it is not exact because the weights change during the epoch. Penalties on outputs, and
+    those of train steps, are not included. There is no cost per batch.
 
     Example:
         >>> import keras, numpy as np
@@ -43,7 +42,7 @@ class RegularizationMonitor(Callback):
     """
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the penalties of the present weights."""
+        """Writes the penalties of the current weights."""
         if logs is None:
             return
         parts: defaultdict = defaultdict(float)

@@ -1,4 +1,4 @@
-"""Training that survives: checkpoints from which `fit` goes on, bit for bit."""
+"""Checkpoints from which `fit` resumes bit for bit."""
 
 import random
 import re
@@ -32,55 +32,54 @@ EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 @register
 class ResumableCheckpoint(Callback):
-    """Saves all that training consists of; the next `fit` goes on from there.
+    """Saves the complete training state, from which the next `fit` resumes.
 
-    Run the same program again after a crash, a kill or a power cut: `fit` finds the newest
-    whole checkpoint and ends with the weights, logs and learning rates of a run that was
-    never interrupted, bit for bit where the hardware computes the same twice. Saved are
-    weights and statistics, optimizers (in the middle of an accumulation window too),
-    metrics of the epoch under way, random states of the layers, Keras, Python and NumPy,
-    the history, the memory of callbacks (those with `state` and `restore`, and Keras'
-    `EarlyStopping`, `ReduceLROnPlateau` and `ModelCheckpoint`), and the place in the data:
+    After a crash, a kill or a power failure, run the same program again: `fit` loads the newest
+    intact checkpoint and ends with the weights, logs and learning rates of an uninterrupted run,
+    bit for bit if the hardware is deterministic. A checkpoint contains weights and statistics,
+    optimizers (including a partly filled accumulation window), the metrics of the current
+    epoch, the random states of layers, Keras, Python and NumPy, the history, the state of
+    callbacks (those with `state` and `restore`, and Keras' `EarlyStopping`,
+    `ReduceLROnPlateau` and `ModelCheckpoint`), and the position in the data:
 
-    - Arrays and `keras.utils.PyDataset` come in an order that this callback keys by a seed
-      and the epoch, so no two epochs have the same one. (Keras repeats one permutation for
-      ever after `keras.utils.set_random_seed`.)
-    - A `tf.data` pipeline saves its iterator, shuffle buffers included: what it holds is
-      what the file grows by. Shuffles need a `seed` for the epochs that follow to be equal.
-    - What cannot save its position (Python generators, pipelines with `py_function`, endless
-      ones with `steps_per_epoch`, data distributed by a strategy) is read again from the
-      beginning and dropped up to it, with a warning. That is exact if the data comes in the
-      same order every time.
+    - Arrays and `keras.utils.PyDataset` are shuffled by a seed and the epoch, so every epoch
+      has another order. (After `keras.utils.set_random_seed` Keras repeats the same
+      permutation in every epoch.)
+    - Of a `tf.data` pipeline the iterator is saved, including its shuffle buffers, which
+      enlarge the file by their contents. Give `shuffle` a `seed`, or later epochs differ.
+    - Data that cannot save its position (Python generators, pipelines with `py_function`,
+      infinite ones with `steps_per_epoch`, data distributed by a strategy) is read from the
+      beginning and skipped up to that position, with a warning. This is exact if the data
+      has the same order every time.
 
-    Not saved is the state of stateful TensorFlow operations (`tf.random.normal` without a
-    generator). Numbers that are variables, such as a constant learning rate, are those of the
-    checkpoint, whatever the program says now.
+    The state of stateful TensorFlow operations (`tf.random.normal` without a generator) is not
+    saved. Hyperparameters stored in variables, such as a constant learning rate, are restored
+    from the checkpoint, even if the program now sets other values.
 
-    Checkpoints are copied on the training thread and written by another one: to a new name,
-    flushed, renamed, with checksums. A damaged one is passed over with a warning. If writing
-    fails, the next batch raises the error; model and older checkpoints stay as they are.
-    For the run to be the same, the callback runs after all others. Several workers go on
-    together, each with its own part of the checkpoint that all can read. With more or fewer
-    workers or replicas than before a run goes on as well, with a warning: as one device would, up
-    to rounding.
+    A checkpoint is copied on the training thread and written by another thread: to a temporary
+    name, flushed, then renamed, with checksums. A damaged one is skipped with a warning. If
+    writing fails, the next batch raises the error; model and older checkpoints are unaffected.
+    The callback always runs after all others, so that it saves their final state. With several
+    workers each writes its own part, and all of them must be able to read all parts. A run can
+    also resume with another number of workers or replicas: with a warning, and equal to training
+    on one device only up to rounding.
 
     Args:
-        directory: Where the checkpoints are, one run in each; it is made if there is none.
-            All workers must see the same one.
-        every: `"epoch"`, or `"500 steps"`, or a length of time such as `"10 minutes"`. The
-            ends of epochs that fall between are saved with `"epoch"` only; the end of training
-            always is.
-        keep: Integer >= 1: how many checkpoints to keep.
-        on_signal: Whether `SIGTERM` saves after the batch under way and leaves the program
-            with exit code 75 ("try again"). Only in a program's main thread.
-        verbose: 1 to print where training goes on, 0 not to.
+        directory: Path of the folder for this run's checkpoints; created if missing. Use one
+            folder per run. All workers must see the same folder.
+        every: `"epoch"`, a number of batches such as `"500 steps"`, or a time such as
+            `"10 minutes"`. Ends of epochs are saved only with `"epoch"`; the end of training
+            is always saved.
+        keep: Integer >= 1: number of checkpoints to keep.
+        on_signal: Whether `SIGTERM` saves after the current batch and exits the program with
+            code 75 ("try again"). Works only in the main thread.
+        verbose: 1 to print where training resumes, 0 to print nothing.
 
     Raises:
         ValueError: If an argument is out of range, the backend is not TensorFlow, the
-            checkpoint is one of another
-            model or optimizer, or in the middle of an epoch of more or fewer batches, all are
-            damaged, or the newest was written by a newer version. Model and optimizer are as
-            they were then.
+            checkpoint belongs to another model or optimizer or to an epoch with another
+            number of batches, all checkpoints are damaged, or the newest was written by a
+            newer version. Model and optimizer are then unchanged.
         OSError: If the directory cannot be written, or the disk is full.
 
     Example:
@@ -126,14 +125,14 @@ class ResumableCheckpoint(Callback):
 
     @property
     def resumed(self):
-        """Whether this `fit` goes on where another one was interrupted."""
+        """Whether this `fit` resumed from a checkpoint."""
         return self._resumed
 
     # -- around `fit` -----------------------------------------------------------------------
 
     @contextmanager
     def around_fit(self, model, callbacks):
-        """Finds the checkpoint, takes hold of the data, listens to the signal."""
+        """Finds the checkpoint, wraps the data, and installs the signal handler."""
         if keras.backend.backend() != "tensorflow":
             raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
         from keras_gdx.integration.data_position import DataPosition
@@ -183,10 +182,10 @@ class ResumableCheckpoint(Callback):
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    # -- what `fit` tells -------------------------------------------------------------------
+    # -- hooks of `fit` ---------------------------------------------------------------------
 
     def on_train_begin(self, logs=None):
-        """Brings everything back."""
+        """Restores the checkpoint, if there is one."""
         super().on_train_begin(logs)
         snapshot.build_optimizer(self.model)
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
@@ -205,7 +204,7 @@ class ResumableCheckpoint(Callback):
             say(f"ResumableCheckpoint: {self.directory}: {where}, in epoch {epoch + 1}.")
 
     def _bring_back(self, saved):
-        """Brings the model to where it was, if need be on another number of replicas."""
+        """Restores the model, if necessary for another number of workers or replicas."""
         snapshot.build_as(self.model, saved["model"])
         here, there = snapshot.replicas_of(self.model), snapshot.replicas(saved["model"])
         peers, writers = peers_of(self.model), self._files.writers
@@ -232,12 +231,12 @@ class ResumableCheckpoint(Callback):
             check_metrics(saved["metrics"], now, self.directory)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Brings the metrics of an interrupted epoch back."""
+        """Restores random states and, in an interrupted epoch, the metrics."""
         super().on_epoch_begin(epoch, logs)
         self._epoch, self._batch = epoch, 0
         saved, self._saved = self._saved, None
         if saved:
-            begin_at(self.model, 0)  # it was for this `fit` only
+            begin_at(self.model, 0)  # the initial epoch was set for this `fit` only
             snapshot.restore_random_state(saved["model"]["random"])
             self._batch = saved["position"]["batch"]
             if self._batch:
@@ -245,7 +244,7 @@ class ResumableCheckpoint(Callback):
                 self._first.results = self.model.get_metrics_result()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Saves if the time has come; after an epoch's last batch, when the epoch is over."""
+        """Saves if a checkpoint is due; after an epoch's last batch `on_epoch_end` does it."""
         now = batches_until(batch, self.params)
         before, self._done = self._done, self._done + now - self._batch
         self._batch = now
@@ -257,13 +256,13 @@ class ResumableCheckpoint(Callback):
             self._act(self._epoch, self._batch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Saves if this is the time, now that all other callbacks have seen the epoch."""
+        """Saves if a checkpoint is due; all other callbacks have seen the end of the epoch."""
         self._epoch = epoch + 1
         self._due = self._due or self.every == "epoch"
         self._act(self._epoch, None)
 
     def on_train_end(self, logs=None):
-        """Saves the end, and waits for it to be written."""
+        """Saves the final state, and waits until it is written."""
         begin_at(self.model, 0)
         if self._saved is None:
             self._save(self._epoch, None)
@@ -301,18 +300,18 @@ class ResumableCheckpoint(Callback):
 
 
 class Remainder(keras.callbacks.Callback):
-    """Goes before all others: the logs of an epoch of which no batch was left after a resume."""
+    """Fills the logs of an epoch that had no batch left after resuming; runs before all others."""
 
     results = None
 
     def on_epoch_end(self, epoch, logs=None):
-        """Fills in what the interrupted part of the epoch has measured."""
+        """Adds the metrics of the interrupted part of the epoch to the logs."""
         if self.results and logs is not None:
             logs.update({name: float(value) for name, value in self.results.items()})
 
 
 def interval(every):
-    """The steps and seconds, one of them `None`, that `every` stands for.
+    """Parses `every` into steps and seconds, of which at least one is `None`.
 
     Example:
         >>> interval("500 steps"), interval("10 minutes"), interval("epoch")

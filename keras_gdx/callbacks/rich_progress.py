@@ -1,4 +1,4 @@
-"""How far training is and when it will be done."""
+"""Progress bars with the remaining time."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ __all__ = ["RichProgress"]
 
 
 class Elapsed(NamedTuple):
-    """What is remembered: the seconds and the epochs of all parts of the run so far."""
+    """The state of a `RichProgress`: seconds and epochs over all parts of the run."""
 
     seconds: float = 0.0
     epochs: int = 0
@@ -22,17 +22,17 @@ class Elapsed(NamedTuple):
 
 @register
 class RichProgress(Callback):
-    """Shows the epochs and the time that is left; plain lines when not on a terminal.
+    """Shows progress and remaining time; plain lines when not on a terminal.
 
-    On a terminal two bars: the epoch under way and the whole run.
-    In files, pipes and notebooks of jobs, one line for each epoch, and no control characters.
-    Times count what ran before an interruption too. Use it with `fit(..., verbose=0)`.
+    On a terminal it shows two bars: one for the current epoch and one for the run. Otherwise
+    (files, pipes, batch jobs) it prints one line per epoch, without control characters. Times
+    include earlier parts of a resumed run. Use it with `fit(..., verbose=0)`.
 
     Args:
-        names: The logs to show, in this order; `None` shows all.
+        names: List of the logs to show, in this order; `None` shows all.
 
     Raises:
-        ValueError: If `names` is no list of texts.
+        ValueError: If `names` is not a list of strings.
 
     Example:
         >>> import keras, numpy as np
@@ -65,7 +65,7 @@ class RichProgress(Callback):
 
     @contextmanager
     def around_fit(self, model, callbacks):
-        """Looks at batches only where a bar shows them."""
+        """Installs the batch hook only if there are bars to update."""
         if sys.stdout.isatty():
             self.on_train_batch_end = self._advance
         try:
@@ -76,7 +76,7 @@ class RichProgress(Callback):
                 self._bars.close()
 
     def on_train_begin(self, logs=None):
-        """Opens the bars if there is a terminal for them."""
+        """Opens the bars on a terminal."""
         super().on_train_begin(logs)
         self._bars = bars(self.params) if sys.stdout.isatty() else None
 
@@ -92,7 +92,7 @@ class RichProgress(Callback):
             self._bars.advance(batch)
 
     def on_epoch_end(self, epoch, logs=None):
-        """Tells of the epoch."""
+        """Prints the epoch's line."""
         seconds, epochs = self.memory
         self.memory = Elapsed(seconds + self._clock() - self._began, epochs + 1)
         total = self.params["epochs"]
@@ -108,7 +108,7 @@ class RichProgress(Callback):
 
 
 class Bars:
-    """Two bars of `rich`."""
+    """Two progress bars of the package `rich`."""
 
     def __init__(self, params, progress):
         self._progress = progress
@@ -117,12 +117,12 @@ class Bars:
         progress.start()
 
     def begin(self, epoch):
-        """A new epoch."""
+        """Starts an epoch."""
         self._progress.update(self._whole, completed=epoch)
         self._progress.reset(self._epoch)
 
     def advance(self, batch):
-        """A batch is done."""
+        """Advances both bars to the end of a batch."""
         self._progress.update(self._epoch, completed=batch + 1)
 
     def tell(self, line):
@@ -131,12 +131,12 @@ class Bars:
         self._progress.console.print(line, markup=False, highlight=False)
 
     def close(self):
-        """Leaves the terminal as it was."""
+        """Closes the bars and restores the terminal."""
         self._progress.stop()
 
 
 def bars(params):
-    """The bars, with the package that Keras shows its own summaries with."""
+    """Returns the bars; `rich` is installed because Keras depends on it."""
     from rich import progress
 
     columns = [

@@ -1,4 +1,4 @@
-"""How sharply the loss is curved where training is."""
+"""Sharpness: the largest Hessian eigenvalue of the loss."""
 
 from keras_gdx.callbacks._lib.monitor import Monitor
 from keras_gdx.config import check_integer
@@ -9,18 +9,18 @@ __all__ = ["SharpnessMonitor"]
 
 @register
 class SharpnessMonitor(Monitor):
-    """Writes the sharpness, the Hessian's eigenvalue of largest size, every so often.
+    """Measures the sharpness: the Hessian eigenvalue of largest magnitude.
 
-    By power iteration: `v <- H v / |H v|` from a fixed random direction, and then `v' H v`. One
-    product with the Hessian costs about two gradients. Plain gradient descent at rate `lr`
-    is stable where the sharpness is below `2 / lr`. The loss is that of `data`, computed as
-    in evaluation. It goes into the logs of the epoch as `sharpness`; `history` has every
-    value. In between it only counts.
+    It uses power iteration: `v <- H v / |H v|` from a fixed random direction, then `v' H v`. One
+    Hessian-vector product costs about two gradients. Plain gradient descent with learning rate
+    `lr` is stable where the sharpness is below `2 / lr`. The loss is that of `data` in inference
+    mode. The logs of the epoch have the last value as `sharpness`; `history` has all values.
+    Other batches are only counted.
 
     Args:
-        data: Inputs and targets of one batch, and perhaps their weights.
-        every: Integer >= 1: batches between two looks.
-        iterations: Integer >= 1: products with the Hessian for each.
+        data: Inputs and targets of one batch, and optionally sample weights.
+        every: Integer >= 1: batches between two measurements.
+        iterations: Integer >= 1: Hessian-vector products per measurement.
 
     Raises:
         ValueError: If an argument is out of range, or the backend is not TensorFlow.
@@ -38,7 +38,7 @@ class SharpnessMonitor(Monitor):
 
     Source: 2103.00065
 
-    Verified against: the eigenvalues of whole Hessians
+    Verified against: the eigenvalues of full Hessians
     """
 
     def __init__(self, data, every=100, iterations=20):

@@ -1,4 +1,4 @@
-"""Several models for the price of one training."""
+"""Snapshot ensembles: several models from one training run."""
 
 from typing import NamedTuple
 
@@ -13,22 +13,22 @@ __all__ = ["SnapshotEnsemble"]
 
 
 class Snapshots(NamedTuple):
-    """What is remembered: the weights of each member, in the order of `model.weights`."""
+    """The state of a `SnapshotEnsemble`: each member's weights, as in `model.weights`."""
 
     members: tuple = ()
 
 
 @register
 class SnapshotEnsemble(Callback):
-    """Keeps the weights at the end of every cycle; `predict` averages over them.
+    """Stores the weights after every cycle; `predict` averages over these members.
 
-    Made for learning rates that fall to zero and start again, as `CosineRestarts` with cycles
-    of `every` epochs: the model comes to rest in one minimum after the other.
+    Use it with a learning rate that falls to zero and restarts, such as `CosineRestarts` with
+    cycles of `every` epochs: the model then converges to one minimum after another.
 
     Args:
-        every: Integer >= 1, epochs of a cycle.
-        keep: Integer >= 1: only so many members are kept, the last ones. `None` keeps all.
-            Each takes the memory of the weights, on the host.
+        every: Integer >= 1, epochs per cycle.
+        keep: Integer >= 1, number of members to keep, the most recent ones. `None` keeps all.
+            Each member is a copy of the weights in host memory.
 
     Raises:
         ValueError: If an argument is out of range; from `predict`, if there is no member yet.
@@ -64,17 +64,17 @@ class SnapshotEnsemble(Callback):
         return [list(member) for member in self.memory.members]
 
     def on_epoch_end(self, epoch, logs=None):
-        """Keeps a member at the end of a cycle."""
+        """Stores a member at the end of a cycle."""
         if (epoch + 1) % self.every == 0:
             members = (*self.memory.members, tuple(self.model.get_weights()))
             self.memory = Snapshots(members[-self.keep :] if self.keep else members)
 
     def predict(self, x, **options):
-        """The mean of the predictions of all members; the model's own weights stay.
+        """Returns the mean of all members' predictions; restores the model's weights afterwards.
 
         Args:
-            x: What `model.predict` takes.
-            **options: Its other arguments.
+            x: Inputs for `model.predict`.
+            **options: Other arguments of `model.predict`.
         """
         check(self.memory.members, "members", 0, "there: no cycle is complete yet")
         own = self.model.get_weights()

@@ -1,4 +1,4 @@
-"""Validation every so many steps."""
+"""Validation every `every` batches."""
 
 from typing import NamedTuple
 
@@ -14,13 +14,13 @@ __all__ = ["StepEvaluator"]
 
 
 class Evaluations(NamedTuple):
-    """What the evaluator remembers.
+    """The state of a `StepEvaluator`.
 
     Attributes:
         step: Batches of the run so far.
-        begin: What `step` was when the epoch under way began; `None` between epochs.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
         history: One dictionary for each evaluation: `step`, and what `evaluate` returned.
-        best: The best value of the metric so far.
+        best: Best value of the metric so far.
         wait: Evaluations since then without improvement.
     """
 
@@ -33,26 +33,25 @@ class Evaluations(NamedTuple):
 
 @register
 class StepEvaluator(Counting):
-    """Evaluates the model every so many batches, and stops when it no longer improves.
+    """Evaluates the model every `every` batches; can stop training early.
 
-    For epochs that are too long to wait for. The model is evaluated as `evaluate` would do
-    it: with the evaluation weights of its optimizer, where there are such. The metrics of
-    the epoch under way are put back afterwards, bit for bit. `history` has the results.
+    Use it when epochs are long. It calls `model.evaluate`, and so uses the optimizer's
+    evaluation weights if it has any. The metrics of the current epoch are restored afterwards,
+    bit for bit. `history` has the results.
 
     Args:
-        validation_data: What `evaluate` takes as `x`, such as a dataset, or a pair of inputs
-            and targets.
-        every: Integer >= 1: batches between two evaluations, counted over all epochs.
+        validation_data: Dataset or other `x` of `evaluate`, or a pair of inputs and targets.
+        every: Integer >= 1: batches between two evaluations, counted across epochs.
         monitor: Name of a metric that `evaluate` returns, such as `"loss"`.
         patience: Integer >= 1: batches without improvement after which training stops,
             rounded up to evaluations. `None`: it never stops.
-        mode: `"min"`, `"max"`, or `"auto"` to tell by the name of the metric.
-        min_delta: Number >= 0, the least change that is an improvement.
+        mode: `"min"`, `"max"`, or `"auto"` to infer it from the metric's name.
+        min_delta: Number >= 0, the smallest change that is an improvement.
         **options: Other arguments of `evaluate`, such as `batch_size` or `steps`.
 
     Raises:
-        ValueError: If an argument is out of range, or `mode="auto"` with a metric whose name
-            does not tell; after the first evaluation, if there is no such metric.
+        ValueError: If an argument is out of range, or `mode="auto"` cannot be inferred from the
+            metric's name; after the first evaluation, if there is no such metric.
 
     Example:
         >>> import keras, numpy as np
@@ -103,11 +102,11 @@ class StepEvaluator(Counting):
 
     @property
     def history(self):
-        """The results so far, one dictionary for each evaluation."""
+        """The results so far, one dictionary per evaluation."""
         return list(self.memory.history)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Evaluates if the time has come."""
+        """Evaluates if a multiple of `every` batches is reached."""
         if self.count(batch):
             self._evaluate(self.memory.step)
 

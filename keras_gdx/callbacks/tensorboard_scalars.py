@@ -1,4 +1,4 @@
-"""Curves for TensorBoard."""
+"""Scalars for TensorBoard."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,20 +13,20 @@ __all__ = ["TensorBoardScalars"]
 
 @register
 class TensorBoardScalars(Callback):
-    """Writes all logs, and what other callbacks find, for TensorBoard.
+    """Writes the logs and the findings of other callbacks for TensorBoard.
 
-    The logs of each epoch, as `epoch_loss` and so on, in the folders `train` and `validation`,
-    where Keras' `TensorBoard` has them, so that runs of both can be compared. And, as soon as
-    they are there and at the step of the run where they were found, the numbers of every
-    callback with `findings`, such as `GradientMonitor/gradient_norm` or
-    `GradientMonitor/layers/dense/weight_norm`.
+    The logs of each epoch are written as `epoch_loss` and so on to the folders `train` and
+    `validation`, as Keras' `TensorBoard` does, so that runs of both can be compared. The numbers
+    in the `findings` of other callbacks, such as `GradientMonitor/gradient_norm` or
+    `GradientMonitor/layers/dense/weight_norm`, are written immediately, at the step at which
+    they were measured.
 
-    Keras' own loses the epochs' logs with `update_freq=100`, unless an epoch ends at a multiple
-    of that, and it needs the package `tensorboard`, which TensorFlow 2.21 no longer brings. This
-    one writes without it. (To look at the curves you need it all the same.)
+    Keras' own callback loses the epochs' logs with, for example, `update_freq=100`, unless an
+    epoch ends at a multiple of 100. It also needs the package `tensorboard`, which TensorFlow
+    2.21 no longer installs. This callback needs it only to view the curves.
 
     Args:
-        log_dir: The folder of this run.
+        log_dir: Path of the folder of this run.
 
     Raises:
         ValueError: If `log_dir` is not the name of a folder.
@@ -61,7 +61,7 @@ class TensorBoardScalars(Callback):
 
     @contextmanager
     def around_fit(self, model, callbacks):
-        """Finds out who finds something, and closes the files in any case."""
+        """Collects the callbacks with findings; closes the files at the end, also on errors."""
         self._sources = sources(callbacks)
         try:
             yield callbacks
@@ -71,12 +71,12 @@ class TensorBoardScalars(Callback):
             self._files, self._sources = {}, {}
 
     def on_train_begin(self, logs=None):
-        """What was found before an interruption was written then."""
+        """Skips findings from before an interruption, which are already written."""
         super().on_train_begin(logs)
         self._written = {name: len(source.findings()) for name, source in self._sources.items()}
 
     def on_train_batch_end(self, batch, logs=None):
-        """Writes what was found after this batch, if anything was."""
+        """Writes new findings."""
         for name, source in self._sources.items():
             found = source.findings()
             if len(found) > self._written[name]:
@@ -91,7 +91,7 @@ class TensorBoardScalars(Callback):
         self._flush()
 
     def on_train_end(self, logs=None):
-        """Writes what was found at the end."""
+        """Writes the findings of the end of training."""
         self.on_train_batch_end(0)
         self._flush()
 
@@ -106,7 +106,7 @@ class TensorBoardScalars(Callback):
         summary = _tensorflow().summary
         if kind not in self._files:
             self._files[kind] = summary.create_file_writer(f"{self.log_dir}/{kind}")
-        # Keras' callback leaves recording off for steps of its own choice.
+        # Keras' `TensorBoard` may have turned recording off for this step.
         with self._files[kind].as_default(), summary.record_if(True):
             summary.write(tag, float(value), step, _metadata())
 
@@ -126,7 +126,7 @@ def _tensorflow():
 
 
 def _metadata():
-    """What tells TensorBoard that this is a scalar."""
+    """Summary metadata that marks a value as a scalar."""
     metadata = _tensorflow().compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
     metadata.plugin_data.plugin_name = "scalars"
     return metadata

@@ -1,4 +1,4 @@
-"""How fast training goes, and how much memory it takes."""
+"""Training speed and peak memory, in the logs of every epoch."""
 
 import sys
 import time
@@ -12,16 +12,18 @@ __all__ = ["ThroughputMonitor"]
 
 @register
 class ThroughputMonitor(Callback):
-    """Writes speed and memory into the logs of every epoch.
+    """Logs speed and peak memory at the end of every epoch.
 
-    `step_milliseconds` is the time of a batch, on average over the epoch and without
-    validation (the first epoch contains compilation), `examples_per_second` what follows from
-    `batch_size`, and `peak_memory_mib` the most memory that the process has had so far, where
-    the system tells (not on Windows). In between it only counts batches.
+    - `step_milliseconds`: mean time per batch in the epoch, without validation. The first epoch
+      includes compilation.
+    - `examples_per_second`: computed from `batch_size`.
+    - `peak_memory_mib`: peak host memory of the process so far (not available on Windows).
+
+    During the epoch it only counts batches.
 
     Args:
-        batch_size: Integer >= 1: examples in a batch, of all replicas. `None`: no examples
-            per second.
+        batch_size: Integer >= 1: examples per batch, over all replicas. `None`:
+            `examples_per_second` is not logged.
 
     Raises:
         ValueError: If `batch_size` is not an integer >= 1.
@@ -54,15 +56,15 @@ class ThroughputMonitor(Callback):
         self._begin, self._end, self._steps = self._clock(), None, 0
 
     def on_train_batch_end(self, batch, logs=None):
-        """Counts: an epoch may be cut short, or of unknown length."""
+        """Counts batches: an epoch may end early, or have an unknown length."""
         self._steps = batch + 1
 
     def on_test_begin(self, logs=None):
-        """Stops the clock: validation has begun."""
+        """Stops the clock before validation."""
         self._end = self._clock()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes what was measured."""
+        """Writes the measurements to the logs."""
         taken = (self._end or self._clock()) - self._begin
         if logs is None:
             return
@@ -75,7 +77,7 @@ class ThroughputMonitor(Callback):
 
 
 def peak_memory():
-    """The most bytes that this process has had in memory, or `None` if nobody knows."""
+    """Peak resident memory of this process in bytes; `None` if the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

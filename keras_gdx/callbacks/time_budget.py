@@ -1,4 +1,4 @@
-"""Training that ends in time."""
+"""Ends training before a time limit."""
 
 import time
 from typing import NamedTuple
@@ -13,29 +13,28 @@ __all__ = ["TimeBudget"]
 
 
 class Spent(NamedTuple):
-    """What the budget remembers: the seconds of training so far, of all parts of the run."""
+    """The state of a `TimeBudget`: seconds of training so far, over all parts of the run."""
 
     seconds: float = 0.0
 
 
 @register
 class TimeBudget(Callback):
-    """Ends training before its time is up.
+    """Ends training before a time budget is used up.
 
-    It stops after the batch after which another one would not fit. The epoch is then
-    closed as usual: validation, saving and other callbacks still run, for which `reserve`
-    is kept. Time counts from the beginning of `fit`, compilation included, and through an
-    interruption: a run that was restored has what the first part left. Several workers stop
-    together, one batch after the first of them has no more time.
+    It stops when the remaining time is too short for another batch. The epoch still ends as
+    usual, with validation, saving and other callbacks; use `reserve` to leave time for them.
+    Time counts from the start of `fit`, including compilation. A resumed run continues with the
+    time that its earlier parts left. Several workers stop together, one batch after the first
+    of them runs out of time.
 
     Args:
-        budget: How long: seconds, or a text such as `"2h30m"`, `"90s"` or `"1.5 hours"`.
-        reserve: How much of it to keep for what follows the last batch; `None` is nothing.
-        verbose: 1 to print when it stops, 0 not to.
+        budget: Number of seconds > 0, or a text such as `"2h30m"`, `"90s"` or `"1.5 hours"`.
+        reserve: Part of `budget` kept for the end of the epoch, in the same form; `None`: none.
+        verbose: 1 to print when it stops, 0 to print nothing.
 
     Raises:
-        ValueError: If an argument is no length of time, or there is no more time than the
-            reserve.
+        ValueError: If an argument is not a duration, or `budget` is not longer than `reserve`.
 
     Example:
         >>> import keras, numpy as np
@@ -70,10 +69,10 @@ class TimeBudget(Callback):
         self._clock = time.monotonic
 
     def on_train_begin(self, logs=None):
-        """Goes on counting where the run before was interrupted."""
+        """Starts the clock, at the time that earlier parts of the run used."""
         super().on_train_begin(logs)
         self._begin = self._clock() - self.memory.seconds
-        self._shortest = float("inf")  # the first batch contains compilation
+        self._shortest = float("inf")  # not the mean: the first batch includes compilation
         self._is_over = peers_of(self.model).poll(self._ends)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -87,7 +86,7 @@ class TimeBudget(Callback):
                 say(f"TimeBudget: stopping after {spent:.0f} s of {self.budget!r}.")
 
     def on_epoch_end(self, epoch, logs=None):
-        """Counts what validation took."""
+        """Adds the time of validation."""
         self.memory = Spent(self._clock() - self._begin)
         if self._is_over():
             self.model.stop_training = True

@@ -1,4 +1,4 @@
-"""What a training run was and what it found, to show around."""
+"""An HTML report of a training run."""
 
 import errno
 import os
@@ -26,11 +26,11 @@ __all__ = ["TrainingReport"]
 
 
 class Told(NamedTuple):
-    """What is remembered of all parts of the run.
+    """The state of a `TrainingReport`, over all parts of the run.
 
     Attributes:
         parts: One dictionary for each `fit`: `began` and `seen`, seconds since 1970; `first`,
-            the epoch it began with; `state`; `facts`.
+            its first epoch; `state`; `facts`.
         epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs`, `settings`.
     """
 
@@ -40,26 +40,26 @@ class Told(NamedTuple):
 
 @register
 class TrainingReport(Callback):
-    """Writes one HTML file that tells what the run was and what it found.
+    """Writes a self-contained HTML report of the run.
 
-    It has the model, the optimizer with all its settings, `fit`'s numbers, versions, devices and
-    the seed; a chart for each metric together with its validation, and for each hyper-parameter
-    that changes; the best epoch of each metric; what other callbacks have found (those with
-    `findings`) as charts and tables; and all epochs. The file needs nothing else: no network and
-    no other file. It can be read on a phone, in the dark and on paper, and by ear.
+    It shows the model, the optimizer with all settings, the arguments of `fit`, versions, devices
+    and the seed; a chart for each metric with its validation values, and for each hyperparameter
+    that changes; the best epoch of each metric; the `findings` of other callbacks as charts and
+    tables; and a table of all epochs. The file needs no network and no other file, and supports
+    small screens, dark mode, print and screen readers.
 
-    It is written at the end of every epoch, to another name that then takes the place of the
-    page before, so there is a whole page at any time. `running` in a page that is old is a run
-    that was killed. With `ResumableCheckpoint` a run that goes on has one page for all its parts;
-    it says when they began and ended, and what had changed. If a page cannot be written
-    while training, a warning says why, and training goes on.
+    The page is replaced atomically at the end of every epoch, so there is always a complete one.
+    An old page that says `running` means that the run was killed. With `ResumableCheckpoint`, a
+    resumed run has one page for all its parts, with their start and end times and what changed
+    between them. If the page cannot be written during training, a warning says why, and training
+    continues.
 
     Args:
-        path: The file; its folder is made if there is none.
+        path: Path of the HTML file; its folder is created if missing.
 
     Raises:
         ValueError: If `path` is not the name of a file.
-        ImportError: When training begins, if matplotlib is missing; `keras_gdx[report]` brings it.
+        ImportError: When training begins, if matplotlib is missing; install `keras_gdx[report]`.
         OSError: When training begins, if the folder cannot be written.
 
     Example:
@@ -93,14 +93,14 @@ class TrainingReport(Callback):
         self.path = str(path)
 
     def state(self):
-        """Returns what is remembered, up to now."""
+        """Returns the state as a dictionary, up to now."""
         if self._running:
             self._see()
         return super().state()
 
     @contextmanager
     def around_fit(self, model, callbacks):
-        """Finds out who else is there, and tells of a run that ends in an error."""
+        """Collects the other callbacks' findings, and reports a run that ends with an error."""
         epochs = next(each for each in callbacks if isinstance(each, Epochs))
         self._examples = epochs.batch_size
         self._others = tuple(each for each in epochs.others if each is not self)
@@ -116,7 +116,7 @@ class TrainingReport(Callback):
             self._others, self._examples, self._running = (), None, False
 
     def on_train_begin(self, logs=None):
-        """Makes sure that a page can be made and written."""
+        """Checks that a page can be created and written."""
         super().on_train_begin(logs)
         self._running = False
         if find_spec("matplotlib") is None:
@@ -134,7 +134,7 @@ class TrainingReport(Callback):
             ) from error
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Begins a part of the run with its first epoch: by now all that was saved is back."""
+        """Begins a part of the run at its first epoch, when a checkpoint is already restored."""
         super().on_epoch_begin(epoch, logs)
         self._began = self._clock()
         if not self._running:
@@ -145,7 +145,7 @@ class TrainingReport(Callback):
             self._running = True
 
     def on_epoch_end(self, epoch, logs=None):
-        """Remembers the epoch and writes the page."""
+        """Stores the epoch and writes the page."""
         optimizer = self.model.optimizer
         numbers = {name: float(v) for name, v in (logs or {}).items() if _is_number(v)}
         now = hyperparameters(self.model, USUAL)
@@ -161,7 +161,7 @@ class TrainingReport(Callback):
         self._write()
 
     def on_train_end(self, logs=None):
-        """Writes how it ended; a run of which nothing was left to do has ended before."""
+        """Writes the final page, unless the resumed run was already complete."""
         done = self.memory.epochs[-1]["epoch"] if self.memory.epochs else 0
         if self._running:
             early = self.model.stop_training or done < self.params["epochs"]
@@ -171,13 +171,13 @@ class TrainingReport(Callback):
         self._running = False
 
     def _see(self, **changes):
-        """Notes that this part of the run is under way, and what has become of it."""
+        """Updates the entry of the current part of the run."""
         *before, part = self.memory.parts
         part = {**part, "seen": self._clock(), **changes}
         self.memory = self.memory._replace(parts=(*before, part))
 
     def _write(self):
-        """Puts a new page in the place of the old one. No run shall end because of its report."""
+        """Replaces the page; an error is only a warning, so that it cannot end the run."""
         beside = self._beside()
         try:
             *before, part = self.memory.parts
@@ -201,7 +201,7 @@ class TrainingReport(Callback):
             )
 
     def _beside(self):
-        """A name next to that of the page that nobody else has."""
+        """A unique temporary name in the page's folder."""
         path = Path(self.path)
         return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 

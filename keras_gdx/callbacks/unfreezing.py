@@ -1,4 +1,4 @@
-"""Fine-tuning that begins with the head and goes down."""
+"""Gradual unfreezing of layers for fine-tuning."""
 
 import re
 from contextlib import contextmanager
@@ -17,23 +17,23 @@ __all__ = ["Unfreezing"]
 
 @register
 class Unfreezing(Callback):
-    """Lets layers take part in training from certain epochs on.
+    """Unfreezes layers at given epochs.
 
-    A layer begins with the first epoch whose pattern is found in the path of one of its own
-    weights; before that it is frozen: no gradient is computed for it, and its batch
-    normalization keeps its statistics. Layers that no pattern names stay as they are. The
-    optimizer keeps state for all of them from the start, so that nothing is forgotten on the
-    way. The train step is compiled anew where an epoch changes what is trained.
+    A layer is trained from the first epoch whose pattern matches the path of one of its own
+    weights. Before that it is frozen: no gradient is computed, and batch normalization does not
+    update its statistics. Layers that match no pattern are unchanged. The optimizer has state
+    for all these layers from the start, so unfreezing loses nothing. The train step is
+    recompiled at epochs that unfreeze layers.
 
     Args:
-        stages: Dictionary from epochs, counted from 0, to regular expressions:
-            `{0: "head", 2: "block5", 4: "block"}`.
-        exclude: Regular expression: layers with a weight in whose path it is found stay as
-            they are, whatever `stages` says. `"batch_normalization|_bn/"` is a common one.
+        stages: Dictionary from epochs, counted from 0, to regular expressions, searched for in
+            paths: `{0: "head", 2: "block5", 4: "block"}`.
+        exclude: Regular expression: layers with a matching weight are unchanged, even if
+            `stages` matches them. Example: `"batch_normalization|_bn/"`.
 
     Raises:
-        ValueError: If an argument is something else; when `fit` begins, if a pattern finds no
-            layer, the model is not built, or its optimizer is, without these weights.
+        ValueError: If an argument has another form; when `fit` begins, if a pattern matches no
+            layer, the model is not built, or its optimizer was built without these weights.
 
     Example:
         >>> import keras, numpy as np
@@ -49,7 +49,7 @@ class Unfreezing(Callback):
 
     Source: 1801.06146
 
-    Verified against: weights that stay and weights that move
+    Verified against: weights that stay frozen and weights that are trained
     """
 
     needs_fit = needs_weights = True
@@ -65,17 +65,17 @@ class Unfreezing(Callback):
 
     @contextmanager
     def around_fit(self, model, callbacks):
-        """Freezes nothing any more if `fit` fails before it begins."""
+        """Restores `trainable` if `fit` fails before training begins."""
         needs_tensorflow("Unfreezing")
         self._before: list = []
         try:
             yield callbacks
         finally:
-            for each, trainable in self._before:  # layers first, those that contain others first
+            for each, trainable in self._before:  # layers first, outer before inner ones
                 each.trainable = trainable
 
     def on_train_begin(self, logs=None):
-        """Makes the optimizer's state for all layers that will take part."""
+        """Creates the optimizer state of all layers that will be trained."""
         super().on_train_begin(logs)
         layers = layers_of(self.model)
         self._before = [(each, each.trainable) for each in (*layers, *self.model.variables)]
@@ -85,7 +85,7 @@ class Unfreezing(Callback):
         self._set(min(self.stages) - 1)
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Lets those layers in whose time has come."""
+        """Unfreezes the layers whose epoch has come."""
         super().on_epoch_begin(epoch, logs)
         before = [id(v) for v in self.model.trainable_variables]
         self._set(epoch)
@@ -93,7 +93,7 @@ class Unfreezing(Callback):
             self.model.make_train_function(force=True)
 
     def _plan(self, model, layers):
-        """For each layer its own weights, the epoch when it begins, and whether it has parts."""
+        """For each layer: its own weights, its first epoch, and whether it contains layers."""
         self._trained = {id(v) for v in model.trainable_variables}
         self._all, self._planned = layers, []
         for layer in layers:
@@ -113,7 +113,7 @@ class Unfreezing(Callback):
             check(False, "stages", self.stages[epoch], f"found in the paths of weights: {paths}")
 
     def _build(self, model):
-        """Makes the optimizer's state, or makes sure that there is enough of it."""
+        """Builds the optimizer, or checks that it was built with these weights."""
         self._set(max(self.stages))
         snapshot.build_optimizer(model)
         known = {id(v) for each in all_optimizers(model) for v in moved_by(each)}
@@ -122,8 +122,8 @@ class Unfreezing(Callback):
             raise unknown_variables(missing)
 
     def _set(self, epoch):
-        """Freezes and unfreezes as it must be in an epoch."""
-        for layer in self._all:  # what contains layers must not hold them back
+        """Freezes and unfreezes the layers for an epoch."""
+        for layer in self._all:  # a frozen container would freeze the layers inside
             layer.trainable = True
         for layer, own, has_parts, begin in self._planned:
             trains = [id(v) in self._trained if begin is None else begin <= epoch for v in own]

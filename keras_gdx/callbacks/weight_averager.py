@@ -1,4 +1,4 @@
-"""Weights that are averages over the end of training."""
+"""Weight averaging over epochs or batches: EMA, SWA and LAWA."""
 
 from typing import NamedTuple
 
@@ -16,15 +16,15 @@ __all__ = ["WeightAverager"]
 
 
 class Averages(NamedTuple):
-    """What the averager remembers.
+    """The state of a `WeightAverager`.
 
     Attributes:
-        step: Batches of the run so far, if they are counted.
-        begin: What `step` was when the epoch under way began; `None` between epochs.
-        samples: How many were taken so far.
-        sampled: The epoch of the last sample that was one of a whole epoch.
-        values: The average of each weight; for `"lawa"` the last samples, a tuple each.
-        trained: After `fit`, the weights that training had come to.
+        step: Batches of the run so far, if `every` is a number of batches.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
+        samples: Number of samples so far.
+        sampled: Epoch of the last end-of-epoch sample.
+        values: Average of each weight; for `"lawa"` a tuple of its last samples.
+        trained: After `fit`, the trained weights.
     """
 
     step: int = 0
@@ -39,29 +39,30 @@ class Averages(NamedTuple):
 class WeightAverager(Counting):
     r"""Averages weights; validates with the averages and leaves them in the model.
 
-    With the weights $w_1, w_2, \dots$ at the end of each epoch, or every so many batches:
+    The samples are the weights $w_1, w_2, \dots$ at the end of each epoch, or every `every`
+    batches:
 
-    - `"ema"`: $a_n = d_n a_{n-1} + (1 - d_n) w_n$, $d_n = \min(d, n / (n + 9))$: while there are
-      few samples, the old ones count less.
+    - `"ema"`: $a_n = d_n a_{n-1} + (1 - d_n) w_n$, $d_n = \min(d, n / (n + 9))$, which gives
+      early samples less weight.
     - `"swa"`: the mean of all samples since `start`. (With `every=1` this is tail averaging.)
     - `"lawa"`: the mean of the last `window` samples.
 
-    All floating-point weights are averaged, statistics of batch normalization too, which
-    `refresh` computes anew from data. Validation in `fit` sees the averages; then the trained
-    weights are back, bit for bit. After `fit` the model has the averages, and a `fit` that goes
-    on (`restore(state())`, or `ResumableCheckpoint`) goes on from the trained weights.
+    All floating-point weights are averaged, including batch-normalization statistics, which
+    `refresh` recomputes from data. Validation in `fit` uses the averages, after which the
+    trained weights are restored, bit for bit. After `fit` the model has the averages; a resumed
+    `fit` (`restore(state())`, or `ResumableCheckpoint`) starts from the trained weights.
 
-    The averages are kept on the host, at least in float32. To average in every update, the
-    optimizers' `use_ema` does it on the device, within the compiled step, for less.
+    The averages are stored on the host, in at least float32. To average in every update, the
+    optimizers' `use_ema` is cheaper: it runs on the device, in the compiled step.
 
     Args:
         kind: `"ema"`, `"swa"` or `"lawa"`.
         decay: Number in [0, 1), $d$ of `"ema"`.
-        window: Integer >= 1, samples of `"lawa"`.
+        window: Integer >= 1, number of samples that `"lawa"` averages.
         start: Integer >= 0, the first epoch that is sampled, counted from 0.
         every: `"epoch"`, or an integer >= 1: batches between two samples.
-        refresh: Inputs of the model, one batch or a list of batches, with which the statistics
-            of batch normalization are computed at the end; `None` keeps their average.
+        refresh: Inputs of the model, one batch or a list of batches, from which the
+            batch-normalization statistics are recomputed at the end; `None` keeps their average.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -101,7 +102,7 @@ class WeightAverager(Counting):
         self.every = every
         self.refresh = refresh
         self._aside = None
-        # one batch hook is enough to make Keras wait for every batch
+        # set here, not on the class: with any batch hook, Keras waits for every batch
         if every != "epoch":
             self.on_train_batch_end = self._after_batch
 
@@ -109,7 +110,7 @@ class WeightAverager(Counting):
     def averages(self):
         """The averages, in the order of `model.weights`; empty before the first sample.
 
-        What layers overwrite, such as the scales of float8, keeps its value and is not among them.
+        Weights that layers overwrite, such as float8 scales, are not averaged or listed.
         """
         if self.kind == "lawa":
             return [np.mean(samples, axis=0) for samples in self.memory.values]
@@ -118,7 +119,7 @@ class WeightAverager(Counting):
     # -- sampling ---------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Goes on from the trained weights."""
+        """Restores the trained weights when a run resumes."""
         super().on_epoch_begin(epoch, logs)
         self._epoch = epoch
         if self.memory.trained:
@@ -150,23 +151,23 @@ class WeightAverager(Counting):
             values = [a + share * (x - a) for a, x in zip(old, new, strict=True)]
         self.memory = self.memory._replace(samples=n, values=tuple(values))
 
-    # -- showing ----------------------------------------------------------------------------
+    # -- swapping ---------------------------------------------------------------------------
 
     def on_test_begin(self, logs=None):
-        """Validates with the averages."""
+        """Swaps in the averages for validation."""
         self._at_end_of_epoch()
         if self.memory.samples:
             self._aside = self._exact()
             self._assign(self.averages)
 
     def on_test_end(self, logs=None):
-        """Puts the trained weights back."""
+        """Restores the trained weights."""
         if self._aside is not None:
             self._assign(self._aside)
             self._aside = None
 
     def on_epoch_end(self, epoch, logs=None):
-        """Takes the sample, unless validation did."""
+        """Samples the weights, unless `on_test_begin` did."""
         super().on_epoch_end(epoch, logs)
         self._at_end_of_epoch()
 
@@ -199,11 +200,11 @@ class WeightAverager(Counting):
 
 
 def refresh_statistics(model, inputs):
-    """Sets the statistics of batch normalization to their means over batches of inputs."""
+    """Sets batch-normalization statistics to their means over batches of inputs."""
     layers = [x for x in layers_of(model) if hasattr(x, "moving_mean") and hasattr(x, "momentum")]
     before = [layer.momentum for layer in layers]
     weights = {id(v) for v in model.weights}
-    others = [v for v in model.variables if id(v) not in weights]  # the seeds of its layers
+    others = [v for v in model.variables if id(v) not in weights]  # seeds of the layers
     random = [(v, ops.convert_to_numpy(v)) for v in [*others, *random_variables()]]
     for place, batch in enumerate(inputs if isinstance(inputs, list) else [inputs]):
         for layer in layers:

@@ -1,4 +1,4 @@
-"""Bounds on weights that hold after every update."""
+"""Weight constraints, applied after every update."""
 
 from keras_gdx.registry import export
 

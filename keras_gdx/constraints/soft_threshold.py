@@ -1,4 +1,4 @@
-"""Exact zeros."""
+"""Soft thresholding."""
 
 import keras
 from keras import ops
@@ -15,13 +15,13 @@ class SoftThreshold(Configured, keras.constraints.Constraint):
 
     $$w \leftarrow \operatorname{sign}(w) \max(|w| - \tau, 0)$$
 
-    This is the proximal step of L1: after a gradient step of rate $\eta$ it solves for the
-    penalty $\lambda \sum |w|$ if $\tau = \eta \lambda$, and unlike the gradient of the
-    penalty it leaves exact zeros. The optimizers of this package apply it once per
-    update, on every replica alike.
+    This is the proximal step of L1: after a gradient step with learning rate $\eta$ it is the
+    exact step for the penalty $\lambda \sum |w|$ if $\tau = \eta \lambda$. Unlike the penalty's
+    gradient it produces exact zeros. The optimizers of this package apply it once per update,
+    identically on every replica.
 
     Args:
-        threshold: Number >= 0, $\tau$: absolute, per update; not multiplied by the rate.
+        threshold: Number >= 0, $\tau$: absolute, per update; not multiplied by the learning rate.
 
     Raises:
         ValueError: If `threshold` is negative.

@@ -1,10 +1,10 @@
-"""Real images for examples and tests, read through TensorFlow Datasets and never over the network.
+"""Small image data sets for examples and tests, read with TensorFlow Datasets from local files.
 
-Not imported by `keras_gdx` itself: say `import keras_gdx.datasets`.
+`keras_gdx` does not import this module: use `import keras_gdx.datasets`.
 """
 
 try:
-    import tensorflow_datasets.core  # noqa: F401 - says what is wrong, the package alone does not
+    import tensorflow_datasets.core  # noqa: F401 - raises a clear error; the package itself is lazy
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"keras_gdx.datasets cannot be used ({error}): "

@@ -1,4 +1,4 @@
-"""Fashion-MNIST, from files that Debian or Keras has put on this machine."""
+"""Fashion-MNIST, from local files installed by Debian or downloaded by Keras."""
 
 import gzip
 import os
@@ -33,7 +33,7 @@ class FashionMnistLocal(LocalImages):
 
     @classmethod
     def source(cls):
-        """Returns the folder with all four files, or `None` where there is none."""
+        """Returns the folder with all four files, or `None` if there is none."""
         keras_home = os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()
         folders = (DEBIAN, Path(keras_home, "datasets", "fashion-mnist"))
         needed = (*FILES["train"], *FILES["test"])

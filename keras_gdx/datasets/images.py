@@ -1,4 +1,4 @@
-"""Labelled images as arrays, and the one function that gets them."""
+"""Labeled images as arrays, and the function that loads them."""
 
 import contextlib
 import hashlib
@@ -16,20 +16,20 @@ from keras_gdx.datasets.fashion_mnist import FashionMnistLocal
 from keras_gdx.datasets.mnist5k import Mnist5k
 
 # In the order of preference of "auto". The digits come first because they are the same small
-# file on every platform: what else happens to be installed must not change what a result means.
+# file on every platform, so results do not depend on what else is installed.
 LOCAL = {"mnist5k": Mnist5k, "fashion_mnist": FashionMnistLocal}
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Labelled images in memory.
+    """Labeled images in memory.
 
     Attributes:
-        name: What was loaded.
+        name: Name of the data set.
         train: `(images, labels)`: uint8 of shape (n, height, width, channels), and
             int64 of shape (n,).
-        test: The same for the images that are held out.
-        classes: What each label means.
+        test: The same for the held-out images.
+        classes: Name of each class.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Images:
 
     @cached_property
     def fingerprint(self):
-        """Twelve digits that differ when any pixel, label or position in either split does."""
+        """Twelve hexadecimal digits of a hash of all pixels, labels and their order."""
         digest = hashlib.sha256()
         for array in (*self.train, *self.test):
             digest.update(f"{array.dtype}{array.shape}".encode())
@@ -47,15 +47,14 @@ class Images:
         return digest.hexdigest()[:12]
 
     def fold(self, k, of=5):
-        """Splits the training images alone, so that choices can be made without the test images.
+        """Returns one fold of a cross-validation on the training images alone.
 
         Args:
-            k: Which part of the training images takes the place of the test images,
-                from 0 to `of - 1`.
-            of: Number of parts. Each has the same share of every class.
+            k: Index of the fold that is held out, from 0 to `of - 1`.
+            of: Number of folds. Each has the same fraction of every class.
 
         Returns:
-            `Images` without the present test images.
+            `Images` with the held-out fold as `test`; the original test images are not used.
         """
         if not 0 <= k < of:
             raise ValueError(f"Argument `k` must be in [0, {of - 1}]. Received: k={k!r}")
@@ -73,19 +72,19 @@ class Images:
 
 
 def load(name="auto", data_dir=None, progress=False):
-    """Loads labelled images that are on this machine; from the network only if told to.
+    """Loads labeled images from this machine; `"tfds:NAME"` may download them.
 
     Args:
         name: `"mnist5k"` (5,000 handwritten digits), `"fashion_mnist"` (70,000 photos of
-            clothes), or `"auto"`: the first of these that is there, in this order.
-            `"tfds:NAME"` takes any data set of TensorFlow Datasets with one class per
-            image and images of one size, and downloads it if need be.
-        data_dir: Where prepared data is kept; by default where TensorFlow Datasets
-            keeps it (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
+            clothes), or `"auto"`, the first of these that is installed, in this order.
+            `"tfds:NAME"` loads any data set of TensorFlow Datasets with one class per
+            image and images of one size, and downloads it if necessary.
+        data_dir: Path of the folder for prepared data; by default that of TensorFlow
+            Datasets (`TFDS_DATA_DIR` or `~/tensorflow_datasets`).
         progress: Whether to show TensorFlow Datasets' messages and progress bars.
 
     Raises:
-        ValueError: If there is no such data, or `tfds:NAME` is something else than images.
+        ValueError: If the name is unknown, or `tfds:NAME` is not a data set of labeled images.
         FileNotFoundError: If the data is not on this machine; the message says how to
             get it.
         ModuleNotFoundError: If `tfds:NAME` needs a package that is missing.
@@ -114,7 +113,7 @@ def load(name="auto", data_dir=None, progress=False):
 
 
 def _from_tfds(name, data_dir):
-    if not find_spec("importlib_resources"):  # tensorflow-datasets imports it without asking for it
+    if not find_spec("importlib_resources"):  # tensorflow-datasets needs it but does not install it
         raise ModuleNotFoundError(
             f"tfds:{name} needs importlib_resources: pip install importlib_resources",
             name="importlib_resources",
@@ -140,7 +139,7 @@ def _is_images(info):
 
 def _read(name, builder):
     config = tfds.download.DownloadConfig(try_download_gcs=False)
-    state = random.getstate()  # preparing draws from it, and seeds must mean the same in every run
+    state = random.getstate()  # preparing consumes random numbers; keep seeds reproducible
     try:
         builder.download_and_prepare(download_config=config)
     finally:

@@ -1,4 +1,4 @@
-"""What builders over files of this machine have in common."""
+"""Base class of data sets built from local files."""
 
 from abc import abstractmethod
 
@@ -20,7 +20,7 @@ class LocalImages(tfds.core.GeneratorBasedBuilder):
     @classmethod
     @abstractmethod
     def source(cls):
-        """Returns the path of the images, or `None` where they are not installed."""
+        """Returns the path of the images, or `None` if they are not installed."""
 
     @classmethod
     @abstractmethod
@@ -28,7 +28,7 @@ class LocalImages(tfds.core.GeneratorBasedBuilder):
         """Returns `(images, labels)` of `"train"` or `"test"`, images of shape (n, 28, 28)."""
 
     def _info(self):
-        # Raw bytes, not PNG: ten times faster to prepare, twice as large.
+        # Raw bytes, not PNG: ten times faster to prepare, but twice as large.
         features = {
             "image": tfds.features.Tensor(shape=(28, 28, 1), dtype=np.uint8),
             "label": tfds.features.ClassLabel(names=self.CLASSES),

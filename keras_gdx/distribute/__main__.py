@@ -1,4 +1,4 @@
-"""`python -m keras_gdx.distribute --workers 2 train.py ...`: workers on this machine."""
+"""`python -m keras_gdx.distribute --workers 2 train.py ...` starts workers on this machine."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from keras_gdx.distribute.cluster import launch
 
 
 def main(arguments=None):
-    """Reads the command line and launches; returns the exit code."""
+    """Parses the command line and starts the workers; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m keras_gdx.distribute",
         description="Runs a script as several workers of one cluster, on this machine, watches "

@@ -1,14 +1,14 @@
-"""What one replica's batch counts for in the global one.
+"""The weight of one replica's batch in the global batch.
 
-Keras divides a loss by the number of replicas. That is right for equal parts of a batch
-and a loss that Keras itself averages, and for nothing else. Here a replica that has
-`n_r` of `n` examples has the share `n_r / n`, and
+Keras divides a loss by the number of replicas. That is correct only if all replicas have equally
+many examples and Keras itself averages the loss. Here a replica with `n_r` of `n` examples has
+the share `n_r / n`, and
 
-    sum over replicas of  share * (loss of the replica's part, as a mean over it)
+    sum over replicas of  share * (mean loss of the replica's examples)
 
-is the loss of the global batch, whatever the parts. Averages that are not over examples
-(masks, `mean_with_sample_weight`) take their counts from all replicas. A loss that returns
-a scalar is computed from the outputs of all replicas, on each of them.
+is the loss of the global batch, for any split. Means that are not over examples (masks,
+`mean_with_sample_weight`) use counts summed over all replicas. A loss function that returns a
+scalar is computed on every replica from the outputs of all replicas.
 """
 
 import threading
@@ -17,22 +17,22 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 from keras import ops
-from keras.src.backend.common.masking import get_keras_mask, set_keras_mask  # masks go along
-from keras.src.losses import loss as keras_loss  # counts what masks and weights leave
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask  # to gather masks
+from keras.src.losses import loss as keras_loss  # applies masks and sample weights
 
 from keras_gdx.backends import backend
 
 
 class MustTalkError(Exception):
-    """Replicas would have to talk where they cannot, inside of what XLA compiles."""
+    """A collective operation is needed inside a function compiled by XLA, which cannot run one."""
 
 
-_here = threading.local()  # every replica of a process has a thread of its own
-STRIDE = 0x9E3779B9  # far apart in the generator's keys
+_here = threading.local()  # every replica of a process runs in its own thread
+STRIDE = 0x9E3779B9  # spreads the replicas' seeds over the generator's keys
 
 
 def current():
-    """The `BatchShare` of the replica whose step is running here, or `None`."""
+    """The `BatchShare` of the replica step that this thread is running, or `None`."""
     return getattr(_here, "share", None)
 
 
@@ -40,16 +40,16 @@ class BatchShare:
     """One replica's part of a step.
 
     Attributes:
-        replicas: How many replicas there are.
-        size: How many examples this one has.
-        value: Their share in the global batch.
-        even: Whether all replicas are known to have as many.
-        asked: Whether any loss was scaled. In a step in which none was, the sum over
-            replicas would be taken for the mean.
-        held: While gradients are held back, a list that gets them and their variables.
+        replicas: Number of replicas.
+        size: Number of examples on this replica.
+        value: This replica's share of the global batch, `size` divided by the global size.
+        even: Whether all replicas are known to have equally many examples.
+        asked: Whether any loss was scaled. If not, summing gradients over the replicas
+            would not give their mean.
+        held: Inside `holding`, the list that collects gradients and their variables.
 
     Args:
-        x: The inputs of this replica.
+        x: Inputs of this replica.
     """
 
     def __init__(self, x):
@@ -62,7 +62,7 @@ class BatchShare:
         self._means = False
         self._scalar = False
         self._gathered = False
-        # a compiled step for one size is one for all replicas
+        # a step traced for a static batch size runs with that size on all replicas
         self.even = first.shape[:1].is_fully_defined() and not tf.executing_eagerly()
         if self.even:
             self.value = tf.constant(1 / self.replicas)
@@ -72,7 +72,7 @@ class BatchShare:
 
     @contextmanager
     def entered(self):
-        """Inside this context, losses are those of the global batch."""
+        """Context in which losses are this replica's share of the global loss."""
         _here.share = self
         try:
             yield self
@@ -81,7 +81,7 @@ class BatchShare:
 
     @contextmanager
     def means(self):
-        """Inside this context, losses are means over this replica's part."""
+        """Context in which losses are means over this replica's examples."""
         before, self._means = self._means, True
         try:
             yield
@@ -90,7 +90,7 @@ class BatchShare:
 
     @contextmanager
     def holding(self):
-        """Inside this context nothing is sent: gradients wait in the list that it gives."""
+        """Context without communication: gradients are collected in the list that it yields."""
         self.held = []
         try:
             yield self.held
@@ -98,12 +98,12 @@ class BatchShare:
             self.held = None
 
     def total(self, tensor):
-        """The sum of a tensor over all replicas; raises `MustTalkError` if nothing may be sent."""
+        """The sum of a tensor over all replicas; raises `MustTalkError` inside `holding`."""
         self._require_talk()
         return self._context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
     def scale(self, loss):
-        """A mean over this part, as its share of the loss of the whole batch."""
+        """Converts a mean over this replica's examples to its share of the global loss."""
         self.asked = True
         if self._means:
             return loss
@@ -111,13 +111,13 @@ class BatchShare:
         return tf.where(self.size > 0, share, tf.zeros_like(share))
 
     def gradient(self, gradient):
-        """This part's gradient: that of no example is nothing, not the mean of nothing."""
+        """This replica's gradient, set to zero (instead of NaN) if it has no examples."""
         values = backend.values(gradient)
         kept = tf.where(self.size > 0, values, tf.zeros_like(values))
         return backend.with_values(gradient, kept)
 
     def unscale(self, loss):
-        """The mean that `scale` was given."""
+        """Inverts `scale`."""
         return loss if self._means else self._mean(loss)
 
     def _mean(self, share):
@@ -126,7 +126,7 @@ class BatchShare:
     # -- losses -----------------------------------------------------------------------------
 
     def loss(self, compute, y_true, y_pred, sample_weight):
-        """What a Keras loss, called as `compute`, is worth on this replica."""
+        """This replica's share of a Keras loss, where `compute` is the loss's `__call__`."""
         with self.means():
             self._scalar = False
             found = compute(y_true, y_pred, sample_weight)
@@ -135,9 +135,9 @@ class BatchShare:
         return self.scale(found)
 
     def reduce(self, compute, values, sample_weight, mask, reduction, dtype):
-        """The mean of the values of a loss over this part; `compute` is Keras' own.
+        """Reduces the values of a loss; `compute` is Keras' own reduction.
 
-        Times its share, and summed, it is the mean over the whole batch.
+        The result, times this replica's share and summed over replicas, is the global reduction.
         """
         local = compute(values, sample_weight, mask, reduction, dtype)
         if len(values.shape) == 0:
@@ -145,7 +145,7 @@ class BatchShare:
             return local
         if reduction in (None, "none", "sum"):
             return self._mean(local)
-        local = tf.reduce_sum(local)  # Keras leaves no values at all as they are
+        local = tf.reduce_sum(local)  # Keras does not reduce an empty tensor
         weighted = reduction == "mean_with_sample_weight" and sample_weight is not None
         if mask is None and not weighted:
             return local
@@ -155,7 +155,7 @@ class BatchShare:
         return self._mean(local * tf.math.divide_no_nan(count, self.total(count)))
 
     def _of_all(self, compute, y_true, y_pred, sample_weight):
-        """A loss from the outputs of all replicas; its gradient is that of this one's."""
+        """A loss of the outputs of all replicas; its gradient is with respect to this one's."""
         self._gathered = True
         whole = compute(
             keras.tree.map_structure(self._all, y_true),
@@ -171,7 +171,7 @@ class BatchShare:
             raise MustTalkError
 
     def _all(self, x):
-        """`x` of all replicas, one after the other; constant but for this replica's."""
+        """`x` of all replicas, concatenated; gradients flow to this replica's part only."""
         self._require_talk()
         x = tf.convert_to_tensor(x)
         length = tf.shape(x)[:1]
@@ -187,6 +187,6 @@ class BatchShare:
     # -- random numbers ---------------------------------------------------------------------
 
     def seed(self, seed):
-        """A seed of this replica's own; the first replica's is the one that all would have."""
+        """A different seed for each replica; the first one keeps `seed`."""
         place = tf.cast(self._context.replica_id_in_sync_group, seed.dtype)
         return seed + tf.stack([place * tf.constant(STRIDE, seed.dtype), tf.zeros_like(place)])

@@ -1,10 +1,10 @@
-"""What plain Keras would do wrong with a model on several replicas."""
+"""Finds what plain Keras would do wrong with a model on several replicas."""
 
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
-from keras.src.utils.rng_utils import get_random_seed  # the one that all workers must share
+from keras.src.utils.rng_utils import get_random_seed  # all workers must have the same seed
 
 from keras_gdx.config import check as check_argument
 from keras_gdx.distribute.scope import outside, some
@@ -16,11 +16,11 @@ __all__ = ["Remark", "check"]
 
 
 class Remark(NamedTuple):
-    """One thing about a model that matters on several replicas.
+    """One property of a model that plain Keras mishandles on several replicas.
 
     Attributes:
-        what: What it is, with the names of layers or arguments.
-        keras: What Keras 3.15 does with it.
+        what: The property, with the names of layers or arguments.
+        keras: What Keras 3.15 does.
         here: What a prepared model does.
     """
 
@@ -33,19 +33,19 @@ class Remark(NamedTuple):
 
 
 def check(model):
-    """Names what would be wrong, silently in most cases, if plain Keras trained on replicas.
+    """Lists what plain Keras would do wrong with this model on several replicas.
 
-    Ask it before you train; the model need not be prepared, nor in the scope of a strategy, and
-    nothing is changed. Print the remarks to read them.
+    Most of these errors are silent. Call it before training; the model need not be prepared or
+    created in the scope of a strategy, and is not changed. Print the remarks to read them.
 
     Args:
-        model: A compiled Keras model.
+        model: Compiled Keras model.
 
     Returns:
-        A list of `Remark(what, keras, here)`; `here` says what to do where `prepare` cannot help.
+        A list of `Remark(what, keras, here)`. `here` says what to do if `prepare` cannot help.
 
     Raises:
-        ValueError: If it is no compiled model.
+        ValueError: If `model` is not a compiled Keras model.
 
     Example:
         >>> import keras, keras_gdx
@@ -200,5 +200,5 @@ def _is_scalar(loss, model):
     spec = tf.TensorSpec((2, *outputs[0].shape[1:]), outputs[0].dtype)
     try:
         return tf.function(loss).get_concrete_function(spec, spec).output_shapes.rank == 0
-    except Exception:  # targets of another kind: it cannot be told without them
+    except Exception:  # targets of another shape or dtype, which are not known here
         return False

@@ -1,4 +1,4 @@
-"""Workers on this machine, watched, and started again if one is lost."""
+"""Starts workers on this machine, watches them, and restarts all if one is lost."""
 
 import json
 import os
@@ -16,33 +16,33 @@ from keras_gdx.distribute import guard
 
 __all__ = ["launch"]
 
-TRY_AGAIN = 75  # EX_TEMPFAIL, what ResumableCheckpoint leaves with
+TRY_AGAIN = 75  # EX_TEMPFAIL, the exit code of ResumableCheckpoint
 GUARD = Path(guard.__file__)
 
 
 def launch(command, workers=2, restarts=3, grace=10.0):
     """Runs a command as several workers of one cluster, on this machine.
 
-    Each has `TF_CONFIG`, with free ports of `127.0.0.1`, so that
-    `keras_gdx.distribute.strategy("auto")` joins them. What they print comes with `[worker 0]`
-    before each line. A worker that is lost cannot be taken back: if one ends with anything
-    but 0, the others are told to end by `SIGTERM`, killed if they do not within `grace`
-    seconds, and all are started again. With `ResumableCheckpoint` they go on where they were.
-    `SIGTERM` and `SIGINT` to this process are handed on to all, and nothing is started again.
-    If this process dies in any way, the workers end, and all that they have started.
+    Each worker gets a `TF_CONFIG` with free ports of `127.0.0.1`, so that
+    `keras_gdx.distribute.strategy("auto")` joins them. Each line of their output is prefixed with
+    `[worker 0]` and so on. A lost worker cannot rejoin: if one exits with a code other than 0,
+    the others get `SIGTERM`, are killed if they do not end within `grace` seconds, and all are
+    restarted. With `ResumableCheckpoint` they resume from the last checkpoint. `SIGTERM` and
+    `SIGINT` to this process are forwarded to all workers, and nothing is restarted. If this
+    process dies for any reason, the workers and their child processes end.
 
-    `python -m keras_gdx.distribute --workers 2 train.py` does this from a shell.
+    From a shell, use `python -m keras_gdx.distribute --workers 2 train.py`.
 
     Args:
-        command: List of program and arguments.
-        workers: Integer >= 1: how many.
-        restarts: Integer >= 0: how often all of them may be started again.
-        grace: Number >= 0: seconds in which a worker can end by itself.
+        command: List of the program and its arguments.
+        workers: Integer >= 1: number of workers.
+        restarts: Integer >= 0: maximum number of restarts of all workers.
+        grace: Number >= 0: seconds that a worker has to end after `SIGTERM`.
 
     Returns:
-        The exit code: 0, or that of the worker that failed first in the last attempt, 128 and
-        the number of the signal if that has ended it. After a signal to this process 75 ("try
-        again") if a worker has left with that, and 128 and its number otherwise.
+        The exit code: 0, or that of the worker that failed first in the last attempt (128 plus
+        the signal's number if a signal ended it). After a signal to this process: 75 ("try
+        again") if any worker exited with 75, otherwise 128 plus the signal's number.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -54,7 +54,7 @@ def launch(command, workers=2, restarts=3, grace=10.0):
         [worker 0] {"cluster"
         0
 
-    Verified against: real processes, killed, deaf and orphaned
+    Verified against: real processes, killed, ignoring signals, and orphaned
     """
     valid = isinstance(command, (list, tuple)) and command and all(map(_is_text, command))
     check(valid, "command", command, "a list of a program and its arguments")
@@ -83,9 +83,9 @@ class Cluster:
     """One attempt: workers that were started together.
 
     Args:
-        command: What each runs.
-        count: How many.
-        grace: Seconds in which they can end by themselves.
+        command: List of the program and its arguments.
+        count: Number of workers.
+        grace: Seconds that they have to end after `SIGTERM`.
     """
 
     def __init__(self, command, count, grace):
@@ -105,7 +105,7 @@ class Cluster:
 
     def __exit__(self, *_):
         for process in self.running:
-            process.stdin.close()  # whatever has happened, its guard ends it now
+            process.stdin.close()  # makes the guard end the worker
         for process, reader in zip(self.running, self._readers, strict=True):
             process.wait()
             reader.join()
@@ -124,7 +124,7 @@ class Cluster:
         )
 
     def wait(self, received):
-        """The first worker that fails; `None` when all have ended well, or there is a signal."""
+        """The index of the first worker that fails; `None` if all succeed or a signal arrives."""
         while not received:
             codes = [process.poll() for process in self.running]
             for index, code in enumerate(codes):
@@ -136,14 +136,14 @@ class Cluster:
         return None
 
     def stop(self, number):
-        """Hands a signal on and waits; returns all exit codes."""
+        """Sends a signal to all workers and waits; returns their exit codes."""
         for process in self.running:
             process.send_signal(number)
         return [process.wait() for process in self.running]
 
 
 def free_ports(count):
-    """So many ports that nobody listens at."""
+    """`count` free ports of this machine."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -153,7 +153,7 @@ def free_ports(count):
 
 @contextmanager
 def _signals():
-    """In this context, a list of the signals that have come for the workers."""
+    """Context that yields a list of the signals received for the workers."""
     received: list = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -175,12 +175,12 @@ def _pass_on(index, lines):
 
 
 def _say(text, who="cluster"):
-    # with its end in one piece: others print too
+    # one write including the newline, because several threads print
     print(f"[{who}] {text}\n", end="", flush=True)
 
 
 def _how(code):
-    """How a worker ended, in words.
+    """Describes an exit code.
 
     Example:
         >>> _how(137), _how(1)

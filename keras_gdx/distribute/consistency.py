@@ -1,4 +1,4 @@
-"""Workers that train together must be alike: what differs is found out before they do."""
+"""Checks before training that all workers run the same program with the same settings."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ from keras_gdx._version import __version__
 
 
 def facts_of(model, seed, callbacks, arguments):
-    """What must be equal on all workers, by name.
+    """Everything that must be equal on all workers, by name.
 
     Args:
         model: The model.
-        seed: The seed.
-        callbacks: Those that run on all workers.
-        arguments: What `fit` was called with, by name.
+        seed: The global random seed.
+        callbacks: The callbacks that run on all workers.
+        arguments: The arguments of `fit`, by name.
     """
     layout = [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape)] for v in model.variables]
     optimizer = keras.saving.serialize_keras_object(model.optimizer)
@@ -37,7 +37,7 @@ def facts_of(model, seed, callbacks, arguments):
 
 
 def _outline(value, counted):
-    """What the data of all workers must have in common; their length too, if `counted`."""
+    """The properties of an argument that must agree; with `counted`, also its length."""
     if hasattr(value, "element_spec"):
         return repr(value.element_spec), int(value.cardinality()) if counted else None
     if hasattr(value, "shape"):
@@ -51,7 +51,7 @@ def _outline(value, counted):
 
 
 def require_seeds(arguments):
-    """Raises `ValueError` if data would be shuffled in another way on every worker."""
+    """Raises `ValueError` if a pipeline would be shuffled differently on every worker."""
     datasets = [arguments.get("x"), arguments.get("validation_data")]
     while datasets:
         dataset = datasets.pop()
@@ -67,7 +67,7 @@ def require_seeds(arguments):
 
 
 def gather(strategy, numbers):
-    """Integers of all replicas, as an array with a row for each; all workers must call it."""
+    """Gathers integers into an array with one row per replica; all workers must call it."""
     numbers = tf.constant(numbers, "int64")
 
     @tf.function(autograph=False)
@@ -81,7 +81,7 @@ def gather(strategy, numbers):
 
 
 def require(strategy, facts):
-    """Raises `ValueError` on every worker if a fact differs between any two."""
+    """Raises `ValueError` on every worker if a fact differs between any two of them."""
     found = gather(strategy, [_sum(value) for value in facts.values()])
     unequal = [name for name, column in zip(facts, found.T, strict=True) if len({*column}) > 1]
     if unequal:

@@ -1,4 +1,4 @@
-"""The workers that train together, as a callback sees them."""
+"""Coordination between workers, as used by callbacks."""
 
 from contextlib import contextmanager
 
@@ -6,18 +6,18 @@ import tensorflow as tf
 
 from keras_gdx.distribute.consistency import gather
 
-QUESTIONS = 8  # that callbacks can ask in one `fit`; their number shapes the compiled step
-NEWEST = 32  # checkpoints that are compared
-NONE, UNREADABLE = -1, -2  # in place of a step
+QUESTIONS = 8  # maximum in one `fit`; fixed, because it shapes the compiled step
+NEWEST = 32  # maximum number of checkpoints that are compared
+NONE, UNREADABLE = -1, -2  # placeholders for a step
 
 
 class WorkerGroup:
-    """Workers, one of which this process is; for a process alone there is `SingleProcess`.
+    """The workers that train together, including this one; alone, use `SingleProcess`.
 
-    What callbacks ask is asked before a batch, and the answers travel with its logs.
+    Callbacks' questions are evaluated before a batch; the answers are reduced with its logs.
 
     Args:
-        strategy: Their strategy.
+        strategy: The workers' strategy.
     """
 
     def __init__(self, strategy):
@@ -30,19 +30,20 @@ class WorkerGroup:
         self.begin()
 
     def begin(self):
-        """Forgets the questions of the `fit` before."""
+        """Removes the questions of an earlier `fit`."""
         self._questions: list = []
         self._answers = [0.0] * QUESTIONS
 
     def same(self, number):
-        """The number, as the first worker has it."""
+        """Returns the first worker's `number` on all workers."""
         return int(gather(self._strategy, [number])[0, 0])
 
     def choose(self, steps):
-        """The first of the steps that all workers have; `None` if nobody has any.
+        """The largest step that all workers have; `None` if no worker has any.
 
         Raises:
-            ValueError: On all workers, if one cannot look, or they have none in common.
+            ValueError: On all workers, if one cannot read its steps, or if no step is common
+                to all.
         """
         problem = None
         try:
@@ -63,7 +64,7 @@ class WorkerGroup:
         return max(common, default=None)
 
     def poll(self, question):
-        """A function that returns whether any worker has said yes before the last batch."""
+        """Returns a function: whether any worker answered yes before the last batch."""
         place = len(self._questions)
         if place == QUESTIONS:
             raise ValueError(f"Several workers can ask {QUESTIONS} questions at most.")
@@ -71,22 +72,22 @@ class WorkerGroup:
         return lambda: self._answers[place] > 0
 
     def ask(self):
-        """Asks this worker's callbacks, before a batch."""
+        """Evaluates this worker's questions, before a batch."""
         said = [float(question()) for question in self._questions]
         if any(said) or any(self._answers):
             self.votes.assign(said + [0.0] * (QUESTIONS - len(said)))
 
     def hear(self, answers):
-        """Takes in what all workers have said, after it."""
+        """Stores the answers of all workers, after the batch."""
         self._answers = answers.numpy().tolist()
 
 
 @contextmanager
 def watched(peers):
-    """In this context, the loss of a worker is an error that says what to do.
+    """Context that turns the loss of a worker into an error that says what to do.
 
     Raises:
-        RuntimeError: If another worker does not answer any more.
+        RuntimeError: If another worker no longer responds.
     """
     try:
         yield

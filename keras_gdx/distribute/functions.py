@@ -1,9 +1,8 @@
-"""The functions that `fit`, `evaluate` and `predict` call, as replicas need them.
+"""The functions that `fit`, `evaluate` and `predict` call, for several replicas.
 
-Keras' own nest a compiled function inside a branch, where collectives cannot run, hand
-XLA the devices of all replicas at once, and reduce logs in ways that several workers
-do not know. Here a step is: the share of each replica, Keras' step inside of it, and
-the mean of the logs.
+Keras' own functions nest a compiled function in a branch, where collectives cannot run, give XLA
+the devices of all replicas, and reduce logs in ways that several workers do not support. Here
+every replica computes its share of the batch and runs Keras' step, and the logs are averaged.
 """
 
 import keras
@@ -17,12 +16,12 @@ VOTES = "_votes"
 
 
 def is_multi_worker(strategy):
-    """Whether other processes take part."""
+    """Whether the strategy trains with several processes."""
     return strategy.extended._in_multi_worker_mode()
 
 
 def build(model, iterator=None, data_batch=None):
-    """Makes the variables of a model from the shapes of one replica's batch."""
+    """Creates the variables of a model from the shapes of one replica's batch."""
     strategy = model.distribute_strategy
     if iterator is not None:
         for _, _, batches in iterator:
@@ -37,17 +36,16 @@ def build(model, iterator=None, data_batch=None):
 
 
 def function_of(model, step, votes=()):
-    """A function of an iterator that runs `step` in every replica and returns the mean logs.
+    """A function of an iterator that runs `step` on every replica and returns the mean logs.
 
     Args:
         model: The model.
-        step: Its method.
-        votes: Variables of each worker's own, a vector each, whose means come back at `VOTES`
-            among the logs.
+        step: The model's `train_step`, `test_step` or `predict_step`.
+        votes: Vector variables local to each worker; the logs have their means at `VOTES`.
     """
     strategy = model.distribute_strategy
     trains = step == model.train_step
-    # A step of one's own may look at what the optimizer has done.
+    # A custom `train_step` may read what the optimizer changed, so updates cannot be deferred.
     own = type(model).train_step is not keras.Model.train_step
     compiles = model.jit_compile and not model.run_eagerly and not own
 
@@ -114,9 +112,9 @@ def function_of(model, step, votes=()):
 
 
 def compiled(model, share, step, data):
-    """The step with forward and backward compiled by XLA, if replicas need not talk in them.
+    """Runs the step with forward and backward pass compiled by XLA, if they need no collectives.
 
-    They do for masks, losses that return a scalar and means of weights.
+    They need collectives for masks, losses that return a scalar, and `mean_with_sample_weight`.
     """
     waiting: list = []
 
@@ -138,7 +136,7 @@ def compiled(model, share, step, data):
 
 
 def together(share, logs, votes):
-    """Logs and votes, their means over all replicas of all workers: one reduction for all."""
+    """The means of logs and votes over all replicas of all workers, in a single reduction."""
     logs = dict(logs) | {VOTES: list(votes)} if votes else logs
     values = [tf.convert_to_tensor(v) for v in keras.tree.flatten(logs)]
     joined = tf.concat([tf.reshape(tf.cast(v, "float64"), [-1]) for v in values], axis=0)
@@ -151,6 +149,6 @@ def together(share, logs, votes):
 
 
 def local_mean(strategy, value):
-    """The mean of what the replicas of this process have returned."""
+    """The mean over the replicas of this process."""
     values = strategy.experimental_local_results(value)
     return values[0] if len(values) == 1 else tf.reduce_mean(tf.stack(values), axis=0)

@@ -1,9 +1,10 @@
-"""Runs a command, and ends it with all that it has started when nobody waits for it any more.
+"""Runs a command, and ends it and its child processes when the parent process is gone.
 
-`python guard.py GRACE COMMAND...`, with a pipe as standard input that closes when its other end
-is gone. Needs Python only, and is run by its path: a guard that imports TensorFlow is no guard.
-SIGTERM and SIGINT are handed on. What has not ended `GRACE` seconds after that is killed. The exit
-code is that of the command, or 128 and the signal that has ended it.
+Usage: `python guard.py GRACE COMMAND...`, with a pipe from the parent as standard input; it closes
+when the parent ends. The file imports only the standard library and is run by its path, so that
+it starts without TensorFlow. SIGTERM and SIGINT are forwarded; what has not ended `GRACE` seconds
+later is killed. The exit code is the command's, or 128 plus the number of the signal that ended
+it.
 """
 
 import os
@@ -17,18 +18,18 @@ HANDED_ON = (signal.SIGTERM, signal.SIGINT)
 
 
 def block():
-    """Lets the signals that are handed on wait. To be done before a guard is started."""
+    """Blocks the forwarded signals. Call it before a guard is started."""
     signal.pthread_sigmask(signal.SIG_BLOCK, HANDED_ON)
 
 
 def unblock():
-    """Lets them come."""
+    """Unblocks the forwarded signals."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDED_ON)
 
 
 def main(grace, *command):
     """Runs the command; returns the exit code."""
-    block()  # until somebody is there to be told: a signal now would end this, and not the command
+    block()  # a signal before the command runs would end the guard, but not the command
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=unblock
     )
@@ -53,7 +54,7 @@ def main(grace, *command):
     unblock()
     threading.Thread(target=watch, daemon=True).start()
     code = child.wait()
-    kill()  # what it has left behind
+    kill()  # processes that the command left running
     return code if code >= 0 else 128 - code
 
 

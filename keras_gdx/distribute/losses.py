@@ -1,18 +1,18 @@
-"""Keras' losses and random numbers, told which replica they are computed for.
+"""Patches Keras' losses and seed generators to use the current replica's `BatchShare`.
 
-Outside of a step of a prepared model nothing is changed.
+Outside the steps of a prepared model their behavior is unchanged.
 """
 
 import functools
 
 import keras
-from keras.src.losses import loss as keras_loss  # the functions that average and scale losses
+from keras.src.losses import loss as keras_loss  # the functions that reduce and scale losses
 
 from keras_gdx.distribute.batch_share import current
 
 
 def install():
-    """Lets Keras ask the replica under way, once."""
+    """Installs the patches; does nothing if they are installed."""
     if hasattr(keras.losses.Loss.__call__, "__wrapped__"):
         return
     call, reduce = keras.losses.Loss.__call__, keras_loss.reduce_weighted_values

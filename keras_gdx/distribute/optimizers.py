@@ -1,4 +1,4 @@
-"""Optimizers of Keras, with one reduction over replicas before anything looks at a gradient."""
+"""Keras' own optimizers, changed to reduce gradients over replicas before anything else."""
 
 from functools import cache
 from typing import Any
@@ -11,14 +11,14 @@ from keras_gdx.integration.model_optimizers import all_optimizers
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer
 
-_interim = tf.__internal__.distribute.interim  # private: how replicas move a variable
+_interim = tf.__internal__.distribute.interim  # private: updates variables across replicas
 WRAPPERS = (Optimizer, keras.optimizers.LossScaleOptimizer)
 
 
 def take_over(model):
-    """Converts Keras' own optimizers of a model, in place; returns their names.
+    """Converts a model's Keras optimizers in place; returns the names of their classes.
 
-    They keep their state and arguments, and are saved as what they were.
+    They keep their state and arguments, and are saved under their original class.
     """
     if type(model.optimizer) is keras.optimizers.LossScaleOptimizer:
         model.optimizer.__class__ = LossScaleOptimizer
@@ -34,12 +34,12 @@ def take_over(model):
 
 @cache
 def one_step(rule):
-    """A class of Keras' optimizers with the order of one step; saved under its own name."""
+    """A subclass of a Keras optimizer with `OneStep`'s order; saved under the original name."""
     return type(rule.__name__, (OneStep, rule), {"__module__": rule.__module__})
 
 
 class OneStep(keras.optimizers.Optimizer):
-    """Accumulate, reduce, clip, decay, move, average: in this order, on every replica."""
+    """Accumulates, reduces, clips, decays, updates and averages, in this order."""
 
     def _backend_apply_gradients(self, grads, trainable_variables):
         variables = list(trainable_variables)

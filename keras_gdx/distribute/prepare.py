@@ -1,4 +1,4 @@
-"""One line that makes `fit`, `evaluate` and `predict` right on many replicas."""
+"""`prepare`: makes `fit`, `evaluate` and `predict` correct on several replicas."""
 
 import keras
 
@@ -8,27 +8,31 @@ __all__ = ["prepare"]
 
 
 def prepare(model):
-    """Makes `compile`, `fit`, `evaluate` and `predict` of a model right on many replicas.
+    """Makes `compile`, `fit`, `evaluate` and `predict` of a model correct on several replicas.
 
-    Right means: the weights, up to rounding, of one device that sees the whole global
-    batch. Without this line Keras weights every replica alike, which is wrong for uneven
-    last batches, masks and `mean_with_sample_weight`; takes gradients as many times too
-    large as there are replicas for losses that return a scalar and for `compute_loss` of
-    one's own; draws the same dropout masks on all; saves the batch statistics of the first
-    replica only; and cannot run several steps per execution, or on several workers, at all.
+    The trained weights are then, up to rounding, those of one device that processes the complete
+    global batch. Without `prepare`, Keras
 
-    Only this one model is changed, and nothing is saved with it. On a single replica there
-    is nothing to do. Optimizers of Keras are taken over: the same rule, with one reduction
-    before clipping, and accumulation and averages that work on replicas.
+    - weights all replicas equally, which is wrong for uneven last batches, masks and
+      `mean_with_sample_weight`;
+    - multiplies gradients by the number of replicas, for losses that return a scalar and for
+      a custom `compute_loss`;
+    - draws the same dropout masks on all replicas;
+    - saves the batch statistics of the first replica only;
+    - cannot use `steps_per_execution`, or several workers.
+
+    Only this model is changed, and the change is not saved with it. On a single replica it does
+    nothing. Keras' own optimizers keep their update rule, but reduce gradients before clipping,
+    and their accumulation and EMA work on replicas.
 
     Args:
-        model: A Keras model made inside `strategy.scope()`, compiled already or not.
+        model: Keras model created inside `strategy.scope()`, compiled or not.
 
     Returns:
         The model.
 
     Raises:
-        ValueError: If it is no model, or the strategy is one that Keras 3 cannot train with.
+        ValueError: If `model` is not a Keras model, or Keras 3 cannot train with its strategy.
 
     Example:
         >>> import keras, keras_gdx, numpy as np

@@ -1,11 +1,11 @@
-"""What a model that is trained on several replicas has beside Keras'."""
+"""The methods that `prepare` replaces on a model, and their state."""
 
 import functools
 from contextlib import contextmanager
 from typing import Any
 
 import keras
-from keras.src.utils.rng_utils import get_random_seed  # the one that all workers must share
+from keras.src.utils.rng_utils import get_random_seed  # all workers must have the same seed
 
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.distribute import consistency as agreement
@@ -23,14 +23,14 @@ WRITERS = (
     keras.callbacks.ModelCheckpoint,
     keras.callbacks.TensorBoard,
 )
-ALONE = ("save", "save_weights", "export")  # what the chief may do by itself
+ALONE = ("save", "save_weights", "export")  # the chief may call these alone: no collectives
 
 
 class Replicas:
-    """Methods of one model, replaced, and what they have to remember.
+    """The replaced methods of one model, and their state.
 
     Args:
-        model: A Keras model made in the scope of a strategy with several replicas.
+        model: Keras model created in the scope of a strategy with several replicas.
     """
 
     def __init__(self, model):
@@ -54,7 +54,7 @@ class Replicas:
             introduce(model)
 
     def take_over(self):
-        """Makes Keras' own optimizers right on replicas; called whenever the model is compiled."""
+        """Converts Keras' own optimizers; called whenever the model is compiled."""
         require_scope(self.model)
         self.converted = take_over(self.model)
         own = vars(self.model.optimizer)
@@ -62,12 +62,12 @@ class Replicas:
             own["apply"] = self._apply(self.model.optimizer.apply)
 
     def before(self, event):
-        """Brings the replicas together before something looks at the model."""
+        """Averages the replicas' statistics before the model is evaluated or saved."""
         if event not in ALONE or not functions.is_multi_worker(self.strategy):
             self.statistics.meet()
 
     def callbacks(self, given):
-        """Those of the callbacks of `fit` that run on this worker: the chief alone writes files."""
+        """The callbacks of `fit` that run on this worker: only the chief writes files."""
         if self.peers.count == 1:
             return given
         for callback in given:
@@ -82,7 +82,7 @@ class Replicas:
 
     @contextmanager
     def fitting(self, callbacks, arguments):
-        """`fit` runs in this context: all workers do the same, and learn if one is lost."""
+        """Context of `fit`: checks that the workers agree, and reports a lost worker."""
         if self.peers.count == 1:
             yield
             return

@@ -1,10 +1,10 @@
-"""What was made inside of a strategy's scope, and what was not."""
+"""Finds variables and optimizers that were created outside the strategy's scope."""
 
 from keras_gdx.integration.model_optimizers import all_optimizers
 
 
 def require_scope(model):
-    """Raises `ValueError` if a part of a model cannot train in its strategy."""
+    """Raises `ValueError` if part of the model was created outside its strategy's scope."""
     if apart := outside(model):
         raise ValueError(
             f"Made outside of strategy.scope(): {some(apart)}. Make all layers, and the optimizer "
@@ -13,7 +13,7 @@ def require_scope(model):
 
 
 def outside(model):
-    """The names of variables without a copy for each replica, and of optimizers."""
+    """The variables and optimizers created outside the scope, by path and name."""
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1:
         return []
@@ -23,7 +23,7 @@ def outside(model):
 
 
 def some(names, most=3):
-    """A few of the names, and how many more there are.
+    """The first `most` names, and the number of further ones.
 
     Example:
         >>> some(["a", "b", "c", "d", "e"])

@@ -1,8 +1,8 @@
-"""Statistics that every replica gathers by itself, such as those of batch normalization.
+"""Statistics that every replica collects separately, such as those of batch normalization.
 
-Each replica moves its own copies by the batches that it sees. They are moving averages,
-so the mean of the copies is what one set of copies would be that had seen the mean of
-all batches, whenever it is taken: before the model is evaluated, saved or compared.
+Each replica updates its own copy from its own batches. Because the statistics are moving averages,
+the mean of the copies equals the moving average of the replicas' mean statistics, whenever it is
+computed: before the model is evaluated, saved or compared.
 """
 
 import keras
@@ -10,15 +10,15 @@ import tensorflow as tf
 
 
 def statistics_of(model):
-    """The variables of floating-point numbers that training changes without gradients."""
+    """The floating-point variables that training changes without gradients."""
     return [v for v in model.non_trainable_variables if keras.backend.is_float_dtype(v.dtype)]
 
 
 class Statistics:
-    """The statistics of one model, and whether its replicas have moved apart.
+    """The statistics of one model, and whether they may differ between replicas.
 
     Args:
-        model: A built model.
+        model: A built Keras model.
     """
 
     def __init__(self, model):
@@ -27,7 +27,7 @@ class Statistics:
         self._meet = None
 
     def meet(self):
-        """Gives all replicas the mean of what they have gathered."""
+        """Sets the statistics of all replicas to their mean."""
         if not self.apart:
             return
         self.apart = False
@@ -49,7 +49,7 @@ class Statistics:
 
 
 def unless_empty(model, size, step):
-    """Runs `step`; if this replica has no example, its statistics stay as they are."""
+    """Runs `step`; if this replica has no examples, its statistics stay unchanged."""
     variables = statistics_of(model)
     before = [tf.identity(v.value) for v in variables]
     found = step()

@@ -1,4 +1,4 @@
-"""The strategy that fits the machine."""
+"""Chooses a `tf.distribute` strategy for the available hardware."""
 
 import json
 import os
@@ -13,25 +13,25 @@ KINDS = ("auto", "one", "mirrored", "workers", "tpu")
 
 
 def strategy(kind="auto", replicas=None, timeout=300.0):
-    """The `tf.distribute` strategy for what there is: devices, a TPU, a cluster.
+    """Returns a `tf.distribute` strategy for the available devices, TPU or cluster.
 
     Call it before anything else that uses TensorFlow.
 
     Args:
-        kind: `"auto"`: workers if the variable `TF_CONFIG` names several, or a TPU, or all
-            GPUs of this machine, or its one device. Or one of `"one"`, `"mirrored"`,
-            `"workers"` and `"tpu"`, and an error where that is not to be had.
-        replicas: Integer >= 1: how many replicas on this machine. Without GPUs the processor
-            is cut into so many devices, which makes nothing faster and is for trying out.
-        timeout: Number > 0: seconds to wait for workers that do not come.
+        kind: `"auto"` uses, in this order: several workers if the environment variable
+            `TF_CONFIG` lists them, a TPU, all GPUs of this machine, its only device. Or one of
+            `"one"`, `"mirrored"`, `"workers"` and `"tpu"`.
+        replicas: Integer >= 1: number of replicas on this machine. Without GPUs the CPU is
+            split into that many logical devices, which is for testing and not faster.
+        timeout: Number > 0: seconds to wait for the other workers.
 
     Returns:
         A `tf.distribute.Strategy`.
 
     Raises:
-        ValueError: If an argument is out of range, there are fewer devices, `TF_CONFIG` is
-            wrong, or it names parameter servers, with which Keras 3 cannot train.
-        TimeoutError: If workers do not come.
+        ValueError: If an argument is out of range, there are fewer devices than `replicas`,
+            or `TF_CONFIG` is invalid or lists parameter servers, which Keras 3 does not support.
+        TimeoutError: If not all workers arrive in time.
 
     Example:
         >>> import keras_gdx
@@ -61,7 +61,7 @@ def strategy(kind="auto", replicas=None, timeout=300.0):
 
 
 def workers_of(text):
-    """The addresses of the workers that `TF_CONFIG` names, the chief first.
+    """The addresses of the workers in `TF_CONFIG`, the chief first.
 
     Example:
         >>> workers_of('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker"}}')
@@ -82,7 +82,7 @@ def workers_of(text):
 
 
 def devices_of(replicas):
-    """The names of so many devices of this machine; all GPUs if `None`."""
+    """The names of `replicas` devices of this machine; if `None`, all GPUs or the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         count = replicas or len(gpus)
@@ -94,7 +94,7 @@ def devices_of(replicas):
 
 
 def cut_processor(count):
-    """Makes so many logical devices of the processor, if there are fewer."""
+    """Splits the CPU into `count` logical devices, if there are fewer."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     known = tf.config.get_logical_device_configuration(cpu) or [None]
     if len(known) >= count:

@@ -1,4 +1,4 @@
-"""Several processes that train together."""
+"""Multi-worker training: several processes that train together."""
 
 import functools
 import json
@@ -10,29 +10,29 @@ from contextlib import contextmanager
 import tensorflow as tf
 from tensorflow.python.distribute.collective_all_reduce_strategy import (
     coordination_config_pb2 as coordination,
-)  # its package has changed its name with releases
-from tensorflow.python.eager.context import context  # sets how long workers are waited for
-from tensorflow.python.ops import collective_ops  # sends the first values of variables
+)  # imported here because the name of its own package differs between releases
+from tensorflow.python.eager.context import context  # sets the timeouts
+from tensorflow.python.ops import collective_ops  # broadcasts initial values of variables
 
-CARRIERS = {  # what is sent in place of dtypes that TensorFlow does not send
+CARRIERS = {  # dtypes sent instead of those that TensorFlow cannot send
     tf.bfloat16: tf.float32,
     tf.int8: tf.int32,
     tf.uint8: tf.int32,
 }
-HEARTBEAT = 30.0  # seconds without a sign of life after which a worker is lost; busy machines stall
+HEARTBEAT = 30.0  # seconds without a heartbeat after which a worker is lost; busy machines stall
 
 
 def join(workers, replicas, timeout):
-    """Joins the other workers; returns their strategy.
+    """Joins the other workers; returns the common strategy.
 
     Args:
-        workers: Their addresses.
-        replicas: How many replicas this worker has; `None` for all its GPUs, or one.
-        timeout: Seconds to wait for them.
+        workers: Addresses of all workers.
+        replicas: Number of replicas of this worker; `None` for one per GPU, or one.
+        timeout: Seconds to wait for the other workers.
 
     Raises:
-        TimeoutError: If they do not all come.
-        ValueError: If TensorFlow runs already.
+        TimeoutError: If not all workers arrive in time.
+        ValueError: If TensorFlow is already initialized.
     """
     cluster = json.loads(os.environ["TF_CONFIG"])
     task = cluster.get("task", {})
@@ -73,7 +73,7 @@ def _missing(workers, me, timeout):
 
 
 def _await_others(workers, me, timeout):
-    """Waits until the others listen: TensorFlow's leader would wait for them for ever."""
+    """Waits until the other workers listen; TensorFlow's leader would wait for them forever."""
     deadline = time.monotonic() + timeout
     for address in workers[1:]:
         host, _, port = address.rpartition(":")
@@ -88,7 +88,7 @@ def _await_others(workers, me, timeout):
 
 
 def _send_all_dtypes():
-    """Lets variables of any dtype get the first worker's values, once."""
+    """Patches TensorFlow to broadcast initial values of any dtype; idempotent."""
     if hasattr(collective_ops.broadcast_send, "__wrapped__"):
         return
     send, receive = collective_ops.broadcast_send, collective_ops.broadcast_recv
@@ -110,7 +110,7 @@ def _send_all_dtypes():
 
 @contextmanager
 def _same_variables(shape):
-    """Says what it means if the first value of a variable cannot be sent."""
+    """Context that explains why the initial value of a variable cannot be sent."""
     try:
         yield
     except tf.errors.OpError as error:
@@ -123,7 +123,7 @@ def _same_variables(shape):
 
 @contextmanager
 def _local_devices(replicas):
-    """Inside this context a worker without GPUs has so many devices."""
+    """Context in which a worker without GPUs has `replicas` devices."""
     if not replicas or tf.config.list_physical_devices("GPU"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Pure functions put before or after any rule."""
+"""Modifiers: pure functions applied to the gradient or the direction of any optimizer."""
 
 from keras_gdx.modifiers.base import Modifier
 from keras_gdx.registry import export

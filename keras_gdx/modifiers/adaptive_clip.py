@@ -10,7 +10,7 @@ __all__ = ["AdaptiveClip"]
 
 @register
 class AdaptiveClip(Modifier):
-    r"""Clips the gradient of every output unit in proportion to the length of its weights.
+    r"""Clips the gradient of every output unit in proportion to the norm of its weights.
 
     $$g_i \leftarrow g_i \min\left(1, \lambda
       \frac{\max(\lVert w_i \rVert, \epsilon)}{\lVert g_i \rVert}\right)$$
@@ -19,7 +19,7 @@ class AdaptiveClip(Modifier):
 
     Args:
         clipping: Number > 0 or schedule, $\lambda$.
-        epsilon: Number > 0: the least length that weights are taken to have.
+        epsilon: Number > 0: lower bound of the norm of the weights.
 
     Example:
         >>> import keras_gdx

@@ -1,4 +1,4 @@
-"""What a modifier is: a pure function put before or after a rule."""
+"""The base class of modifiers."""
 
 from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.engine.hyperparameters import check_hyperparameter, is_hyperparameter, resolve
@@ -6,23 +6,23 @@ from keras_gdx.optimizers.slots import Slot
 
 
 class Modifier(Configured):
-    """Changes the gradient before a rule sees it, or the direction that the rule found.
+    """Changes the gradient before an update rule, or the direction after it.
 
-    A subclass stores its arguments in `__init__`, names its `slots`, says in `sides` where it
-    may stand, and defines `__call__`. Any number among the arguments may be a schedule; that is
-    how it changes while training, for a modifier cannot be changed once it is made.
+    A subclass stores its arguments in `__init__`, declares its `slots`, declares in `sides` where
+    it can be used, and defines `__call__`. A modifier is immutable; to change a numeric argument
+    during training, use a schedule.
     """
 
-    sides: tuple[str, ...] = ("before", "after")  # the arguments of an optimizer that take it
+    sides: tuple[str, ...] = ("before", "after")  # optimizer arguments that accept it
     slots: tuple[Slot | str, ...] = ()
-    bounds: dict[str, dict] = {}  # ranges of arguments, where names do not tell
+    bounds: dict[str, dict] = {}  # ranges of arguments whose name does not imply one
     elementwise = True  # false: it mixes the entries of a tensor
 
     def __call__(self, h, x, g, w, *slots):
         """Returns the changed `x`, or `(x, *new_slots)` if there are slots.
 
         Args:
-            h: This update's scalars, and each argument of the modifier, resolved.
+            h: This update's scalars, and the current value of each argument of the modifier.
             x: The gradient (in `before`) or the direction (in `after`).
             g: The gradient.
             w: The weights before the update.
@@ -31,13 +31,13 @@ class Modifier(Configured):
         raise NotImplementedError
 
     def own_slots(self, optimizer):
-        """The slots under names that are unique in `optimizer`."""
+        """The slots, with names that are unique in `optimizer`."""
         slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
         names = self._slot_names(optimizer)
         return [Slot(n, s.init, s.shape, s.signed) for n, s in zip(names, slots, strict=True)]
 
     def run(self, optimizer, h, slots, x, g, w):
-        """Applies the modifier, with its slots read from and written to `slots`."""
+        """Applies the modifier; reads its slots from `slots` and writes them back."""
         own = {
             name: resolve(getattr(self, name), h.t - 1, w.dtype)
             for name in declared_arguments(type(self))

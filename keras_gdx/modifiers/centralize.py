@@ -10,13 +10,13 @@ __all__ = ["Centralize"]
 
 @register
 class Centralize(Modifier):
-    r"""Takes the mean over its inputs from the gradient of every output unit.
+    r"""Subtracts from the gradient of every output unit its mean over the inputs.
 
     $$g \leftarrow g - \operatorname{mean}_{\text{all axes but the last}}(g)$$
 
-    For matrices and convolution kernels; vectors and scalars are left alone. As in the authors'
-    code it may stand `before` the rule or, taking the mean from the direction, `after` it. Momentum
-    alone makes no difference between the two; with Adam's division the mean stays out only `after`.
+    It applies to matrices and convolution kernels; vectors and scalars are unchanged. As in the
+    authors' code, use it `before` the rule, or `after` it to center the direction. For SGD with
+    momentum both give the same result; for Adam, only `after` makes the mean of the step zero.
 
     Example:
         >>> import keras_gdx

@@ -10,16 +10,16 @@ __all__ = ["Grokfast"]
 
 @register
 class Grokfast(Modifier):
-    r"""Amplifies the slow part of the gradient.
+    r"""Amplifies the slowly varying part of the gradient.
 
     $$\bar g \leftarrow \alpha \bar g + (1 - \alpha) g, \qquad g \leftarrow g + \lambda \bar g$$
 
-    $\bar g$ starts at the variable's first gradient, as in the authors' code: the first update is
-    $1 + \lambda$ times as long already.
+    $\bar g$ starts as the variable's first gradient, as in the authors' code, so the first
+    gradient is already multiplied by $1 + \lambda$.
 
     Args:
-        alpha: Number in [0, 1) or schedule: memory of the slow part.
-        lam: Number >= 0 or schedule, $\lambda$: how much of it is added.
+        alpha: Number in [0, 1) or schedule: decay rate of the EMA $\bar g$.
+        lam: Number >= 0 or schedule, $\lambda$: weight of the EMA that is added.
 
     Memory: 4 bytes per parameter (`average`).
 

@@ -9,11 +9,11 @@ __all__ = ["TrustRatio"]
 
 @register
 class TrustRatio(Modifier):
-    r"""Makes the direction as long as the weights, variable by variable.
+    r"""Scales the direction of each variable to the norm of its weights.
 
     $$u \leftarrow u\, \lVert w \rVert / \lVert u \rVert$$
 
-    and leaves it alone where either length is zero.
+    It leaves the direction unchanged where either norm is zero.
 
     Example:
         >>> import keras_gdx

@@ -11,7 +11,7 @@ __all__ = ["UpdateClip"]
 
 @register
 class UpdateClip(Modifier):
-    r"""Shrinks the direction where its root mean square exceeds a threshold.
+    r"""Scales a variable's direction down if its root mean square exceeds a threshold.
 
     $$u \leftarrow u / \max(1, \operatorname{rms}(u) / d)$$
 

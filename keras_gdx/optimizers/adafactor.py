@@ -14,7 +14,7 @@ __all__ = ["Adafactor"]
 
 @register
 class Adafactor(Optimizer):
-    r"""Adaptive steps with a second moment that is kept as row and column means only.
+    r"""Adaptive steps with a factored second moment: only row and column means are stored.
 
     With $\hat\beta_t = 1 - t^{-c}$ and $G = g^2 + \epsilon_1$, for the last two axes
 
@@ -28,18 +28,19 @@ class Adafactor(Optimizer):
     Args:
         learning_rate: See `Optimizer`. `None` is the paper's relative step,
             `min(1e-2, 1 / sqrt(t))`.
-        beta_1: Number in [0, 1) or schedule: memory of an average of the directions, not
-            bias corrected. `None` keeps none.
+        beta_1: Number in [0, 1) or schedule: decay rate of an EMA of the directions, without
+            bias correction. `None`: no EMA.
         decay_rate: Number > 0 or schedule, $c$.
         epsilon_1: Number >= 0 or schedule, added to the squared gradient.
-        epsilon_2: Number >= 0 or schedule: the least scale that weights are taken to have.
+        epsilon_2: Number >= 0 or schedule: lower bound of the weights' RMS in the update.
         clip_threshold: Number > 0 or schedule, $d$; `None` does not clip.
-        scale_parameter: If true, multiplies the direction by the scale of the weights.
-        min_dim_size_to_factor: Integer >= 1: smaller matrices keep a whole second moment.
-        **kwargs: The options of `Optimizer`. `weight_decay` is times the rate only.
+        scale_parameter: If true, multiplies the direction by the RMS of the weights.
+        min_dim_size_to_factor: Integer >= 1: matrices with a smaller side store the full
+            second moment.
+        **kwargs: The options of `Optimizer`. `weight_decay` is multiplied by the rate only.
 
     Memory: 4 bytes per row and column, about 0.008 bytes per parameter of a 1024 x 1024
-    matrix (Keras' own keeps 4 bytes per parameter all the same); with `beta_1`, 4 more
+    matrix (Keras' own Adafactor also allocates 4 bytes per parameter); with `beta_1`, 4 more
     bytes per parameter.
 
     Example:

@@ -12,20 +12,20 @@ __all__ = ["Adam"]
 
 @register
 class Adam(Optimizer):
-    r"""Adaptive moments: momentum, divided by the root of the mean squared gradient.
+    r"""Adam: momentum divided by the root of the mean squared gradient.
 
     $$m \leftarrow \beta_1 m + (1-\beta_1) g, \quad v \leftarrow \beta_2 v + (1-\beta_2) g^2,
       \quad u = \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}$$
 
-    With `amsgrad` the denominator holds the largest corrected $v$ so far (as in optax;
-    the paper corrects nothing, torch corrects after the maximum).
+    With `amsgrad` the denominator uses the largest bias-corrected $v$ so far (as in optax; the
+    paper has no bias correction, torch corrects after the maximum).
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
-        beta_1: Number in [0, 1) or schedule: memory of the momentum. 0 keeps none.
-        beta_2: Number in [0, 1) or schedule: memory of the squared gradient.
-        epsilon: Number >= 0 or schedule, outside the root (Keras' default is 1e-7).
-        amsgrad: If true, never lets the denominator shrink (arXiv:1904.09237).
+        beta_1: Number in [0, 1) or schedule: decay rate of the momentum. 0: no momentum.
+        beta_2: Number in [0, 1) or schedule: decay rate of the second moment.
+        epsilon: Number >= 0 or schedule, added outside the root (Keras' default is 1e-7).
+        amsgrad: If true, the denominator never decreases (arXiv:1904.09237).
         **kwargs: The options of `Optimizer`.
 
     Memory: 8 bytes per parameter (`momentum`, `velocity`); 12 with `amsgrad`.

@@ -8,15 +8,15 @@ __all__ = ["AdamW"]
 
 @register
 class AdamW(Adam):
-    r"""Adam with decoupled weight decay, switched on.
+    r"""Adam with decoupled weight decay.
 
     $$w \leftarrow w - \eta\, (u + \lambda w)$$
 
-    with the direction $u$ of `Adam` and the weights before the step.
+    with the direction $u$ of `Adam`; $w$ on the right are the weights before the step.
 
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
-        weight_decay: Number >= 0 or schedule, $\lambda$. (0.01 as in torch; Keras has 0.004.)
+        weight_decay: Number >= 0 or schedule, $\lambda$. (0.01 as in torch; Keras: 0.004.)
         **kwargs: The arguments of `Adam`.
 
     Memory: 8 bytes per parameter (`momentum`, `velocity`).

@@ -12,7 +12,7 @@ __all__ = ["Adan"]
 
 @register
 class Adan(Optimizer):
-    r"""Adaptive Nesterov momentum: looks ahead along the change of the gradient.
+    r"""Adaptive Nesterov momentum: extrapolates along the change of the gradient.
 
     With $d = g_t - g_{t-1}$, zero in the first step,
 
@@ -22,14 +22,14 @@ class Adan(Optimizer):
     $$u = \frac{\hat m + \beta_2 \hat v}{\sqrt{\hat n} + \epsilon}, \qquad
       w \leftarrow \frac{w - \eta u}{1 + \eta \lambda}$$
 
-    where hats are bias corrections. The betas are memories: one minus those of the paper.
+    where hats denote bias correction. The betas are decay rates: one minus those of the paper.
 
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
-        beta_1: Number in [0, 1) or schedule: memory of the gradient.
-        beta_2: Number in [0, 1) or schedule: memory of its change.
-        beta_3: Number in [0, 1) or schedule: memory of the squares.
-        epsilon: Number >= 0 or schedule, outside the root.
+        beta_1: Number in [0, 1) or schedule: decay rate of the EMA of the gradient.
+        beta_2: Number in [0, 1) or schedule: decay rate of the EMA of its change.
+        beta_3: Number in [0, 1) or schedule: decay rate of the EMA of the squares.
+        epsilon: Number >= 0 or schedule, added outside the root.
         **kwargs: The options of `Optimizer`. `weight_decay` is proximal, $\lambda$ above.
 
     Memory: 16 bytes per parameter (`momentum`, `change`, `velocity`, `previous`).

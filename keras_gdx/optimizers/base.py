@@ -1,4 +1,4 @@
-"""An update rule with everything around it: options, state, averages, files."""
+"""The optimizer base class: an update rule plus options, state, weight averages and saving."""
 
 import math
 import weakref
@@ -30,64 +30,64 @@ from keras_gdx.optimizers.slots import Slot
 class Optimizer(Rule, KerasOptimizer):
     """Base class of every optimizer.
 
-    A rule does three things: its `__init__` stores each argument under the argument's
-    own name; `slots` names the state kept per variable; `direction` says what a step
-    is, as a pure function of tensors (see `Rule`). Everything else stands here and in the
-    engine, once.
+    A subclass provides three things: `__init__` stores each argument under its own name,
+    `slots` declares the state per variable, and `direction` computes the step as a pure
+    function of tensors (see `Rule`). This class and the engine do the rest.
 
-    The options that every rule takes:
+    Options of every optimizer:
 
     Args:
         learning_rate: Number >= 0, `LearningRateSchedule` of the update index, or a
             callable without arguments.
-        weight_decay: Number >= 0 or schedule. Decoupled: `w` loses `learning_rate *
-            weight_decay * w` in every update. `None` for no decay.
+        weight_decay: Number >= 0 or schedule. Decoupled: every update subtracts
+            `learning_rate * weight_decay * w` from `w`. `None`: no decay.
         no_decay: Regular expressions; a variable whose path matches one is not decayed.
-            `"auto"` exempts vectors, scalars, normalisation and embeddings; it may be one of
-            the expressions. A path with a number, `["head/kernel", 1]`, is one of several
-            variables of that path, counted from 0.
-        lr_multipliers: Dictionary from regular expressions on paths to factors of the
-            learning rate. The first one that matches counts.
-        before: Modifiers of the reduced gradient, in order.
-        after: Modifiers of the direction, in order.
-        state_dtype: How slots are kept: `None` is the variable's dtype but at least
-            float32; `"bfloat16"`, `"float16"` or `"float32"`; `"int8"` keeps slots of
-            4,096 values or more at 8.125 bits per value.
-        shard_state: If true, each of N replicas keeps a piece of the slots, 1/N of them, and makes
-            its part of every update; all get the new weights of all (ZeRO stage 1). Slots of
-            rules and modifiers that mix the entries of a tensor stay whole, each on one of the
-            replicas: they need several variables of one shape. The weights are the same. On one
-            replica it does nothing.
-        reduce_dtype: How gradients travel between replicas. `"bfloat16"` and `"float16"` send
-            half the bytes and round each sum to 8 or 11 significant bits; beyond 65,504
-            `"float16"` is infinite. `None`: in their own dtype.
-        precision: How weights in 16 bits take updates that are too small for them, in every
-            rule. `"kahan"` keeps what rounding takes for the next update, in 16 bits more
-            per weight (arXiv:2010.06192); `"stochastic"` rounds bfloat16 up or down by chance,
-            right on average, and keeps nothing. `None` rounds to the nearest. Weights in
-            float32 and wider are as without it.
-        sparse: `"dense"` treats a `tf.IndexedSlices` gradient as the dense one that it
-            stands for. `"lazy"` moves only the rows that it names; their averages and
-            their decay rest in between, bias corrections count all updates.
-        fused: `"auto"` packs small variables together and, where a step is not compiled
-            anyway, compiles the update of large ones; `True` compiles it for all; `False`
-            updates each variable by itself and compiles nothing. On TensorFlow. The
-            weights are the same.
-        skip_nonfinite: If true, an update whose reduced gradient has a NaN or an
-            infinity anywhere changes nothing and does not count.
-        clipnorm: Number > 0 or schedule: the most that the norm of each gradient may be.
-        global_clipnorm: The same for the norm of all gradients together.
-        clipvalue: The same for each entry. Only one of the three can be given.
-        use_ema: If true, keeps an exponential moving average of the weights, in at least
-            float32, once per update. It starts as a copy of the weights after the first.
-        ema_momentum: Number in [0, 1] or schedule: memory of that average.
-        ema_overwrite_frequency: Integer >= 1: every so many updates the weights become
-            their average. `None`: only at the end of `fit`.
+            `"auto"`, alone or as one of them, exempts vectors, scalars, normalization and
+            embeddings. A path with a number, `["head/kernel", 1]`, selects one of several
+            variables with the same path, counted from 0.
+        lr_multipliers: Dictionary from regular expressions on paths to learning-rate
+            multipliers. The first match counts.
+        before: Modifiers applied to the reduced gradient, in this order.
+        after: Modifiers applied to the direction, in this order.
+        state_dtype: Dtype of the slots. `None`: the variable's dtype, but at least float32.
+            `"bfloat16"`, `"float16"` or `"float32"`: that dtype. `"int8"`: slots of 4,096
+            values or more are stored at 8.125 bits per value.
+        shard_state: If true, each of N replicas stores a 1/N shard of the slots and computes
+            that part of every update; the new weights are then gathered (ZeRO stage 1). Rules
+            and modifiers that mix the entries of a tensor cannot split a slot; there each
+            replica holds the slots of complete variables, which saves memory only with several
+            variables of one shape. The weights are the same. No effect on one replica.
+        reduce_dtype: Dtype in which gradients are sent between replicas. `"bfloat16"` and
+            `"float16"` halve the bytes of float32 and round each sum to 8 or 11 significant
+            bits; `"float16"` overflows beyond 65,504. `None`: the gradient's own dtype.
+        precision: How 16-bit weights accumulate updates smaller than their rounding error.
+            `"kahan"` carries the rounding error to the next update, at 16 more bits per weight
+            (arXiv:2010.06192). `"stochastic"` rounds bfloat16 weights stochastically: unbiased,
+            without extra state. `None` rounds to nearest. No effect on float32 or wider.
+        sparse: `"dense"` converts a `tf.IndexedSlices` gradient to a dense one. `"lazy"`
+            updates only the rows that it contains: slots and decay of other rows do not
+            change, but bias corrections count every update.
+        fused: TensorFlow only. `"auto"` packs small variables into buckets and, in steps that
+            are not compiled, compiles the update of large ones; `True` compiles all updates;
+            `False` updates each variable separately and compiles nothing. The weights are the
+            same.
+        skip_nonfinite: If true, an update whose reduced gradient contains a NaN or an
+            infinity is skipped: nothing changes, and it is not counted.
+        clipnorm: Number > 0 or schedule: maximum norm of each gradient.
+        global_clipnorm: Number > 0 or schedule: maximum norm of all gradients together.
+        clipvalue: Number > 0 or schedule: maximum absolute value of each entry. Only one of
+            the three can be given.
+        use_ema: If true, keeps an exponential moving average (EMA) of the weights, in at least
+            float32. It starts as a copy of the weights after the first update.
+        ema_momentum: Number in [0, 1] or schedule: decay rate of the EMA.
+        ema_overwrite_frequency: Integer >= 1: updates between two replacements of the weights
+            by their EMA. `None`: only at the end of `fit`.
         loss_scale_factor: Number > 0 by which `scale_loss` multiplies the loss and the
             update divides the gradients.
-        gradient_accumulation_steps: Integer >= 1: micro-batches per update. `None` is 1, and
-            keeps no sums; any other number may become another one while training. A variable
-            gets the sum of the gradients that it had in them, and stays as it is if it had none.
+        gradient_accumulation_steps: Integer >= 1: micro-batches per update, the accumulation
+            window. `None` is 1 without accumulators; any other value can be changed during
+            training. An update uses the sum of the accumulated gradients divided by the number
+            of micro-batches; a variable that received no gradient does not change.
         name: Name of the optimizer.
 
     Raises:
@@ -96,10 +96,10 @@ class Optimizer(Rule, KerasOptimizer):
 
     built = False
     loads = 0  # how often state was read from a file
-    left_alone = False  # whether files are for the optimizer around it only
+    left_alone = False  # true: a file's state belongs to the optimizer that wraps this one
     hyperparameters: Any = None  # `Hyperparameters`, once built
-    reduced = staticmethod(backend.reduce)  # what becomes of gradients between replicas
-    extremes = staticmethod(backend.largest)  # and of what overwrites variables
+    reduced = staticmethod(backend.reduce)  # reduces gradients over the replicas
+    extremes = staticmethod(backend.largest)  # reduces values that overwrite their variables
 
     def __init__(
         self,
@@ -153,19 +153,19 @@ class Optimizer(Rule, KerasOptimizer):
         check_options(self)
 
     def evaluation_values(self, trained):
-        """The weights to evaluate with, given the trained ones; `None` if they are the same."""
+        """The weights to evaluate with, from the trained ones; `None` if they are the same."""
         return self.averages() if self.use_ema else None
 
     @property
     def evaluates_others(self):
-        """Whether `fit`, `evaluate` and `save` must show the evaluation weights by themselves.
+        """Whether `evaluate`, `predict`, `save` and validation swap in the evaluation weights.
 
-        True for rules whose trained weights are not meant to be evaluated. With `use_ema`
-        Keras shows the averages only after `fit`, or inside `evaluation_weights()`.
+        True for rules whose trained weights are not meant to be evaluated. With `use_ema` the
+        model holds the EMA only after `fit`, or inside `evaluation_weights()`.
         """
         return type(self).evaluation_values is not Optimizer.evaluation_values
 
-    # -- the pieces put together -------------------------------------------------------------
+    # -- scalars -----------------------------------------------------------------------------
 
     @property
     def no_decay_entries(self):
@@ -173,7 +173,7 @@ class Optimizer(Rule, KerasOptimizer):
         return ("auto",) if self.no_decay == "auto" else tuple(self.no_decay)
 
     def scalars(self, step, dtype):
-        """The `h` of the update with index `step`."""
+        """The scalars, `h`, of the update with index `step`."""
         names = self._arguments()
         h = Scalars(**{name: resolve(getattr(self, name), step, dtype) for name in names})
         h = h.replace(**self.hyperparameters.read(dtype))
@@ -186,16 +186,16 @@ class Optimizer(Rule, KerasOptimizer):
     # -- state -------------------------------------------------------------------------------
 
     def attach(self, model):
-        """Tells the optimizer of the model whose variables it will move.
+        """Gives the optimizer the model that it will train; `compile` calls this.
 
-        `compile` does this. From the model's structure follow what `"auto"` means and
-        which variables are kernels, embeddings or the output.
+        The model's structure tells which variables are kernels, embeddings or the output layer,
+        and which ones `"auto"` exempts from decay.
         """
         check(isinstance(model, keras.Model), "model", model, "a Keras model")
         self._model = weakref.ref(model)
 
     def build(self, variables):
-        """Makes the state for these variables, once; without any there is nothing to make yet."""
+        """Creates the state for `variables`; does nothing if already built or if there are none."""
         if self.built:
             return
         check_options(self)
@@ -204,7 +204,7 @@ class Optimizer(Rule, KerasOptimizer):
             return
         with backend.outside_graph():
             pieces = self._pieces()
-            if pieces > 1 and self.evaluates_others:  # and every process must be able to
+            if pieces > 1 and self.evaluates_others:  # each process then needs all shards
                 known = "false on several workers: the weights to evaluate with need all state"
                 check(pieces == len(backend.places(self)), "shard_state", True, known)
             self._admit(variables)
@@ -216,19 +216,19 @@ class Optimizer(Rule, KerasOptimizer):
             self.built = True
 
     def _pieces(self, replicas=None):
-        """How many replicas have a piece of the state each; 1 if all have all of it."""
+        """The number of shards of the state; 1 if every replica has all of it."""
         return (replicas or backend.replicas(self)) if self.shard_state else 1
 
     def imagined(self, replicas):
-        """The state that this optimizer would have on so many replicas, without its contents."""
+        """The state that this optimizer would have on `replicas` replicas, without its values."""
         return imagined(self, self.built_with, self._model(), self._pieces(replicas))
 
     def planned(self, variables, replicas=None):
-        """The `(name, bytes)` of all that `build` would allocate, without allocating it.
+        """The `(name, bytes)` of everything `build` would allocate, without allocating it.
 
         Args:
-            variables: Those that it would be built with.
-            replicas: How many replicas there would be; `None` for those that there are.
+            variables: Variables to plan for.
+            replicas: Number of replicas to plan for; `None` for the current number.
         """
         state = imagined(self, variables, self._model(), self._pieces(replicas))
         found = [(v.name, math.prod(v.shape) * size_of(v.dtype)) for v in state.variables]
@@ -238,7 +238,7 @@ class Optimizer(Rule, KerasOptimizer):
         return found
 
     def numbers(self):
-        """The numbers among the arguments that may change while training, by name."""
+        """The numeric arguments that can change during training, by name."""
         found = {
             name: getattr(self, name)
             for name, default in self._arguments().items()
@@ -248,13 +248,13 @@ class Optimizer(Rule, KerasOptimizer):
         return found if window is None else found | {"gradient_accumulation_steps": window}
 
     def make_hyperparameters(self):
-        """Puts the numbers among the arguments into a variable, for the parts too."""
+        """Stores the numeric arguments in a variable, here and in each of `parts`."""
         self.hyperparameters = Hyperparameters(self.numbers(), self.add_variable)
         for part in self.parts:
             getattr(self, part).make_hyperparameters()
 
     def _arguments(self):
-        """The arguments that rules and clipping see, with their defaults."""
+        """The arguments that rules and clipping read, with their defaults."""
         return ENGINE_NUMBERS | {
             name: default
             for name, default in declared_arguments(type(self)).items()
@@ -267,19 +267,19 @@ class Optimizer(Rule, KerasOptimizer):
         return super().variables + [v for p in self.parts for v in getattr(self, p).variables]
 
     def averages(self):
-        """The moving averages of the weights, one variable each."""
+        """The EMAs of the weights, one variable each."""
         return self.state.averages
 
     def adopt(self, indices):
-        """Begins again with weights that somebody has set: what was a copy of them is one anew.
+        """Copies weights that were set from outside into the slots and EMAs that mirror them.
 
         Args:
-            indices: Positions of the variables in `model_variables`.
+            indices: Positions of those variables in `model_variables`.
         """
         self.state.adopt(indices, self.model_variables)
 
     def forget_traces(self):
-        """Traces anew what is called between steps: a schedule in it is another one now."""
+        """Discards the compiled `flush`, so that it is traced with the new schedule."""
         if self.state is not None:
             self.state.closers.clear()
 
@@ -297,7 +297,7 @@ class Optimizer(Rule, KerasOptimizer):
         super().__setattr__(name, value)
 
     def _change(self, name, value):
-        """Makes a new value of an argument count in steps that are compiled already."""
+        """Applies a new argument value to steps that are already compiled, if possible."""
         old = getattr(self, name)
         decides = any(isinstance(s, Slot) and s.when == name for s in self.slots)
         dynamic = name in self.hyperparameters and is_number(value)
@@ -313,10 +313,10 @@ class Optimizer(Rule, KerasOptimizer):
 
     @contextmanager
     def evaluation_weights(self):
-        """Inside this context the model holds the weights to evaluate with.
+        """Context in which the model holds the weights to evaluate with.
 
-        Those are the averages if `use_ema`, and what a rule such as `ScheduleFree` names.
-        Afterwards the trained weights are back, bit for bit.
+        These are the EMA if `use_ema`, or the averages of a rule such as `ScheduleFree`.
+        On exit the trained weights are restored, bit for bit.
 
         Example:
             >>> import keras, keras_gdx, numpy as np
@@ -338,16 +338,16 @@ class Optimizer(Rule, KerasOptimizer):
                 self.weight_swap.leave()
 
     def finalize_variable_values(self, var_list):
-        """Gives the model the weights to evaluate with. Keras calls this at the end of `fit`.
+        """Leaves the evaluation weights in the model; Keras calls this at the end of `fit`.
 
-        The trained weights are kept, and the next `fit` goes on from them.
+        The trained weights are kept, and the next `fit` resumes from them.
         """
         self.weight_swap.enter()
 
     # -- serialization -----------------------------------------------------------------------
 
     def configured(self, name):
-        """The learning rate as it was given: a schedule may not know its values yet."""
+        """The value of an argument for `get_config`; learning rate and `no_decay` as given."""
         special = {"learning_rate": self.configured_rate, "no_decay": self.configured_decay}
         return special[name]() if name in special else super().configured(name)
 
@@ -356,11 +356,11 @@ class Optimizer(Rule, KerasOptimizer):
         save_state(self, store)
 
     def load_own_variables(self, store):
-        """Reads the state that matches; names the rest in one warning."""
+        """Reads the state that matches; lists the rest in one warning."""
         self.loads += load_state(self, store)
 
 
-# What a rule that is part of another one leaves to that.
+# Options that a rule which is part of another one leaves to the outer rule.
 WHOLE = tuple(
     name
     for name in declared_arguments(Optimizer)

@@ -12,21 +12,21 @@ __all__ = ["DoG"]
 
 @register
 class DoG(Optimizer):
-    r"""Gradient descent that finds its own step size: distance over gradients.
+    r"""Gradient descent that sets its own step size: distance over gradients.
 
     $$\bar r_t = \max_{s \le t} \lVert w_s - w_0 \rVert \quad (\text{at least } \bar r_0
       = \rho\, (1 + \lVert w_0 \rVert)), \qquad
       w \leftarrow w - \eta\, g\, \frac{\bar r_t}{\sqrt{\sum_{s \le t} \lVert g_s \rVert^2
       + \epsilon}}$$
 
-    with norms over the whole model. Average the weights (`use_ema=True`) to get what the
-    paper reports.
+    with norms over all weights of the model. The paper's results use averaged weights: set
+    `use_ema=True`.
 
     Args:
         learning_rate: $\eta$, 1 in the paper; see `Optimizer`, as for all other options.
-        reps_rel: Number > 0 or schedule, $\rho$: the first movement, relative to the weights.
-        epsilon: Number >= 0 or schedule, inside the root.
-        **kwargs: The options of `Optimizer`. `weight_decay` is times the whole step size.
+        reps_rel: Number > 0 or schedule, $\rho$: initial distance, relative to the weights.
+        epsilon: Number >= 0 or schedule, added inside the root.
+        **kwargs: The options of `Optimizer`. `weight_decay` is scaled by the complete step size.
 
     Memory: 4 bytes per parameter (`start`).
 

@@ -12,19 +12,19 @@ __all__ = ["LAMB"]
 
 @register
 class LAMB(Optimizer):
-    r"""Adam whose step is as long as the weights, layer by layer: for large batches.
+    r"""Adam with layer-wise trust ratios, for large batches.
 
     $$r = \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda w, \qquad
       u = \frac{\lVert w \rVert}{\lVert r \rVert} r$$
 
-    The decay stands inside the trust ratio (Keras' own Lamb has it outside). The ratio is
-    1 where either length is zero.
+    The weight decay is inside the trust ratio (Keras' own Lamb has it outside). The ratio is
+    1 where either norm is zero.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
-        beta_1: Number in [0, 1) or schedule: memory of the momentum.
-        beta_2: Number in [0, 1) or schedule: memory of the squared gradient.
-        epsilon: Number >= 0 or schedule, outside the root.
+        beta_1: Number in [0, 1) or schedule: decay rate of the momentum.
+        beta_2: Number in [0, 1) or schedule: decay rate of the second moment.
+        epsilon: Number >= 0 or schedule, added outside the root.
         weight_decay: Number >= 0 or schedule, $\lambda$.
         no_adaptation: Regular expressions: variables whose path matches one have ratio 1.
         **kwargs: The options of `Optimizer`.

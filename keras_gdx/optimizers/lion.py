@@ -11,17 +11,18 @@ __all__ = ["Lion"]
 
 @register
 class Lion(Optimizer):
-    r"""Evolved sign momentum: every weight moves by exactly the learning rate.
+    r"""Evolved sign momentum: every weight changes by exactly the learning rate.
 
     $$u = \operatorname{sign}(\beta_1 m + (1-\beta_1) g), \qquad
       m \leftarrow \beta_2 m + (1-\beta_2) g$$
 
-    Use a rate 3 to 10 times smaller than for AdamW, and as much more weight decay.
+    Use a learning rate 3 to 10 times smaller than for AdamW, and a weight decay larger by the
+    same factor.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
-        beta_1: Number in [0, 1) or schedule: share of the momentum in the direction.
-        beta_2: Number in [0, 1) or schedule: memory of the momentum.
+        beta_1: Number in [0, 1) or schedule: weight of the momentum in the direction.
+        beta_2: Number in [0, 1) or schedule: decay rate of the momentum.
         **kwargs: The options of `Optimizer`.
 
     Memory: 4 bytes per parameter (`momentum`).

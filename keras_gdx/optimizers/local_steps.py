@@ -1,4 +1,4 @@
-"""Local SGD and DiLoCo: replicas that talk every so many updates."""
+"""Local SGD and DiLoCo: replicas that synchronize periodically."""
 
 from typing import Any
 
@@ -16,36 +16,36 @@ __all__ = ["LocalSteps"]
 
 @register
 class LocalSteps(Wrapper):
-    r"""Lets every replica train by itself, and brings them together every so many updates.
+    r"""Trains the replicas independently, and synchronizes them every `sync_period` updates.
 
-    Replica $r$ takes updates of the inner optimizer with the gradient of its own part of the
-    batch, a mean over that part, and sends nothing. After every `sync_period`-th update, with
-    $\bar w$ the mean of the replicas' weights, it goes on from
+    Replica $r$ updates its weights with the inner optimizer and the mean gradient of its own part
+    of the batch, without communication. After every `sync_period`-th update, with $\bar w$ the
+    mean of the replicas' weights, they are set to
 
     $$w_r \leftarrow \bar w$$
 
-    or, with an `outer` optimizer that sees how far they have come as a gradient (DiLoCo), from
+    or, with an `outer` optimizer that uses their change as a gradient (DiLoCo), to
 
     $$\phi \leftarrow \mathrm{outer}(\phi, \phi - \bar w), \qquad w_r \leftarrow \phi.$$
 
-    So 4 bytes per weight are sent every `sync_period` updates, where all others send them in
-    every one. The end of an epoch brings the replicas together too. Slots of the inner
-    optimizer stay with their replica; files have those of the first one (a
-    `ResumableCheckpoint` has all). This is another algorithm than synchronous training: it
-    equals one device with the whole batch for plain `SGD` and `sync_period=1` only. On one
-    replica it is the inner optimizer, or with `outer` a `Lookahead` whose way back is the
-    outer's.
+    So 4 bytes per weight are sent every `sync_period` updates, not in every update. The end of an
+    epoch synchronizes, too. Each replica has its own slots of the inner optimizer; a saved model
+    has those of the first replica, a `ResumableCheckpoint` has all. The result differs from
+    synchronous training: it equals one device with the complete batch only for plain `SGD` with
+    `sync_period=1`. On one replica this is the inner optimizer, or, with `outer`, a `Lookahead`
+    whose slow weights are updated by `outer`.
 
     Args:
         inner: Optimizer of this package, or the name of one; `AdamW()` if `None`.
-        outer: The same, or `None`. DiLoCo takes `SGD(0.7, momentum=0.9, nesterov=True)`.
+        outer: Optimizer of this package, or the name of one, or `None`. DiLoCo uses
+            `SGD(0.7, momentum=0.9, nesterov=True)`.
         sync_period: Integer >= 1: updates between two synchronizations.
         name: Name of the optimizer.
 
     Raises:
-        ValueError: If an argument is out of its range, or `inner` has `precision`, which would be
-            lost, or `use_ema`, `skip_nonfinite` or `shard_state`, for which replicas would have to
-            agree.
+        ValueError: If an argument is out of its range, or `inner` has `precision`, whose state
+            synchronization would discard, or `use_ema`, `skip_nonfinite` or `shard_state`, which
+            need all replicas in every update.
 
     Memory: 0 bytes per parameter more than `inner`; with `outer` 4 (`slow`) and the outer's own.
 
@@ -110,7 +110,7 @@ class LocalSteps(Wrapper):
             bucket.slots["slow"].write(ops.cast(kept.value, bucket.dtype))
 
     def flush(self):
-        """Closes the inner optimizer's window, and brings the replicas together."""
+        """Closes the inner optimizer's accumulation window, and synchronizes the replicas."""
         super().flush()
         if not self.built:
             return
@@ -126,7 +126,7 @@ class LocalSteps(Wrapper):
 
     @property
     def variables(self):
-        """Its own, the inner and the outer optimizer's."""
+        """The variables of this optimizer, the inner and the outer one."""
         return super().variables + (self.outer.variables if self.outer is not None else [])
 
     def planned(self, variables, replicas=None):

@@ -11,26 +11,25 @@ __all__ = ["Lookahead"]
 
 @register
 class Lookahead(Wrapper):
-    r"""Lets any optimizer run ahead, and follows it part of the way.
+    r"""Periodically moves slow weights part of the way to the weights of an inner optimizer.
 
     After every `sync_period`-th update of the inner optimizer, whose weights are $w$,
 
     $$\phi \leftarrow \phi + \alpha (w - \phi), \qquad w \leftarrow \phi$$
 
-    The slow weights $\phi$ start as the weights before the first update. The inner
-    optimizer's slots go on as they are.
+    The slow weights $\phi$ start as the weights before the first update. The inner optimizer's
+    slots are not changed.
 
     Args:
-        inner: Any Keras optimizer, ours or not, or the name of one; `Adam()` if `None`. Its
-            rate and all options are the inner optimizer's, and so are `learning_rate` and
-            `iterations` of this one.
+        inner: Any Keras optimizer, or the name of one; `Adam()` if `None`. Set options on it;
+            `learning_rate` and `iterations` of `Lookahead` are the inner optimizer's.
         sync_period: Integer >= 1: updates between two synchronizations.
         slow_step_size: Number in [0, 1] or schedule, $\alpha$.
         name: Name of the optimizer.
 
     Raises:
-        ValueError: If an argument is out of its range, or `inner` has a `precision`: what
-            that keeps of 16-bit weights would be lost whenever they are synchronized.
+        ValueError: If an argument is out of its range, or `inner` has a `precision`, whose state
+            synchronization would discard.
 
     Memory: 4 bytes per parameter (`slow`) more than `inner`.
 

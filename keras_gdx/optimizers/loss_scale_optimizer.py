@@ -1,4 +1,4 @@
-"""Loss scaling that asks every replica."""
+"""Dynamic loss scaling that checks the gradients of every replica."""
 
 from functools import partial
 
@@ -19,14 +19,14 @@ OWN = ("step_counter", "dynamic_scale")  # its variables, besides those of the i
 
 @keras.saving.register_keras_serializable("keras_gdx")
 class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
-    """Keras' dynamic loss scaling, with all replicas asked whether gradients are finite.
+    """Keras' dynamic loss scaling, with the check for finite gradients on all replicas.
 
-    Keras asks only the first: an infinity on the second reaches the weights. `compile`
-    puts this one in the place of Keras' around our optimizers, so it is seldom needed by
-    hand.
+    Keras checks only the first replica: an infinity on the second one reaches the weights.
+    `compile` automatically replaces Keras' `LossScaleOptimizer` around optimizers of this package
+    by this class.
 
     Args:
-        inner_optimizer: Any Keras optimizer, ours or not, or the name of one.
+        inner_optimizer: Any Keras optimizer, or the name of one.
         **kwargs: See `keras.optimizers.LossScaleOptimizer`.
 
     Example:
@@ -42,7 +42,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         super().__init__(get(inner_optimizer, "inner_optimizer"), **kwargs)
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
-        """See `Optimizer.exclude_from_weight_decay`, of the inner optimizer."""
+        """Calls `exclude_from_weight_decay` of the inner optimizer."""
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def check_finite(self, grads):
@@ -62,7 +62,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         """Reads the scale, if the file has one; the inner optimizer reads its own state."""
         inner, ours = self.inner_optimizer, isinstance(self.inner_optimizer, Optimizer)
         if ours:
-            inner.left_alone = True  # until it is sure that the file is for it
+            inner.left_alone = True  # until it is certain that the file's state is for it
         contents = Contents(RULE, store)
         manifest = contents.manifest()
         if ours:
@@ -70,7 +70,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         if manifest is not None and manifest["rule"] != RULE:  # saved without loss scaling
             if ours and not around(inner):
                 inner.load_own_variables(store)
-                inner.left_alone = True  # where Keras looks for it there is nothing
+                inner.left_alone = True  # the place where Keras would look for it is empty
             return
         if not self.built:
             return
@@ -86,7 +86,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
 
 def take_place(model):
-    """Puts this class in the place of Keras' loss scaling around an optimizer of ours."""
+    """Replaces Keras' loss scaling around an optimizer of this package by this class."""
     scaled = model.optimizer
     if type(scaled) is keras.optimizers.LossScaleOptimizer and not scaled.built:
         options = scaled.get_config() | {"inner_optimizer": scaled.inner_optimizer}

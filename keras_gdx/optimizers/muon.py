@@ -1,4 +1,4 @@
-"""Muon: momentum, orthogonalized."""
+"""Muon: orthogonalized momentum."""
 
 import math
 
@@ -23,30 +23,30 @@ __all__ = ["Muon"]
 
 @register
 class Muon(Optimizer):
-    r"""Momentum for matrices, with all singular values of the step brought near one.
+    r"""Momentum for matrices, orthogonalized: all singular values of the step are near one.
 
     $$m \leftarrow \mu m + g, \qquad G = g + \mu m, \qquad
       u = s \operatorname{NS}(G) \approx s\, U V^\top \quad\text{for}\quad G = U \Sigma V^\top$$
 
-    Kernels are seen as (inputs, outputs): those of convolutions with all leading axes as
-    inputs, those of attention projections as their einsum equation says. `fallback` moves
-    the rest: embeddings, the layer that makes the output, vectors and scalars, as the
-    structure of the compiled model tells. Without a model (a loop of one's own), every
-    variable of rank >= 2 is a matrix, unless it is called `embeddings`; tell the structure
-    with `optimizer.attach(model)`.
+    Kernels are reshaped to (inputs, outputs): for convolutions all leading axes are inputs, for
+    attention projections the einsum equation decides. `fallback` updates all other variables:
+    embeddings, the output layer, vectors and scalars. The structure of the compiled model tells
+    which these are. Without a model (in a custom loop) every variable of rank >= 2 not called
+    `embeddings` is a matrix; call `optimizer.attach(model)` to use the model's structure.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
         momentum: Number in [0, 1) or schedule, $\mu$.
         nesterov: If false, $G = m$.
         ns_steps: Integer >= 1: Newton-Schulz iterations, in float32.
-        ns_coefficients: Three numbers: the quintic of an iteration.
-        adjust: `"original"` scales by `sqrt(max(1, outputs / inputs))`, `"match_rms_adamw"`
-            by `0.2 * sqrt(max(inputs, outputs))` so that AdamW's rates fit, `None` not at all.
-        fallback: The rule for the other variables. `None` is `AdamW` at 0.05 times the rate, a
-            number or a schedule, and at 1e-3 if it is a callable. A number assigned to
-            `learning_rate` later scales both.
-        **kwargs: The options of `Optimizer`. `weight_decay` is for the matrices.
+        ns_coefficients: Three numbers: coefficients of the quintic polynomial of an iteration.
+        adjust: Scale $s$: `"original"` is `sqrt(max(1, outputs / inputs))`; `"match_rms_adamw"`
+            is `0.2 * sqrt(max(inputs, outputs))`, which suits AdamW's learning rates; `None`
+            is 1.
+        fallback: Optimizer of this package for the other variables. `None` is `AdamW` with 0.05
+            times the learning rate, or with 1e-3 if that is a callable. A number assigned to
+            `learning_rate` later scales both rates.
+        **kwargs: The options of `Optimizer`. `weight_decay` applies to the matrices only.
 
     Memory: 4 bytes per parameter of a matrix (`momentum`), the fallback's for the rest.
 
@@ -113,7 +113,7 @@ class Muon(Optimizer):
 
 
 def _fraction(rate):
-    """The rate for AdamW that fits to one for Muon."""
+    """The default learning rate of the fallback, from Muon's."""
     if is_schedule(rate):
         return Product(rate, 0.05)
     return 1e-3 if callable(rate) else 0.05 * rate

@@ -1,4 +1,4 @@
-"""What the options of every optimizer may be."""
+"""Validates the options that every optimizer has."""
 
 import re
 
@@ -22,7 +22,7 @@ CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
 def check_options(optimizer):
-    """Brings the options into one form; raises `ValueError` for what is not possible."""
+    """Normalizes the options; raises `ValueError` for invalid values or combinations."""
     if optimizer.no_decay != "auto":
         optimizer.no_decay = _no_decay(optimizer.no_decay)
     optimizer.lr_multipliers = _multipliers(optimizer.lr_multipliers)
@@ -68,7 +68,7 @@ def _check_together(optimizer):
 
 
 def patterns(name, value):
-    """The regular expressions as a tuple; raises `ValueError` if one of them is none."""
+    """The regular expressions as a tuple; raises `ValueError` if one is invalid."""
     check(isinstance(value, (list, tuple)), name, value, "a list of regular expressions")
     for pattern in value:
         try:
@@ -104,7 +104,7 @@ def _modifiers(name, modifiers):
 
 
 def _example(name, meant):
-    """How the modifiers that are meant are written, by class, name or instance; or others."""
+    """Code for the modifiers that were probably meant, or for a common one, for the error."""
     words = [
         str(getattr(m, "__name__", m if isinstance(m, str) else type(m).__name__)) for m in meant
     ]

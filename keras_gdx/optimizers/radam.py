@@ -12,7 +12,7 @@ __all__ = ["RAdam"]
 
 @register
 class RAdam(Optimizer):
-    r"""Adam that waits to adapt until it has seen enough gradients: warm-up by itself.
+    r"""Adam with rectified variance: adaptive only once the second moment is reliable.
 
     With $\rho_\infty = 2/(1-\beta_2) - 1$ and
     $\rho_t = \rho_\infty - 2 t \beta_2^t / (1 - \beta_2^t)$, the direction is
@@ -20,15 +20,16 @@ class RAdam(Optimizer):
     $$u = r_t \frac{m / (1-\beta_1^t)}{\sqrt{v / (1-\beta_2^t)} + \epsilon}, \qquad
       r_t^2 = \frac{(\rho_t-4)(\rho_t-2)\rho_\infty}{(\rho_\infty-4)(\rho_\infty-2)\rho_t}$$
 
-    once $\rho_t$ reaches the threshold, and the corrected momentum alone before.
+    once $\rho_t$ reaches the threshold, and only the bias-corrected momentum before. This acts
+    as a built-in warmup.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
-        beta_1: Number in [0, 1) or schedule: memory of the momentum.
-        beta_2: Number in [0, 1) or schedule: memory of the squared gradient.
-        epsilon: Number >= 0 or schedule, outside the root.
+        beta_1: Number in [0, 1) or schedule: decay rate of the momentum.
+        beta_2: Number in [0, 1) or schedule: decay rate of the second moment.
+        epsilon: Number >= 0 or schedule, added outside the root.
         threshold: Number >= 4 or schedule: the $\rho_t$ from which steps are adaptive. (The
-            paper has > 4; 5 is what implementations use.)
+            paper requires > 4; implementations use 5.)
         **kwargs: The options of `Optimizer`.
 
     Memory: 8 bytes per parameter (`momentum`, `velocity`).

@@ -1,4 +1,4 @@
-"""What an update rule is: the state that it names, and pure functions of tensors."""
+"""The interface of an update rule: declared state and pure functions of tensors."""
 
 from math import prod
 
@@ -7,49 +7,49 @@ from keras_gdx.optimizers.slots import Slot
 
 
 class Rule:
-    """The contract. It never touches a variable, a replica, a dtype or a file.
+    """Interface of an update rule, independent of variables, replicas, dtypes and files.
 
-    A subclass names its `slots` and defines `direction`. The other methods are hooks with
-    a default that most rules keep.
+    A subclass declares `slots` and defines `direction`. The other methods are hooks whose
+    defaults suit most rules.
     """
 
     slots: tuple[Slot | str, ...] = ()  # set by `__init__` if they depend on arguments
-    shared: tuple[str, ...] = ()  # scalars kept once for the whole model
-    masks: tuple[str, ...] = ()  # arguments that are path patterns; `h` has them as booleans
+    shared: tuple[str, ...] = ()  # scalar state stored once per model
+    masks: tuple[str, ...] = ()  # arguments that are path patterns; booleans in `h`
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
-    bounds: dict[str, dict] = {}  # ranges of arguments, where names do not tell
+    bounds: dict[str, dict] = {}  # ranges of arguments whose name does not imply one
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
-    divisible = True  # false: its global_stats looks at slots, so every replica needs all of them
+    divisible = True  # false: `global_stats` reads slots, so every replica needs all of them
     before: tuple = ()  # modifiers of the gradient
     after: tuple = ()  # modifiers of the direction
 
     def direction(self, h, g, w, *slots):
-        """Returns `(u, *new_slots)`, where `-u` is the way to go.
+        """Returns `(u, *new_slots)`; the update subtracts `lr * u`.
 
         Args:
             h: This update's scalars: `t` (from 1), `lr`, `weight_decay` (`None` if this
                 variable is exempt), each argument of the rule, each of `masks` as a
                 boolean, each of `parts` as its own `h`, `role`, and what `prepare` and
-                `global_stats` added.
-            g: Gradient, summed over replicas and clipped; the shape of `w`.
+                `global_stats` returned.
+            g: Gradient, reduced over replicas and clipped; has the shape of `w`.
             w: Weights before the update, float32 or wider.
-            *slots: The slots in the order of their declaration.
+            *slots: Slots in the order of their declaration.
         """
         raise NotImplementedError
 
     def prepare(self, h):
-        """Scalars computed once per update and added to `h`, as a dictionary."""
+        """Returns a dictionary of scalars, computed once per update and added to `h`."""
         return {}
 
     def global_stats(self, h, model, *shared):
-        """Looks at all variables at once: returns `(scalars for h, *new_shared)`.
+        """Computes statistics over all variables: returns `(scalars for h, *new_shared)`.
 
         Args:
             h: This update's scalars.
-            model: Lists with an entry for each variable, read when asked for:
-                `model.gradients`, 0 where there is none, `model.weights`, and
-                `model.slots`, a dictionary by name for each.
-            *shared: The scalars that `shared` names.
+            model: Lists with one entry per variable, computed on access: `model.gradients`
+                (0 without a gradient), `model.weights`, and `model.slots` (a dictionary by
+                name).
+            *shared: The scalars declared in `shared`.
         """
         raise NotImplementedError
 
@@ -58,27 +58,27 @@ class Rule:
         return u if h.weight_decay is None else u + h.weight_decay * w
 
     def descend(self, h, w, u, *slots):
-        """Moves the weights: returns `(w, *new_slots)`."""
+        """Takes the step along `-u`: returns `(w, *new_slots)`."""
         return w - h.lr * u, *slots
 
     def part_of(self, spec):
-        """The name of the part that moves this variable; `None` for the rule itself."""
+        """The name of the part that updates this variable; `None` for the rule itself."""
         return
 
-    # -- the pieces put together -------------------------------------------------------------
+    # -- one update --------------------------------------------------------------------------
 
     @property
     def uses_global_stats(self):
-        """Whether the rule looks at all variables at once."""
+        """Whether the rule defines `global_stats`."""
         return type(self).global_stats is not Rule.global_stats
 
     def rule_of(self, spec):
-        """The rule that moves the variable with this spec."""
+        """The rule that updates the variable with this spec."""
         part = self.part_of(spec)
         return getattr(self, part) if part else self
 
     def own_slots(self):
-        """The rule's slots that are needed with its arguments."""
+        """The rule's slots, without those that its arguments make unnecessary."""
         slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
         return [s for s in slots if s.when is None or self._uses(s.when)]
 
@@ -96,14 +96,14 @@ class Rule:
         """One update of one variable, as a pure function.
 
         Args:
-            h: This update's scalars, with the `multiplier` of the variable's rate.
+            h: This update's scalars, with the variable's learning-rate `multiplier`.
             spec: The variable's `VariableSpec`.
-            g: Its reduced gradient.
-            w: Its value.
-            slots: Its slots by name.
+            g: The variable's reduced gradient.
+            w: The variable's value.
+            slots: The variable's slots by name.
 
         Returns:
-            The new value, and the new slots by name.
+            The new value and the new slots by name.
         """
         if part := self.part_of(spec):
             shared = h.replace(**vars(getattr(h, part)))
@@ -121,7 +121,7 @@ class Rule:
         return w, new
 
     def steer(self, h, g, w, slots):
-        """Calls `direction` with slots by name: returns the direction, and them anew."""
+        """Calls `direction` with slots by name; returns the direction and the new slots."""
         needed = {s.name for s in self.own_slots()}
         names = [s.name if isinstance(s, Slot) else s for s in self.slots]
         old = [slots.get(n) if n in needed else 0.0 for n in names]

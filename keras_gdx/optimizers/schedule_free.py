@@ -1,4 +1,4 @@
-"""Schedule-Free learning: averaging in the place of a learning-rate schedule."""
+"""Schedule-Free learning: averaging instead of a learning-rate schedule."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
 
 
 class Averaging(Optimizer):
-    """What the schedule-free rules share; a subclass adds the direction at `y`."""
+    """Base class of the schedule-free rules; a subclass defines the direction at `y`."""
 
     slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
     shared = ("weight_sum", "rate_max")
@@ -53,36 +53,37 @@ class Averaging(Optimizer):
         return y, ahead, *kept
 
     def evaluation_values(self, trained):
-        zs = [slots["z"].read() for slots in self.state.slots if slots]  # of those that move
+        zs = [slots["z"].read() for slots in self.state.slots if slots]  # of trained variables
         return [self._average(ops.cast(y, z.dtype), z) for y, z in zip(trained, zs, strict=True)]
 
     def _average(self, y, z):
-        """`x` as it follows from `y` and `z`."""
+        """`x` computed from `y` and `z`."""
         beta = self.scalars(self.iterations, wide(z)).beta
         return y + (y - z) * ((1 - beta) / beta)
 
 
 @register
 class ScheduleFreeSGD(Averaging):
-    r"""Gradient descent without a schedule: averaging does what decay would do.
+    r"""Gradient descent without a learning-rate schedule: averaging replaces its decay.
 
-    Gradients are taken at $y$, steps move $z$, and $x$ is the average to evaluate:
+    The gradient is computed at $y$, the step updates $z$, and the average $x$ is evaluated:
 
     $$z \leftarrow z - \gamma\, (u + \lambda y), \quad x \leftarrow (1 - c) x + c z, \quad
       y = (1 - \beta) z + \beta x$$
 
-    with $u = g(y)$, $\gamma = \eta \min(1, t / \text{warmup})$, and $c$ the share of
-    $t^r \gamma_{\max}^p$ in its sum over all updates. While training the variables hold
-    $y$. In `fit`, evaluation, prediction, saving and export see $x$ by themselves; in a
-    loop of one's own use `evaluation_weights()`, and `finalize_variable_values` at the end.
+    with $u = g(y)$, $\gamma = \eta \min(1, t / \text{warmup})$, and $c$ this update's
+    $t^r \gamma_{\max}^p$ divided by its sum over all updates so far. During training the
+    variables hold $y$. In `fit`, `evaluate`, `predict`, `save` and `export` use $x$
+    automatically; in a custom loop use `evaluation_weights()`, and
+    `finalize_variable_values` at the end.
 
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
-        beta: Number in (0, 1) or schedule, $\beta$: takes the place of momentum.
+        beta: Number in (0, 1) or schedule, $\beta$: replaces momentum.
         weight_lr_power: Number >= 0 or schedule, $p$.
-        r: Number >= 0 or schedule, $r$: more than 0 forgets early weights faster.
-        warmup_steps: Integer >= 0: updates of linear warm-up.
-        **kwargs: The options of `Optimizer`, but for `use_ema`.
+        r: Number >= 0 or schedule, $r$: values above 0 give early weights less weight.
+        warmup_steps: Integer >= 0: updates of linear warmup.
+        **kwargs: The options of `Optimizer`, except `use_ema`.
 
     Memory: 4 bytes per parameter (`z`).
 
@@ -103,20 +104,20 @@ class ScheduleFreeSGD(Averaging):
 
 @register
 class ScheduleFreeAdamW(Averaging):
-    r"""AdamW without a schedule and without momentum: averaging takes the place of both.
+    r"""AdamW without a learning-rate schedule or momentum: averaging replaces both.
 
     As `ScheduleFreeSGD`, with
 
     $$v \leftarrow \beta_2 v + (1 - \beta_2) g^2, \qquad
       u = \frac{g}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}$$
 
-    The paper puts the bias correction into the rate and so into the averaging weights; this
-    is the later form of the authors' package, with it in the denominator.
+    The paper applies the bias correction to the rate, and so to the averaging weights. This is
+    the later form of the authors' package, which applies it in the denominator.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
-        beta: Number in (0, 1) or schedule, $\beta$: takes the place of `beta_1`.
-        beta_2: Number in [0, 1) or schedule: memory of the squared gradient.
+        beta: Number in (0, 1) or schedule, $\beta$: replaces `beta_1`.
+        beta_2: Number in [0, 1) or schedule: decay rate of the second moment.
         epsilon: Number >= 0 or schedule, outside the root.
         weight_decay: Number >= 0 or schedule, $\lambda$ of `ScheduleFreeSGD`.
         **kwargs: The arguments of `ScheduleFreeSGD`.
@@ -157,12 +158,12 @@ class ScheduleFreeAdamW(Averaging):
 
 @register
 class ScheduleFree(Averaging):
-    r"""The averaging of `ScheduleFreeSGD` around the direction of any other rule.
+    r"""The averaging of `ScheduleFreeSGD`, applied to the direction of another rule.
 
     Args:
-        inner: A rule of keras_gdx or the name of one, `SGD()` if `None`. Its rate, decay and
-            other options hold for the whole. $\beta$ takes the place of its momentum, so
-            switch that off: `Adam(beta_1=0.0)`.
+        inner: Optimizer of this package or the name of one, `SGD()` if `None`. Its learning
+            rate, decay and other options apply to the combination. $\beta$ replaces its
+            momentum, so disable that: `Adam(beta_1=0.0)`.
         beta: See `ScheduleFreeSGD`, as for the other arguments.
         weight_lr_power: Number >= 0 or schedule.
         r: Number >= 0 or schedule.

@@ -9,19 +9,18 @@ __all__ = ["SGD"]
 
 @register
 class SGD(Optimizer):
-    r"""Gradient descent, plain, with momentum, or with Nesterov's momentum.
+    r"""Gradient descent: plain, with momentum, or with Nesterov momentum.
 
     $$m \leftarrow \mu m + g, \qquad u = m \quad\text{or, Nesterov's,}\quad u = g + \mu m,
       \qquad w \leftarrow w - \eta u$$
 
-    The velocity does not contain the learning rate, so a change of the rate acts at once
-    (Keras' own SGD keeps the rate inside). Whether a step is full batch, mini-batch or
-    stochastic is a matter of how much data its gradient has seen.
+    The momentum does not include the learning rate, so a new rate applies immediately (Keras'
+    own SGD includes it).
 
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
         momentum: Number in [0, 1) or schedule, $\mu$.
-        nesterov: If true, looks ahead along the momentum.
+        nesterov: If true, uses Nesterov momentum.
         **kwargs: The options of `Optimizer`.
 
     Memory: none; 4 bytes per parameter (`momentum`) with momentum.

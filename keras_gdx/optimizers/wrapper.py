@@ -1,4 +1,4 @@
-"""An optimizer around another one, which meets its own weights every so many updates."""
+"""Base class of optimizers that wrap another one and synchronize its weights periodically."""
 
 from keras import ops
 
@@ -12,13 +12,13 @@ __all__ = []
 
 
 class Wrapper(Optimizer):
-    """Base class of optimizers that let another one run ahead.
+    """Base class of optimizers that periodically change the weights of an inner optimizer.
 
-    A subclass says in `synchronize` what becomes of the weights after every `sync_period`-th
-    update of the inner optimizer. Learning rate and `iterations` are the inner optimizer's.
+    `synchronize`, defined by the subclass, runs after every `sync_period`-th update of the inner
+    optimizer. `learning_rate` and `iterations` are the inner optimizer's.
 
     Args:
-        inner: Any Keras optimizer, ours or not, or the name of one; `None` is `default_inner`.
+        inner: Any Keras optimizer, or the name of one; `None` is `default_inner`.
         sync_period: Integer >= 1: updates between two synchronizations.
         name: Name of the optimizer.
     """
@@ -34,7 +34,7 @@ class Wrapper(Optimizer):
         self.sync_period = sync_period
 
     def synchronize(self):
-        """Brings the weights together, in every replica."""
+        """Sets the synchronized weights, on every replica."""
         raise NotImplementedError
 
     def build(self, variables):
@@ -47,7 +47,7 @@ class Wrapper(Optimizer):
         if trainable_variables is not None:
             trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-        if not self.built:  # there is nothing to train, or a mistake that the inner one will find
+        if not self.built:  # nothing to train, or bad input that the inner optimizer reports
             self.inner.apply(grads, trainable_variables)
             return
         begin(self)
@@ -64,7 +64,7 @@ class Wrapper(Optimizer):
             backend.outside_step(self, self.synchronize)()
 
     def _synchronize_if_due(self, before):
-        """Synchronizes if there has been an update and its turn has come."""
+        """Synchronizes if the last `apply` made a `sync_period`-th update."""
         now = backend.snapshot(self.iterations)
         due = ops.logical_and(now > before, now % self.sync_period == 0)
         touched = [*self.variables, *self.model_variables]
@@ -89,12 +89,12 @@ class Wrapper(Optimizer):
 
     @property
     def iterations(self):
-        """The updates of the inner optimizer."""
+        """The number of updates of the inner optimizer."""
         return self.inner.iterations
 
     @property
     def learning_rate(self):
-        """The inner optimizer's."""
+        """The inner optimizer's learning rate."""
         return self.inner.learning_rate
 
     @learning_rate.setter
@@ -103,7 +103,7 @@ class Wrapper(Optimizer):
 
     @property
     def variables(self):
-        """Its own and the inner optimizer's."""
+        """The variables of this optimizer and of the inner one."""
         return super().variables + self.inner.variables
 
     def planned(self, variables, replicas=None):

@@ -1,4 +1,4 @@
-"""Penalties on weights, for new layers and for models that exist already."""
+"""Regularizers, for new layers and for existing models."""
 
 from keras_gdx.registry import export
 

@@ -1,4 +1,4 @@
-"""Penalties for models that exist already."""
+"""Attaches regularizers to existing models."""
 
 import warnings
 
@@ -14,39 +14,41 @@ __all__ = ["apply"]
 
 
 def apply(model, regularizer, include=None, exclude=None):
-    """Attaches a regularizer to variables of a model that exists: trained, loaded, compiled.
+    """Attaches a regularizer to variables of an existing model: trained, loaded or compiled.
 
-    It counts from the next batch on, in `fit` and in `evaluate`, and takes the place of
-    what the variables had before. The weights, the optimizer and the metrics stay.
+    It applies from the next batch on, in `fit` and in `evaluate`, and replaces the variables'
+    previous regularizer. Weights, optimizer and metrics are unchanged.
 
-    A saved model keeps it, for the layers tell their files of it: those of Keras do, alone,
-    in functional and sequential models and within layers that save their parts. A subclassed
-    model or layer whose own constructor makes the layers does not, and a warning names the
-    variables: after loading, call `apply` again.
+    A saved model keeps it if the layers save their regularizers: Keras' layers do, alone, in
+    functional and sequential models, and inside layers that save their sublayers. A subclassed
+    model or layer that creates layers in its constructor does not; a warning lists the
+    variables. Call `apply` again after loading.
 
-    `GradientPenalty` and `JacobianPenalty` belong to the model's train steps and not to
-    variables: one of each class counts, beside those on weights, in `fit` and not in `evaluate`,
-    and with whatever `compile` says later. No file has them: after loading, call `apply` again.
+    `GradientPenalty` and `JacobianPenalty` are attached to the model's train step, not to
+    variables. One of each class is used, in addition to those on weights, in `fit` but not in
+    `evaluate`. A later `compile` keeps them; a saved model does not: call `apply` again after
+    loading.
 
     Args:
-        model: Built `keras.Model`, the one that is trained; models and layers inside it
-            count as parts of it.
-        regularizer: `keras.regularizers.Regularizer`, or what `keras.regularizers.get` takes.
-            `None` takes regularizers off: without patterns, those of train steps too.
-        include: Regular expression, searched for in each trainable variable's `path`. `None`
-            means what the regularizer is made for (`Slimming`), or kernels and embeddings:
-            rank >= 2, and not called bias, alpha, beta or gamma.
+        model: Built `keras.Model`, the one that is trained; its submodels and layers are
+            included.
+        regularizer: `keras.regularizers.Regularizer`, or any argument of
+            `keras.regularizers.get`. `None` removes regularizers: without patterns, also those
+            of the train step.
+        include: Regular expression, searched for in each trainable variable's `path`. `None`:
+            the regularizer's own choice (`Slimming`), or kernels and embeddings, that is, rank
+            >= 2 and not called bias, alpha, beta or gamma.
             Anchor it at the end rather than at the beginning: in a loaded sequential model
             Keras' paths no longer begin with the model's name.
-        exclude: Regular expression; variables whose path it is found in are left out.
+        exclude: Regular expression; variables whose path matches are left out.
 
     Returns:
-        The paths of the variables, a list. Frozen ones are never among them: Keras counts no
-        penalty for them.
+        The list of the variables' paths. Frozen variables are never included: Keras ignores
+        their penalties.
 
     Raises:
         ValueError: If the model is not built, a pattern is not a regular expression or is given
-            for a penalty of train steps, or no variable is left.
+            for a train-step penalty, or no variable is left.
 
     Example:
         >>> import keras
@@ -99,7 +101,7 @@ def _core(regularizer):
 
 
 def _penalties(model):
-    """The penalties of the model's train steps, by class."""
+    """The penalties of the model's train step, by class."""
     from keras_gdx.integration.penalties import install  # TensorFlow only
 
     if not hasattr(model.compute_loss, "penalties"):
@@ -108,14 +110,14 @@ def _penalties(model):
 
 
 def _forget_compiled(model):
-    """Compiled steps know the old penalties only."""
+    """Discards the compiled steps, which contain the old penalties."""
     for layer in layers_of(model):
         if isinstance(layer, keras.Model):
             layer.train_function = layer.test_function = None
 
 
 def _usual(model, regularizer):
-    """The ids of the variables that are meant if none are named."""
+    """The ids of the variables to use without `include`."""
     if hasattr(regularizer, "chooses"):
         layers = layers_of(model)
         return {id(v) for x in layers for v in x.trainable_variables if regularizer.chooses(x, v)}
@@ -124,17 +126,17 @@ def _usual(model, regularizer):
 
 
 def _attached(regularizer, variable):
-    """The regularizer for one variable, which may have one of its own."""
+    """The regularizer for one variable, a copy of its own if the class needs that."""
     if hasattr(regularizer, "attached_to"):
         return regularizer.attached_to(variable)
     return regularizer
 
 
 def _remember(model, chosen, own):
-    """Sets the layers' `*_regularizer` attributes; returns the variables that none of them saves.
+    """Sets the layers' `*_regularizer` attributes; returns the variables that are not saved.
 
-    An attribute of a layer speaks for all variables of one name in it. Whether it is saved
-    is not asked of the layer's type but tried out.
+    An attribute of a layer applies to all variables of one name in it. Whether a layer saves it
+    is tested, not inferred from its type.
     """
     wanted = {id(v) for v in chosen}
     attributes = [
@@ -159,7 +161,7 @@ def _remember(model, chosen, own):
 
 
 def _attributes(model):
-    """Yields `(layer, attribute, the variables it speaks for)`."""
+    """Yields `(layer, attribute, the variables it applies to)`."""
     for layer in layers_of(model):
         for attribute in vars(layer):
             if attribute.endswith("_regularizer"):
@@ -170,7 +172,7 @@ def _attributes(model):
 
 
 def _stems(variable):
-    """What precedes `_regularizer` in the attribute for a variable, in one layer or another."""
+    """Candidates for the part of an attribute's name before `_regularizer`, for a variable."""
     name = variable.name
     return {name, name.removesuffix("_kernel"), "depthwise" if name == "kernel" else name}
 
@@ -181,7 +183,7 @@ def _assign(attributes, values):
 
 
 class _Probe(keras.regularizers.Regularizer):
-    """Stands in for a regularizer and remembers whether anything wanted to save it."""
+    """Placeholder regularizer that records whether it is serialized."""
 
     saved = False
 

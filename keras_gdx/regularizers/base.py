@@ -1,4 +1,4 @@
-"""What regularizers with a strength and nothing else share."""
+"""Base class of regularizers whose only argument is a strength."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Features that say different things."""
+"""Decorrelated features."""
 
 from keras import ops
 
@@ -11,13 +11,13 @@ __all__ = ["DeCov"]
 
 @register
 class DeCov(Penalty):
-    r"""Makes the units of a layer vary independently: an `activity_regularizer`.
+    r"""Decorrelates the units of a layer: an `activity_regularizer`.
 
     $$R(H) = \frac{\lambda}{2} \left(\lVert C \rVert_F^2 - \lVert \operatorname{diag} C
       \rVert_2^2\right)$$
 
-    with $C$ the covariance of the outputs over the batch, (units, units). The loss grows by
-    this value: that Keras divides by the size of the batch is made good for.
+    with $C$ the covariance of the outputs over the batch, of shape (units, units). The loss
+    increases by exactly this value: Keras' division by the batch size is compensated.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.

@@ -1,4 +1,4 @@
-"""Predictions that are not too sure."""
+"""Confidence penalty."""
 
 import keras
 from keras import ops
@@ -12,11 +12,11 @@ __all__ = ["EntropyPenalty"]
 
 @register
 class EntropyPenalty(Configured, keras.regularizers.Regularizer):
-    r"""Rewards predictions for being unsure: an `activity_regularizer` of the output layer.
+    r"""Penalizes confident predictions: an `activity_regularizer` of the output layer.
 
     $$R(p) = - \lambda \sum_n H(p_n) = \lambda \sum_n \sum_k p_{nk} \log p_{nk}$$
 
-    over the examples of a batch; Keras divides it by their number. It is negative.
+    over the examples of a batch; Keras divides it by the batch size. The value is negative.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.

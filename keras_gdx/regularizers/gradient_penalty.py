@@ -1,4 +1,4 @@
-"""A loss that small changes of the input do not change."""
+"""Penalty on the gradient of the loss with respect to the input."""
 
 from keras_gdx.registry import register
 from keras_gdx.regularizers.step_penalty import StepPenalty
@@ -8,25 +8,25 @@ __all__ = ["GradientPenalty"]
 
 @register
 class GradientPenalty(StepPenalty):
-    r"""Keeps small how the loss of an example changes with its input: double backpropagation.
+    r"""Penalizes the gradient of the loss with respect to the input: double backpropagation.
 
     $$R = \frac{\lambda}{N} \sum_{n=1}^N \left\lVert \frac{\partial \ell_n}{\partial x_n}
       \right\rVert_2^2$$
 
-    with $\ell_n$ the loss of an example as `compile` and `sample_weight` have it, so that the
-    loss of the batch is $\frac{1}{N} \sum_n \ell_n$. `apply(model, GradientPenalty(0.1))`
-    attaches it; see there.
+    with $\ell_n$ the loss of an example, as defined by `compile` and `sample_weight`, so that
+    the loss of the batch is $\frac{1}{N} \sum_n \ell_n$. Attach it with
+    `apply(model, GradientPenalty(0.1))`.
 
-    It is meant for inputs of continuous numbers. The example is seen as in prediction, without
-    dropout and with the moving averages of `BatchNormalization`. A step costs a second pass
-    through the model, its gradient by the inputs, and the gradient of that.
+    It is meant for continuous inputs. The model runs in inference mode, without dropout and
+    with the moving averages of `BatchNormalization`. A step costs a second forward pass, its
+    gradient with respect to the inputs, and the gradient of that.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
 
     Raises:
         ValueError: If `factor` is negative, the backend is not TensorFlow, or, in the first step,
-            no input is of floating point numbers, or the loss is no mean over the examples.
+            no input is floating-point, or the loss is not a mean over the examples.
 
     Example:
         >>> import keras, numpy as np
@@ -47,5 +47,5 @@ class GradientPenalty(StepPenalty):
     """
 
     def value(self, step):
-        """The mean of the squared norms."""
+        """The mean of the squared gradient norms, before multiplication by `factor`."""
         return step.mean(step.by_loss())

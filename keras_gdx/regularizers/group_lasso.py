@@ -1,4 +1,4 @@
-"""Whole units off or on."""
+"""Group lasso."""
 
 import math
 import numbers
@@ -15,21 +15,21 @@ __all__ = ["GroupLasso"]
 
 @register
 class GroupLasso(Configured, keras.regularizers.Regularizer):
-    r"""Drives whole groups of weights to zero: units, channels or rows of an embedding.
+    r"""Drives complete groups of weights to zero: units, channels or rows of an embedding.
 
-    A group is a slice along `axis`: what leads to one output unit (`-1`), what leads
-    away from one input unit (`-2`), the row of one token (`0` of an embedding). The
-    root of its size makes the penalty fair between layers.
+    A group is a slice along `axis`: the weights to one output unit (`-1`), the weights
+    from one input unit (`-2`), the row of one token (`0` of an embedding). The factor
+    $\sqrt{|g|}$ makes the penalty comparable between groups of different size.
 
     $$R(W) = \lambda \sum_g \sqrt{|g|} \, \lVert w_g \rVert_2, \qquad
       \frac{\partial R}{\partial w_g} = \lambda \sqrt{|g|} \,
       \frac{w_g}{\lVert w_g \rVert_2}$$
 
-    The gradient of a group that is zero is 0, so it stays so.
+    The gradient of a group that is zero is 0, so the group stays zero.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
-        axis: Integer, the axis along which the groups are counted.
+        axis: Integer, the axis with one group per index.
 
     Raises:
         ValueError: If an argument is outside its range.

@@ -1,4 +1,4 @@
-"""Sparse, whatever the scale."""
+"""Scale-invariant sparsity."""
 
 from keras import ops
 
@@ -15,8 +15,9 @@ class HoyerSparsity(Penalty):
 
     $$R(W) = \lambda \frac{(\sum_i |w_i|)^2}{\sum_i w_i^2}$$
 
-    From $\lambda$, for a single weight that is not zero, to $\lambda n$ for $n$ equal ones. It
-    does not depend on the scale of the weights. Zero weights count 0, with gradient 0.
+    It ranges from $\lambda$, for a single nonzero weight, to $\lambda n$ for $n$ equal weights,
+    and does not depend on the scale of the weights. If all weights are zero, value and gradient
+    are 0.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
@@ -37,7 +38,7 @@ class HoyerSparsity(Penalty):
 
     def __call__(self, w):
         w = wide(w)
-        # The scale cancels out of value and gradient, so it may as well be 1.
+        # Value and gradient do not depend on the scale, so normalize it to 1.
         largest = ops.stop_gradient(ops.max(ops.abs(w)))
         some = largest > TINY
         w = w / ops.where(some, largest, 1.0)

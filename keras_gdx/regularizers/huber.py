@@ -1,4 +1,4 @@
-"""A parabola with straight sides."""
+"""Huber penalty."""
 
 import keras
 from keras import ops
@@ -12,14 +12,14 @@ __all__ = ["Huber"]
 
 @register
 class Huber(Configured, keras.regularizers.Regularizer):
-    r"""Pulls at small weights as L2 does, and at large ones with a constant force.
+    r"""Quadratic penalty for small weights, linear for large ones.
 
     $$R(W) = \lambda \sum_i \begin{cases} w_i^2 / 2 & |w_i| \le \delta \\
       \delta (|w_i| - \delta / 2) & \text{else} \end{cases}$$
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
-        delta: Number > 0, where the parabola ends.
+        delta: Number > 0, absolute weight at which it becomes linear.
 
     Raises:
         ValueError: If an argument is outside its range.

@@ -1,4 +1,4 @@
-"""Outputs that small changes of the input do not change."""
+"""Penalty on the Jacobian of the outputs with respect to the inputs."""
 
 from keras import ops
 
@@ -11,30 +11,30 @@ __all__ = ["JacobianPenalty"]
 
 @register
 class JacobianPenalty(StepPenalty):
-    r"""Keeps small how the outputs change with the inputs, whatever the targets.
+    r"""Penalizes the Jacobian of the outputs with respect to the inputs.
 
     $$R = \frac{\lambda}{2 N} \sum_{n=1}^N \lVert J_n \rVert_F^2, \qquad
       J_n = \frac{\partial f(x_n)}{\partial x_n}$$
 
-    with $f$ all outputs of the model, $C$ numbers for each example. By random projections,
-    $\lVert J \rVert_F^2 = C \, \mathrm{E} \lVert \hat v^\top J \rVert_2^2$ for $\hat v$ of length
-    1 in a direction that chance draws for each example. The draw follows from the number of the
-    batch, so that an interrupted run goes on with the same. `apply(model, JacobianPenalty(0.01))`
-    attaches it; see there.
+    with $f$ all outputs of the model, $C$ numbers per example; the targets are not used. It is
+    estimated by random projections: $\lVert J \rVert_F^2 = C \, \mathrm{E} \lVert \hat v^\top J
+    \rVert_2^2$ for random unit vectors $\hat v$, one for each example. They depend on the number
+    of the batch only, so a resumed run draws the same ones. Attach it with
+    `apply(model, JacobianPenalty(0.01))`.
 
     The paper penalizes logits: let the model return them, with `from_logits=True` in the loss.
-    The example is seen as in prediction, without dropout and with the moving averages of
-    `BatchNormalization`; sample weights do not matter. A step costs a second pass through the
-    model, its gradient by the inputs for each projection, and the gradient of that.
+    The model runs in inference mode, without dropout and with the moving averages of
+    `BatchNormalization`; sample weights are ignored. A step costs a second forward pass, its
+    gradient with respect to the inputs for each projection, and the gradient of that.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
-        projections: Integer >= 1, directions per example and step, each a backward pass. `None`:
-            one for each of the $C$ outputs, which is exact, for few outputs.
+        projections: Integer >= 1, projections per example and step, each a backward pass. `None`:
+            one for each of the $C$ outputs, which is exact and suits few outputs.
 
     Raises:
         ValueError: If an argument is outside its range, the backend is not TensorFlow, or, in the
-            first step, no input is of floating point numbers.
+            first step, no input is floating-point.
 
     Example:
         >>> import keras, numpy as np
@@ -60,7 +60,7 @@ class JacobianPenalty(StepPenalty):
         self.projections = projections
 
     def value(self, step):
-        """Half the mean of the squared norms."""
+        """Half the mean of the squared norms, before multiplication by `factor`."""
         if self.projections is None:
             squares = ops.sum(step.by_outputs(_each), axis=0)
         else:
@@ -68,14 +68,14 @@ class JacobianPenalty(StepPenalty):
         return 0.5 * step.mean(squares)
 
     def _drawn(self, step, shape):
-        """Vectors in random directions, as long as makes the squares right on average."""
+        """Random vectors, scaled so that the squared projections are unbiased."""
         found = step.normal((self.projections, *shape))
         lengths = ops.sqrt(ops.sum(ops.square(found), axis=-1, keepdims=True))
         return ops.unstack(found / lengths * ops.sqrt(ops.cast(shape[1], found.dtype)), axis=0)
 
 
 def _each(examples, outputs):
-    """The axes, one after the other."""
+    """The unit vectors of all outputs, one after the other."""
     check(isinstance(outputs, int), "projections", None, "an integer if outputs vary in size")
     for row in ops.split(ops.eye(outputs), outputs):
         yield ops.broadcast_to(row, (examples, outputs))

@@ -1,4 +1,4 @@
-"""The sums of absolute and of squared weights."""
+"""L1, L2 and elastic net."""
 
 import keras
 from keras import ops
@@ -12,12 +12,12 @@ __all__ = ["L1", "L1L2", "L2"]
 
 @register
 class L1L2(Configured, keras.regularizers.Regularizer):
-    r"""Both at once, the elastic net: some weights to zero, the others small.
+    r"""Elastic net: the sum of the L1 and L2 penalties.
 
     $$R(W) = \lambda_1 \sum_i |w_i| + \lambda_2 \sum_i w_i^2$$
 
-    As Keras', but summed in float32 for weights of 16 bits too. Mind that adaptive rules
-    scale the gradient of a penalty away; for them see `weight_decay`.
+    As Keras' own, but 16-bit weights are summed in float32. Adaptive optimizers such as Adam
+    normalize the penalty's gradient; use their `weight_decay` instead.
 
     Args:
         l1: Number >= 0, $\lambda_1$.
@@ -50,11 +50,11 @@ class L1L2(Configured, keras.regularizers.Regularizer):
 
 @register
 class L1(L1L2):
-    r"""Drives single weights to zero.
+    r"""Drives individual weights to zero.
 
     $$R(W) = \lambda_1 \sum_i |w_i|$$
 
-    A gradient step passes by zero; for exact zeros see `constraints.SoftThreshold`.
+    Gradient steps oscillate around zero; for exact zeros use `constraints.SoftThreshold`.
 
     Args:
         l1: Number >= 0, $\lambda_1$.
@@ -84,7 +84,7 @@ class L2(L1L2):
     $$R(W) = \lambda_2 \sum_i w_i^2$$
 
     Args:
-        l2: Number >= 0, $\lambda_2$. (Half of it is what others call weight decay.)
+        l2: Number >= 0, $\lambda_2$. (Its gradient is $2 \lambda_2 w$.)
 
     Raises:
         ValueError: If `l2` is negative.

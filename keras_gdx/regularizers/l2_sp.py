@@ -1,4 +1,4 @@
-"""Near to where it started."""
+"""L2 penalty on the distance from pretrained weights."""
 
 import base64
 
@@ -15,23 +15,23 @@ __all__ = ["L2SP"]
 
 @register
 class L2SP(Configured, keras.regularizers.Regularizer):
-    r"""Keeps the weights of a pretrained model near to what they were.
+    r"""Keeps the weights of a pretrained model near their initial values.
 
     $$R(W) = \lambda \sum_i (w_i - w^0_i)^2$$
 
-    `apply` gives every variable one of its own, with its weights at that moment as $w^0$:
-    `regularizers.apply(model, L2SP(0.1), exclude="head")`. They are saved with the model,
-    in its configuration.
+    `apply` gives every variable its own copy, with the current weights as $w^0$:
+    `regularizers.apply(model, L2SP(0.1), exclude="head")`. $w^0$ is saved in the model's
+    configuration.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
-        reference: Array of the variable's shape, $w^0$. `None`: `apply` will say.
+        reference: Array of the variable's shape, $w^0$. `None`: `apply` sets it.
 
     Memory: 4 bytes per parameter; 5.3 in the saved configuration.
 
     Raises:
-        ValueError: If `factor` is negative; when it is evaluated, if there is no reference or
-            it has another shape than the weights.
+        ValueError: If `factor` is negative; on evaluation, if there is no reference or its
+            shape differs from that of the weights.
 
     Example:
         >>> import numpy as np
@@ -51,7 +51,7 @@ class L2SP(Configured, keras.regularizers.Regularizer):
         self.reference = None if reference is None else np.asarray(reference, "float32")
 
     def attached_to(self, variable):
-        """The regularizer for one variable: this one, from where the variable is now."""
+        """A copy for one variable, with the variable's current value as the reference."""
         if self.reference is not None:
             return self
         return L2SP(self.factor, ops.convert_to_numpy(wide(variable)))
@@ -68,7 +68,7 @@ class L2SP(Configured, keras.regularizers.Regularizer):
         return self.factor * ops.sum(ops.square(w - ops.cast(self.reference, w.dtype)))
 
     def get_config(self):
-        """Returns the arguments, the reference as text."""
+        """Returns the arguments; the reference is encoded as a string."""
         config = {"factor": self.factor, "reference": None}
         if self.reference is not None:
             text = base64.b64encode(self.reference.astype("<f4").tobytes()).decode("ascii")
@@ -77,7 +77,7 @@ class L2SP(Configured, keras.regularizers.Regularizer):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        """Undoes `get_config`."""
+        """Creates the regularizer from the result of `get_config`."""
         reference = config["reference"]
         if isinstance(reference, dict):
             flat = np.frombuffer(base64.b64decode(reference["float32"]), "<f4")

@@ -1,4 +1,4 @@
-"""A power of the absolute weight."""
+"""Lp penalty."""
 
 import keras
 from keras import ops
@@ -12,16 +12,16 @@ __all__ = ["Lp"]
 
 @register
 class Lp(Configured, keras.regularizers.Regularizer):
-    r"""A power of the absolute weight: between sparsity and smallness, and beyond.
+    r"""A power of the absolute weights, between and beyond L1 and L2.
 
-    Powers below 2 pull harder at small weights than L2 does, those above 2 at large
-    ones. At 1 and below small weights are driven to zero; below 1 the pull grows
-    without bound on the way there, and the penalty is no longer convex.
+    Compared with L2, powers below 2 penalize small weights more, powers above 2 large ones.
+    Powers up to 1 drive small weights to zero; below 1 the gradient is unbounded near zero,
+    and the penalty is not convex.
 
     $$R(W) = \frac{\lambda}{p} \sum_i |w_i|^p, \qquad
       \frac{\partial R}{\partial w_i} = \lambda \, |w_i|^{p - 1} \operatorname{sign} w_i$$
 
-    The gradient at $w_i = 0$ is 0 for every $p$, so weights that are zero stay so. `p=2` is
+    The gradient at $w_i = 0$ is 0 for every $p$, so zero weights stay zero. `p=2` is
     `keras.regularizers.L2(factor / 2)`, `p=1` is `keras.regularizers.L1(factor)`.
 
     Args:

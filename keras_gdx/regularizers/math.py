@@ -1,4 +1,4 @@
-"""The small words in which regularizers are written."""
+"""Helpers for regularizers."""
 
 import keras
 import numpy as np
@@ -6,18 +6,18 @@ from keras import ops
 
 __all__ = []
 
-TINY = float(np.finfo("float32").tiny)  # below it processors round to zero, some of the time
+TINY = float(np.finfo("float32").tiny)  # smaller values may be flushed to zero
 
 
 def wide(w):
-    """The weights as a tensor of float32, or of float64 if they are."""
+    """The weights as a float32 tensor, or float64 if they are float64."""
     w = ops.convert_to_tensor(w)
     dtype = keras.backend.standardize_dtype(w.dtype)
     return ops.cast(w, keras.backend.result_type(dtype, "float32"))
 
 
 def power(x, p):
-    """`x**p` for `x >= 0` and `p > 0`; its gradient at 0 is 0, where the plain one may be NaN."""
+    """`x**p` for `x >= 0` and `p > 0`, with gradient 0 at 0, where that of `**` may be NaN."""
     positive = x > TINY
     return ops.where(positive, ops.where(positive, x, 1.0) ** p, 0.0)
 
@@ -29,9 +29,9 @@ def as_matrix(w):
 
 
 def directions(matrix):
-    """Left singular vectors, singular values from the largest, right singular vectors.
+    """Left singular vectors, singular values in descending order, right singular vectors.
 
-    They are constants to a gradient, which for functions of the values is exact.
+    Gradients treat them as constants, which is exact for functions of the singular values.
     """
     left, values, right = ops.svd(ops.stop_gradient(matrix), full_matrices=False)
     return ops.stop_gradient(left), values, ops.stop_gradient(ops.transpose(right))

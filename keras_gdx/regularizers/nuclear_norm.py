@@ -1,4 +1,4 @@
-"""Matrices of low rank."""
+"""Nuclear norm."""
 
 from keras import ops
 
@@ -11,13 +11,13 @@ __all__ = ["NuclearNorm"]
 
 @register
 class NuclearNorm(Penalty):
-    r"""Drives singular values to zero: kernels that two thin ones can replace.
+    r"""Drives singular values to zero, so that kernels can be factorized with low rank.
 
     $$R(W) = \lambda \sum_i \sigma_i, \qquad
       \frac{\partial R}{\partial W} = \lambda \sum_{\sigma_i > 0} u_i v_i^\top$$
 
-    with $W$ the kernel as a matrix (inputs, outputs). Exact, by a singular value
-    decomposition in every step: meant for kernels up to about 1,000 wide.
+    with $W$ the kernel as a matrix (inputs, outputs). It computes an exact singular value
+    decomposition in every step: use it for kernels up to about 1,000 wide.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
@@ -39,7 +39,7 @@ class NuclearNorm(Penalty):
     def __call__(self, w):
         w = as_matrix(w)
         left, values, right = directions(w)
-        least = ops.max(values) * (max(w.shape) * 1.2e-7)  # below it is rounding
+        least = ops.max(values) * (max(w.shape) * 1.2e-7)  # smaller ones are rounding errors
         present = ops.cast(values > least, w.dtype)
         polar = ops.matmul(left * present, ops.transpose(right))
         return self.factor * ops.sum(w * polar)

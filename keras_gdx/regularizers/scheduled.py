@@ -1,4 +1,4 @@
-"""A strength that changes."""
+"""Regularizers with a scheduled strength."""
 
 import keras
 from keras import ops
@@ -15,17 +15,17 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
 
     $$R_t(W) = s_t \, R(W)$$
 
-    `compile`, `fit` and `apply` tell it whose updates to count: those of the model's optimizer.
-    The model need not be built for it. In a loop of your own call `follow(optimizer)`; until
-    then it stays at update 0. An instance follows one optimizer, the last. Not on JAX, where a
-    loss cannot see the optimizer.
+    The update index $t$ is that of the model's optimizer, which `compile`, `fit` and `apply`
+    set, also for a model that is not built. In a custom loop call `follow(optimizer)`; until then
+    $t$ is 0. An instance follows one optimizer, the last one set. It does not work on JAX, where
+    a loss cannot read the optimizer's variables.
 
     Args:
         regularizer: Any Keras regularizer, $R$.
         schedule: Schedule, $s$.
 
     Raises:
-        ValueError: If an argument is not what it must be, or Keras runs on JAX.
+        ValueError: If an argument has another type, or the backend is JAX.
 
     Example:
         >>> from keras_gdx.regularizers import L2, Scheduled
@@ -34,7 +34,7 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
         >>> print(float(regularizer([2.0])))
         2.0
 
-    Source: arXiv:1511.06349, Bowman 2015, who anneal a penalty so
+    Source: arXiv:1511.06349, Bowman 2015, who anneal a penalty
 
     Verified against: the regularizer times the schedule
     """
@@ -50,7 +50,7 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
         self._optimizer = None
 
     def follow(self, optimizer):
-        """Counts the updates of this optimizer from now on."""
+        """Uses this optimizer's update index from now on."""
         self._optimizer = optimizer
         if hasattr(self.regularizer, "follow"):
             self.regularizer.follow(optimizer)

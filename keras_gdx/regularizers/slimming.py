@@ -1,4 +1,4 @@
-"""Channels that a network can do without."""
+"""Network slimming."""
 
 import keras
 
@@ -11,12 +11,12 @@ __all__ = ["Slimming"]
 
 @register
 class Slimming(L1L2):
-    r"""Drives the scales of batch normalisation to zero, and with them whole channels.
+    r"""Drives the scales of batch normalization to zero, and with them complete channels.
 
     $$R(\gamma) = \lambda \sum_c |\gamma_c|$$
 
-    `apply(model, Slimming(1e-4))` attaches it to the `gamma` of every `BatchNormalization`
-    unless other variables are asked for.
+    `apply(model, Slimming(1e-4))` attaches it to the `gamma` of every `BatchNormalization`,
+    unless `include` selects other variables.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
@@ -47,5 +47,5 @@ class Slimming(L1L2):
 
     @staticmethod
     def chooses(layer, variable):
-        """Whether `apply` attaches it to this variable of this layer unasked."""
+        """Whether `apply` without `include` attaches it to this variable of this layer."""
         return isinstance(layer, keras.layers.BatchNormalization) and variable.name == "gamma"

@@ -1,4 +1,4 @@
-"""Columns or rows that stand at right angles."""
+"""Soft orthogonality."""
 
 from keras import ops
 
@@ -12,21 +12,21 @@ __all__ = ["SoftOrthogonal"]
 
 @register
 class SoftOrthogonal(Penalty):
-    r"""Brings the weights of each output to length 1 and at right angles to the others.
+    r"""Makes the weight vectors of the outputs approximately orthonormal.
 
     $$R(W) = \lambda \lVert W^\top W - I \rVert_F^2, \qquad
       \frac{\partial R}{\partial W} = 4 \lambda W (W^\top W - I)$$
 
-    with $W$ the kernel as a matrix (inputs, outputs), of rank 4 too. With `mode="rows"` the
-    weights of each input: $W W^\top$ in place of $W^\top W$. If there are more columns than
-    rows, or the other way round, it cannot become 0.
+    with $W$ the kernel, of any rank, as a matrix (inputs, outputs). `mode="rows"` uses the weight
+    vectors of the inputs, $W W^\top$ instead of $W^\top W$. It cannot reach 0 if there are more
+    columns than rows, or, with `"rows"`, more rows than columns.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.
         mode: `"columns"` (outputs) or `"rows"` (inputs).
 
     Raises:
-        ValueError: If `factor` is negative, or `mode` another word.
+        ValueError: If `factor` is negative, or `mode` has another value.
 
     Example:
         >>> from keras_gdx.regularizers import SoftOrthogonal

@@ -1,4 +1,4 @@
-"""Whole units off, and single weights within the others."""
+"""Sparse group lasso."""
 
 import keras
 
@@ -12,14 +12,14 @@ __all__ = ["SparseGroupLasso"]
 
 @register
 class SparseGroupLasso(Configured, keras.regularizers.Regularizer):
-    r"""Drives whole groups to zero, and single weights within those that stay.
+    r"""Drives complete groups to zero, and individual weights within the other groups.
 
     $$R(W) = \lambda_1 \sum_i |w_i| + \lambda_g \sum_g \sqrt{|g|} \, \lVert w_g \rVert_2$$
 
     Args:
         l1: Number >= 0, $\lambda_1$.
         group: Number >= 0, $\lambda_g$.
-        axis: Integer, the axis along which the groups are counted, see `GroupLasso`.
+        axis: Integer, the axis with one group per index, see `GroupLasso`.
 
     Raises:
         ValueError: If an argument is outside its range.

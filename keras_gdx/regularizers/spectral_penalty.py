@@ -1,4 +1,4 @@
-"""A bound on how much a layer can stretch."""
+"""Spectral norm penalty."""
 
 from keras import ops
 
@@ -11,13 +11,13 @@ __all__ = ["SpectralPenalty"]
 
 @register
 class SpectralPenalty(Penalty):
-    r"""Keeps the largest singular value small, and with it how much a layer stretches its input.
+    r"""Penalizes the largest singular value, and so the Lipschitz constant of the layer.
 
     $$R(W) = \frac{\lambda}{2} \sigma_1^2, \qquad
       \frac{\partial R}{\partial W} = \lambda \sigma_1 u_1 v_1^\top$$
 
-    with $W$ the kernel as a matrix (inputs, outputs). Exact, by a singular value
-    decomposition in every step: meant for kernels up to about 1,000 wide.
+    with $W$ the kernel as a matrix (inputs, outputs). It computes an exact singular value
+    decomposition in every step: use it for kernels up to about 1,000 wide.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.

@@ -1,4 +1,4 @@
-"""No direction is stretched."""
+"""Spectral restricted isometry penalty."""
 
 from keras import ops
 
@@ -11,13 +11,13 @@ __all__ = ["SRIP"]
 
 @register
 class SRIP(Penalty):
-    r"""Brings the singular value that is farthest from 1 nearer to 1.
+    r"""Moves the singular value that is farthest from 1 towards 1.
 
     $$R(W) = \lambda \, \sigma_{\max}(W^\top W - I) = \lambda \max_i |\sigma_i^2 - 1|$$
 
     with $W$ the kernel as a matrix (inputs, outputs); with more outputs than inputs some
-    $\sigma_i$ are 0. It is weaker than `SoftOrthogonal`, and easier on training. Exact, by a
-    singular value decomposition in every step: meant for kernels up to about 1,000 wide.
+    $\sigma_i$ are 0. It constrains training less than `SoftOrthogonal`. It computes an exact
+    singular value decomposition in every step: use it for kernels up to about 1,000 wide.
 
     Args:
         factor: Number >= 0, the strength $\lambda$.

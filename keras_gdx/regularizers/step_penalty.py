@@ -1,4 +1,4 @@
-"""What penalties share that need the whole train step and not one variable."""
+"""Base class of penalties on the train step instead of a variable."""
 
 from keras_gdx.config import check, needs_tensorflow
 from keras_gdx.regularizers.base import Penalty

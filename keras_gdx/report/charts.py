@@ -1,7 +1,7 @@
-"""Charts as SVG that takes its colours from the page.
+"""SVG charts that use the page's colors.
 
-matplotlib draws lines, grid and numbers only, in colours that stand for names. What users have
-named is text of the page around it.
+matplotlib draws only lines, grid and tick labels, in placeholder colors. User-defined names are
+text of the page around the chart.
 """
 
 import io
@@ -13,10 +13,10 @@ from keras_gdx.report.markup import Html, element, finite, said
 
 INK, GRID, CUT = "#fffff1", "#fffff2", "#fffff3"
 COLOURS = {INK: "var(--ink)", GRID: "var(--grid)", CUT: "var(--quiet)"}
-DASHES = ("", "5 2.5", "1.5 1.5", "6 2 1.5 2")  # for eyes and printers that see no colours
-FEW = len(DASHES)  # lines that a key can tell apart; more are a ramp from the first to the last
+DASHES = ("", "5 2.5", "1.5 1.5", "6 2 1.5 2")  # line styles that can be told apart without color
+FEW = len(DASHES)  # maximum of lines with distinct styles; more get a color ramp
 SIZE = (3.9, 2.3)  # inches
-MANY = 30  # points of a line that are not marked one by one
+MANY = 30  # lines with more points get no markers
 STYLE = {
     "svg.fonttype": "none", "font.size": 9,
     "axes.edgecolor": GRID, "axes.labelcolor": INK, "axes.spines.top": False,
@@ -27,7 +27,7 @@ STYLE = {
 
 
 class Line(NamedTuple):
-    """A line of a chart; values that are not finite leave a gap."""
+    """A line of a chart; non-finite values leave a gap."""
 
     name: str
     x: list
@@ -35,13 +35,13 @@ class Line(NamedTuple):
 
 
 def figure(title, lines, unit, cuts=()):
-    """A chart with its title, its key, and what it shows in words.
+    """A chart with title, legend and a description in words.
 
     Args:
-        title: What is shown.
-        lines: `Line`s.
-        unit: What is counted from left to right, such as `"epoch"`.
-        cuts: Places where the run was interrupted.
+        title: Title of the chart.
+        lines: List of `Line`.
+        unit: Unit of the horizontal axis, such as `"epoch"`.
+        cuts: Positions on it where the run was interrupted.
     """
     logarithmic = spans_magnitudes([value for line in lines for value in line.y])
     svg = drawing(lines, unit, cuts, logarithmic, f"{title} by {unit}. {in_words(lines, unit)}")
@@ -90,12 +90,12 @@ def drawing(lines, unit, cuts, logarithmic, words):
 
 
 def sentinel(place):
-    """What stands for the colour of a line in matplotlib's file, which leaves out black."""
+    """The placeholder for a line's color; not black, which matplotlib omits from the file."""
     return f"#{place + 1:06x}"
 
 
 def short(value):
-    """A number beside an axis.
+    """Formats a tick label.
 
     Example:
         >>> short(0.1 + 0.2), short(1e-7), short(2500000)
@@ -107,7 +107,7 @@ def short(value):
 
 
 def colour(place, count):
-    """The colour of a line, as CSS."""
+    """The color of a line, as CSS."""
     if count <= FEW:
         return f"var(--line-{place})"
     share = round(100 * place / (count - 1))
@@ -115,9 +115,9 @@ def colour(place, count):
 
 
 def inline(text, colours, words):
-    """Matplotlib's file as an element of the page: our colours, and the page's fonts and sizes."""
+    """Converts matplotlib's SVG to an element of the page, with the page's colors and fonts."""
     inside = text[text.index("<g id=") : text.rindex("</svg>")]
-    inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others are in every chart
+    inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others repeat in every chart
     inside = re.sub(r"font-family: [^;]*; ", "", inside)
     known = COLOURS | {sentinel(place): css for place, css in enumerate(colours)}
     inside = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: known.get(found[0], found[0]), inside)
@@ -130,7 +130,7 @@ def inline(text, colours, words):
 
 
 def key(lines):
-    """Which line is which."""
+    """The legend."""
     if len(lines) == 1:
         return []
     if len(lines) <= FEW:
@@ -147,7 +147,7 @@ def _sample(place, name, count):
 
 
 def in_words(lines, unit):
-    """What a chart shows, for those who do not see it."""
+    """Describes a chart in words, for screen readers."""
     names = [f"{line.name}: " if len(lines) > 1 else "" for line in lines]
     words = [name + _course(line, unit) for name, line in zip(names, lines, strict=True)]
     return " ".join(words[: 2 * FEW])
@@ -165,7 +165,7 @@ def _course(line, unit):
 
 
 def gaps(lines, unit):
-    """Where something is not finite, which no line can show."""
+    """Describes where values are not finite, which the lines cannot show."""
     for line in lines:
         found = [x for x, y in zip(line.x, line.y, strict=True) if not math.isfinite(y)]
         if found:
@@ -176,6 +176,6 @@ def gaps(lines, unit):
 
 
 def spans_magnitudes(values):
-    """Whether a logarithmic scale shows more."""
+    """Whether to use a logarithmic scale."""
     good = finite(values)
     return bool(good) and min(good) > 0 and max(good) >= 100 * min(good)

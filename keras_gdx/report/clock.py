@@ -1,8 +1,8 @@
-"""Lengths of time as a clock shows them."""
+"""Formats durations."""
 
 
 def clock(seconds):
-    """Hours, minutes and seconds.
+    """Formats seconds as minutes and seconds, with hours if there are any.
 
     Example:
         >>> clock(59.7), clock(3725)

@@ -1,4 +1,4 @@
-"""What the callbacks of one `fit` have found, whoever they are."""
+"""Collects the findings of the callbacks of one `fit`."""
 
 from collections import Counter
 
@@ -8,7 +8,7 @@ __all__ = []
 
 
 def sources(callbacks):
-    """The callbacks with `findings`, by the name of the class, numbered if it is not the first."""
+    """The callbacks with `findings`, by class name, numbered from the second of a class on."""
     found: dict = {}
     seen: Counter = Counter()
     for callback in callbacks:
@@ -20,7 +20,7 @@ def sources(callbacks):
 
 
 def numbers(row, prefix=""):
-    """The numbers in a row, and in dictionaries inside it, by name.
+    """The numbers in a row and its nested dictionaries, by name.
 
     Example:
         >>> numbers({"step": 8, "norm": 2.0, "layers": {"a": {"norm": 1.0}}, "kind": "good"})

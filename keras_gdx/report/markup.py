@@ -1,19 +1,19 @@
-"""HTML in which text cannot be taken for markup."""
+"""Builds HTML with escaped text."""
 
 import html
 import math
 
 from keras_gdx.config import is_number
 
-FIRST, LAST = 3, 7  # rows of a long table that are in sight
+FIRST, LAST = 3, 7  # visible rows of a long table
 
 
 class Html(str):
-    """Text that is markup already."""
+    """A string that is already HTML."""
 
 
 def element(tag, *content, **attributes):
-    """An element of HTML; whatever in it is not `Html` is text, and is escaped.
+    """An HTML element; content that is not `Html` is escaped.
 
     Example:
         >>> element("p", "a < b, ", element("b", "c"), class_="note")
@@ -25,12 +25,12 @@ def element(tag, *content, **attributes):
 
 
 def joined(parts):
-    """One piece of HTML from several."""
+    """Joins pieces of HTML."""
     return Html("".join(p if isinstance(p, Html) else html.escape(str(p)) for p in parts))
 
 
 def said(value):
-    """A value as people write it.
+    """Formats a value for readers.
 
     Example:
         >>> said(0.1 + 0.2), said(1234567), said(None), said((1, "same"))
@@ -54,7 +54,7 @@ def said(value):
 
 
 def _object(name, config):
-    """What Keras has serialized: an object, or a function."""
+    """Formats an object or function that Keras serialized."""
     if name == "__lambda__":
         return "a lambda"
     if not isinstance(config, dict):
@@ -63,7 +63,7 @@ def _object(name, config):
 
 
 def table(caption, rows):
-    """A table of dictionaries. Of a long one the middle is folded, and a line says how much."""
+    """A table with one row per dictionary; of a long table the middle is collapsed."""
     names = [*dict.fromkeys(name for row in rows for name in row)]
     texts = {n for row in rows for n, v in row.items() if not (is_number(v) or v == "")}
     kinds = {name: "text" if name in texts else "number" for name in names}
@@ -83,7 +83,7 @@ def _table(caption, kinds, lines):
     columns = [element("th", n, scope="col", class_=kind) for n, kind in kinds.items()]
     head = element("tr", *columns)
     inside = [element("caption", caption), element("thead", head), element("tbody", *lines)]
-    # One that is wider than a phone is scrolled by itself, with the keyboard too.
+    # A table wider than the screen scrolls by itself; focus allows scrolling with the keyboard.
     return element("div", element("table", *inside), class_="wide", tabindex="0")
 
 
@@ -94,5 +94,5 @@ def _line(kinds, row):
 
 
 def finite(values):
-    """Those that are numbers in the narrow sense."""
+    """The finite values."""
     return [value for value in values if math.isfinite(value)]

@@ -1,4 +1,4 @@
-"""Which way a metric improves, as far as its name tells."""
+"""Infers from a metric's name whether lower or higher is better."""
 
 import re
 
@@ -9,7 +9,7 @@ RISES += "|correlation|true_positives|true_negatives"
 
 
 def direction(monitor):
-    """Returns `"min"` or `"max"`, whichever is better for a metric of that name, or `None`."""
+    """Returns `"min"` if lower is better, `"max"` if higher is, `None` if unknown."""
     for mode, words in (("min", FALLS), ("max", RISES)):
         if re.search(rf"(^|_)({words})(_|$)", monitor.lower()):
             return mode

@@ -1,4 +1,4 @@
-"""The page that tells what a run was and what it found."""
+"""The HTML page of a training report."""
 
 import math
 from datetime import datetime
@@ -12,13 +12,13 @@ from keras_gdx.report.style import STYLE
 
 
 def page(parts, epochs, found):
-    """Returns the whole page.
+    """Returns the complete page.
 
     Args:
         parts: One dictionary for each `fit` of the run: when it `began` and was last `seen`, in
-            seconds since 1970; its `first` epoch, its `state`, its `facts`.
-        epochs: One dictionary for each: `epoch`, `seconds`, `logs` and `settings`.
-        found: The rows that each callback has found, by its name.
+            seconds since 1970; its `first` epoch, `state` and `facts`.
+        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs` and `settings`.
+        found: The findings of each callback, rows by callback name.
     """
     name = parts[-1]["facts"]["Model"]["name"]
     sections = {
@@ -51,7 +51,7 @@ def page(parts, epochs, found):
 
 
 def header(name, parts, epochs):
-    """What the run is, in three lines."""
+    """A summary of the run, in three lines."""
     last = parts[-1]
     state, _, why = last["state"].partition(" ")
     total = last["facts"]["Run"]["epochs"]
@@ -69,12 +69,12 @@ def header(name, parts, epochs):
 
 
 def footer():
-    """Where the page is from."""
+    """The page's origin."""
     return element("footer", "Written by keras_gdx's TrainingReport.")
 
 
 def summary(facts):
-    """A table for each kind of facts."""
+    """One table for each kind of facts."""
     blocks = []
     for title, entries in facts.items():
         lines = [
@@ -86,7 +86,7 @@ def summary(facts):
 
 
 def interruptions(parts):
-    """When the run went on, and what was different then."""
+    """When the run resumed, and what had changed."""
     if len(parts) == 1:
         return []
     rows = []
@@ -106,7 +106,7 @@ def interruptions(parts):
 
 
 def changes(before, after):
-    """The facts that are others than in the part before."""
+    """The facts that differ from the previous part."""
     found = []
     for title, entries in after["facts"].items():
         then = before["facts"].get(title, {})
@@ -122,7 +122,7 @@ def changes(before, after):
 
 
 def metrics(epochs, parts, found):
-    """The best epoch of each metric, and all of them as charts, but for what others have found."""
+    """The best epochs, and a chart of each metric that no callback's findings already show."""
     series = lines_of(epochs, "logs")
     if not series:
         return []
@@ -149,7 +149,7 @@ def metrics(epochs, parts, found):
 
 
 def told_apart(pair):
-    """A metric and its validation, in this order, by what they are of."""
+    """A metric and its validation values, in this order, named by their data."""
     if len(pair) == 1:
         return pair
     training, validation = sorted(pair, key=lambda line: line.name.startswith("val_"))
@@ -157,7 +157,7 @@ def told_apart(pair):
 
 
 def best(line):
-    """Where a metric was best; `None` if it is not known which way is better."""
+    """The best epoch of a metric; `None` if it is unknown which direction is better."""
     better = direction(line.name)
     good = [(y, x) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
     if better is None or not good:
@@ -174,7 +174,7 @@ def best(line):
 
 
 def settings(epochs, parts):
-    """What changes while training; the rest by its value."""
+    """Charts of the settings that change during training, and the values of all others."""
     series = lines_of(epochs, "settings")
     moving = {name: line for name, line in series.items() if len({*line.y}) > 1}
     still = [f"{name} {said(line.y[0])}" for name, line in series.items() if name not in moving]
@@ -184,7 +184,7 @@ def settings(epochs, parts):
 
 
 def lines_of(epochs, kind):
-    """A line for each name, over the epochs that have it."""
+    """One line for each name, over the epochs that have it."""
     found: dict = {}
     for epoch in epochs:
         for name, value in epoch[kind].items():
@@ -195,12 +195,12 @@ def lines_of(epochs, kind):
 
 
 def cuts(parts):
-    """Between which epochs the run was interrupted."""
+    """The positions between epochs where the run was interrupted."""
     return [part["first"] - 0.5 for part in parts[1:]]
 
 
 def flat(epochs):
-    """A row for each epoch; a number that only some of them have stands in the same place."""
+    """One row per epoch, all with the same columns."""
     names = [(kind, name) for kind in ("logs", "settings") for name in lines_of(epochs, kind)]
     return [
         {"epoch": epoch["epoch"], "seconds": epoch["seconds"]}
@@ -209,7 +209,7 @@ def flat(epochs):
     ]
 
 
-# -- what other callbacks have found -----------------------------------------------------------
+# -- findings of other callbacks ---------------------------------------------------------------
 
 
 def findings(name, rows):
@@ -234,17 +234,17 @@ def findings(name, rows):
 
 
 def are_curves(rows):
-    """Whether rows belong into charts: they have `step`, and no text, as events have."""
+    """Whether to plot the rows: they have `step` and, unlike events, no text."""
     return all("step" in r and not any(isinstance(v, str) for v in r.values()) for r in rows)
 
 
 def plain(row):
-    """A row without the dictionaries in it."""
+    """A row without its nested dictionaries."""
     return {name: value for name, value in row.items() if not isinstance(value, dict)}
 
 
 def by_quantity(rows):
-    """The lines of rows: one chart for each quantity, with those of all layers in one."""
+    """The lines of the rows by quantity, so that one chart shows all layers."""
     charts: dict = {}
     for row in rows:
         for path, value in numbers(row).items():
@@ -258,5 +258,5 @@ def by_quantity(rows):
 
 
 def when(seconds):
-    """A time with its offset from UTC."""
+    """Formats a time, with its UTC offset."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")

@@ -1,4 +1,4 @@
-"""What a run is made of, in words."""
+"""The facts about a run that the report shows."""
 
 import inspect
 import math
@@ -17,12 +17,12 @@ def facts(model, params, batch_size, callbacks):
 
     Args:
         model: The model.
-        params: What Keras tells callbacks about `fit`.
-        batch_size: Examples that it takes at a time; `None` if unknown.
-        callbacks: All of them.
+        params: The callbacks' `params`, as set by Keras.
+        batch_size: Examples per batch; `None` if unknown.
+        callbacks: All callbacks.
 
     Returns:
-        For each title a dictionary of texts.
+        A dictionary of texts for each title.
     """
     optimizer = model.optimizer
     backend = keras.backend.backend()
@@ -53,7 +53,7 @@ def facts(model, params, batch_size, callbacks):
 
 
 def settings(optimizer):
-    """All arguments of an optimizer; those that are as by default in one text."""
+    """All arguments of an optimizer; those with default values in one text."""
     defaults: dict = {"name": None}
     for cls in reversed(type(optimizer).__mro__):
         if "__init__" in vars(cls):
@@ -65,7 +65,7 @@ def settings(optimizer):
 
 
 def parameters(model):
-    """How many there are, and how many of them are trained."""
+    """The number of parameters, and of trainable ones."""
     total, trained = (
         sum(math.prod(weight.shape) for weight in weights)
         for weights in (model.weights, model.trainable_weights)
@@ -74,7 +74,7 @@ def parameters(model):
 
 
 def loss(given):
-    """A loss, or several, by name."""
+    """The names of one or several losses."""
     if isinstance(given, dict):
         return ", ".join(f"{name}: {loss(each)}" for name, each in given.items())
     if isinstance(given, (list, tuple)):
@@ -83,7 +83,7 @@ def loss(given):
 
 
 def devices():
-    """What there is to compute with; GPUs by the name of their maker."""
+    """The devices, GPUs by product name."""
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):
         return ["unknown"]

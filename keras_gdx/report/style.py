@@ -1,4 +1,4 @@
-"""What the page looks like: in light and dark, on a phone, on paper."""
+"""The page's style sheet, for light and dark mode, small screens and print."""
 
 from keras_gdx.report.markup import Html
 

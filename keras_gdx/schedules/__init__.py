@@ -1,4 +1,4 @@
-"""Learning-rate schedules, which may stand wherever a hyper-parameter does."""
+"""Schedules for the learning rate and any other numeric hyperparameter."""
 
 from keras_gdx.registry import export
 

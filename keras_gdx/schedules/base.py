@@ -1,4 +1,4 @@
-"""What a schedule is, and the arithmetic of schedules."""
+"""The base class of schedules, and their arithmetic."""
 
 import keras
 import numpy as np
@@ -12,18 +12,18 @@ __all__ = ["Clipped", "Product", "Schedule", "Shifted", "Sum"]
 
 
 class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
-    """A number that changes with the update index: learning rate, weight decay, momentum.
+    """A hyperparameter as a function of the update index: learning rate, weight decay, momentum.
 
-    A schedule is a value. It can be added to, subtracted from and multiplied by
-    a number or another schedule, clipped and shifted; Keras' own schedules may
-    take part, and the result is again a schedule that a model saves and loads.
+    Schedules support `+`, `-` and `*` with numbers and other schedules, Keras' own
+    included, and can be clipped and shifted. The result is again a schedule, which a
+    model saves and loads.
 
-    A new one does two things. Its `__init__` stores each argument under its own
-    name. Its `__call__` is a pure function of the update index `t`, which counts
-    optimizer updates from 0 and may be an integer, a tensor of integers or floats,
-    or a vector of them; it returns float32 of the same shape. It does not branch
-    on `t` in Python, so it compiles with XLA; it subtracts from `t` before it casts,
-    because float32 counts only to 2**24. Past the end the last value stays.
+    A subclass defines two methods. `__init__` stores each argument under its own name.
+    `__call__` is a pure function of the update index `t`, which counts optimizer
+    updates from 0 and may be an integer, or a scalar or vector tensor of integers or
+    floats; it returns float32 of the same shape. Do not branch on `t` in Python, so
+    that it compiles with XLA; subtract from `t` before casting, because float32 is
+    exact only up to 2**24. After the end, return the last value.
 
     Example:
         >>> from keras import ops
@@ -39,7 +39,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         [1.   1.5  1.   1.25 0.5  0.75 0.   0.5 ]
     """
 
-    rises = False  # whether it begins below its highest value, and needs no warm-up
+    rises = False  # whether it begins below its maximum, and so needs no warmup
     __array_ufunc__ = None  # `np.float32(0.1) * schedule` is a schedule, not an array
 
     def __call__(self, t):
@@ -69,11 +69,11 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
     __rmul__ = __mul__
 
     def clip(self, low, high):
-        """Returns the schedule held within `[low, high]`."""
+        """Returns the schedule with its values clipped to `[low, high]`."""
         return Clipped(self, low, high)
 
     def shift(self, steps):
-        """Returns the schedule put off by `steps` updates; its first value holds until then."""
+        """Returns the schedule delayed by `steps` updates, with its first value until then."""
         return Shifted(self, steps)
 
     def sample(self, n):
@@ -82,13 +82,13 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         return ops.convert_to_numpy(self(np.arange(n)))
 
     def plot(self, n):
-        """Draws the values of the first `n` updates.
+        """Plots the values of the first `n` updates.
 
         Returns:
             A `matplotlib.figure.Figure`.
 
         Raises:
-            ImportError: If matplotlib is missing; `keras_gdx[report]` brings it.
+            ImportError: If matplotlib is missing; install `keras_gdx[report]`.
         """
         try:
             from matplotlib.figure import Figure
@@ -104,24 +104,24 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
 
 
 def evaluate(value, t):
-    """The value at `t` of a number, of a schedule, or of one of Keras' own."""
+    """The value at update `t` of a number, or of a schedule (ours or Keras')."""
     if not is_schedule(value):
         return value
     t = ops.convert_to_tensor(t)
     if isinstance(value, Schedule) or len(t.shape) == 0:
         return ops.cast(value(t), "float32")
-    branches = keras.backend.backend() != "torch"  # vectorized, it cannot
+    branches = keras.backend.backend() != "torch"  # its vectorized map cannot branch
     return ops.cast((ops.vectorized_map if branches else ops.map)(value, t), "float32")
 
 
 def check_operand(name, value):
-    """Checks that `value` can be reckoned with."""
+    """Checks that `value` is a number or a schedule."""
     finite = is_number(value) and np.isfinite(value)
     check(finite or is_schedule(value), name, value, "a finite number or a schedule")
 
 
 class Pair(Schedule):
-    """What is made of two operands."""
+    """Base class of schedules with two operands."""
 
     def __init__(self, left, right):
         check_operand("left", left)
@@ -132,7 +132,7 @@ class Pair(Schedule):
 
 @register
 class Sum(Pair):
-    r"""Two schedules added: what `a + b` and `a - b` return.
+    r"""The sum of two schedules; `a + b` and `a - b` return it.
 
     $$\eta_t = a_t + b_t$$
 
@@ -160,7 +160,7 @@ class Sum(Pair):
 
 @register
 class Product(Pair):
-    r"""Two schedules multiplied: what `a * b` and `-a` return.
+    r"""The product of two schedules; `a * b` and `-a` return it.
 
     $$\eta_t = a_t \, b_t$$
 
@@ -188,14 +188,14 @@ class Product(Pair):
 
 @register
 class Clipped(Schedule):
-    r"""A schedule held within bounds: what `schedule.clip(low, high)` returns.
+    r"""A schedule clipped to a range; `schedule.clip(low, high)` returns it.
 
     $$\eta_t = \min(\max(s_t, l), h)$$
 
     Args:
         schedule: Schedule $s$.
-        low: Float $l$, the least value.
-        high: Float $h \ge l$, the greatest value.
+        low: Float $l$, the minimum.
+        high: Float $h \ge l$, the maximum.
 
     Raises:
         ValueError: If `schedule` is not a schedule, a bound not finite, or `low > high`.
@@ -225,13 +225,13 @@ class Clipped(Schedule):
 
 @register
 class Shifted(Schedule):
-    r"""A schedule that begins later: what `schedule.shift(steps)` returns.
+    r"""A schedule that begins later; `schedule.shift(steps)` returns it.
 
     $$\eta_t = s_{\max(t - n, 0)}$$
 
     Args:
         schedule: Schedule $s$.
-        steps: Integer $n \ge 0$, updates to wait.
+        steps: Integer $n \ge 0$, updates by which it is delayed.
 
     Raises:
         ValueError: If `schedule` is not a schedule, or `steps` not an integer >= 0.

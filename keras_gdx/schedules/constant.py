@@ -1,4 +1,4 @@
-"""No change at all."""
+"""A constant value."""
 
 from keras import ops
 
@@ -11,7 +11,7 @@ __all__ = ["Constant"]
 
 @register
 class Constant(Schedule):
-    r"""The same value at every update, for arithmetic and as a piece of `Sequential`.
+    r"""The same value at every update, for arithmetic and for use in `Sequential`.
 
     $$\eta_t = v$$
 

@@ -1,4 +1,4 @@
-"""Half a cosine wave down."""
+"""Cosine decay."""
 
 from keras_gdx.config import check_number
 from keras_gdx.registry import register
@@ -10,10 +10,10 @@ __all__ = ["Cosine"]
 
 @register
 class Cosine(Schedule):
-    r"""Half a cosine wave to the last value.
+    r"""Cosine decay to the last value.
 
-    Slow at both ends, fast in between. It must know the length of the run: cut
-    short, it stops at a value that is far too high.
+    It decays slowly at both ends and fast in between. Set `decay_steps` to the length of
+    the run: a run that ends earlier ends at too high a rate.
 
     $$\eta_t = \eta_0 \left(\alpha + (1 - \alpha) \, \tfrac12
       \left(1 + \cos \tfrac{\pi \min(t, D)}{D}\right)\right)$$
@@ -21,7 +21,7 @@ class Cosine(Schedule):
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
         decay_steps: Integer $D \ge 1$, updates until the last value.
-        alpha: Float in [0, 1], fraction of the initial value that remains.
+        alpha: Float in [0, 1], last value as a fraction of the initial one.
 
     Raises:
         ValueError: If the rate is negative, `decay_steps` is not an integer >= 1, or

@@ -1,4 +1,4 @@
-"""Half cosine waves one after another."""
+"""Cosine decay with warm restarts."""
 
 import math
 
@@ -15,22 +15,22 @@ __all__ = ["CosineRestarts"]
 
 @register
 class CosineRestarts(Schedule):
-    r"""Half cosine waves to the last value, each begun with a jump back up (SGDR).
+    r"""Cosine decay with warm restarts (SGDR).
 
-    The end of each wave is a model of its own: good for snapshots, and for runs that may
-    be stopped at the end of any wave.
+    Every cycle ends with a converged model. Use it for snapshot ensembles, and for runs that
+    may be stopped at the end of any cycle.
 
     $$\eta_t = \eta_0 \left(\alpha + (m^i - \alpha) \, \tfrac12
       \left(1 + \cos \tfrac{\pi (t - b_i)}{D q^i}\right)\right)$$
 
-    in wave $i$, which begins at $b_i = D (1 + q + \dots + q^{i-1})$.
+    in cycle $i$, which begins at $b_i = D (1 + q + \dots + q^{i-1})$.
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        first_decay_steps: Integer $D \ge 1$, updates in the first wave.
-        t_mul: Float $q \ge 1$: each wave is so many times as long as the one before.
-        m_mul: Float $m > 0$: each wave begins at so many times the height of the one before.
-        alpha: Float in [0, 1]: fraction of the initial value to which every wave falls.
+        first_decay_steps: Integer $D \ge 1$, updates in the first cycle.
+        t_mul: Float $q \ge 1$: factor of the length from one cycle to the next.
+        m_mul: Float $m > 0$: factor of the first value from one cycle to the next.
+        alpha: Float in [0, 1]: last value of every cycle as a fraction of the initial value.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -76,7 +76,7 @@ class CosineRestarts(Schedule):
         return self.initial_learning_rate * blend(height, self.alpha, share)
 
     def _begins(self):
-        """The update with which each wave begins, as far as updates can be counted."""
+        """The first update of each cycle, up to the largest update index."""
         begins, length = [0.0], float(self.first_decay_steps)
         while begins[-1] + length < MOST_STEPS:
             begins.append(begins[-1] + length)

@@ -1,4 +1,4 @@
-"""A schedule by name, as long as the run."""
+"""Creates schedules by name, with the length of the run."""
 
 from inspect import signature
 
@@ -12,23 +12,23 @@ from keras_gdx.schedules.warmup import Warmup
 
 __all__ = ["Planned", "create"]
 
-LENGTHS = ("decay_steps", "total_steps")  # the argument that says how long a schedule is
+LENGTHS = ("decay_steps", "total_steps")  # arguments that set the length of a schedule
 STEPS = (*LENGTHS, "first_decay_steps", "milestones", "stable_steps", "step_size", "warmup_steps")
 
 
 def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments) -> Schedule:
-    """Returns a schedule by name that is as long as the run.
+    """Returns a schedule by name, with the length of the run.
 
     Args:
-        name: A short name from `keras_gdx.list(kind="schedule")`, such as `"cosine"`.
-        learning_rate: Float >= 0: the schedule's first argument, its highest rate. (`noam` and
+        name: Short name from `keras_gdx.list(kind="schedule")`, such as `"cosine"`.
+        learning_rate: Float >= 0: the schedule's first argument, its peak rate. (`noam` and
             `onecyclemomentum` have none.)
-        total_steps: Integer >= 1: updates in the run, the warm-up included. `None`: `fit`
-            says, see `Planned`.
-        warmup: Updates of linear warm-up, an integer, or a fraction of the run, a float in
-            [0, 1). Schedules that rise by themselves (`onecycle`, `cyclical`) have none.
+        total_steps: Integer >= 1: updates in the run, including warmup. `None`: `fit` sets it,
+            see `Planned`.
+        warmup: Integer, updates of linear warmup, or float in [0, 1), fraction of the run.
+            Not used for schedules that rise by themselves (`onecycle`, `cyclical`).
         **arguments: Other arguments of the schedule. Those that count updates may be fractions
-            of the run too: `create("multistep", 0.1, milestones=[0.5, 0.75], gamma=0.1)`.
+            of the run: `create("multistep", 0.1, milestones=[0.5, 0.75], gamma=0.1)`.
 
     Raises:
         ValueError: If there is no such schedule, or an argument is out of its range.
@@ -50,27 +50,27 @@ def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments)
 
 @register
 class Planned(Schedule):
-    r"""A schedule whose length is that of the run: `create` without `total_steps` returns it.
+    r"""A schedule whose length `fit` sets; `create` without `total_steps` returns it.
 
-    Every `fit` that begins with its first epoch is a run of its own: there the schedule begins,
-    and `fit` says how many updates there will be, for each epoch the number of batches divided
-    by `gradient_accumulation_steps`, rounded up. Both are saved with the schedule, and a `fit`
-    that resumes the run goes on with them: with an `initial_epoch`, or after an interruption
-    with `ResumableCheckpoint` or Keras' `BackupAndRestore`. If it is longer than the run was,
-    the schedule is stretched.
+    Every `fit` that starts at its first epoch is a new run: the schedule begins there, and its
+    length is the number of epochs times the updates per epoch (batches divided by
+    `gradient_accumulation_steps`, rounded up). Begin and length are saved with the schedule. A
+    `fit` that resumes the run, with an `initial_epoch`, `ResumableCheckpoint` or Keras'
+    `BackupAndRestore`, uses them. If it is longer than the original run, the schedule is
+    stretched.
 
     $$\eta_t = s_{t - b}(T), \qquad b, T \text{ known once } \texttt{fit} \text{ begins}$$
 
-    An optimizer that is an attribute of the model is taken to make one update per batch, or
-    window of batches. If it makes several, give `total_steps`.
+    An optimizer that is an attribute of the model is assumed to make one update per batch, or
+    per accumulation window. If it makes several, give `total_steps`.
 
     Args:
         name: See `create`, as for the other arguments.
         learning_rate: Float >= 0.
-        warmup: Integer of updates, or fraction of the run.
-        total_steps: Integer >= 1, once it is known: $T$, updates of the run.
+        warmup: Integer, updates of warmup, or float, fraction of the run.
+        total_steps: Integer >= 1, $T$, updates of the run; `None` until it is known.
         arguments: Dictionary of the schedule's other arguments, by name.
-        begin: Integer >= 0, $b$: the update with which the run begins.
+        begin: Integer >= 0, $b$: the update at which the run begins.
 
     Raises:
         ValueError: At construction, if an argument is out of its range; when it is evaluated
@@ -99,19 +99,19 @@ class Planned(Schedule):
         self.arguments = dict(arguments or {})
         self.begin = begin
         self.schedule = None
-        self.over(MOST_STEPS)  # says now what is wrong with the arguments
+        self.over(MOST_STEPS)  # raises early if the arguments are invalid
         if total_steps is not None:
             self.plan(total_steps, begin)
 
     def plan(self, total_steps, begin=0):
-        """Says how long the run is, in updates, and with which update it begins."""
+        """Sets the length of the run, in updates, and the update at which it begins."""
         check_steps("total_steps", total_steps, 1)
         check_steps("begin", begin)
         self.schedule = self.over(total_steps)
         self.total_steps, self.begin = total_steps, begin
 
     def over(self, total_steps):
-        """The schedule for a run of so many updates."""
+        """The schedule for a run of `total_steps` updates."""
         cls = _class(self.name)
         parameters = signature(cls).parameters
         given = {
@@ -150,7 +150,7 @@ class Planned(Schedule):
 
 
 def plans_of(thing):
-    """The schedules inside an optimizer that are as long as the run."""
+    """The `Planned` schedules inside an optimizer."""
     if isinstance(thing, Planned):
         yield thing
     elif isinstance(thing, (list, tuple)):
@@ -169,7 +169,7 @@ def _class(name):
 
 
 def _steps(name, value, total):
-    """Updates that are given as such, or as a fraction of the run."""
+    """Converts updates, or a fraction of the run, to updates."""
     if isinstance(value, (list, tuple)):
         return [_steps(name, x, total) for x in value]
     if not isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Up and down, again and again."""
+"""Cyclical learning rates."""
 
 from keras import ops
 
@@ -9,7 +9,7 @@ from keras_gdx.schedules.math import blend, check_steps, turns
 
 __all__ = ["Cyclical"]
 
-# Each maps the cycle (from 0) and the update to the factor of the amplitude.
+# Functions from the cycle (from 0) and the update to the factor of the amplitude.
 SHAPES = {
     "triangular": lambda cycle, t, gamma: 1.0,
     "triangular2": lambda cycle, t, gamma: ops.power(0.5, cycle),
@@ -19,23 +19,23 @@ SHAPES = {
 
 @register
 class Cyclical(Schedule):
-    r"""Straight lines between a low and a high value, again and again.
+    r"""Cycles linearly between a low and a high value.
 
     $$\eta_t = \eta_0 + (\eta_1 - \eta_0) \, a \left(1 - \left\lvert \tfrac{t - 2Si}{S} - 1
       \right\rvert\right), \qquad i = \lfloor \tfrac{t}{2S} \rfloor$$
 
     with $a = 1$ (`"triangular"`), $2^{-i}$ (`"triangular2"`) or $\gamma^t$ (`"exp_range"`), or
-    with a function of yours, $a = f(i + 1)$ or $a = f(t)$.
+    with a custom function, $a = f(i + 1)$ or $a = f(t)$.
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the low value.
         max_learning_rate: Float $\eta_1 \ge 0$, the high value.
-        step_size: Integer $S \ge 1$, updates from one to the other.
+        step_size: Integer $S \ge 1$, updates from the low to the high value (half a cycle).
         shape: `"triangular"`, `"triangular2"` or `"exp_range"`.
         gamma: Float $\gamma > 0$ for `"exp_range"`.
-        scale_fn: Function $f$ of a float32 tensor, in place of `shape`, or `None`. Give it to
-            `keras.saving.register_keras_serializable`, so that a saved model finds it.
-        scale_mode: What $f$ is given: `"cycle"`, the number of the cycle from 1, or
+        scale_fn: Function $f$ of a float32 tensor, used instead of `shape`, or `None`. Register
+            it with `keras.saving.register_keras_serializable` to save the model.
+        scale_mode: Argument of $f$: `"cycle"`, the number of the cycle from 1, or
             `"iterations"`, the update from 0.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Decay by a constant factor per stretch of time."""
+"""Exponential decay."""
 
 from keras import ops
 
@@ -12,15 +12,15 @@ __all__ = ["Exponential"]
 
 @register
 class Exponential(Schedule):
-    r"""Falls by the same factor in every `decay_steps` updates, without an end.
+    r"""Exponential decay: multiplied by `decay_rate` every `decay_steps` updates, without end.
 
     $$\eta_t = \eta_0 \, \gamma^{t / D}$$
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates in which it falls by the factor once.
+        decay_steps: Integer $D \ge 1$, updates per multiplication by `decay_rate`.
         decay_rate: Float $\gamma > 0$, the factor.
-        staircase: If true, $t / D$ is rounded down: it falls in steps.
+        staircase: If true, $t / D$ is rounded down, so it decays in steps.
 
     Raises:
         ValueError: If the rate is negative, `decay_steps` is not an integer >= 1, or

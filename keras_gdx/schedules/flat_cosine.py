@@ -1,4 +1,4 @@
-"""Flat, and then half a cosine wave down."""
+"""Constant, then cosine decay."""
 
 from keras_gdx.config import check_number
 from keras_gdx.registry import register
@@ -10,7 +10,7 @@ __all__ = ["FlatCosine"]
 
 @register
 class FlatCosine(Schedule):
-    r"""Stays where it is for most of the run, and then falls with half a cosine wave.
+    r"""Constant for most of the run, then cosine decay.
 
     $$\eta_t = \eta_0 \left(\alpha + (1 - \alpha) \, \tfrac12 (1 + \cos \pi x)\right),
       \qquad x = \max\left(\tfrac{t - F}{D - F}, 0\right)$$
@@ -20,8 +20,8 @@ class FlatCosine(Schedule):
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
         decay_steps: Integer $D \ge 1$, updates until the last value.
-        pct_start: Float $p$ in [0, 1), fraction of them that is flat.
-        alpha: Float in [0, 1], fraction of the initial value that remains (fastai: 1e-5).
+        pct_start: Float $p$ in [0, 1), fraction of `decay_steps` with a constant value.
+        alpha: Float in [0, 1], last value as a fraction of the initial one (fastai: 1e-5).
 
     Raises:
         ValueError: If an argument is outside its range.

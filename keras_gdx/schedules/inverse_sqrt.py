@@ -1,4 +1,4 @@
-"""The inverse square root of time, after a warm-up."""
+"""Inverse square-root decay after warmup."""
 
 from keras import ops
 
@@ -12,15 +12,15 @@ __all__ = ["InverseSqrt"]
 
 @register
 class InverseSqrt(Schedule):
-    r"""A straight line up, and then down with the inverse square root, without an end.
+    r"""Linear warmup, then inverse square-root decay without end.
 
-    For runs whose length is not known beforehand.
+    Use it if the length of the run is not known in advance.
 
     $$\eta_t = \eta \min\left(\tfrac{t}{W}, \sqrt{\tfrac{W}{t}}\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta \ge 0$, the value at the end of the warm-up.
-        warmup_steps: Integer $W \ge 1$, updates until then.
+        initial_learning_rate: Float $\eta \ge 0$, the value at the end of warmup.
+        warmup_steps: Integer $W \ge 1$, updates of warmup.
 
     Raises:
         ValueError: If the rate is negative, or `warmup_steps` is not an integer >= 1.

@@ -1,4 +1,4 @@
-"""A straight line down."""
+"""Linear decay."""
 
 from keras_gdx.config import check_number
 from keras_gdx.registry import register
@@ -10,10 +10,10 @@ __all__ = ["Linear"]
 
 @register
 class Linear(Schedule):
-    r"""A straight line to the last value.
+    r"""Linear decay to the last value.
 
-    The safe choice when the length of the run is known: to zero, it is what the
-    theory of the last iterate asks for, and hard to beat in practice.
+    A safe choice if the length of the run is known: linear decay to zero is optimal in the
+    theory of last-iterate convergence, and hard to beat in practice.
 
     $$\eta_t = \eta_0 + (\eta_D - \eta_0) \min\left(\tfrac{t}{D}, 1\right)$$
 

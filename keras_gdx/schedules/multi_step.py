@@ -1,4 +1,4 @@
-"""A staircase with steps at chosen updates."""
+"""Step decay at given updates."""
 
 from keras import ops
 
@@ -12,14 +12,14 @@ __all__ = ["MultiStep"]
 
 @register
 class MultiStep(Schedule):
-    r"""Falls by a factor at each of some updates.
+    r"""Step decay: multiplied by `gamma` at each of the given updates.
 
     $$\eta_t = \eta_0 \, \gamma^{\lvert \{i : m_i \le t\} \rvert}$$
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        milestones: Non-empty list of integers $m_i \ge 0$: updates, in any order. One that is
-            there twice counts twice.
+        milestones: Non-empty list of integers $m_i \ge 0$: updates, in any order. Repeated
+            values count repeatedly.
         gamma: Float $\gamma > 0$, the factor.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The schedule of the first transformer."""
+"""The schedule of the original transformer."""
 
 from keras import ops
 
@@ -12,7 +12,7 @@ __all__ = ["Noam"]
 
 @register
 class Noam(Schedule):
-    r"""A straight line up, then the inverse square root, scaled by the width of the model.
+    r"""Linear warmup, then inverse square-root decay, scaled by the width of the model.
 
     $$\eta_t = f d^{-1/2} \min\left((t + 1)^{-1/2}, (t + 1) W^{-3/2}\right)$$
 

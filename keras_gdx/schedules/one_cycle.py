@@ -1,4 +1,4 @@
-"""One cycle: up to a large rate, and down to almost nothing."""
+"""One-cycle policy for the learning rate and momentum."""
 
 from keras import ops
 
@@ -13,7 +13,7 @@ ANNEALS = {"cos": half_wave, "linear": lambda left: left}
 
 
 class Cycle(Schedule):
-    """A walk through some values on the grid of one cycle; a subclass names the values."""
+    """Base class: interpolates between given values over the phases of one cycle."""
 
     rises = True
 
@@ -33,11 +33,11 @@ class Cycle(Schedule):
         self._ends = ends
 
     def _walk(self, t, values):
-        """From each of `values` to the next, in the phases of the cycle."""
+        """Interpolates from each of `values` to the next, one phase each."""
         t = ops.convert_to_tensor(t)
         found, begin = values[0], 0.0
         for end, start, stop in zip(self._ends, values[:-1], values[1:], strict=True):
-            # The last end is an integer: subtracted first, it leaves all digits.
+            # The last end is an integer: subtracting before the cast keeps full precision.
             to_go = ops.cast(int(end) - t, "float32") + (end - int(end))
             left = ops.clip(to_go / (end - begin), 0.0, 1.0)
             here = blend(start, stop, ANNEALS[self.anneal](left))
@@ -50,17 +50,18 @@ class Cycle(Schedule):
 class OneCycle(Cycle):
     r"""Up from $\eta / d$ to $\eta$, and down to $\eta / (d f)$ (super-convergence).
 
-    The phases end at updates $pT - 1$ and $T - 1$; with `three_phase` the way down to
-    $\eta / d$ mirrors the way up until $2pT - 2$. Each follows half a cosine wave, or a line.
+    The phases end at updates $pT - 1$ and $T - 1$. With `three_phase`, it falls to $\eta / d$
+    symmetrically to the rise, until $2pT - 2$, then to the last value. Interpolation is cosine
+    or linear.
 
     Args:
-        max_learning_rate: Float $\eta \ge 0$, the value at the top.
+        max_learning_rate: Float $\eta \ge 0$, the peak value.
         total_steps: Integer $T \ge 2$, updates in the cycle.
-        div: Float $d > 0$: the beginning is so many times below the top.
-        final_div: Float $f > 0$: the end is so many times below the beginning.
+        div: Float $d > 0$: peak value divided by initial value.
+        final_div: Float $f > 0$: initial value divided by last value.
         pct_start: Float $p$ in [0, 1]: fraction of the cycle in which it rises.
         anneal: `"cos"` or `"linear"`.
-        three_phase: If true, the fall begins with a mirror image of the rise.
+        three_phase: If true, uses the three phases described above.
 
     Raises:
         ValueError: If an argument is outside its range, or a phase would have no update.
@@ -102,15 +103,15 @@ class OneCycle(Cycle):
 
 @register
 class OneCycleMomentum(Cycle):
-    r"""The twin of `OneCycle` for momentum: low where the rate is high.
+    r"""Momentum to go with `OneCycle`: low where the learning rate is high.
 
-    On the same grid, from `max_momentum` to `base_momentum` and back. Give both to an
-    optimizer: `SGD(OneCycle(0.5, n), momentum=OneCycleMomentum(n))`. A twin for weight decay
-    is `OneCycle(decay, n, ...)` itself.
+    It goes from `max_momentum` to `base_momentum` and back, in the same phases as `OneCycle`.
+    Use them together, as in `SGD(OneCycle(0.5, n), momentum=OneCycleMomentum(n))`. For weight
+    decay, use `OneCycle(decay, n, ...)`.
 
     Args:
         total_steps: Integer $T \ge 2$, updates in the cycle.
-        base_momentum: Float in [0, 1), the value where the rate is at its top.
+        base_momentum: Float in [0, 1), the value at the peak of the learning rate.
         max_momentum: Float in [0, 1), the value at both ends.
         pct_start: See `OneCycle`.
         anneal: See `OneCycle`.

@@ -1,4 +1,4 @@
-"""A power of the time that is left."""
+"""Polynomial decay."""
 
 from keras import ops
 
@@ -12,23 +12,24 @@ __all__ = ["Polynomial"]
 
 @register
 class Polynomial(Schedule):
-    r"""A power of the time that is left, bent by `k`.
+    r"""Polynomial decay to the last value, with an optional exponent on time.
 
-    Powers above 1 spend more of the run at small values. `k` above 1 stays high
-    for longer and falls faster at the end; it leaves both ends where they are.
+    Powers above 1 spend more of the run at small values. `k` above 1 stays high for longer and
+    falls faster at the end, with the same first and last value.
 
     $$\eta_t = \eta_D + (\eta_0 - \eta_D) \left(1 - \left(\tfrac{t}{D}\right)^k\right)^p$$
 
-    With `cycle`, whenever the last value is reached, $D$ becomes the next multiple of
-    `decay_steps`: the schedule jumps up and falls again, each time more slowly and from lower.
+    With `cycle`, when the last value is reached, $D$ becomes the next multiple of `decay_steps`:
+    the schedule restarts from a higher value and decays again, each time more slowly and from a
+    lower value.
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
         decay_steps: Integer $D \ge 1$, updates until the last value.
         end_learning_rate: Float $\eta_D \ge 0$, the value from update $D$ on.
         power: Float $p > 0$.
-        k: Float > 0, the bend; 1 is none.
-        cycle: Whether it goes on after update $D$, to the next multiple of it.
+        k: Float > 0, exponent of $t / D$; 1 gives the plain polynomial.
+        cycle: Whether to restart after update $D$, as described above.
 
     Raises:
         ValueError: If a rate is negative, `decay_steps` is not an integer >= 1,
@@ -70,5 +71,5 @@ class Polynomial(Schedule):
 
     def __call__(self, t):
         left = (remaining_of_multiple if self.cycle else remaining)(t, self.decay_steps)
-        share = -ops.expm1(self.k * ops.log1p(-left))  # 1 - (1 - left)**k, to the last digit
+        share = -ops.expm1(self.k * ops.log1p(-left))  # 1 - (1 - left)**k, without cancellation
         return blend(self.initial_learning_rate, self.end_learning_rate, share**self.power)

@@ -1,4 +1,4 @@
-"""A power of time that cools down at the end."""
+"""Power-law decay with a linear cooldown."""
 
 from keras import ops
 
@@ -12,10 +12,10 @@ __all__ = ["PowerCool"]
 
 @register
 class PowerCool(Schedule):
-    r"""A power of time, and a straight line to zero at the end.
+    r"""Power-law decay, with a linear cooldown to zero at the end.
 
-    The power makes one setting fit to many lengths of a run; the end is what such a
-    schedule lacks. Put `Warmup` before it: it begins at its highest.
+    With a power law the same settings suit runs of many lengths; the cooldown brings the rate
+    to zero. It begins at its peak, so combine it with `Warmup`.
 
     $$\eta_t = \eta_0 \max(t, 1)^{p} \min\left(1, \tfrac{T - t}{f T}\right)$$
 
@@ -23,7 +23,7 @@ class PowerCool(Schedule):
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of updates 0 and 1.
         total_steps: Integer $T \ge 1$, updates until zero.
         power: Float $p \le 0$.
-        fraction: Float $f$ in (0, 1], fraction of the run in which it cools down.
+        fraction: Float $f$ in (0, 1], fraction of the run that is cooldown.
 
     Raises:
         ValueError: If an argument is outside its range.

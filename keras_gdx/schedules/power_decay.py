@@ -1,4 +1,4 @@
-"""Decay by a power of time."""
+"""Power-law decay."""
 
 from keras import ops
 
@@ -11,19 +11,19 @@ __all__ = ["PowerDecay"]
 
 @register
 class PowerDecay(Schedule):
-    r"""Falls as a power of the update index, without an end.
+    r"""Power-law decay without end.
 
-    For runs whose length is not known beforehand. With $\tfrac12 < \gamma \le 1$ the
-    steps are those under which stochastic gradient descent is sure to converge
-    (their sum is infinite, the sum of their squares is not).
+    Use it if the length of the run is not known in advance. With $\tfrac12 < \gamma \le 1$ it
+    satisfies the Robbins-Monro conditions for convergence of stochastic gradient descent (the
+    sum of the rates is infinite, the sum of their squares is finite).
 
     $$\eta_t = \eta_0 \, (1 + \beta t)^{-\gamma}$$
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        beta: Float $\beta \ge 0$ per update: the fall begins after about $1 / \beta$ updates.
-        gamma: Float $\gamma \ge 0$, how fast it falls in the long run; 1 is inverse time
-            decay, 0.5 an inverse square root.
+        beta: Float $\beta \ge 0$ per update: decay sets in after about $1 / \beta$ updates.
+        gamma: Float $\gamma \ge 0$, exponent of the decay; 1 is inverse time decay, 0.5
+            inverse square-root decay.
 
     Raises:
         ValueError: If an argument is negative or not a number.

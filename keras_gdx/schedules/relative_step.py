@@ -11,12 +11,12 @@ __all__ = ["RelativeStep"]
 
 @register
 class RelativeStep(Schedule):
-    r"""Falls with the root of the number of updates, from a ceiling.
+    r"""Inverse square-root decay with an upper bound, the default of `Adafactor`.
 
     $$\eta_t = \min\left(m, \frac{1}{\sqrt{t + 1}}\right)$$
 
     Args:
-        maximum: Number > 0, the ceiling $m$, which holds for the first $1/m^2$ updates.
+        maximum: Number > 0, the upper bound $m$, reached in the first $1/m^2$ updates.
 
     Raises:
         ValueError: If `maximum` is not a number > 0.

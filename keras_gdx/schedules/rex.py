@@ -1,4 +1,4 @@
-"""Reflected exponential: slow at first, fast at the end."""
+"""Reflected exponential (REX) decay."""
 
 from keras_gdx.config import check_number
 from keras_gdx.registry import register
@@ -10,9 +10,9 @@ __all__ = ["REX"]
 
 @register
 class REX(Schedule):
-    r"""Falls slowly at first and fast at the end, to zero.
+    r"""Reflected exponential decay to zero: slow at first, fast at the end.
 
-    Between a line and a schedule that stays flat: good for small budgets.
+    It lies between linear decay and a constant rate, and suits short training budgets.
 
     $$\eta_t = \eta_0 \frac{1 - z}{\frac12 + \frac12 (1 - z)}, \qquad z = \tfrac{t}{D}$$
 

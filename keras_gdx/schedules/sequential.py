@@ -12,17 +12,17 @@ __all__ = ["Sequential"]
 
 @register
 class Sequential(Schedule):
-    r"""Schedules one after another, each of which counts its own updates from 0.
+    r"""Schedules one after another; each counts its own updates from 0.
 
     With pieces $(n_i, s_i)$ and boundaries $b_i = n_1 + \dots + n_{i-1}$,
 
     $$\eta_t = s_i(t - b_i) \quad \text{for} \quad b_i \le t < b_{i+1},$$
 
-    and the last piece stays at $s_i(n_i)$ from its end on.
+    and from the end of the last piece on the value is its $s_i(n_i)$.
 
     Args:
-        pieces: Non-empty list of pairs `(steps, schedule)`: how many updates (integer >= 0),
-            and a schedule, Keras' own included, or a number.
+        pieces: Non-empty list of pairs `(steps, schedule)`: a number of updates (integer >= 0),
+            and a schedule (also one of Keras' own) or a number.
 
     Raises:
         ValueError: If `pieces` is empty or a pair is not as above.

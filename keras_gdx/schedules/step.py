@@ -1,4 +1,4 @@
-"""A staircase with equal steps."""
+"""Step decay at regular intervals."""
 
 from keras import ops
 
@@ -12,13 +12,13 @@ __all__ = ["Step"]
 
 @register
 class Step(Schedule):
-    r"""Falls by a factor after every `step_size` updates.
+    r"""Step decay: multiplied by `gamma` every `step_size` updates.
 
     $$\eta_t = \eta_0 \, \gamma^{\lfloor t / S \rfloor}$$
 
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        step_size: Integer $S \ge 1$, updates between two falls.
+        step_size: Integer $S \ge 1$, updates per step.
         gamma: Float $\gamma > 0$, the factor.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A hyperbolic tangent down."""
+"""Hyperbolic-tangent decay."""
 
 from keras import ops
 
@@ -12,7 +12,7 @@ __all__ = ["Tanh"]
 
 @register
 class Tanh(Schedule):
-    r"""Flat for long, a fall, and flat again.
+    r"""Hyperbolic-tangent decay: nearly constant, then falling, then nearly constant.
 
     $$\eta_t = \eta_D + (\eta_0 - \eta_D) \, \tfrac12 \left(1 - \tanh\left(l (1 - x)
       + u x\right)\right), \qquad x = \tfrac{t}{D} < 1$$
@@ -22,8 +22,8 @@ class Tanh(Schedule):
     Args:
         initial_learning_rate: Float $\eta_0 \ge 0$.
         decay_steps: Integer $D \ge 1$, updates until the last value.
-        lower: Float $l$: how early the tangent begins.
-        upper: Float $u > l$: how late it ends.
+        lower: Float $l$: argument of the tangent at the start.
+        upper: Float $u > l$: argument of the tangent at the end.
         end_learning_rate: Float $\eta_D \ge 0$.
 
     Raises:
@@ -57,7 +57,7 @@ class Tanh(Schedule):
 
     def __call__(self, t):
         x = progress(t, self.decay_steps)
-        # 1 - tanh(a) = 2 / (1 + exp(2a)), which keeps its digits for large a
+        # 1 - tanh(a) = 2 / (1 + exp(2a)), which is exact for large a
         share = ops.sigmoid(-2.0 * blend(self.upper, self.lower, x))
         share = ops.where(x < 1.0, share, 0.0)
         return blend(self.initial_learning_rate, self.end_learning_rate, share)

@@ -1,4 +1,4 @@
-"""A gentle beginning for any schedule."""
+"""Linear warmup before any schedule."""
 
 from keras import ops
 
@@ -12,15 +12,15 @@ __all__ = ["Warmup"]
 
 @register
 class Warmup(Schedule):
-    r"""A straight line up, and then the schedule from its beginning.
+    r"""Linear warmup, then another schedule.
 
-    The schedule counts its own updates from the end of the warm-up: its length
-    is that of the run less `warmup_steps`.
+    The schedule starts at the end of warmup, so its length should be that of the run minus
+    `warmup_steps`.
 
     $$\eta_t = \begin{cases} v + (s_0 - v) \, t / W & t < W \\ s_{t - W} & t \ge W \end{cases}$$
 
     Args:
-        schedule: Schedule $s$, Keras' own included, or a number.
+        schedule: Schedule $s$ (also one of Keras' own) or a number.
         warmup_steps: Integer $W \ge 0$, updates until the schedule begins.
         initial: Float $v$, the value of update 0.
 

@@ -1,4 +1,4 @@
-"""The trapezoid: up, along, down."""
+"""Warmup-stable-decay (trapezoidal) schedule."""
 
 from keras import ops
 
@@ -9,7 +9,7 @@ from keras_gdx.schedules.math import blend, check_steps, half_wave, progress, re
 
 __all__ = ["WarmupStableDecay"]
 
-# Each maps what is left of the decay, from 1 to 0, to the factor of the peak, from 1 to f.
+# Functions from the remaining fraction of the decay (1 to 0) to the fraction of the peak (1 to f).
 SHAPES = {
     "linear": lambda left, f: blend(1.0, f, left),
     "1-sqrt": lambda left, f: blend(1.0, f, left / (1.0 + ops.sqrt(1.0 - left))),
@@ -20,11 +20,11 @@ SHAPES = {
 
 @register
 class WarmupStableDecay(Schedule):
-    r"""Up, along and down: a run that may be prolonged before it cools down.
+    r"""Linear warmup, a constant phase, then decay; the run can be extended before the decay.
 
-    The plateau needs no length in advance: resume from it with a longer one, or
-    cool down from any checkpoint on it. A decay of 10 to 20 % of the run does
-    as well as a cosine of the same length; `"1-sqrt"` is the best of the shapes.
+    The length of the constant phase need not be known in advance: resume from it with a longer
+    one, or decay from any of its checkpoints. A decay of 10 to 20 % of the run matches cosine
+    decay of the same total length; `"1-sqrt"` is the best shape in the paper.
 
     $$\eta_t = \eta \cdot \begin{cases} f + (1 - f) \, t / W & t < W \\ 1 & t < W + S \\
       f + (1 - f) \, \phi\left(\tfrac{t - W - S}{D}\right) & t < W + S + D \\ f & \text{after}
@@ -34,11 +34,11 @@ class WarmupStableDecay(Schedule):
     $\tfrac12 (1 + \cos \pi x)$ (`"cosine"`); `"exponential"` decays by $f^x$.
 
     Args:
-        peak_learning_rate: Float $\eta \ge 0$, the value of the plateau.
+        peak_learning_rate: Float $\eta \ge 0$, the value of the constant phase.
         warmup_steps: Integer $W \ge 0$, updates until the peak.
         stable_steps: Integer $S \ge 0$, updates at the peak.
         decay_steps: Integer $D \ge 1$, updates from the peak to the last value.
-        shape: `"linear"`, `"1-sqrt"`, `"cosine"` or `"exponential"`, of the decay.
+        shape: Shape of the decay: `"linear"`, `"1-sqrt"`, `"cosine"` or `"exponential"`.
         end_factor: Float $f$ in [0, 1], fraction of the peak at both ends; above 0 for
             `"exponential"`.
 

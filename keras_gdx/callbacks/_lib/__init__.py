@@ -1,1 +1,1 @@
-"""What callbacks have in common; no callback itself."""
+"""Helpers shared by callbacks."""

@@ -1,4 +1,4 @@
-"""Where copies of the training state are kept while it goes on."""
+"""Storage for copies of the training state during training."""
 
 from keras_gdx.checkpoint.directory import Directory
 from keras_gdx.checkpoint.schema import check_copy
@@ -16,14 +16,14 @@ class InMemory:
 
     @property
     def empty(self):
-        """Whether there is none yet."""
+        """Whether there is no copy yet."""
         return self._copy is None
 
     def begin(self, step):
-        """There is nothing from another run."""
+        """Does nothing: memory has no copies of earlier runs."""
 
     def put(self, copy):
-        """Keeps a copy; the one before is forgotten."""
+        """Stores a copy, replacing the last one."""
         self._copy = copy
 
     def get(self):
@@ -31,17 +31,17 @@ class InMemory:
         return self._copy
 
     def close(self):
-        """There is nothing to wait for."""
+        """Does nothing: there is no writer to wait for."""
 
 
 class OnDisk:
     """The last two copies, in a directory.
 
     Args:
-        directory: Its name.
+        directory: Path of the directory.
 
     Raises:
-        OSError: If nothing can be written there.
+        OSError: If the directory cannot be written.
     """
 
     def __init__(self, directory):
@@ -51,22 +51,22 @@ class OnDisk:
         self.empty = True
 
     def begin(self, step):
-        """Removes what other runs have left."""
+        """Deletes copies of earlier runs."""
         self._files.forget_after(step)
 
     def put(self, copy):
-        """Begins to write a copy."""
+        """Starts writing a copy in the background."""
         arrays: dict = {}
         content = pack(copy, arrays)
         self._writer.submit(self._files.write, copy["step"], content, arrays)
         self.empty = False
 
     def get(self):
-        """The last copy that is whole."""
+        """The last intact copy."""
         self._writer.wait()
         return self._files.read()
 
     def close(self):
-        """Waits for what is being written."""
+        """Waits until the last copy is written."""
         self._writer.wait()
         self._writer.close()

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them."""
+"""Parses durations."""
 
 import math
 import re
@@ -13,10 +13,10 @@ PART = rf"(\d+(?:\.\d+)?)\s*(?:{WORDS})(?![a-z])"
 
 
 def seconds(name, value):
-    """The seconds that `"2h30m"`, `"90 s"`, `"1.5 hours"` or a number of them are.
+    """Converts a duration such as `"2h30m"`, `"90 s"` or `"1.5 hours"`, or a number, to seconds.
 
     Raises:
-        ValueError: If it is none of these, or not above 0.
+        ValueError: If `value` is not a duration, or not above 0.
     """
     allowed = "a number of seconds > 0, or a text such as '2h30m', '90s' or '1.5 hours'"
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Where the energy of this process can be read, and what it is guessed from elsewhere."""
+"""Energy meters: hardware counters, estimates and codecarbon."""
 
 import re
 import time
@@ -14,10 +14,10 @@ UNITS = {"wh": 1e-3, "kwh": 1.0, "mwh": 1e3, "j": 1 / JOULES, "kj": 1e3 / JOULES
 
 
 def kilowatt_hours(name, value):
-    """The kilowatt-hours that `"0.5 kWh"`, `"200 Wh"`, `"90 kJ"` or a number of them are.
+    """Converts an energy such as `"0.5 kWh"`, `"200 Wh"`, `"90 kJ"` or a number to kWh.
 
     Raises:
-        ValueError: If it is none of these, or not above 0.
+        ValueError: If `value` is not an energy, or not above 0.
 
     Example:
         >>> kilowatt_hours("budget", "200 Wh")
@@ -33,7 +33,7 @@ def kilowatt_hours(name, value):
 
 
 class Rapl:
-    """Processor packages, by the counters of Linux; they wrap around."""
+    """Processor packages, by Linux' RAPL counters, which wrap around."""
 
     label = "measured"
 
@@ -58,7 +58,7 @@ class Rapl:
 
 
 class Nvml:
-    """NVIDIA's devices, by their driver's counters. Needs the package `nvidia-ml-py`."""
+    """NVIDIA GPUs, by the driver's counters; needs the package `nvidia-ml-py`."""
 
     label = "measured"
 
@@ -77,13 +77,13 @@ class Nvml:
         return [self._driver.nvmlDeviceGetTotalEnergyConsumption(d) for d in self._devices]
 
     def joules(self):
-        """What was used since the last time, by all processes."""
+        """The energy used by all processes since the last call."""
         before, self._before = self._before, self._read()
         return sum(self._before) / 1e3 - sum(before) / 1e3
 
 
 class CpuSeconds:
-    """A guess from the processor time of this process."""
+    """An estimate from the CPU time of this process."""
 
     label = "estimated"
 
@@ -98,10 +98,10 @@ class CpuSeconds:
 
 
 class Counters:
-    """The meters that there are here.
+    """The meters available on this machine.
 
     Attributes:
-        labels: How each source is known: `"measured"` or `"estimated"`. Others are unavailable.
+        labels: `"measured"` or `"estimated"` for each source; missing ones are unavailable.
     """
 
     def __init__(self, watts_per_core):
@@ -117,22 +117,22 @@ class Counters:
         return {name: meter.joules() for name, meter in self._meters.items()}
 
     def close(self):
-        """Nothing is open."""
+        """Does nothing: there is nothing to close."""
 
 
 class CodeCarbon:
-    """The package `codecarbon`, without network: only its energies are used.
+    """The package `codecarbon`, offline; only its energies are used.
 
     Attributes:
-        labels: See `Counters`. The processor may have been measured, but codecarbon does not say;
-            memory is always a guess from how much there is.
+        labels: See `Counters`. The processor may be measured, but codecarbon does not report
+            that; memory is always estimated from its size.
     """
 
-    _total: Any = None  # what was delivered last
+    _total: Any = None  # the last totals received
 
     def __init__(self):
         self._tracker = codecarbon().OfflineEmissionsTracker(
-            country_iso_code="USA",  # it must have one, for emissions that nobody asks it for
+            country_iso_code="USA",  # required, for its emissions, which are not used
             save_to_file=False,
             log_level="error",
             output_handlers=[self],
@@ -140,23 +140,23 @@ class CodeCarbon:
         self._tracker.start()
         self._before = self._read()
         self.labels = {
-            "processor": "estimated",  # it does not say, in public, how it knows
+            "processor": "estimated",  # no public API says whether it is measured
             "memory": "estimated",
             **({"accelerator": "measured"} if self._total.gpu_count else {}),
         }
 
     def out(self, total, delta):
-        """Where codecarbon delivers."""
+        """Receives codecarbon's totals."""
         self._total = total
 
     def live_out(self, total, delta):
-        """While it measures."""
+        """Receives intermediate totals."""
 
     def task_out(self, data, experiment_name):
-        """After tasks, which there are none of."""
+        """Required by codecarbon; no tasks are used."""
 
     def exit(self):
-        """At the end."""
+        """Required by codecarbon; does nothing."""
 
     def _read(self):
         self._tracker.flush()
@@ -175,12 +175,12 @@ class CodeCarbon:
         return {name: self._before[name] - before[name] for name in self.labels}
 
     def close(self):
-        """Ends its threads."""
+        """Ends codecarbon's threads."""
         self._tracker.stop()
 
 
 def codecarbon():
-    """The package.
+    """Imports codecarbon.
 
     Raises:
         ImportError: If it is not installed.
@@ -197,5 +197,5 @@ def codecarbon():
 def _try(make):
     try:
         return make()
-    except Exception:  # drivers have exceptions of their own
+    except Exception:  # drivers raise their own exception types
         return None

@@ -1,4 +1,4 @@
-"""Reads the numbers that an optimizer works with, whatever stands for them, and sets its rate."""
+"""Reads an optimizer's hyperparameters, resolving schedules and variables; sets learning rates."""
 
 import keras
 
@@ -10,18 +10,18 @@ __all__ = []
 
 
 def rate_groups(model):
-    """Finds the optimizers of a model that have a learning rate, with the ones inside them.
+    """Finds the optimizers of a model that have a learning rate, and those they wrap.
 
     Returns:
-        A list of `(suffix, layers)`. `layers` runs from a wrapper to what it wraps; the
-        first answers for the learning rate. There is one entry with an empty suffix, or,
+        A list of `(suffix, layers)`. `layers` lists a wrapper before the optimizer it wraps;
+        the first one holds the learning rate. There is one entry with an empty suffix, or,
         with a `MultiOptimizer`, one for each of its parts: `_` and the part's name, as in
-        Keras' own logs, numbered if two share it. An optimizer that is an attribute of the
-        model has `_` and the attribute's name before that.
+        Keras' own logs, numbered if names repeat. For an optimizer that is an attribute of the
+        model, `_` and the attribute's name come before that.
     """
     found = optimizers_of(model)
     used = {name for name, optimizer in found.items() if updates_of(optimizer)}
-    if used and "" not in used:  # `compile` makes one though the model has its own
+    if used and "" not in used:  # `compile` creates a default optimizer, here unused
         found.pop("", None)
     return [
         (f"_{name}{suffix}" if name else suffix, layers)
@@ -47,7 +47,7 @@ def _layers(optimizer):
 
 
 def number(value, step):
-    """Returns the float that a number, variable, schedule or callable stands for at `step`."""
+    """Returns the float value of a number, variable, schedule or callable at `step`."""
     if is_schedule(value):
         value = value(step)
     elif callable(value):
@@ -57,7 +57,7 @@ def number(value, step):
 
 
 def check_rates(model):
-    """Raises `ValueError` if a learning rate of `model` is known to take no new value."""
+    """Raises `ValueError` if a learning rate of `model` is known to be fixed."""
     for _, layers in rate_groups(model):
         rate = layers[0].learning_rate
         setters = [getattr(type(layer), "learning_rate", None) for layer in layers]
@@ -68,10 +68,10 @@ def check_rates(model):
 
 
 def set_rate(layers, rate):
-    """Gives one of `rate_groups` another learning rate.
+    """Sets the learning rate of one of `rate_groups`.
 
     Raises:
-        ValueError: If it takes none.
+        ValueError: If it cannot be set.
     """
     try:
         layers[0].learning_rate = rate
@@ -88,12 +88,12 @@ def _refusal(layers):
 
 
 def hyperparameters(model, names):
-    """Returns the value of each name that is in use, for the next update.
+    """Returns the value of each hyperparameter in use, for the next update.
 
     Args:
         model: A compiled model.
-        names: Attributes of optimizers; those that are missing or `None` are left out,
-            and so is `ema_momentum` without `use_ema`. A wrapper goes before what it wraps.
+        names: Attributes of optimizers; missing ones and `None` are left out, and so is
+            `ema_momentum` without `use_ema`. A wrapper's value has precedence.
     """
     found = {}
     for suffix, layers in rate_groups(model):

@@ -1,4 +1,4 @@
-"""What callbacks share that take weights out of a model while it is trained."""
+"""Base classes of callbacks that prune weights during training."""
 
 from typing import Any, NamedTuple
 
@@ -15,12 +15,12 @@ __all__ = []
 
 
 class Pruned(NamedTuple):
-    """What is remembered.
+    """The state of a pruning callback.
 
     Attributes:
         step: Batches of the run so far.
-        begin: What `step` was when the epoch under way began; `None` between epochs.
-        kept: For each variable its mask, and what else the constraint keeps.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
+        kept: For each variable its mask, and any other state of its constraint.
     """
 
     step: int = 0
@@ -29,7 +29,7 @@ class Pruned(NamedTuple):
 
 
 class Masked(keras.constraints.Constraint):
-    """Keeps pruned weights at zero, in every update, after the variable's own constraint."""
+    """Keeps pruned weights at zero in every update, after the variable's own constraint."""
 
     def __init__(self, variable):
         self.inner = variable.constraint
@@ -37,7 +37,7 @@ class Masked(keras.constraints.Constraint):
 
     @property
     def variables(self):
-        """What is kept beside the weights."""
+        """The state of this constraint."""
         return [self.mask]
 
     def __call__(self, w):
@@ -45,19 +45,19 @@ class Masked(keras.constraints.Constraint):
         return w * ops.cast(self.mask, w.dtype)
 
     def renew(self, variable, mask):
-        """Puts another mask in force."""
+        """Applies a new mask."""
         self.mask.assign(mask)
         variable.assign(variable * ops.cast(self.mask, variable.dtype))
 
     def begin(self, variable):
-        """Begins with all weights."""
+        """Resets the mask to keep all weights."""
         self.mask.assign(ops.ones_like(self.mask))
 
 
 class Pruning(Counting):
-    """Base class: which weights are masked, when the masks change, how they survive.
+    """Base class: selects variables, schedules mask updates, and saves the masks.
 
-    A subclass says in `mask_of` what a mask becomes.
+    A subclass computes new masks in `mask_of`.
     """
 
     fresh = Pruned()
@@ -78,12 +78,12 @@ class Pruning(Counting):
 
     @property
     def sparsity_now(self):
-        """The fraction of the weights under masks that is zero."""
+        """The fraction of masked variables' weights that is zero."""
         masks = [ops.convert_to_numpy(c.mask) for _, c in self._masked]
         return 1 - sum(m.sum(dtype=int) for m in masks) / sum(m.size for m in masks)
 
     def on_weights(self, model):
-        """Puts the constraints in place, before the optimizer is built and steps are compiled."""
+        """Installs the constraints, before the optimizer is built and steps are compiled."""
         name = type(self).__name__
         needs_tensorflow(name)
         usual = {id(v) for v in model.trainable_variables if len(v.shape) > 1}
@@ -103,12 +103,12 @@ class Pruning(Counting):
         self._masked = [(v, v.constraint) for v in chosen]
 
     def state(self):
-        """Returns what is remembered, the masks included."""
+        """Returns the state as a dictionary, including the masks."""
         kept = [[ops.convert_to_numpy(x) for x in c.variables] for _, c in self._masked]
         return self.memory._replace(kept=kept or self.memory.kept)._asdict()
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Begins with all weights, or with the masks that were restored."""
+        """Starts with all weights, or with restored masks."""
         if self.memory.step == 0:
             for variable, constraint in self._masked:
                 constraint.begin(variable)
@@ -120,7 +120,7 @@ class Pruning(Counting):
         self.memory = self.memory._replace(kept=())
 
     def on_train_batch_end(self, batch, logs=None):
-        """Renews the masks if the time has come."""
+        """Updates the masks when due."""
         done = self.memory.step
         due = self.count(batch)
         step = self.memory.step
@@ -134,15 +134,15 @@ class Pruning(Counting):
                 constraint.renew(variable, self.mask_of(w, mask, step).astype("uint8"))
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the sparsity."""
+        """Writes the sparsity to the logs."""
         super().on_epoch_end(epoch, logs)
         if logs is not None:
             logs["sparsity"] = float(self.sparsity_now)
 
     def weights_of(self, variable, constraint):
-        """The weights that are judged."""
+        """The weights from which `mask_of` computes the mask."""
         return variable
 
     def mask_of(self, weights, mask, step):
-        """What a mask becomes: an array of booleans."""
+        """Returns the new mask, an array of booleans."""
         raise NotImplementedError

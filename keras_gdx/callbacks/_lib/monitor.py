@@ -1,4 +1,4 @@
-"""A look at the model every so many batches."""
+"""Base class of callbacks that measure the model periodically."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ __all__ = []
 
 
 class Looks(NamedTuple):
-    """What a monitor remembers.
+    """The state of a monitor.
 
     Attributes:
         step: Batches of the run so far.
-        begin: What `step` was when the epoch under way began; `None` between epochs.
-        history: What was found, one dictionary for each look.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
+        history: One dictionary for each measurement.
     """
 
     step: int = 0
@@ -24,14 +24,14 @@ class Looks(NamedTuple):
 
 
 class Monitor(Counting):
-    """Base class of callbacks that look at the model on data of their own.
+    """Base class of callbacks that measure the model on their own data.
 
-    A subclass compiles what it looks with in `_compile`, and looks in `_look`. In between
-    only batches are counted.
+    A subclass compiles the measurement in `_compile`, and runs it in `_look`. Other batches are
+    only counted.
 
     Args:
-        data: Inputs and targets of one batch, and perhaps their weights.
-        every: Integer >= 1: batches between two looks.
+        data: Inputs and targets of one batch, and optionally sample weights.
+        every: Integer >= 1: batches between two measurements.
     """
 
     fresh = Looks()
@@ -49,29 +49,29 @@ class Monitor(Counting):
         raise NotImplementedError
 
     def _look(self, compiled):
-        """Returns what is found, by name."""
+        """Returns the results by name."""
         raise NotImplementedError
 
     @property
     def history(self):
-        """What was found, one dictionary for each look."""
+        """The results so far, one dictionary per measurement."""
         return list(self.memory.history)
 
     def on_train_begin(self, logs=None):
-        """Compiles nothing yet: the first look does."""
+        """Discards the compiled measurement; the first one compiles it again."""
         super().on_train_begin(logs)
         needs_tensorflow(type(self).__name__)
         self._compiled_for = None
 
     def on_train_batch_end(self, batch, logs=None):
-        """Looks, if the time has come."""
+        """Measures if a multiple of `every` batches is reached."""
         if self.count(batch):
             with Untouched(self.model):
                 found = {"step": self.memory.step, **self._look(self._compiled())}
             self.memory = self.memory._replace(history=(*self.memory.history, found))
 
     def on_epoch_end(self, epoch, logs=None):
-        """Writes the numbers of the epoch's last look into its logs."""
+        """Writes the last measurement of the epoch to its logs."""
         last = self.memory.history[-1] if self.memory.history else {"step": 0}
         if logs is not None and last["step"] > self.memory.begin:
             logs.update(
@@ -82,7 +82,7 @@ class Monitor(Counting):
         super().on_epoch_end(epoch, logs)
 
     def _compiled(self):
-        """What `_compile` returns, anew if other weights are trained than the last time."""
+        """The compiled measurement, recompiled if the set of trained weights changed."""
         variables = [id(v) for v in self.model.trainable_variables]
         if variables != self._compiled_for:
             self._compiled_for, self._program = variables, self._compile()

@@ -1,4 +1,4 @@
-"""When a metric has stopped improving, and which way it improves."""
+"""Detects plateaus and improvements of a metric."""
 
 import math
 from typing import NamedTuple
@@ -7,12 +7,12 @@ __all__ = []
 
 
 class Plateau(NamedTuple):
-    """What is known of the values so far.
+    """The state after the values so far.
 
     Attributes:
-        best: The best one; `None` before the first.
-        wait: Values since then that counted as no improvement.
-        cooldown: Values still to come that do not count.
+        best: Best value; `None` before the first.
+        wait: Values without improvement since then.
+        cooldown: Remaining values that do not count.
         streak: Improvements in a row.
     """
 
@@ -33,13 +33,13 @@ def observe(
     cooldown=0,
     rises=False,
 ):
-    """Pure core: what one more value of the metric means.
+    """Pure function: the new state and event after one more value of the metric.
 
     Args:
-        state: A `Plateau`, or a named tuple with its fields and more.
+        state: A `Plateau`, or a named tuple that has its fields.
         value: The metric; inf and NaN are no improvement.
         mode: `"min"` or `"max"`.
-        min_delta: See `PlateauController`, as for the rest.
+        min_delta: The smallest change that is an improvement.
         relative: Whether `min_delta` is a fraction of the best value.
         patience: Values without improvement that make a plateau.
         cooldown: Values after a plateau, or a rise, that do not count.

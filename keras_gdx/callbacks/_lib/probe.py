@@ -1,4 +1,4 @@
-"""Looks at the model that leave no trace in training."""
+"""Reads losses and batches without affecting training."""
 
 import keras
 import numpy as np
@@ -11,10 +11,10 @@ __all__ = []
 
 
 def batch_of(name, data):
-    """The `(x, y, sample_weight)` that `data` is; weights may be missing.
+    """Unpacks `data` to `(x, y, sample_weight)`; sample weights are optional.
 
     Raises:
-        ValueError: If it is no tuple of inputs and targets.
+        ValueError: If `data` is not a tuple of inputs and targets.
     """
     valid = isinstance(data, (list, tuple)) and len(data) in (2, 3) and data[1] is not None
     check(valid, name, data if data is None else type(data), "inputs and targets of one batch")
@@ -22,7 +22,7 @@ def batch_of(name, data):
 
 
 def parts_of(batch, count):
-    """The batch cut into so many equal parts; what is left over is left out."""
+    """Splits the batch into `count` equal parts; drops the remainder."""
     size = len(keras.tree.flatten(batch[0])[0]) // count
     for place in range(count):
         here = slice(place * size, (place + 1) * size)
@@ -34,14 +34,14 @@ def _each(fn, part):
 
 
 class LossTotals:
-    """The loss as Keras adds it up in an epoch: the sum, and what it will be divided by.
+    """Keras' running loss of the epoch: its total, and the count that divides it.
 
-    Under a strategy those of all replicas; all workers must ask. A model with a train step of its
-    own counts if it has a `keras.metrics.Mean(name="loss")` and updates that.
+    Under a strategy these are summed over all replicas, so all workers must call it. A model with
+    a custom train step must have a `keras.metrics.Mean(name="loss")` and update it.
 
     Args:
         model: A compiled model.
-        asking: The name of what asks, for the error.
+        asking: Name of the caller, for error messages.
     """
 
     def __init__(self, model, asking):
@@ -55,10 +55,10 @@ class LossTotals:
         return [sum(each) for each in zip(*pairs, strict=True)] or [0.0, 0.0]
 
     def mean_since(self, before):
-        """The mean loss since this returned `before`.
+        """The mean loss since a call of this object returned `before`.
 
         Raises:
-            ValueError: If nothing was counted.
+            ValueError: If no loss was counted since then.
         """
         total, count = (now - then for now, then in zip(self(), before, strict=True))
         if count == 0:
@@ -72,7 +72,7 @@ class LossTotals:
 
 
 class Untouched:
-    """Inside this context nothing is added to the model's metrics."""
+    """Context that restores the model's metrics on exit."""
 
     def __init__(self, model):
         self.model = model

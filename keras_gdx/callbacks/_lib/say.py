@@ -1,4 +1,4 @@
-"""What callbacks say while training goes on."""
+"""Messages of callbacks during training."""
 
 import logging
 
@@ -8,7 +8,7 @@ __all__ = []
 
 
 def say(text):
-    """Prints, or logs to `keras_gdx` where Keras' interactive logging is switched off."""
+    """Prints `text`, or logs it to `keras_gdx` if Keras' interactive logging is off."""
     if keras.config.is_interactive_logging_enabled():
         print(text)
     else:

@@ -1,4 +1,4 @@
-"""What begins with certain epochs."""
+"""Arguments that are dictionaries from epochs to values."""
 
 from keras_gdx.config import check, check_integer
 
@@ -6,15 +6,15 @@ __all__ = []
 
 
 def by_epoch(name, stages, allowed):
-    """The dictionary with integers as keys: JSON makes texts of them.
+    """Returns the dictionary with integer keys, which JSON converts to strings.
 
     Args:
-        name: The argument.
-        stages: Dictionary from epochs to anything.
-        allowed: What it must be, for the error.
+        name: Name of the argument.
+        stages: Dictionary from epochs to values.
+        allowed: Description of valid values, for the error message.
 
     Raises:
-        ValueError: If it is empty, no dictionary, or an epoch is no integer >= 0.
+        ValueError: If `stages` is empty or not a dictionary, or an epoch is not an integer >= 0.
 
     Example:
         >>> by_epoch("stages", {"0": "head", 2: "body"}, "a dictionary")
