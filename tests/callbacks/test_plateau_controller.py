@@ -234,6 +234,26 @@ def test_under_a_strategy(problem):
     assert history["learning_rate"] == [0.5, 0.5, 0.25]
 
 
+def test_hooks_called_by_hand_change_all_rates_of_a_multi_optimizer():
+    """Without `on_epoch_begin`, as in Keras' own tests."""
+    parts = [SGD(0.5), SGD(0.2)]
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(2, name="a"), keras.layers.Dense(1, name="b")]
+    )
+    model.compile(
+        keras.optimizers.MultiOptimizer(
+            keras.optimizers.OptimizerMap(parts[0], {"a/.*": parts[1]})
+        ),
+        "mse",
+    )
+    control = ReduceLROnPlateau("loss", factor=0.5, patience=1)
+    control.set_model(model)
+    control.on_train_begin()
+    for epoch in range(2):
+        control.on_epoch_end(epoch, {"loss": 1.0})
+    assert [float(x.learning_rate) for x in parts] == pytest.approx([0.25, 0.1])
+
+
 def test_starts_later_and_passes_over_epochs_without_validation(problem):
     callback = PlateauController(patience=1, start_from_epoch=1)
     problem.fit(problem.model(SGD(0.0)), [callback], epochs=6, validation_freq=2)
