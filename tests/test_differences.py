@@ -455,7 +455,7 @@ def verbose():
         heard.append(screen.getvalue())
     assert heard == ["", "changed\n"]
     folder = Path(callbacks.__file__).parent
-    printing = {x.name for x in folder.glob("*.py") if re.search(r"\bprint\(", code(x))}
+    printing = {x.name for x in folder.rglob("*.py") if re.search(r"\bprint\(", code(x))}
     assert printing == {"rich_progress.py", "say.py"}  # the former is asked to print
 
 

@@ -27,6 +27,9 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
     Args:
         inner_optimizer: Any Keras optimizer, or the name of one.
+        initial_scale: Number > 0: the first factor of the loss.
+        dynamic_growth_steps: Integer >= 1: finite steps in a row after which it doubles.
+        name: Name of the optimizer.
         **kwargs: See `keras.optimizers.LossScaleOptimizer`.
 
     Example:
@@ -38,8 +41,16 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
     Verified against: the same step without scaling
     """
 
-    def __init__(self, inner_optimizer, **kwargs):
-        super().__init__(get(inner_optimizer, "inner_optimizer"), **kwargs)
+    def __init__(
+        self,
+        inner_optimizer,
+        initial_scale=2.0**15,
+        dynamic_growth_steps=2000,
+        name=None,
+        **kwargs,
+    ):
+        inner = get(inner_optimizer, "inner_optimizer")
+        super().__init__(inner, initial_scale, dynamic_growth_steps, name=name, **kwargs)
 
     def exclude_from_weight_decay(self, var_list=None, var_names=None):
         """Calls `exclude_from_weight_decay` of the inner optimizer."""
