@@ -12,11 +12,12 @@ except ImportError as error:
 from keras_gdx import callbacks, constraints, modifiers, optimizers, regularizers, schedules
 from keras_gdx._version import __version__
 from keras_gdx.checkpoint.export import export
-from keras_gdx.create import create
+from keras_gdx.creation import create
 from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
 from keras_gdx.integration.model_hooks import install as _install
-from keras_gdx.memory import memory
-from keras_gdx.registry import info, list, register
+from keras_gdx.memory_estimate import memory
+from keras_gdx.registry import info, register
+from keras_gdx.registry import list as list
 
 _install()
 
@@ -30,7 +31,7 @@ def __getattr__(name):
     raise AttributeError(f"module 'keras_gdx' has no attribute {name!r}")
 
 
-__all__ = [
+__all__ = [  # without `list`: a star import must not shadow the builtin
     "__version__",
     "callbacks",
     "constraints",
@@ -39,7 +40,6 @@ __all__ = [
     "info",
     "layer_decay",
     "layer_groups",
-    "list",
     "memory",
     "modifiers",
     "optimizers",

@@ -1,9 +1,14 @@
 """Imports go in one direction: each part of the package imports only from lower levels."""
 
 import ast
+import builtins
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import keras_gdx
 
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
 LEVELS = (  # each may import from those before it
@@ -19,8 +24,8 @@ LEVELS = (  # each may import from those before it
     "regularizers",
     "report",
     "callbacks",
-    "create",
-    "memory",
+    "creation",
+    "memory_estimate",
     "datasets distribute",
     "__init__",
 )
@@ -55,3 +60,13 @@ def test_imports_go_down(part):
 
 def test_every_part_has_its_level():
     assert {part_of(path) for path in PACKAGE.rglob("*.py")} == {*LEVEL}
+
+
+def test_a_star_import_shadows_no_builtin():
+    assert not {*keras_gdx.__all__} & {*dir(builtins)}
+
+
+@pytest.mark.parametrize("name", keras_gdx.__all__)
+def test_no_function_hides_a_module(name):
+    if not isinstance(getattr(keras_gdx, name), ModuleType):
+        assert find_spec(f"keras_gdx.{name}") is None

@@ -6,7 +6,7 @@ from math import prod
 import keras
 
 from keras_gdx.config import check, check_integer
-from keras_gdx.create import create
+from keras_gdx.creation import create
 from keras_gdx.engine.state.state import AVERAGE, size_of
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import list as names
