@@ -121,12 +121,7 @@ class ResumableCheckpoint(Callback):
         self._clock = time.monotonic
         self._data: Any = None
         self._signalled = False
-        self._resumed = False
-
-    @property
-    def resumed(self):
-        """Whether this `fit` resumed from a checkpoint."""
-        return self._resumed
+        self.resumed = False  # whether this `fit` resumed from a checkpoint
 
     # -- around `fit` -----------------------------------------------------------------------
 
@@ -144,7 +139,7 @@ class ResumableCheckpoint(Callback):
         )
         self._files.prepare()
         self._saved = self._files.read(peers.choose)
-        self._resumed = self._saved is not None
+        self.resumed = self._saved is not None
         self._is_time = peers.poll(self._time_has_come)
         self._is_signalled = peers.poll(lambda: self._signalled)
         history = [c for c in callbacks if isinstance(c, keras.callbacks.History)]

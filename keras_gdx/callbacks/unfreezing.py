@@ -1,7 +1,6 @@
 """Gradual unfreezing of layers for fine-tuning."""
 
 import re
-from contextlib import contextmanager
 
 from keras_gdx.callbacks._lib.stages import by_epoch
 from keras_gdx.callbacks.base import Callback
@@ -63,25 +62,19 @@ class Unfreezing(Callback):
         check_pattern("exclude", exclude)
         self.exclude = exclude
 
-    @contextmanager
-    def around_fit(self, model, callbacks):
-        """Restores `trainable` if `fit` fails before training begins."""
-        needs_tensorflow("Unfreezing")
-        self._before: list = []
-        try:
-            yield callbacks
-        finally:
-            for each, trainable in self._before:  # layers first, outer before inner ones
-                each.trainable = trainable
-
     def on_train_begin(self, logs=None):
         """Creates the optimizer state of all layers that will be trained."""
         super().on_train_begin(logs)
+        needs_tensorflow("Unfreezing")
         layers = layers_of(self.model)
-        self._before = [(each, each.trainable) for each in (*layers, *self.model.variables)]
-        self._plan(self.model, layers)
-        self._build(self.model)
-        self._before = []
+        before = [(each, each.trainable) for each in (*layers, *self.model.variables)]
+        try:
+            self._plan(self.model, layers)
+            self._build(self.model)
+        except BaseException:
+            for each, trainable in before:  # layers first, outer before inner ones
+                each.trainable = trainable
+            raise
         self._set(min(self.stages) - 1)
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -75,11 +75,11 @@ def _compiling(original):
 def _evaluating(original):
     @functools.wraps(original)
     def evaluating(self, *args, **kwargs):
-        if original.__name__ == "save" and ours(self):
+        optimizers = ours(self)
+        if original.__name__ == "save" and optimizers:
             check_file(*args, **kwargs)
         if (replicas := replicas_of(self)) is not None:
             replicas.before(original.__name__)
-        optimizers = ours(self)
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
             for optimizer in optimizers:  # validation at the end of an epoch of `fit`
                 optimizer.flush()

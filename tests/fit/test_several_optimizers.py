@@ -71,6 +71,9 @@ MAKERS = {
 def test_they_are_found_by_name():
     model = two(MAKERS["window"])
     assert list(optimizers_of(model)) == ["", "g_opt", "others_0"]
+    model.by_role = {"critic": MAKERS["window"]()}
+    model.examples = [0.0, MAKERS["window"]()]  # no list of optimizers: it is not searched
+    assert list(optimizers_of(model)) == ["", "g_opt", "others_0", "by_role_critic"]
     assert list(optimizers_of(one("sgd"))) == [""]
 
 

@@ -135,6 +135,10 @@ def test_what_is_inside_goes_with_the_whole(target, saved, recwarn):
     assert [m.partition(",")[0] for m in messages(recwarn)] == [WHOSE + "Lookahead around AdamW"]
     assert same(state(net, copies=False), before)
     assert same(net.get_weights(), source.get_weights())
+    copies = [v.numpy().ravel() for v in net.optimizer.variables if v.name.endswith("slow")]
+    if copies:  # they begin again with the weights that were loaded
+        loaded = np.concatenate([w.ravel() for w in net.get_weights()])
+        np.testing.assert_array_equal(np.sort(np.concatenate(copies)), np.sort(loaded))
     again = network(MAKE["Lookahead"](), 1)  # a matching file after one that does not match
     for name in ("Lion", "Lookahead"):
         again.load_weights(saved(name, 2)[1])

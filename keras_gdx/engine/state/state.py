@@ -148,9 +148,8 @@ class State:
         pairs = []
         for index in indices:
             bucket, _ = self.home[index]
-            copied = {slot.name for slot in bucket.rule.all_slots() if slot.init == "variable"}
             for name, slot in self.slots[index].items():
-                if name == AVERAGE or name in copied:
+                if name == AVERAGE or name in bucket.copied:
                     weights = ops.cast(variables[index], bucket.dtype)
                     pairs.append((slot, ops.convert_to_numpy(weights)))
                 elif name == LOST:
