@@ -1,15 +1,27 @@
-"""Serialization derived from the constructor's signature, and checks of arguments."""
+"""Serialization and validation derived from the constructor's signature."""
 
 import inspect
-import math
-import numbers
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
 import keras
 
+from keras_gdx.arguments import (  # noqa: F401
+    TYPE_OF_DEFAULT,
+    accepts,
+    check,
+    check_choice,
+    check_integer,
+    check_number,
+    describe,
+    is_number,
+    is_schedule,
+    needs_tensorflow,
+)
+
 
 class Configured:
-    """Gives a class `get_config` and `from_config`.
+    """Gives a class `get_config`, `from_config`, and validation of its arguments.
 
     `__init__` must store every argument that it declares in an attribute of the same name. Values
     that are Keras objects are serialized too, also inside lists, tuples and dictionaries.
@@ -28,33 +40,60 @@ class Configured:
         """Builds an instance from what `get_config` returned."""
         return cls(**{name: unpack(value, custom_objects) for name, value in config.items()})
 
+    def accept(self, name, value):
+        """Called when an argument is assigned: returns the value to store.
+
+        Raises:
+            ValueError: If the value is not of the argument's type.
+        """
+        hint = argument_types(type(self))[name]
+        check(accepts(hint, value), name, value, describe(hint))
+        return value
+
+    def __setattr__(self, name, value):
+        cls = type(self)
+        if name in argument_types(cls) and not isinstance(getattr(cls, name, None), property):
+            value = self.accept(name, value)
+        super().__setattr__(name, value)
+
     def __repr__(self):
         arguments = (f"{name}={getattr(self, name)!r}" for name in declared_arguments(type(self)))
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
+@cache
 def declared_arguments(cls: type) -> dict[str, Any]:
     """Maps each argument of the constructor to its default.
 
     If the constructor has `**kwargs`, the arguments of the next `Configured` class are included.
     """
-    if cls not in _DECLARED:
-        _DECLARED[cls] = _declared_arguments(cls)
-    return _DECLARED[cls]
-
-
-_DECLARED: dict[type, dict[str, Any]] = {}
-
-
-def _declared_arguments(cls):
     levels = []
-    for base in cls.__mro__:
-        if issubclass(base, Configured) and "__init__" in vars(base):
-            parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
-            levels.append({p.name: p.default for p in parameters if p.kind not in VARIADIC})
-            if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
-                break
+    for base in _configured_bases(cls):
+        parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
+        levels.append({p.name: p.default for p in parameters if p.kind not in VARIADIC})
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+            break
     return {name: default for level in reversed(levels) for name, default in level.items()}
+
+
+@cache
+def argument_types(cls: type) -> dict[str, Any]:
+    """Maps each argument of the constructors of a class and its bases to its type."""
+    found: dict[str, Any] = {}
+    for base in reversed(_configured_bases(cls)):
+        try:
+            hints = get_type_hints(base.__init__, include_extras=True)
+        except NameError:  # an annotation that is a string and names a local class
+            hints = {}
+        for name, parameter in [*inspect.signature(base.__init__).parameters.items()][1:]:
+            if parameter.kind not in VARIADIC:
+                inferred = TYPE_OF_DEFAULT.get(type(parameter.default), Any)
+                found[name] = hints.get(name, inferred)
+    return found
+
+
+def _configured_bases(cls):
+    return [b for b in cls.__mro__ if issubclass(b, Configured) and "__init__" in vars(b)]
 
 
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
@@ -80,47 +119,3 @@ def unpack(value, custom_objects=None):
             return keras.saving.deserialize_keras_object(value, custom_objects)
         return {k: unpack(x, custom_objects) for k, x in value.items()}
     return value
-
-
-def is_schedule(value):
-    """Whether `value` changes with the update index."""
-    return isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
-
-
-def is_number(value):
-    """Whether `value` is a real number, including NumPy scalars but not booleans."""
-    return isinstance(value, numbers.Real) and not isinstance(value, (bool, type(None)))
-
-
-def check(condition, name, value, allowed):
-    """Raises the `ValueError` for an invalid argument unless `condition` holds."""
-    if not condition:
-        raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value!r}")
-
-
-def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, open_high=False):
-    """Checks that `value` is a finite number in `[low, high]`, with open ends if requested."""
-    if high < math.inf:
-        allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-    else:
-        allowed = f"a number {'>' if open_low else '>='} {low}"
-    inside = is_number(value) and math.isfinite(value) and low <= value <= high
-    at_open_end = (open_low and value == low) or (open_high and value == high)
-    check(inside and not at_open_end, name, value, allowed)
-
-
-def check_integer(name, value, low):
-    """Checks that `value` is an integer of at least `low`."""
-    valid = is_number(value) and math.isfinite(value) and value == int(value) and value >= low
-    check(valid, name, value, f"an integer >= {low}")
-
-
-def check_choice(name, value, choices):
-    """Checks that `value` is one of `choices`."""
-    check(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
-
-
-def needs_tensorflow(name):
-    """Raises `ValueError` on backends other than TensorFlow."""
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"{name} needs Keras' TensorFlow backend.")

@@ -12,58 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gdx.config import check, check_number, is_number, is_schedule
-
-SHARE = {"low": 0, "high": 1}
-MEMORY = SHARE | {"open_high": True}
-POSITIVE = {"low": 0, "open_low": True}
-NOT_NEGATIVE = {"low": 0}
-BOUNDS = {  # by the argument's name, or by its first word
-    "beta": MEMORY,
-    "clip_threshold": POSITIVE,
-    "clipnorm": POSITIVE,
-    "clipping": POSITIVE,
-    "clipvalue": POSITIVE,
-    "decay_rate": POSITIVE,
-    "ema": SHARE,
-    "epsilon": NOT_NEGATIVE,
-    "global_clipnorm": POSITIVE,
-    "lam": NOT_NEGATIVE,
-    "momentum": MEMORY,
-    "r": NOT_NEGATIVE,
-    "reps_rel": POSITIVE,
-    "rho": MEMORY,
-    "slow_step_size": SHARE,
-    "threshold": POSITIVE,
-    "weight": NOT_NEGATIVE,
-}
-OPTIONAL = ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "beta_1", "clip_threshold")
-
-
-def is_hyperparameter(name, default):
-    """Whether the argument `name` is a number that may change during training."""
-    return isinstance(default, float) or (default is None and name in OPTIONAL)
-
-
-def check_hyperparameter(name, value, default, bounds):
-    """Raises `ValueError` unless `value` is a number in its range, or a schedule.
-
-    Args:
-        name: The argument.
-        value: The value to check.
-        default: Its default. If that is `None`, `None` is valid; for `weight_decay` and
-            `clip_threshold` it always is.
-        bounds: The class's own ranges by name, which take precedence over `BOUNDS`.
-    """
-    may_be_none = default is None or name in ("weight_decay", "clip_threshold")
-    if is_schedule(value) or (value is None and may_be_none):
-        return
-    check(is_number(value), name, value, "a number or a LearningRateSchedule")
-    check_number(name, value, **(_find(name, bounds) or _find(name, BOUNDS)))
-
-
-def _find(name, bounds):
-    return bounds.get(name, bounds.get(name.split("_")[0], {}))
+from keras_gdx.arguments import is_schedule
 
 
 class Hyperparameters:

@@ -3,7 +3,6 @@
 Uses private names of Keras' optimizers; `tests/test_private_surface.py` lists them.
 """
 
-import math
 from typing import Any
 
 import keras
@@ -13,8 +12,9 @@ from keras.src.utils.tracking import (
     no_automatic_dependency_tracking,
 )  # keeps lists out of checkpoints
 
+from keras_gdx.arguments import NonNegative, accepts
 from keras_gdx.backends import backend
-from keras_gdx.config import Configured, check, declared_arguments, is_number, is_schedule
+from keras_gdx.config import Configured, check, declared_arguments, is_schedule
 from keras_gdx.engine.state.state import is_overwritten
 from keras_gdx.engine.step import flush, step
 from keras_gdx.engine.variables.spec import numbered
@@ -288,7 +288,7 @@ def _checked_rate(rate):
     if is_schedule(rate) or (callable(rate) and not isinstance(rate, type)):
         return rate
     allowed = "a number >= 0, a LearningRateSchedule or a callable without arguments"
-    check(is_number(rate) and math.isfinite(rate) and rate >= 0, "learning_rate", rate, allowed)
+    check(accepts(NonNegative, rate), "learning_rate", rate, allowed)
     return float(rate)
 
 

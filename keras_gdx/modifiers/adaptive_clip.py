@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_gdx.arguments import Positive
 from keras_gdx.modifiers.base import Modifier
 from keras_gdx.registry import register
 
@@ -31,10 +32,9 @@ class AdaptiveClip(Modifier):
     """
 
     sides = ("before",)
-    bounds = {"epsilon": {"low": 0, "open_low": True}}
     elementwise = False
 
-    def __init__(self, clipping=0.01, epsilon=1e-3):
+    def __init__(self, clipping: Positive = 0.01, epsilon: Positive = 1e-3):
         self.clipping = clipping
         self.epsilon = epsilon
 

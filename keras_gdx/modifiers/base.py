@@ -1,7 +1,7 @@
 """The base class of modifiers."""
 
 from keras_gdx.config import Configured, declared_arguments
-from keras_gdx.engine.hyperparameters import check_hyperparameter, is_hyperparameter, resolve
+from keras_gdx.engine.hyperparameters import resolve
 from keras_gdx.optimizers.slots import Slot
 
 
@@ -15,7 +15,6 @@ class Modifier(Configured):
 
     sides: tuple[str, ...] = ("before", "after")  # optimizer arguments that accept it
     slots: tuple[Slot | str, ...] = ()
-    bounds: dict[str, dict] = {}  # ranges of arguments whose name does not imply one
     elementwise = True  # false: it mixes the entries of a tensor
 
     def __call__(self, h, x, g, w, *slots):
@@ -61,7 +60,4 @@ class Modifier(Configured):
                 f"`{name}` of {type(self).__name__} is part of compiled steps and cannot become "
                 f"{value!r}. Make a new modifier, or give it a schedule."
             )
-        default = declared_arguments(type(self)).get(name)
-        if is_hyperparameter(name, default):
-            check_hyperparameter(name, value, default, self.bounds)
         super().__setattr__(name, value)

@@ -1,5 +1,6 @@
 """Grokfast."""
 
+from keras_gdx.arguments import DecayRate, NonNegative
 from keras_gdx.math import ema, started
 from keras_gdx.modifiers.base import Modifier
 from keras_gdx.optimizers.slots import UNSET, Slot
@@ -33,9 +34,8 @@ class Grokfast(Modifier):
 
     sides = ("before",)
     slots = (Slot("average", init=UNSET),)
-    bounds = {"alpha": {"low": 0, "high": 1, "open_high": True}}
 
-    def __init__(self, alpha=0.98, lam=2.0):
+    def __init__(self, alpha: DecayRate = 0.98, lam: NonNegative = 2.0):
         self.alpha = alpha
         self.lam = lam
 

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_gdx.arguments import Positive
 from keras_gdx.math import rms
 from keras_gdx.modifiers.base import Modifier
 from keras_gdx.registry import register
@@ -29,7 +30,7 @@ class UpdateClip(Modifier):
     sides = ("after",)
     elementwise = False
 
-    def __init__(self, threshold=1.0):
+    def __init__(self, threshold: Positive = 1.0):
         self.threshold = threshold
 
     def __call__(self, h, x, g, w):

@@ -1,8 +1,10 @@
 """Adafactor."""
 
+from typing import Any
+
 from keras import ops
 
-from keras_gdx.config import check_integer
+from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, Positive, PositiveInt
 from keras_gdx.math import ema, rms
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -57,19 +59,18 @@ class Adafactor(Optimizer):
 
     def __init__(
         self,
-        learning_rate=None,
+        learning_rate: LearningRate | None = None,
         *,
-        beta_1=None,
-        decay_rate=0.8,
-        epsilon_1=1e-30,
-        epsilon_2=1e-3,
-        clip_threshold=1.0,
-        scale_parameter=True,
-        min_dim_size_to_factor=128,
-        **kwargs,
+        beta_1: DecayRate | None = None,
+        decay_rate: Positive = 0.8,
+        epsilon_1: NonNegative = 1e-30,
+        epsilon_2: NonNegative = 1e-3,
+        clip_threshold: Positive | None = 1.0,
+        scale_parameter: bool = True,
+        min_dim_size_to_factor: PositiveInt = 128,
+        **kwargs: Any,
     ):
         super().__init__(RelativeStep() if learning_rate is None else learning_rate, **kwargs)
-        check_integer("min_dim_size_to_factor", min_dim_size_to_factor, 1)
         self.beta_1 = beta_1
         self.decay_rate = decay_rate
         self.epsilon_1 = epsilon_1

@@ -1,7 +1,10 @@
 """Adam."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_gdx.arguments import DecayRate, LearningRate, NonNegative
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -48,7 +51,14 @@ class Adam(Optimizer):
     )
 
     def __init__(
-        self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, amsgrad=False, **kwargs
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        beta_1: DecayRate = 0.9,
+        beta_2: DecayRate = 0.999,
+        epsilon: NonNegative = 1e-8,
+        amsgrad: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1

@@ -1,5 +1,8 @@
 """Adam with decoupled weight decay."""
 
+from typing import Any
+
+from keras_gdx.arguments import LearningRate, NonNegative
 from keras_gdx.optimizers.adam import Adam
 from keras_gdx.registry import register
 
@@ -29,5 +32,11 @@ class AdamW(Adam):
     Verified against: optax 0.2.8 adamw, NumPy
     """
 
-    def __init__(self, learning_rate=1e-3, *, weight_decay=0.01, **kwargs):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        weight_decay: NonNegative | None = 0.01,
+        **kwargs: Any,
+    ):
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)

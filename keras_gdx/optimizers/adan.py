@@ -1,7 +1,10 @@
 """Adan: adaptive Nesterov momentum."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_gdx.arguments import DecayRate, LearningRate, NonNegative
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -45,7 +48,14 @@ class Adan(Optimizer):
     slots = ("momentum", "change", Slot("velocity", signed=False), "previous")
 
     def __init__(
-        self, learning_rate=1e-3, *, beta_1=0.98, beta_2=0.92, beta_3=0.99, epsilon=1e-8, **kwargs
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        beta_1: DecayRate = 0.98,
+        beta_2: DecayRate = 0.92,
+        beta_3: DecayRate = 0.99,
+        epsilon: NonNegative = 1e-8,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1

@@ -2,20 +2,30 @@
 
 import math
 import weakref
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import keras
 from keras import ops
 
+from keras_gdx.arguments import (
+    Fraction,
+    LearningRate,
+    NonNegative,
+    Positive,
+    PositiveFloat,
+    PositiveInt,
+    check,
+    is_number,
+    may_change,
+)
 from keras_gdx.backends import backend
 from keras_gdx.checkpoint.optimizer_state import load_state, save_state
-from keras_gdx.config import check, check_integer, declared_arguments, is_number
+from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.engine.hyperparameters import (
     Hyperparameters,
     Scalars,
-    check_hyperparameter,
-    is_hyperparameter,
     resolve,
 )
 from keras_gdx.engine.late_weights import comes_late
@@ -103,29 +113,29 @@ class Optimizer(Rule, KerasOptimizer):
 
     def __init__(
         self,
-        learning_rate,
+        learning_rate: LearningRate,
         *,
-        weight_decay=None,
-        no_decay=(),
-        lr_multipliers=None,
-        before=(),
-        after=(),
-        state_dtype=None,
-        shard_state=False,
-        reduce_dtype=None,
-        precision=None,
-        sparse="dense",
-        fused="auto",
-        skip_nonfinite=False,
-        clipnorm=None,
-        global_clipnorm=None,
-        clipvalue=None,
-        use_ema=False,
-        ema_momentum=0.99,
-        ema_overwrite_frequency=None,
-        loss_scale_factor=None,
-        gradient_accumulation_steps=None,
-        name=None,
+        weight_decay: NonNegative | None = None,
+        no_decay: Literal["auto"] | Sequence[Any] = (),
+        lr_multipliers: Mapping[str, float] | None = None,
+        before: Sequence[Any] = (),
+        after: Sequence[Any] = (),
+        state_dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None,
+        shard_state: bool = False,
+        reduce_dtype: Literal["bfloat16", "float16"] | None = None,
+        precision: Literal["kahan", "stochastic"] | None = None,
+        sparse: Literal["dense", "lazy"] = "dense",
+        fused: Literal["auto"] | bool = "auto",
+        skip_nonfinite: bool = False,
+        clipnorm: Positive | None = None,
+        global_clipnorm: Positive | None = None,
+        clipvalue: Positive | None = None,
+        use_ema: bool = False,
+        ema_momentum: Fraction = 0.99,
+        ema_overwrite_frequency: PositiveInt | None = None,
+        loss_scale_factor: PositiveFloat | None = None,
+        gradient_accumulation_steps: PositiveInt | None = None,
+        name: str | None = None,
     ):
         super().__init__(learning_rate, name=name)
         self._model = lambda: None
@@ -239,10 +249,11 @@ class Optimizer(Rule, KerasOptimizer):
 
     def numbers(self):
         """The numeric arguments that can change during training, by name."""
+        types = argument_types(type(self))
         found = {
             name: getattr(self, name)
-            for name, default in self._arguments().items()
-            if is_hyperparameter(name, default) and is_number(getattr(self, name))
+            for name in self._arguments()
+            if may_change(types[name]) and is_number(getattr(self, name))
         }
         window = self.gradient_accumulation_steps
         return found if window is None else found | {"gradient_accumulation_steps": window}
@@ -283,18 +294,12 @@ class Optimizer(Rule, KerasOptimizer):
         if self.state is not None:
             self.state.closers.clear()
 
-    def __setattr__(self, name, value):
-        arguments = declared_arguments(Optimizer) | declared_arguments(type(self))
-        if name in arguments and name != "learning_rate":
-            if is_hyperparameter(name, arguments[name]):
-                check_hyperparameter(name, value, arguments[name], self.bounds)
-            if name == "gradient_accumulation_steps" and value is not None:
-                check_integer(name, value, 1)
-            if self.hyperparameters is not None:
-                self._change(name, value)
-            if name in self.masks:
-                value = patterns(name, value)
-        super().__setattr__(name, value)
+    def accept(self, name, value):
+        """Validates a new value of an argument, and applies it to steps already compiled."""
+        value = super().accept(name, value)
+        if self.hyperparameters is not None:
+            self._change(name, value)
+        return patterns(name, value) if name in self.masks else value
 
     def _change(self, name, value):
         """Applies a new argument value to steps that are already compiled, if possible."""

@@ -1,7 +1,10 @@
 """DoG: distance over gradients."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_gdx.arguments import LearningRate, NonNegative, Positive
 from keras_gdx.math import norm
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -43,7 +46,14 @@ class DoG(Optimizer):
     elementwise = False
     divisible = False
 
-    def __init__(self, learning_rate=1.0, *, reps_rel=1e-6, epsilon=1e-8, **kwargs):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1.0,
+        *,
+        reps_rel: Positive = 1e-6,
+        epsilon: NonNegative = 1e-8,
+        **kwargs: Any,
+    ):
         super().__init__(learning_rate, **kwargs)
         self.reps_rel = reps_rel
         self.epsilon = epsilon

@@ -1,7 +1,11 @@
 """LAMB: layer-wise adaptive moments for large batches."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
+from keras_gdx.arguments import DecayRate, LearningRate, NonNegative
 from keras_gdx.math import bias_correction, ema, norm, ratio
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -45,14 +49,14 @@ class LAMB(Optimizer):
 
     def __init__(
         self,
-        learning_rate=1e-3,
+        learning_rate: LearningRate = 1e-3,
         *,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-6,
-        weight_decay=0.0,
-        no_adaptation=(),
-        **kwargs,
+        beta_1: DecayRate = 0.9,
+        beta_2: DecayRate = 0.999,
+        epsilon: NonNegative = 1e-6,
+        weight_decay: NonNegative | None = 0.0,
+        no_adaptation: Sequence[str] = (),
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
         self.beta_1 = beta_1

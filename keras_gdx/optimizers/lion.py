@@ -1,7 +1,10 @@
 """Lion: evolved sign momentum."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_gdx.arguments import DecayRate, LearningRate
 from keras_gdx.math import ema
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import register
@@ -40,7 +43,14 @@ class Lion(Optimizer):
 
     slots = ("momentum",)
 
-    def __init__(self, learning_rate=1e-4, *, beta_1=0.9, beta_2=0.99, **kwargs):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 1e-4,
+        *,
+        beta_1: DecayRate = 0.9,
+        beta_2: DecayRate = 0.99,
+        **kwargs: Any,
+    ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1
         self.beta_2 = beta_2

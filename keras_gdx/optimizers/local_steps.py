@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_gdx.arguments import PositiveInt
 from keras_gdx.backends import backend
 from keras_gdx.config import check
 from keras_gdx.optimizers.base import Optimizer
@@ -61,7 +62,14 @@ class LocalSteps(Wrapper):
     slots = (Slot("slow", init="variable", when="outer"),)
     default_inner = "adamw"
 
-    def __init__(self, inner=None, *, outer=None, sync_period=8, name=None):
+    def __init__(
+        self,
+        inner: Any = None,
+        *,
+        outer: Any = None,
+        sync_period: PositiveInt = 8,
+        name: str | None = None,
+    ):
         super().__init__(inner, sync_period, name)
         ours = isinstance(self.inner, Optimizer)
         check(ours, "inner", inner, "an optimizer of keras_gdx: others reduce their gradients")

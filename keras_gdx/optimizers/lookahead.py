@@ -1,7 +1,10 @@
 """Lookahead: k steps forward, one step back."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_gdx.arguments import Fraction, PositiveInt
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.optimizers.wrapper import Wrapper
 from keras_gdx.registry import register
@@ -43,7 +46,14 @@ class Lookahead(Wrapper):
 
     slots = (Slot("slow", init="variable"),)
 
-    def __init__(self, inner=None, *, sync_period=6, slow_step_size=0.5, name=None):
+    def __init__(
+        self,
+        inner: Any = None,
+        *,
+        sync_period: PositiveInt = 6,
+        slow_step_size: Fraction = 0.5,
+        name: str | None = None,
+    ):
         super().__init__(inner, sync_period, name)
         self.slow_step_size = slow_step_size
 

@@ -1,13 +1,14 @@
 """Muon: orthogonalized momentum."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from keras import ops
 
+from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt
 from keras_gdx.config import (
     check,
-    check_choice,
-    check_integer,
     declared_arguments,
     is_number,
     is_schedule,
@@ -65,19 +66,17 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.02,
+        learning_rate: LearningRate = 0.02,
         *,
-        momentum=0.95,
-        nesterov=True,
-        ns_steps=5,
-        ns_coefficients=(3.4445, -4.775, 2.0315),
-        adjust="original",
-        fallback=None,
-        **kwargs,
+        momentum: DecayRate = 0.95,
+        nesterov: bool = True,
+        ns_steps: PositiveInt = 5,
+        ns_coefficients: Sequence[float] = (3.4445, -4.775, 2.0315),
+        adjust: Literal["original", "match_rms_adamw"] | None = "original",
+        fallback: Optimizer | None = None,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, **kwargs)
-        check_integer("ns_steps", ns_steps, 1)
-        check_choice("adjust", adjust, ("original", "match_rms_adamw", None))
         three = isinstance(ns_coefficients, (list, tuple)) and len(ns_coefficients) == 3
         valid = three and all(is_number(x) and math.isfinite(x) for x in ns_coefficients)
         check(valid, "ns_coefficients", ns_coefficients, "three numbers")

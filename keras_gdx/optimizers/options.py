@@ -2,16 +2,10 @@
 
 import re
 
+from keras_gdx.arguments import check, is_number
 from keras_gdx.backends import NAME
-from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.registry import REGISTRY
 
-CHOICES = {
-    "state_dtype": (None, "float32", "bfloat16", "float16", "int8"),
-    "reduce_dtype": (None, "bfloat16", "float16"),
-    "precision": (None, "kahan", "stochastic"),
-    "sparse": ("dense", "lazy"),
-}
 WITHOUT_TENSORFLOW = {
     "precision": (None, "kahan"),
     "sparse": ("dense",),
@@ -28,25 +22,16 @@ def check_options(optimizer):
     optimizer.lr_multipliers = _multipliers(optimizer.lr_multipliers)
     optimizer.before = _modifiers("before", optimizer.before)
     optimizer.after = _modifiers("after", optimizer.after)
-    _check_each(optimizer)
+    _check_backend(optimizer)
     _check_together(optimizer)
 
 
-def _check_each(optimizer):
-    for name, choices in CHOICES.items():
-        check_choice(name, getattr(optimizer, name), choices)
-    shards, fused = optimizer.shard_state, optimizer.fused
-    check(isinstance(shards, bool), "shard_state", shards, "True or False")
-    check(isinstance(fused, bool) or fused == "auto", "fused", fused, "'auto', True or False")
+def _check_backend(optimizer):
     for name, portable in WITHOUT_TENSORFLOW.items():
         value = getattr(optimizer, name)
         possible = NAME == "tensorflow" or value in portable
         allowed = " or ".join(map(repr, portable))
         check(possible, name, value, f"{allowed} without Keras' TensorFlow backend")
-    if optimizer.ema_overwrite_frequency is not None:
-        check_integer("ema_overwrite_frequency", optimizer.ema_overwrite_frequency, 1)
-    if optimizer.loss_scale_factor is not None:
-        check_number("loss_scale_factor", optimizer.loss_scale_factor, 0, open_low=True)
 
 
 def _check_together(optimizer):

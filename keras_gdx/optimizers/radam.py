@@ -1,7 +1,11 @@
 """Rectified Adam."""
 
+from typing import Annotated, Any
+
+from annotated_types import Ge
 from keras import ops
 
+from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, Number
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
@@ -42,11 +46,17 @@ class RAdam(Optimizer):
     Verified against: optax 0.2.8 radam, NumPy
     """
 
-    bounds = {"threshold": {"low": 4}}
     slots = ("momentum", Slot("velocity", signed=False))
 
     def __init__(
-        self, learning_rate=1e-3, *, beta_1=0.9, beta_2=0.999, epsilon=1e-8, threshold=5.0, **kwargs
+        self,
+        learning_rate: LearningRate = 1e-3,
+        *,
+        beta_1: DecayRate = 0.9,
+        beta_2: DecayRate = 0.999,
+        epsilon: NonNegative = 1e-8,
+        threshold: Annotated[Number, Ge(4)] = 5.0,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1

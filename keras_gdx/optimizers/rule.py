@@ -17,7 +17,6 @@ class Rule:
     shared: tuple[str, ...] = ()  # scalar state stored once per model
     masks: tuple[str, ...] = ()  # arguments that are path patterns; booleans in `h`
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
-    bounds: dict[str, dict] = {}  # ranges of arguments whose name does not imply one
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
     divisible = True  # false: `global_stats` reads slots, so every replica needs all of them
     before: tuple = ()  # modifiers of the gradient

@@ -1,10 +1,12 @@
 """Schedule-Free learning: averaging instead of a learning-rate schedule."""
 
 from dataclasses import replace
+from typing import Annotated, Any
 
+from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.config import check, check_integer
+from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, NonNegativeInt, Number, check
 from keras_gdx.engine.state.state import wide
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
@@ -14,26 +16,27 @@ from keras_gdx.registry import get, register
 __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
 
 
+Beta = Annotated[Number, Interval(gt=0, lt=1)]
+
+
 class Averaging(Optimizer):
     """Base class of the schedule-free rules; a subclass defines the direction at `y`."""
 
     slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
     shared = ("weight_sum", "rate_max")
-    bounds = {"beta": {"low": 0, "high": 1, "open_low": True, "open_high": True}}
 
     def __init__(
         self,
-        learning_rate,
+        learning_rate: LearningRate,
         *,
-        beta=0.9,
-        weight_lr_power=2.0,
-        r=0.0,
-        warmup_steps=0,
-        **kwargs,
+        beta: Beta = 0.9,
+        weight_lr_power: NonNegative = 2.0,
+        r: NonNegative = 0.0,
+        warmup_steps: NonNegativeInt = 0,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, **kwargs)
         check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
-        check_integer("warmup_steps", warmup_steps, 0)
         self.beta = beta
         self.weight_lr_power = weight_lr_power
         self.r = r
@@ -95,7 +98,7 @@ class ScheduleFreeSGD(Averaging):
     Verified against: schedulefree 1.4.1 SGDScheduleFree, NumPy
     """
 
-    def __init__(self, learning_rate=1.0, **kwargs):
+    def __init__(self, learning_rate: LearningRate = 1.0, **kwargs: Any):
         super().__init__(learning_rate, **kwargs)
 
     def direction(self, h, g, y, z):
@@ -136,13 +139,13 @@ class ScheduleFreeAdamW(Averaging):
 
     def __init__(
         self,
-        learning_rate=2.5e-3,
+        learning_rate: LearningRate = 2.5e-3,
         *,
-        beta=0.9,
-        beta_2=0.999,
-        epsilon=1e-8,
-        weight_decay=0.0,
-        **kwargs,
+        beta: Beta = 0.9,
+        beta_2: DecayRate = 0.999,
+        epsilon: NonNegative = 1e-8,
+        weight_decay: NonNegative | None = 0.0,
+        **kwargs: Any,
     ):
         super().__init__(learning_rate, beta=beta, weight_decay=weight_decay, **kwargs)
         self.beta_2 = beta_2
@@ -185,7 +188,14 @@ class ScheduleFree(Averaging):
     default_inner = "sgd"
 
     def __init__(
-        self, inner=None, *, beta=0.9, weight_lr_power=2.0, r=0.0, warmup_steps=0, name=None
+        self,
+        inner: Any = None,
+        *,
+        beta: Beta = 0.9,
+        weight_lr_power: NonNegative = 2.0,
+        r: NonNegative = 0.0,
+        warmup_steps: NonNegativeInt = 0,
+        name: str | None = None,
     ):
         inner = get(self.default_inner if inner is None else inner, "inner")
         simple = isinstance(inner, Optimizer) and not (inner.parts or inner.uses_global_stats)

@@ -1,5 +1,8 @@
 """Stochastic gradient descent."""
 
+from typing import Any
+
+from keras_gdx.arguments import DecayRate, LearningRate
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
@@ -38,7 +41,14 @@ class SGD(Optimizer):
 
     slots = (Slot("momentum", when="momentum"),)
 
-    def __init__(self, learning_rate=0.01, *, momentum=0.0, nesterov=False, **kwargs):
+    def __init__(
+        self,
+        learning_rate: LearningRate = 0.01,
+        *,
+        momentum: DecayRate = 0.0,
+        nesterov: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(learning_rate, **kwargs)
         self.momentum = momentum
         self.nesterov = nesterov

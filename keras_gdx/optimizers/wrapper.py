@@ -1,9 +1,12 @@
 """Base class of optimizers that wrap another one and synchronize its weights periodically."""
 
+from typing import Any
+
 from keras import ops
 
+from keras_gdx.arguments import PositiveInt
 from keras_gdx.backends import backend
-from keras_gdx.config import check, check_integer
+from keras_gdx.config import check
 from keras_gdx.engine.late_weights import begin
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.registry import get
@@ -25,12 +28,11 @@ class Wrapper(Optimizer):
 
     default_inner = "adam"
 
-    def __init__(self, inner, sync_period, name):
+    def __init__(self, inner: Any, sync_period: PositiveInt, name: str | None):
         super().__init__(0.0, name=name)
         self.inner = get(self.default_inner if inner is None else inner, "inner")
         kept = getattr(self.inner, "precision", None)
         check(kept is None, "inner.precision", kept, "`None`: weights are given back rounded")
-        check_integer("sync_period", sync_period, 1)
         self.sync_period = sync_period
 
     def synchronize(self):
