@@ -5,15 +5,15 @@ A class declares an argument by its annotation in the constructor:
     def __init__(self, learning_rate=0.1, *, nu: Fraction = 0.7, order: PositiveInt = 2, **kwargs):
 
 Everything else follows from it: the check of each value that is assigned, whether it may be a
-schedule, whether it may change during training (numbers of a rule that are not integers), the
-tests with wrong values and the ranges in the catalogue. An argument without an annotation has the
-type of its default, if that is a number or a boolean; otherwise it accepts anything.
+schedule and may be set during training, the tests with wrong values, and the catalogue. An argument
+without an annotation has the type of its default if that is a number or a boolean; otherwise it
+accepts anything.
 """
 
 import math
 import numbers
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -23,7 +23,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Interval
 from keras.optimizers.schedules import LearningRateSchedule
 
-# Numbers of rules and modifiers: they may be schedules.
+# Hyper-parameters of rules and modifiers: they may be schedules, and be set during training.
 Number = float | LearningRateSchedule
 NonNegative = Annotated[Number, Ge(0)]
 Positive = Annotated[Number, Gt(0)]
@@ -38,85 +38,71 @@ FractionFloat = Annotated[float, Interval(ge=0, le=1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveInt = Annotated[int, Ge(1)]
 
+Limits = dict[str, float]
+
 TYPE_OF_DEFAULT = {float: Number, int: int, bool: bool}  # for arguments without annotation
-UNIONS = (Union, UnionType)
 
 
-def accepts(hint: Any, value: Any, limits: Any = None) -> bool:
-    """Whether a value is of the type; types that are not named here accept anything."""
-    base, limits = _unwrapped(hint, limits)
-    origin = get_origin(base)
-    if origin in UNIONS:
-        return any(accepts(each, value, limits) for each in get_args(base))
-    if origin is Literal:
-        return any(isinstance(value, type(choice)) and value == choice for choice in get_args(base))
+def accepts(hint: Any, value: Any) -> bool:
+    """Whether a value is of the type. Types that are not mentioned here accept anything."""
+    return any(_accepts(base, limits, value) for base, limits in alternatives(hint))
+
+
+def _accepts(base, limits, value):
+    if get_origin(base) is Literal:
+        return any(isinstance(value, type(x)) and value == x for x in get_args(base))
     if base is bool:
         return isinstance(value, (bool, np.bool_))
     if base in (int, float):
         finite = is_number(value) and math.isfinite(value)
-        return finite and (base is float or value == int(value)) and _inside(value, limits)
-    return isinstance(value, base) if isinstance(base, type) else True
+        whole = base is float or (finite and value == int(value))
+        return finite and whole and all(COMPARE[n](value, limit) for n, limit in limits.items())
+    return isinstance(value, base) if isinstance(base, type) and base is not Any else True
 
 
 def describe(hint: Any) -> str:
     """What `accepts` allows, in words."""
-    *words, last = _words(hint)
+    *words, last = [word for each in alternatives(hint) for word in _words(*each)]
     return f"{', '.join(words)} or {last}" if words else last
 
 
-def numbers_in(hint: Any) -> dict[type, dict[str, float]]:
-    """The kinds of numbers that a type accepts, `int` or `float`, each with its limits.
-
-    Limits are named as in `annotated_types`: `{"ge": 0, "lt": 1}` is the interval [0, 1).
-    """
-    base, limits = _unwrapped(hint)
-    if get_origin(base) in UNIONS:
-        inside = [numbers_in(Annotated[each, Interval(**limits)]) for each in get_args(base)]
-        return {kind: found for each in inside for kind, found in each.items()}
-    return {base: limits} if base in (int, float) else {}
-
-
-def may_change(hint: Any) -> bool:
-    """Whether an argument of a rule may change during training: numbers, but not integers."""
-    return float in numbers_in(hint)
-
-
-def _words(hint, limits=None):
-    base, limits = _unwrapped(hint, limits)
-    origin = get_origin(base)
-    if origin in UNIONS:
-        return [word for each in get_args(base) for word in _words(each, limits)]
-    if origin is Literal:
+def _words(base, limits):
+    if get_origin(base) is Literal:
         return [repr(choice) for choice in get_args(base)]
     if base in (int, float):
-        return [f"{'an integer' if base is int else 'a number'} {_interval(limits)}".strip()]
-    return WORDS.get(base) or [f"a {(origin or base).__name__}"]
+        return [f"{'an integer' if base is int else 'a number'} {interval(limits)}".strip()]
+    return WORDS.get(base) or [f"a {(get_origin(base) or base).__name__}"]
 
 
-def _unwrapped(hint, limits=None):
-    """The type without its annotations, and the limits that these add."""
-    if get_origin(hint) is not Annotated:
-        return hint, limits or {}
-    base, *marks = get_args(hint)
-    found = {name: x for mark in marks for name, x in asdict(mark).items() if x is not None}
-    return base, (limits or {}) | found
-
-
-def _inside(value, limits):
-    return all(getattr(operator, name)(value, limit) for name, limit in limits.items())
-
-
-def _interval(limits):
-    if not limits:
-        return ""
-    if len(limits) == 1:
-        ((name, limit),) = limits.items()
-        return f"{SIGNS[name]} {limit}"
+def interval(limits: Limits) -> str:
+    """Limits as they are written: `in [0, 1)`, `> 0`."""
+    if len(limits) < 2:
+        return "".join(f"{SIGNS[name]} {limit}" for name, limit in limits.items())
     low = f"[{limits['ge']}" if "ge" in limits else f"({limits['gt']}"
     high = f"{limits['le']}]" if "le" in limits else f"{limits['lt']})"
     return f"in {low}, {high}"
 
 
+def may_change(hint: Any) -> bool:
+    """Whether an argument is a hyper-parameter: it may be a schedule, and be set in training."""
+    return any(base is LearningRateSchedule for base, _ in alternatives(hint))
+
+
+def alternatives(hint: Any, limits: Limits | None = None) -> Iterator[tuple[Any, Limits]]:
+    """The types in a union, each with the limits of its numbers, such as `{"ge": 0, "lt": 1}`."""
+    limits = limits or {}
+    if get_origin(hint) is Annotated:
+        hint, *marks = get_args(hint)
+        found = {name: x for mark in marks for name, x in asdict(mark).items() if x is not None}
+        yield from alternatives(hint, limits | found)
+    elif get_origin(hint) in (Union, UnionType):
+        for each in get_args(hint):
+            yield from alternatives(each, limits)
+    else:
+        yield hint, limits
+
+
+COMPARE = {"ge": operator.ge, "gt": operator.gt, "le": operator.le, "lt": operator.lt}
 WORDS = {NoneType: ["None"], bool: ["True", "False"], str: ["a string"]}
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 

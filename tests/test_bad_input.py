@@ -15,11 +15,12 @@ import tensorflow as tf
 
 import keras_gdx
 from keras_gdx import modifiers, optimizers
-from keras_gdx.config import declared_arguments
-from keras_gdx.engine.hyperparameters import is_hyperparameter
+from keras_gdx.arguments import may_change
+from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
 from tests.contract.rules import RULES, WRAPPERS, core, every_rule, make
+from tests.declared import NO_NUMBERS, another_value, wrong_values
 
 nan, inf = math.nan, math.inf
 
@@ -36,90 +37,34 @@ def refused(name, received, call, *args, error=ValueError, **kwargs):
 
 # -- numbers ---------------------------------------------------------------------------------
 
-OUTSIDE = {  # for each number, or that of one class, values just outside its range
-    "learning_rate": [-1e-9],
-    "weight_decay": [-1e-9],
-    "clipnorm": [-1.0, 0],
-    "global_clipnorm": [-1.0, 0],
-    "clipvalue": [-1.0, 0],
-    "ema_momentum": [-0.01, 1.01],
-    "ema_overwrite_frequency": [-1, 0, 1.5],
-    "loss_scale_factor": [-1.0, 0],
-    "gradient_accumulation_steps": [-1, 0, 1.5],
-    "beta": [-0.1, 0.0, 1.0],
-    "beta_1": [-0.1, 1.0],
-    "beta_2": [-0.1, 1.0],
-    "beta_3": [-0.1, 1.0],
-    "momentum": [-0.1, 1.0],
-    "epsilon": [-1e-9],
-    "epsilon_1": [-1e-9],
-    "epsilon_2": [-1e-9],
-    "decay_rate": [-0.8, 0.0],
-    "clip_threshold": [-1.0, 0.0],
-    "min_dim_size_to_factor": [-1, 0, 1.5],
-    "reps_rel": [-1e-6, 0.0],
-    "sync_period": [-1, 0, 1.5],
-    "slow_step_size": [-0.1, 1.1],
-    "ns_steps": [-1, 0, 1.5],
-    "radam.threshold": [-1.0, 3.9],
-    "weight_lr_power": [-0.1],
-    "r": [-0.1],
-    "warmup_steps": [-1, 1.5],
-    "adaptiveclip.clipping": [-0.1, 0.0],
-    "adaptiveclip.epsilon": [-1e-3, 0.0],
-    "grokfast.alpha": [-0.1, 1.0],
-    "grokfast.lam": [-0.1],
-    "updateclip.threshold": [-1.0, 0.0],
-}
-NO_NUMBERS = [nan, inf, -inf, "0.1", "fast", [0.1], True, object()]
-MAY_BE_NONE = {
-    "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_overwrite_frequency",
-    "loss_scale_factor", "gradient_accumulation_steps", "clip_threshold", "adafactor.beta_1",
-    "adafactor.learning_rate",
-}  # fmt: skip
-
-
-def numbers_of(name):
-    """The arguments of a rule or modifier that are numbers."""
-    return [
-        argument
-        for argument, default in declared_arguments(REGISTRY[name].cls).items()
-        if is_hyperparameter(argument, default)
-        or (isinstance(default, int) and not isinstance(default, bool))
-        or argument in OUTSIDE
-    ]
-
-
-NUMBERS = [
+DECLARED = [
     (name, argument)
     for name, entry in REGISTRY.items()
     if entry.kind in ("optimizer", "modifier")
-    for argument in numbers_of(name)
+    for argument in declared_arguments(entry.cls)
+    if wrong_values(argument_types(entry.cls)[argument])
 ]
-every_number = pytest.mark.parametrize(("name", "argument"), NUMBERS)
+every_declared = pytest.mark.parametrize(("name", "argument"), DECLARED)
 
 
-def wrong_numbers(name, argument):
-    """Invalid values of the argument."""
-    full = f"{name}.{argument}"
-    outside = OUTSIDE[full] if full in OUTSIDE else OUTSIDE[argument]
-    nothing = [] if {full, argument} & MAY_BE_NONE else [None]
-    return outside + NO_NUMBERS + nothing
+def test_numbers_and_choices_are_declared():
+    assert {"beta_1", "momentum", "ns_steps", "adjust", "nesterov"} <= {a for _, a in DECLARED}
 
 
-@every_number
-def test_a_number_out_of_range_is_refused(name, argument):
-    for value in wrong_numbers(name, argument):
-        refused(argument, value, REGISTRY[name].cls, **{argument: value})
+@every_declared
+def test_what_the_type_excludes_is_refused(name, argument):
+    cls = REGISTRY[name].cls
+    for value in wrong_values(argument_types(cls)[argument]):
+        refused(argument, value, cls, **{argument: value})
 
 
-@every_number
-def test_a_wrong_number_is_refused_after_building_too(name, argument):
+@every_declared
+def test_it_is_refused_after_building_too(name, argument):
     target = REGISTRY[name].cls()
     if REGISTRY[name].kind == "optimizer":  # a modifier is immutable
         target.build(weights())
     config = target.get_config()
-    for value in wrong_numbers(name, argument):
+    for value in wrong_values(argument_types(type(target))[argument]):
         with pytest.raises((AttributeError, ValueError), match=rf"\b{argument}\b"):
             setattr(target, argument, value)
     assert target.get_config() == config
@@ -149,25 +94,7 @@ def test_two_kinds_of_clipping_are_refused(rule):
             refused(name, value, make, rule, **dict(pair))
 
 
-@every_rule
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("state_dtype", ["int4", "float32 ", 32, ["int8"], np.float32]),
-        ("reduce_dtype", ["int8", "float32", "", 16]),
-        ("sparse", ["rows", "", None, True, ["lazy"]]),
-        ("precision", ["bfloat16", "", True, 16]),
-        ("fused", ["always", "", None, 1, 0]),
-    ],
-)
-def test_what_is_no_choice_is_refused(rule, name, values):
-    for value in values:
-        refused(name, value, make, rule, **{name: value})
-
-
-def test_choices_and_coefficients_of_muon():
-    for value in ("nonsense", 1.0, ["original"]):
-        refused("adjust", value, optimizers.Muon, adjust=value)
+def test_coefficients_of_muon():
     for value in ((1.0, 2.0), (1.0, 2.0, nan), (1.0, 2.0, "3"), 3.0, None, "abc"):
         refused("ns_coefficients", value, optimizers.Muon, ns_coefficients=value)
 
@@ -502,41 +429,17 @@ def test_a_step_outside_of_replicas_is_refused(rule, mirrored):
 
 # -- changes and state -----------------------------------------------------------------------
 
-OTHER = {  # for each argument that is not a number, another valid value
-    "no_decay": ["bias"],
-    "lr_multipliers": {"bias": 0.5},
-    "before": [modifiers.Centralize()],
-    "after": [modifiers.Cautious()],
-    "state_dtype": "bfloat16",
-    "reduce_dtype": "bfloat16",
-    "precision": "kahan",
-    "sparse": "lazy",
-    "fused": False,
-    "loss_scale_factor": 2.0,
-    "gradient_accumulation_steps": 4,
-    "ema_overwrite_frequency": 5,
-    "min_dim_size_to_factor": 2,
-    "no_adaptation": ["bias"],
-    "ns_steps": 3,
-    "ns_coefficients": (2.0, -1.5, 0.5),
-    "adjust": None,
-    "fallback": optimizers.SGD(),
-    "inner": optimizers.SGD(),
-    "sync_period": 7,
-    "warmup_steps": 7,
-    "name": "another",
-}
-
 
 @every_rule
 def test_what_shapes_the_step_cannot_change_once_built(rule):
     run, twin = Trained(rule), Trained(rule)
     before, config = run.values(), run.optimizer.get_config()
     for target in {id(o): o for o in (run.optimizer, core(run.optimizer))}.values():
-        for name, default in declared_arguments(type(target)).items():
-            if is_hyperparameter(name, default) or name == "learning_rate":
+        types = argument_types(type(target))
+        for name in declared_arguments(type(target)):
+            if may_change(types[name]) or name == "learning_rate":
                 continue
-            other = not default if isinstance(default, bool) else OTHER[name]
+            other = another_value(types[name], getattr(target, name))
             refused(name, other, setattr, target, name, other)
             assert getattr(target, name) != other
     assert run.optimizer.get_config() == config
@@ -550,8 +453,9 @@ def test_what_shapes_the_step_cannot_change_once_built(rule):
 def test_a_number_cannot_become_a_schedule_once_built(rule):
     run = Trained(rule)
     before = run.values()
-    for name, default in declared_arguments(type(run.optimizer)).items():
-        if is_hyperparameter(name, default) and name != "learning_rate":
+    types = argument_types(type(run.optimizer))
+    for name in declared_arguments(type(run.optimizer)):
+        if may_change(types[name]) and name != "learning_rate":
             value = getattr(run.optimizer, name)
             refused(name, value, setattr, run.optimizer, name, Constant(0.5))
     assert_identical(run.values(), before)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import keras_gdx
-from keras_gdx.config import declared_arguments
-from keras_gdx.engine.hyperparameters import is_hyperparameter
+from keras_gdx.arguments import may_change
+from keras_gdx.config import argument_types, declared_arguments
+from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
 from tests.contract.harness import Run, assert_same, batches
 from tests.contract.rules import SETTINGS, WRAPPERS, core, every_rule, every_rule_in_time, make
@@ -115,8 +116,9 @@ def test_a_hyper_parameter_may_be_a_schedule(rule):
 def test_the_rules_own_numbers_may_be_schedules(rule):
     if rule in WRAPPERS:
         pytest.skip("made from another rule")
-    base, own = (declared_arguments(c) for c in (keras_gdx.optimizers.Optimizer, type(make(rule))))
-    names = [n for n, default in own.items() if n not in base and is_hyperparameter(n, default)]
+    cls, base = REGISTRY[rule].cls, declared_arguments(keras_gdx.optimizers.Optimizer)
+    own = {n: hint for n, hint in argument_types(cls).items() if n not in base}
+    names = [n for n, hint in own.items() if may_change(hint)]
     numbers = {n: getattr(make(rule), n) for n in names}
     schedules = {
         n: Constant(x) for n, x in numbers.items() if x and n not in SETTINGS.get(rule, {})

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 from keras_gdx import modifiers
-from keras_gdx.config import declared_arguments
-from keras_gdx.engine.hyperparameters import is_hyperparameter
+from keras_gdx.arguments import may_change
+from keras_gdx.config import argument_types
 from keras_gdx.optimizers import LAMB, SGD, Adam, AdamW
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
@@ -328,9 +328,9 @@ def test_weight_decay_stands_outside():
 
 def numbers(name):
     """The arguments of a modifier that may be schedules, with values other than the defaults."""
-    arguments = declared_arguments(REGISTRY[name].cls)
+    types = argument_types(REGISTRY[name].cls)
     options = FORMULAS[name][1]
-    assert set(options) == {n for n, default in arguments.items() if is_hyperparameter(n, default)}
+    assert set(options) == {n for n, hint in types.items() if may_change(hint)}
     return options
 
 

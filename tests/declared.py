@@ -1,0 +1,66 @@
+"""Values for arguments, made from their declared types: wrong ones and other valid ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import inf, nan
+from types import NoneType
+from typing import Literal, get_args, get_origin
+
+import keras
+from keras.optimizers.schedules import LearningRateSchedule
+
+from keras_gdx import optimizers
+from keras_gdx.arguments import alternatives
+
+CHECKED = (int, float, bool, str, NoneType, LearningRateSchedule)
+NO_NUMBERS = [nan, inf, -inf, "0.1", "fast", [0.1], True, object()]
+
+
+def wrong_values(hint):
+    """Values that no argument of this type accepts; none for types that accept anything."""
+    kinds = [base for base, _ in alternatives(hint)]
+    checked = [k for k in kinds if k in CHECKED or get_origin(k) in (Literal, Callable)]
+    if checked != kinds or {*kinds} == {str, NoneType}:
+        return []
+    wrong = [x for base, limits in alternatives(hint) for x in _outside(base, limits)]
+    wrong += [[choice] for choice in _choices(kinds)]
+    wrong += NO_NUMBERS if bool not in kinds else [x for x in NO_NUMBERS if x is not True]
+    return wrong + ([] if NoneType in kinds else [None])
+
+
+def _outside(base, limits):
+    step = 1 if base is int else 1e-6
+    for name, limit in limits.items():
+        below = -step if name in ("ge", "gt") else step
+        yield from [limit + below, *([limit] if name in ("gt", "lt") else [])]
+    if base is int:
+        yield 1.5
+    if base is bool:
+        yield from (0, 1)
+    if get_origin(base) is Literal:
+        yield from (f"{choice} " for choice in get_args(base))
+
+
+def _choices(kinds):
+    return [x for kind in kinds if get_origin(kind) is Literal for x in get_args(kind)]
+
+
+def another_value(hint, value):
+    """A value other than this one, valid where the type tells what is valid."""
+    return next(x for base, limits in alternatives(hint) for x in _some(base, limits) if x != value)
+
+
+def _some(base, limits):
+    if base is bool:
+        return False, True
+    if get_origin(base) is Literal:
+        return get_args(base)
+    if base in (int, float):
+        least = limits.get("ge", limits.get("gt", 0))
+        return [least + n / 8 for n in range(1, 8)] if base is float else [least + 2, least + 3]
+    if get_origin(base) is Sequence:
+        return (["bias"],) if get_args(base) == (str,) else ((2.0, -1.5, 0.5),)
+    if get_origin(base) is Mapping:
+        return ({"bias": 0.5},)
+    if isinstance(base, type) and issubclass(base, keras.optimizers.Optimizer):
+        return (optimizers.SGD(),)
+    return ("another",)
