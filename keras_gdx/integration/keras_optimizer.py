@@ -3,7 +3,8 @@
 Uses private names of Keras' optimizers; `tests/test_private_surface.py` lists them.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -32,6 +33,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     built_with: list = []
     overwritten: list = []
     state: Any = None  # a `State`, once built
+    no_decay: Literal["auto"] | Sequence[Any]
     exempt: tuple = ()  # variables without weight decay, in addition to those that `no_decay` names
     _rate_factor: Any = None  # a variable, if the rate follows a schedule
 

@@ -1,6 +1,8 @@
 """The interface of an update rule: declared state and pure functions of tensors."""
 
+from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 from keras_gdx.config import is_schedule
 from keras_gdx.optimizers.slots import Slot
@@ -19,8 +21,8 @@ class Rule:
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
     divisible = True  # false: `global_stats` reads slots, so every replica needs all of them
-    before: tuple = ()  # modifiers of the gradient
-    after: tuple = ()  # modifiers of the direction
+    before: Sequence[Any] = ()  # modifiers of the gradient
+    after: Sequence[Any] = ()  # modifiers of the direction
 
     def direction(self, h, g, w, *slots):
         """Returns `(u, *new_slots)`; the update subtracts `lr * u`.

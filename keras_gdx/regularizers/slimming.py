@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.regularizers.l1_l2 import L1L2
 
@@ -40,10 +40,9 @@ class Slimming(L1L2):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=1e-4):
-        check_number("factor", factor, 0)
-        super().__init__(l1=factor)
+    def __init__(self, factor: NonNegativeFloat = 1e-4):
         self.factor = factor
+        super().__init__(l1=factor)
 
     @staticmethod
     def chooses(layer, variable):

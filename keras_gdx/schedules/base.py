@@ -1,12 +1,28 @@
 """The base class of schedules, and their arithmetic."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_gdx.config import Configured, check, check_number, is_number, is_schedule
+from keras_gdx.arguments import (
+    LearningRateSchedule,
+    Number,
+    PositiveInt,
+    Tensor,
+    check,
+    check_type,
+    is_schedule,
+)
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
-from keras_gdx.schedules.math import check_steps
+from keras_gdx.schedules.math import Steps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Clipped", "Product", "Schedule", "Shifted", "Sum"]
 
@@ -29,7 +45,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         >>> from keras import ops
         >>> from keras_gdx.schedules import Linear, Schedule
         >>> class Alternating(Schedule):
-        ...     def __init__(self, value):
+        ...     def __init__(self, value: float):
         ...         self.value = value
         ...
         ...     def __call__(self, t):
@@ -42,7 +58,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
     rises = False  # whether it begins below its maximum, and so needs no warmup
     __array_ufunc__ = None  # `np.float32(0.1) * schedule` is a schedule, not an array
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         """Returns the value at update `t`.
 
         Args:
@@ -50,38 +66,38 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `__call__(t)`.")
 
-    def __add__(self, other):
+    def __add__(self, other: Number) -> Sum:
         return Sum(self, other)
 
-    def __mul__(self, other):
+    def __mul__(self, other: Number) -> Product:
         return Product(self, other)
 
-    def __sub__(self, other):
+    def __sub__(self, other: Number) -> Sum:
         return Sum(self, Product(other, -1.0))
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: Number) -> Sum:
         return Sum(-self, other)
 
-    def __neg__(self):
+    def __neg__(self) -> Product:
         return Product(self, -1.0)
 
     __radd__ = __add__
     __rmul__ = __mul__
 
-    def clip(self, low, high):
+    def clip(self, low: float, high: float) -> Clipped:
         """Returns the schedule with its values clipped to `[low, high]`."""
         return Clipped(self, low, high)
 
-    def shift(self, steps):
+    def shift(self, steps: Steps) -> Shifted:
         """Returns the schedule delayed by `steps` updates, with its first value until then."""
         return Shifted(self, steps)
 
-    def sample(self, n):
+    def sample(self, n: PositiveInt) -> np.ndarray:
         """Returns the values of the first `n` updates as a float32 NumPy array."""
-        check_steps("n", n, 1)
+        check_type("n", n, PositiveInt)
         return ops.convert_to_numpy(self(np.arange(n)))
 
-    def plot(self, n):
+    def plot(self, n: PositiveInt) -> Figure:
         """Plots the values of the first `n` updates.
 
         Returns:
@@ -103,7 +119,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         return figure
 
 
-def evaluate(value, t):
+def evaluate(value: Number, t: Tensor) -> Tensor:
     """The value at update `t` of a number, or of a schedule (ours or Keras')."""
     if not is_schedule(value):
         return value
@@ -114,18 +130,10 @@ def evaluate(value, t):
     return ops.cast((ops.vectorized_map if branches else ops.map)(value, t), "float32")
 
 
-def check_operand(name, value):
-    """Checks that `value` is a number or a schedule."""
-    finite = is_number(value) and np.isfinite(value)
-    check(finite or is_schedule(value), name, value, "a finite number or a schedule")
-
-
 class Pair(Schedule):
     """Base class of schedules with two operands."""
 
-    def __init__(self, left, right):
-        check_operand("left", left)
-        check_operand("right", right)
+    def __init__(self, left: Number, right: Number):
         self.left = left
         self.right = right
 
@@ -211,13 +219,11 @@ class Clipped(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, schedule, low, high):
-        check(is_schedule(schedule), "schedule", schedule, "a schedule")
-        check_number("low", low)
-        check_number("high", high, low)
+    def __init__(self, schedule: LearningRateSchedule, low: float, high: float):
         self.schedule = schedule
         self.low = low
         self.high = high
+        check(low <= high, "high", high, f"at least `low`, which is {low}")
 
     def __call__(self, t):
         return ops.clip(evaluate(self.schedule, t), self.low, self.high)
@@ -247,9 +253,7 @@ class Shifted(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, schedule, steps):
-        check(is_schedule(schedule), "schedule", schedule, "a schedule")
-        check_steps("steps", steps)
+    def __init__(self, schedule: LearningRateSchedule, steps: Steps):
         self.schedule = schedule
         self.steps = steps
 

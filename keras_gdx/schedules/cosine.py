@@ -1,9 +1,9 @@
 """Cosine decay."""
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, half_wave, remaining
+from keras_gdx.schedules.math import PositiveSteps, blend, half_wave, remaining
 
 __all__ = ["Cosine"]
 
@@ -38,10 +38,12 @@ class Cosine(Schedule):
     Verified against: optax, torch CosineAnnealingLR
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("alpha", alpha, 0, 1)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        alpha: FractionFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.alpha = alpha

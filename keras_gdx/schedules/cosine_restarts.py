@@ -1,14 +1,16 @@
 """Cosine decay with warm restarts."""
 
 import math
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import MOST_STEPS, blend, check_steps, half_wave
+from keras_gdx.schedules.math import MOST_STEPS, PositiveSteps, blend, half_wave
 
 __all__ = ["CosineRestarts"]
 
@@ -46,12 +48,14 @@ class CosineRestarts(Schedule):
     Verified against: torch CosineAnnealingWarmRestarts, timm
     """
 
-    def __init__(self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("first_decay_steps", first_decay_steps, 1)
-        check_number("t_mul", t_mul, 1)
-        check_number("m_mul", m_mul, 0, open_low=True)
-        check_number("alpha", alpha, 0, 1)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        first_decay_steps: PositiveSteps,
+        t_mul: Annotated[float, Ge(1)] = 2.0,
+        m_mul: PositiveFloat = 1.0,
+        alpha: FractionFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.first_decay_steps = first_decay_steps
         self.t_mul = t_mul

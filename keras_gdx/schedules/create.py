@@ -1,22 +1,33 @@
 """Creates schedules by name, with the length of the run."""
 
+from collections.abc import Iterator, Mapping
 from inspect import signature
+from typing import Annotated, Any
 
+from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.config import Configured, check, check_number, declared_arguments
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, check, check_type
+from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.registry import info, register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import MOST_STEPS, check_steps
+from keras_gdx.schedules.math import MOST_STEPS, PositiveSteps, Steps
 from keras_gdx.schedules.warmup import Warmup
 
 __all__ = ["Planned", "create"]
 
 LENGTHS = ("decay_steps", "total_steps")  # arguments that set the length of a schedule
 STEPS = (*LENGTHS, "first_decay_steps", "milestones", "stable_steps", "step_size", "warmup_steps")
+StepsOrFraction = Steps | Annotated[float, Interval(ge=0, lt=1)]
 
 
-def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments) -> Schedule:
+def create(
+    name: str,
+    learning_rate: NonNegativeFloat = 1e-3,
+    total_steps: PositiveSteps | None = None,
+    warmup: StepsOrFraction = 0.05,
+    **arguments: Any,
+) -> Schedule:
     """Returns a schedule by name, with the length of the run.
 
     Args:
@@ -44,7 +55,7 @@ def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments)
     planned = Planned(name, learning_rate, warmup, arguments=arguments)
     if total_steps is None:
         return planned
-    check_steps("total_steps", total_steps, 1)
+    check_type("total_steps", total_steps, PositiveSteps)
     return planned.over(total_steps)
 
 
@@ -89,28 +100,36 @@ class Planned(Schedule):
     """
 
     def __init__(
-        self, name, learning_rate=1e-3, warmup=0.05, total_steps=None, arguments=None, begin=0
+        self,
+        name: str,
+        learning_rate: NonNegativeFloat = 1e-3,
+        warmup: StepsOrFraction = 0.05,
+        total_steps: PositiveSteps | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        begin: Steps = 0,
     ):
-        check(_class(name) is not Planned, "name", name, "a schedule with a length of its own")
         self.name = name
+        check(_class(name) is not Planned, "name", name, "a schedule with a length of its own")
         self.learning_rate = learning_rate
         self.warmup = warmup
-        self.total_steps = None
+        self.total_steps: int | None = None
+        valid = arguments is None or isinstance(arguments, Mapping)
+        check(valid, "arguments", arguments, "a dictionary, or None")
         self.arguments = dict(arguments or {})
         self.begin = begin
-        self.schedule = None
+        self.schedule: Schedule | None = None
         self.over(MOST_STEPS)  # raises early if the arguments are invalid
         if total_steps is not None:
             self.plan(total_steps, begin)
 
-    def plan(self, total_steps, begin=0):
+    def plan(self, total_steps: PositiveSteps, begin: Steps = 0) -> None:
         """Sets the length of the run, in updates, and the update at which it begins."""
-        check_steps("total_steps", total_steps, 1)
-        check_steps("begin", begin)
+        check_type("total_steps", total_steps, PositiveSteps)
+        check_type("begin", begin, Steps)
         self.schedule = self.over(total_steps)
         self.total_steps, self.begin = total_steps, begin
 
-    def over(self, total_steps):
+    def over(self, total_steps: int) -> Schedule:
         """The schedule for a run of `total_steps` updates."""
         cls = _class(self.name)
         parameters = signature(cls).parameters
@@ -119,7 +138,6 @@ class Planned(Schedule):
             for name, value in self.arguments.items()
         }
         warmup = _steps("warmup", self.warmup, total_steps)
-        check_steps("warmup", warmup)
         check(warmup < total_steps, "warmup", self.warmup, f"shorter than the run, {total_steps}")
         if "warmup_steps" in parameters:
             given.setdefault("warmup_steps", warmup)
@@ -149,7 +167,7 @@ class Planned(Schedule):
         return self.schedule(ops.maximum(t - self.begin, 0) if self.begin else t)
 
 
-def plans_of(thing):
+def plans_of(thing: Any) -> Iterator[Planned]:
     """The `Planned` schedules inside an optimizer."""
     if isinstance(thing, Planned):
         yield thing
@@ -162,17 +180,17 @@ def plans_of(thing):
             yield from plans_of(given() if given else getattr(thing, name))
 
 
-def _class(name):
+def _class(name: str) -> Any:
     entry = info({"wsd": "warmupstabledecay"}.get(name, name))
     check(entry.kind == "schedule", "name", name, 'one of keras_gdx.list(kind="schedule")')
     return entry.cls
 
 
-def _steps(name, value, total):
+def _steps(name: str, value: Any, total: int) -> Any:
     """Converts updates, or a fraction of the run, to updates."""
     if isinstance(value, (list, tuple)):
         return [_steps(name, x, total) for x in value]
     if not isinstance(value, float):
         return value
-    check_number(name, value, 0, 1)
+    check_type(name, value, FractionFloat)
     return round(value * total)

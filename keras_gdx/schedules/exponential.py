@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, turns
+from keras_gdx.schedules.math import PositiveSteps, turns
 
 __all__ = ["Exponential"]
 
@@ -37,10 +37,13 @@ class Exponential(Schedule):
     Verified against: Keras ExponentialDecay, optax exponential_decay, torch ExponentialLR
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("decay_rate", decay_rate, 0, open_low=True)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        decay_rate: PositiveFloat,
+        staircase: bool = False,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.decay_rate = decay_rate

@@ -1,9 +1,13 @@
 """Constant, then cosine decay."""
 
-from keras_gdx.config import check_number
+from typing import Annotated
+
+from annotated_types import Interval
+
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, half_wave, remaining
+from keras_gdx.schedules.math import PositiveSteps, blend, half_wave, remaining
 
 __all__ = ["FlatCosine"]
 
@@ -37,11 +41,13 @@ class FlatCosine(Schedule):
     Verified against: its formula in NumPy
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, pct_start=0.75, alpha=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("pct_start", pct_start, 0, 1, open_high=True)
-        check_number("alpha", alpha, 0, 1)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        pct_start: Annotated[float, Interval(ge=0, lt=1)] = 0.75,
+        alpha: FractionFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.pct_start = pct_start

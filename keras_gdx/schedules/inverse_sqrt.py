@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, progress
+from keras_gdx.schedules.math import PositiveSteps, progress
 
 __all__ = ["InverseSqrt"]
 
@@ -36,9 +36,7 @@ class InverseSqrt(Schedule):
     Verified against: transformers get_inverse_sqrt_schedule
     """
 
-    def __init__(self, initial_learning_rate, warmup_steps):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("warmup_steps", warmup_steps, 1)
+    def __init__(self, initial_learning_rate: NonNegativeFloat, warmup_steps: PositiveSteps):
         self.initial_learning_rate = initial_learning_rate
         self.warmup_steps = warmup_steps
 

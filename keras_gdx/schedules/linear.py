@@ -1,9 +1,9 @@
 """Linear decay."""
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, remaining
+from keras_gdx.schedules.math import PositiveSteps, blend, remaining
 
 __all__ = ["Linear"]
 
@@ -36,10 +36,12 @@ class Linear(Schedule):
     Verified against: optax, torch LinearLR, transformers
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("end_learning_rate", end_learning_rate, 0)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        end_learning_rate: NonNegativeFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.end_learning_rate = end_learning_rate

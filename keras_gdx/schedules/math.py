@@ -1,22 +1,18 @@
 """Numerically exact helpers for schedules."""
 
 import math
-import numbers
+from typing import Annotated
 
+from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.config import check
-
-__all__ = []
+__all__: list[str] = []
 
 MOST_STEPS = 2**31 - 1  # largest int32 update index
 
-
-def check_steps(name, value, low=0):
-    """Checks that `value` is an integer in `[low, MOST_STEPS]`."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    allowed = f"an integer in [{low}, {MOST_STEPS}] (optimizer updates)"
-    check(whole and low <= value <= MOST_STEPS, name, value, allowed)
+# Counts of optimizer updates.
+Steps = Annotated[int, Interval(ge=0, le=MOST_STEPS)]
+PositiveSteps = Annotated[int, Interval(ge=1, le=MOST_STEPS)]
 
 
 def elapsed(t, steps):

@@ -1,11 +1,13 @@
 """Step decay at given updates."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
-from keras_gdx.config import check, check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, check, check_type
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps
+from keras_gdx.schedules.math import Steps
 
 __all__ = ["MultiStep"]
 
@@ -37,13 +39,16 @@ class MultiStep(Schedule):
     Verified against: torch MultiStepLR
     """
 
-    def __init__(self, initial_learning_rate, milestones, gamma):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        milestones: Sequence[Steps],
+        gamma: PositiveFloat,
+    ):
         valid = isinstance(milestones, (list, tuple)) and len(milestones) > 0
         check(valid, "milestones", milestones, "a non-empty list of integers")
         for i, milestone in enumerate(milestones):
-            check_steps(f"milestones[{i}]", milestone)
-        check_number("gamma", gamma, 0, open_low=True)
+            check_type(f"milestones[{i}]", milestone, Steps)
         self.initial_learning_rate = initial_learning_rate
         self.milestones = list(milestones)
         self.gamma = gamma

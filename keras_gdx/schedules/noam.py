@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveInt
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps
+from keras_gdx.schedules.math import PositiveSteps
 
 __all__ = ["Noam"]
 
@@ -36,10 +36,9 @@ class Noam(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, d_model, warmup_steps, factor=1.0):
-        check_steps("d_model", d_model, 1)
-        check_steps("warmup_steps", warmup_steps, 1)
-        check_number("factor", factor, 0)
+    def __init__(
+        self, d_model: PositiveInt, warmup_steps: PositiveSteps, factor: NonNegativeFloat = 1.0
+    ):
         self.d_model = d_model
         self.warmup_steps = warmup_steps
         self.factor = factor

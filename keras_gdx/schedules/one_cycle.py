@@ -1,15 +1,25 @@
 """One-cycle policy for the learning rate and momentum."""
 
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.config import check, check_choice, check_number
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveFloat, Tensor, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, half_wave
+from keras_gdx.schedules.math import MOST_STEPS, blend, half_wave
 
 __all__ = ["OneCycle", "OneCycleMomentum"]
 
-ANNEALS = {"cos": half_wave, "linear": lambda left: left}
+Anneal = Literal["cos", "linear"]
+ANNEALS: dict[Anneal, Callable[[Tensor], Tensor]] = {
+    "cos": half_wave,
+    "linear": lambda left: left,
+}
+Length = Annotated[int, Interval(ge=2, le=MOST_STEPS)]
+Momentum = Annotated[float, Interval(ge=0, lt=1)]
 
 
 class Cycle(Schedule):
@@ -17,19 +27,18 @@ class Cycle(Schedule):
 
     rises = True
 
-    def _check(self, total_steps, pct_start, anneal, three_phase):
-        check_steps("total_steps", total_steps, 2)
-        check_number("pct_start", pct_start, 0, 1)
-        check_choice("anneal", anneal, ANNEALS)
+    def __init__(
+        self, total_steps: Length, pct_start: FractionFloat, anneal: Anneal, three_phase: bool
+    ):
+        self.total_steps = total_steps
+        self.pct_start = pct_start
+        self.anneal = anneal
+        self.three_phase = three_phase
         top, mirror = pct_start * total_steps - 1, 2 * pct_start * total_steps - 2
         ends = (top, *([mirror] if three_phase else []), total_steps - 1)
         rising = all(a < b for a, b in zip((0, *ends), ends, strict=False))
         allowed = f"such that all phases have updates: here they end at {ends} of {total_steps}"
         check(rising, "pct_start", pct_start, allowed)
-        self.total_steps = total_steps
-        self.pct_start = pct_start
-        self.anneal = anneal
-        self.three_phase = three_phase
         self._ends = ends
 
     def _walk(self, t, values):
@@ -79,18 +88,15 @@ class OneCycle(Cycle):
 
     def __init__(
         self,
-        max_learning_rate,
-        total_steps,
-        div=25.0,
-        final_div=1e4,
-        pct_start=0.3,
-        anneal="cos",
-        three_phase=False,
+        max_learning_rate: NonNegativeFloat,
+        total_steps: Length,
+        div: PositiveFloat = 25.0,
+        final_div: PositiveFloat = 1e4,
+        pct_start: FractionFloat = 0.3,
+        anneal: Anneal = "cos",
+        three_phase: bool = False,
     ):
-        check_number("max_learning_rate", max_learning_rate, 0)
-        check_number("div", div, 0, open_low=True)
-        check_number("final_div", final_div, 0, open_low=True)
-        self._check(total_steps, pct_start, anneal, three_phase)
+        super().__init__(total_steps, pct_start, anneal, three_phase)
         self.max_learning_rate = max_learning_rate
         self.div = div
         self.final_div = final_div
@@ -133,16 +139,14 @@ class OneCycleMomentum(Cycle):
 
     def __init__(
         self,
-        total_steps,
-        base_momentum=0.85,
-        max_momentum=0.95,
-        pct_start=0.3,
-        anneal="cos",
-        three_phase=False,
+        total_steps: Length,
+        base_momentum: Momentum = 0.85,
+        max_momentum: Momentum = 0.95,
+        pct_start: FractionFloat = 0.3,
+        anneal: Anneal = "cos",
+        three_phase: bool = False,
     ):
-        check_number("base_momentum", base_momentum, 0, 1, open_high=True)
-        check_number("max_momentum", max_momentum, 0, 1, open_high=True)
-        self._check(total_steps, pct_start, anneal, three_phase)
+        super().__init__(total_steps, pct_start, anneal, three_phase)
         self.base_momentum = base_momentum
         self.max_momentum = max_momentum
 

@@ -1,11 +1,14 @@
 """Power-law decay with a linear cooldown."""
 
+from typing import Annotated
+
+from annotated_types import Interval, Le
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, remaining
+from keras_gdx.schedules.math import PositiveSteps, remaining
 
 __all__ = ["PowerCool"]
 
@@ -39,11 +42,13 @@ class PowerCool(Schedule):
     Verified against: its formula in NumPy
     """
 
-    def __init__(self, initial_learning_rate, total_steps, power=-0.5, fraction=0.2):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("total_steps", total_steps, 1)
-        check_number("power", power, high=0)
-        check_number("fraction", fraction, 0, 1, open_low=True)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        total_steps: PositiveSteps,
+        power: Annotated[float, Le(0)] = -0.5,
+        fraction: Annotated[float, Interval(gt=0, le=1)] = 0.2,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.total_steps = total_steps
         self.power = power

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 
@@ -39,10 +39,12 @@ class PowerDecay(Schedule):
     Verified against: torch ASGD
     """
 
-    def __init__(self, initial_learning_rate, beta, gamma):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_number("beta", beta, 0)
-        check_number("gamma", gamma, 0)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        beta: NonNegativeFloat,
+        gamma: NonNegativeFloat,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.beta = beta
         self.gamma = gamma

@@ -1,9 +1,9 @@
 """Reflected exponential (REX) decay."""
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, remaining
+from keras_gdx.schedules.math import PositiveSteps, remaining
 
 __all__ = ["REX"]
 
@@ -34,9 +34,7 @@ class REX(Schedule):
     Verified against: its formula in NumPy
     """
 
-    def __init__(self, initial_learning_rate, decay_steps):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
+    def __init__(self, initial_learning_rate: NonNegativeFloat, decay_steps: PositiveSteps):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
 

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, turns
+from keras_gdx.schedules.math import PositiveSteps, turns
 
 __all__ = ["Step"]
 
@@ -36,10 +36,12 @@ class Step(Schedule):
     Verified against: torch StepLR
     """
 
-    def __init__(self, initial_learning_rate, step_size, gamma):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("step_size", step_size, 1)
-        check_number("gamma", gamma, 0, open_low=True)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        step_size: PositiveSteps,
+        gamma: PositiveFloat,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.step_size = step_size
         self.gamma = gamma

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_number
+from keras_gdx.arguments import NonNegativeFloat, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, progress
+from keras_gdx.schedules.math import PositiveSteps, blend, progress
 
 __all__ = ["Tanh"]
 
@@ -41,19 +41,19 @@ class Tanh(Schedule):
     """
 
     def __init__(
-        self, initial_learning_rate, decay_steps, lower=-7.0, upper=3.0, end_learning_rate=0.0
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        lower: float = -7.0,
+        upper: float = 3.0,
+        end_learning_rate: NonNegativeFloat = 0.0,
     ):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("lower", lower)
-        check_number("upper", upper)
-        check(lower < upper, "upper", upper, f"above `lower`, which is {lower}")
-        check_number("end_learning_rate", end_learning_rate, 0)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.lower = lower
         self.upper = upper
         self.end_learning_rate = end_learning_rate
+        check(lower < upper, "upper", upper, f"above `lower`, which is {lower}")
 
     def __call__(self, t):
         x = progress(t, self.decay_steps)

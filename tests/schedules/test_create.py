@@ -1,5 +1,7 @@
 """Schedules by name, with lengths as numbers, as fractions, or as long as `fit`."""
 
+from inspect import Parameter
+
 import keras
 import numpy as np
 import pytest
@@ -7,18 +9,24 @@ import tensorflow as tf
 
 import keras_gdx
 from keras_gdx import optimizers, schedules
+from keras_gdx.config import declared_arguments
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Cosine, Linear, MultiStep, OneCycle, Warmup, WarmupStableDecay
+from keras_gdx.schedules.create import LENGTHS, STEPS
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
 Y = np.ones((50, 1), "float32")
-LONG = [
-    name
-    for name, entry in REGISTRY.items()
-    if entry.kind == "schedule"
-    and {"decay_steps", "total_steps"} & keras_gdx.config.declared_arguments(entry.cls).keys()
-    and name not in ("planned", "exponential", "onecyclemomentum")
-]
+
+
+def has_a_rate_and_a_length(cls):
+    """Whether `create` needs no other arguments."""
+    defaults = declared_arguments(cls)
+    rate, *others = defaults
+    given = all(x in STEPS or defaults[x] is not Parameter.empty for x in others)
+    return "learning_rate" in rate and {*LENGTHS} & defaults.keys() and given
+
+
+LONG = [n for n, e in REGISTRY.items() if e.kind == "schedule" and has_a_rate_and_a_length(e.cls)]
 
 
 def network(optimizer):
