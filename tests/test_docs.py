@@ -12,7 +12,8 @@ import keras
 import pytest
 
 import keras_gdx
-from keras_gdx.config import declared_arguments
+from keras_gdx.arguments import alternatives, interval, may_change
+from keras_gdx.config import Configured, argument_types, declared_arguments
 from keras_gdx.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,6 +109,19 @@ def test_every_argument_is_documented(name):
 
 def parameters(function):
     return inspect.signature(function).parameters.values()
+
+
+@over([name for name, cls in CLASSES.items() if issubclass(cls, Configured)])
+def test_the_documented_range_is_the_declared_one(name):
+    text = sections(CLASSES[name]).get("Args", "")
+    for argument, hint in argument_types(CLASSES[name]).items():
+        entry = re.search(rf"^    {argument}: ((?:.+\n?(?:     .+\n)*))", text, re.M)
+        if entry and re.match("Number|Integer", entry[1]):
+            said = " ".join(entry[1].split())
+            for base, limits in alternatives(hint):
+                if base in (int, float):
+                    assert interval(limits) in said, f"{argument}: {said}"
+            assert may_change(hint) == ("or schedule" in said or "Schedule" in said), argument
 
 
 @over(CLASSES)

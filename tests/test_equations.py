@@ -4,9 +4,6 @@ The references run in float64. Their learning rates are exact in float32, in whi
 them, so that float64 variables can be compared far beyond the precision of float32.
 """
 
-from importlib import import_module
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 
@@ -14,31 +11,16 @@ from keras_gdx import optimizers  # noqa: F401 - fills the registry
 from keras_gdx.registry import REGISTRY
 from tests.golden.problem import problem
 from tests.golden.replay import build, make_variables, replay
+from tests.reference import load_reference
 
 OPTIMIZERS = sorted(name for name, entry in REGISTRY.items() if entry.kind == "optimizer")
 TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-9, "atol": 1e-9}}
 
 
-def load(name):
-    """The reference of a rule.
-
-    It has `trajectory`, which yields the weights after each step, and `HYPER`, a tuple of arguments
-    to test. Optional are `final`, the evaluation weights after the last step, and `DTYPES`, the
-    dtypes to test, if the rule does not compute in the dtype of the variables.
-    """
-    if find_spec(f"tests.reference.{name}") is None:
-        pytest.fail(
-            f"{name} has no reference. Write tests/reference/{name}.py: its paper's algorithm in "
-            "NumPy, `trajectory(weights, gradients, **hyper)`, and `HYPER`, a tuple of arguments.",
-            pytrace=False,
-        )
-    return import_module(f"tests.reference.{name}")
-
-
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_rule_takes_the_steps_of_its_paper(name, dtype):
-    reference = load(name)
+    reference = load_reference(name, "trajectory(weights, gradients, **hyper)")
     if dtype not in getattr(reference, "DTYPES", TOLERANCE):
         pytest.skip(f"{name} computes in {reference.DTYPES}")
     weights, gradients = problem(steps=50, seed=1)

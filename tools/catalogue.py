@@ -12,10 +12,12 @@ import sys
 from importlib import import_module
 from inspect import Parameter
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from keras_gdx.config import declared_arguments
+from keras_gdx.arguments import alternatives, interval
+from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import REGISTRY
 
@@ -70,12 +72,14 @@ def _is_ours(cls):
 
 def _introduction(kind):
     yield import_module(f"keras_gdx.{kind}s").__doc__
+    if kind == "modifier":
+        yield "Any number may be a schedule."
     if kind == "optimizer":
+        shown = _arguments(Optimizer, [name for name in OPTIONS if name != "learning_rate"])
         yield (
-            "`**options` are those of `Optimizer`: "
-            + ", ".join(f"`{a}`" for a in _arguments(OPTIONS) if a != "learning_rate")
-            + ". *Bytes* is the state per parameter of a float32 matrix of 1024 x 1024 with the "
-            "arguments below."
+            "A number that is not an integer may be a schedule or be set during training, except "
+            f"`loss_scale_factor`. `**options` are those of `Optimizer`: {shown}. *Bytes* is the "
+            "state per parameter of a float32 matrix of 1024 x 1024 with the arguments below."
         )
 
 
@@ -96,22 +100,36 @@ def _table(kind, entries):
 
 
 def _signature(cls):
-    arguments = declared_arguments(cls)
-    if issubclass(cls, Optimizer):
-        has_options = OPTIONS.keys() <= arguments.keys()
-        arguments = {n: d for n, d in arguments.items() if n not in OPTIONS or d != OPTIONS[n]}
-        shown = [*_arguments(arguments), *(["**options"] if has_options else [])]
-    else:
-        shown = _arguments(arguments)
-    return f"`{', '.join(shown)}`" if shown else ""
+    defaults = declared_arguments(cls)
+    if not issubclass(cls, Optimizer):
+        return _arguments(cls, defaults)
+    own = [name for name in defaults if defaults[name] != OPTIONS.get(name, defaults)]
+    has_options = OPTIONS.keys() <= defaults.keys()
+    return ", ".join(filter(None, [_arguments(cls, own), "`**options`" if has_options else ""]))
 
 
-def _arguments(defaults):
-    """Each argument as in a signature, `1e-08` as `1e-8`."""
-    return [
-        name if default is Parameter.empty else f"{name}={re.sub('e-0', 'e-', repr(default))}"
-        for name, default in defaults.items()
+def _arguments(cls, names):
+    """Arguments as in a signature, each with its range or choices: `` `beta=0.9` in [0, 1) ``."""
+    defaults, types = declared_arguments(cls), argument_types(cls)
+    return ", ".join(
+        " ".join(filter(None, [f"`{_with_default(name, defaults[name])}`", _range(types[name])]))
+        for name in names
+    )
+
+
+def _with_default(name, default):
+    """`epsilon=1e-8`; Python itself writes `1e-08`."""
+    return name if default is Parameter.empty else f"{name}={re.sub('e-0', 'e-', repr(default))}"
+
+
+def _range(hint):
+    """The range of a number, or the choices of a string."""
+    kinds = list(alternatives(hint))
+    choices = [repr(x) for base, _ in kinds if get_origin(base) is Literal for x in get_args(base)]
+    ranges = [
+        ("integer " if base is int else "") + interval(limits) for base, limits in kinds if limits
     ]
+    return ranges[0] if ranges else f"({', '.join(choices)})" if choices[1:] else ""
 
 
 def _linked(source):

@@ -20,7 +20,7 @@ class AdaptiveClip(Modifier):
 
     Args:
         clipping: Number > 0 or schedule, $\lambda$.
-        epsilon: Number > 0: lower bound of the norm of the weights.
+        epsilon: Number > 0 or schedule: lower bound of the norm of the weights.
 
     Example:
         >>> import keras_gdx

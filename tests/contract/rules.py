@@ -1,18 +1,21 @@
 """The rules under test, with settings at which a few steps visibly change the weights."""
 
 import os
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 
 import keras_gdx
+from keras_gdx.config import declared_arguments
 from keras_gdx.registry import REGISTRY
 
-SETTINGS = {"dog": {"reps_rel": 0.05}, "schedulefree": {}, "lookahead": {"sync_period": 3}}
-WRAPPERS = ("localsteps", "lookahead", "schedulefree")  # they have the options of `inner`
+ENTRIES = {name: entry for name, entry in REGISTRY.items() if entry.kind == "optimizer"}
+WRAPPERS = [  # they have the options of `inner`
+    name for name, entry in ENTRIES.items() if "inner" in declared_arguments(entry.cls)
+]
 DIFFERENT = ("localsteps",)  # on replicas they take other steps than on one device, by definition
-RULES = sorted(
-    name for name, entry in REGISTRY.items() if entry.kind == "optimizer" and name not in DIFFERENT
-)
+RULES = sorted(ENTRIES.keys() - {*DIFFERENT})
 
 FIRST = ("adamw", "dog", "lookahead", "muon", "schedulefreeadamw")  # one of each kind
 
@@ -47,16 +50,29 @@ def suited(rule, options):
     return {name: value for name, value in options.items() if "ema" not in name}
 
 
+def settings(rule):
+    """The arguments that `SETTINGS` of the rule's reference has for the contract tests.
+
+    Only needed if a few steps at the learning rate 0.02 hardly change the weights.
+    """
+    if not find_spec(f"tests.reference.{rule}"):
+        return {}
+    return getattr(import_module(f"tests.reference.{rule}"), "SETTINGS", {})
+
+
+def rate_of(rule, usual=0.02):
+    """The learning rate for the contract tests: that of the rule's settings, or the usual one."""
+    return settings(rule).get("learning_rate", usual)
+
+
 def make(rule, learning_rate=None, **options):
     """An optimizer whose steps are large enough to detect errors."""
-    rate = 0.02 if learning_rate is None else learning_rate
-    if rule == "dog" and learning_rate is None:
-        rate = 1.0
-    settings = SETTINGS.get(rule, {})
+    given = dict(settings(rule))
+    usual = given.pop("learning_rate", 0.02)
+    rate = usual if learning_rate is None else learning_rate
     if rule in WRAPPERS:
-        inner = keras_gdx.optimizers.Adam(rate, **options)
-        return REGISTRY[rule].cls(inner, **settings)
-    return REGISTRY[rule].cls(rate, **settings, **options)
+        return REGISTRY[rule].cls(keras_gdx.optimizers.Adam(rate, **options), **given)
+    return REGISTRY[rule].cls(rate, **given, **options)
 
 
 def core(optimizer):

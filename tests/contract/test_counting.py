@@ -10,7 +10,15 @@ from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import SETTINGS, WRAPPERS, core, every_rule, every_rule_in_time, make
+from tests.contract.rules import (
+    WRAPPERS,
+    core,
+    every_rule,
+    every_rule_in_time,
+    make,
+    rate_of,
+    settings,
+)
 
 
 def split(data, parts):
@@ -21,7 +29,7 @@ def split(data, parts):
 @every_rule
 def test_micro_batches_equal_one_batch(rule):
     data = list(batches(4))
-    rate = Linear(0.1 if rule != "dog" else 1.0, 4)
+    rate = Linear(rate_of(rule, 0.1), 4)
     large = Run(lambda: make(rule, rate)).train(data)
     small = Run(lambda: make(rule, rate, gradient_accumulation_steps=4), size=4).train(
         split(data, 4)
@@ -120,9 +128,7 @@ def test_the_rules_own_numbers_may_be_schedules(rule):
     own = {n: hint for n, hint in argument_types(cls).items() if n not in base}
     names = [n for n, hint in own.items() if may_change(hint)]
     numbers = {n: getattr(make(rule), n) for n in names}
-    schedules = {
-        n: Constant(x) for n, x in numbers.items() if x and n not in SETTINGS.get(rule, {})
-    }
+    schedules = {n: Constant(x) for n, x in numbers.items() if x and n not in settings(rule)}
     data = list(batches(3))
     scheduled = Run(lambda: make(rule, **schedules)).train(data)
     # A schedule is float32, so `1 - beta` is a little less precise.

@@ -6,7 +6,7 @@ import pytest
 
 import keras_gdx
 from tests.contract.harness import Run, batches
-from tests.contract.rules import FIRST, core, every_rule_in_time, make
+from tests.contract.rules import FIRST, core, every_rule_in_time, make, rate_of
 
 X, Y = next(batches(1, 64))
 
@@ -15,9 +15,7 @@ X, Y = next(batches(1, 64))
 def test_swap_and_back_is_identity(rule, dtype, mirrored):
     options = {} if "free" in rule else {"use_ema": True, "ema_momentum": 0.9}
     for strategy in (None, mirrored):
-        run = Run(
-            lambda: make(rule, 0.1 if rule != "dog" else 1.0, **options), strategy, dtype=dtype
-        )
+        run = Run(lambda: make(rule, rate_of(rule, 0.1), **options), strategy, dtype=dtype)
         run.train(batches(4))
         before = run.weights()
         with run.optimizer.evaluation_weights():
@@ -119,7 +117,7 @@ def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages)
         for weights in (held(net), shown(net)):
             for a, b in zip(weights, chosen, strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-6)
-        net.optimizer.learning_rate = 1.0 if rule == "dog" else 0.05
+        net.optimizer.learning_rate = rate_of(rule, 0.05)
 
     def steps(count):
         for _ in range(count):

@@ -14,7 +14,7 @@ from keras_gdx import modifiers
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Cosine
 from tests.contract.harness import Run, batches
-from tests.contract.rules import WRAPPERS, core, every_rule, every_rule_in_time, make
+from tests.contract.rules import core, every_rule, every_rule_in_time, make
 
 EVERY_OPTION = {
     "weight_decay": Constant(0.1),
@@ -126,9 +126,3 @@ def test_create_fits_the_model(rule):
     paths = ("embedding/embeddings", "hidden/kernel", "head/bias")
     assert [facts[path].multiplier for path in paths] == [0.25, 0.5, 1.0]
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
-
-
-def test_wrappers_are_known():
-    assert set(WRAPPERS) == {
-        name for name in REGISTRY if hasattr(REGISTRY[name].cls, "default_inner")
-    }

@@ -11,7 +11,7 @@ import keras_gdx
 from keras_gdx.engine.state.storage import PartialSums, Plain
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
+from tests.contract.rules import core, every_rule, every_rule_in_time, make, rate_of, suited
 
 DATA = list(batches(8, 64))
 
@@ -30,7 +30,7 @@ def model(rule, **options):
         keras.layers.Dense(1, name="b"),
     ]
     net = keras.Sequential(layers, name="net")
-    rate = Linear(1.0 if rule == "dog" else 0.05, 60)
+    rate = Linear(rate_of(rule, 0.05), 60)
     net.compile(make(rule, rate, gradient_accumulation_steps=3, **options), "mse")
     return net
 

@@ -16,6 +16,10 @@ from keras_gdx.config import argument_types
 from keras_gdx.optimizers import LAMB, SGD, Adam, AdamW
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
+from tests.reference import load_reference
+from tests.reference.cautious import modified as cautious
+from tests.reference.centralize import modified as centralize
+from tests.reference.updateclip import modified as update_clip
 
 with np.load(Path(__file__).with_name("oracles.npz")) as _file:
     ORACLES = dict(_file)
@@ -98,60 +102,11 @@ def test_the_record_has_both_sides_of_every_threshold():
         assert any(kept.values()), there
 
 
-def centralize(g, w):
-    return g if g.ndim < 2 else g - g.reshape(-1, g.shape[-1]).mean(0)
-
-
-def adaptive_clip(g, w, clipping=0.01, epsilon=1e-3):
-    """Unit by unit. A vector is one unit."""
-    units = [np.s_[...]] if g.ndim < 2 else [np.s_[..., i] for i in range(g.shape[-1])]
-    result = g.copy()
-    for unit in units:
-        length = np.linalg.norm(g[unit])
-        most = clipping * max(np.linalg.norm(w[unit]), epsilon)
-        if length > most:
-            result[unit] = g[unit] * most / length
-    return result
-
-
-def cautious(g, w):
-    """`g` agrees with itself wherever it is not zero."""
-    return g / max(np.mean(g != 0), 1e-3)
-
-
-def trust_ratio(g, w):
-    a, b = np.linalg.norm(w.ravel()), np.linalg.norm(g.ravel())
-    return g * a / b if a and b else g
-
-
-def update_clip(g, w, threshold=1.0):
-    rms = np.sqrt(np.mean(g**2))
-    return g * min(1.0, threshold / rms) if rms else g
-
-
-def grokfast(g, w, alpha=0.98, lam=2.0):
-    """The first step."""
-    return g + lam * g
-
-
-FORMULAS = {
-    "adaptiveclip": (adaptive_clip, {"clipping": 0.2, "epsilon": 0.1}),
-    "cautious": (cautious, {}),
-    "centralize": (centralize, {}),
-    "grokfast": (grokfast, {"alpha": 0.75, "lam": 0.5}),  # alpha: see the tests below
-    "trustratio": (trust_ratio, {}),
-    "updateclip": (update_clip, {"threshold": 0.5}),
-}
-
 over_every_modifier = pytest.mark.parametrize("name", EVERY)
 
 
 def make(name, **options):
     return REGISTRY[name].cls(**options)
-
-
-def test_no_modifier_is_left_out():
-    assert set(FORMULAS) == set(EVERY)
 
 
 @over_every_modifier
@@ -161,12 +116,11 @@ def test_says_where_it_may_stand(name):
 
 
 @over_every_modifier
-@pytest.mark.parametrize("given", [False, True], ids=["defaults", "arguments"])
-def test_does_what_its_formula_says(name, given):
-    formula, options = FORMULAS[name]
-    options = options if given else {}
-    expected = {n: formula(GRADIENTS[n], WEIGHTS[n], **options) for n in NAMES}
-    assert_close(changed(make(name, **options))[0], expected)
+def test_does_what_its_paper_says(name):
+    reference = load_reference(name, "modified(g, w, **hyper)")
+    for options in ({}, *reference.HYPER):
+        expected = {n: reference.modified(GRADIENTS[n], WEIGHTS[n], **options) for n in NAMES}
+        assert_close(changed(make(name, **options))[0], expected)
 
 
 def filtered(steps, alpha=0.98, lamb=2.0):
@@ -329,7 +283,7 @@ def test_weight_decay_stands_outside():
 def numbers(name):
     """The arguments of a modifier that may be schedules, with values other than the defaults."""
     types = argument_types(REGISTRY[name].cls)
-    options = FORMULAS[name][1]
+    options = load_reference(name, "modified(g, w, **hyper)").HYPER[0]
     assert set(options) == {n for n, hint in types.items() if may_change(hint)}
     return options
 

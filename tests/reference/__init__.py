@@ -1,0 +1,22 @@
+"""Papers transcribed independently in NumPy, one file for each rule and modifier."""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+import pytest
+
+
+def load_reference(name, function):
+    """The reference of a rule or modifier: `HYPER`, a tuple of arguments to test, and a function.
+
+    Optional for a rule are `SETTINGS`, arguments for the contract tests; `final`, the evaluation
+    weights after the last step; and `DTYPES`, the dtypes to test, if the rule does not compute in
+    the dtype of the variables.
+    """
+    if find_spec(f"tests.reference.{name}") is None:
+        pytest.fail(
+            f"{name} has no reference. Write tests/reference/{name}.py: its paper in NumPy, "
+            f"`{function}`, and `HYPER`, a tuple of arguments to test.",
+            pytrace=False,
+        )
+    return import_module(f"tests.reference.{name}")

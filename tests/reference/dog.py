@@ -6,6 +6,7 @@ root, as in the authors' code. The decay is not part of the gradient: it does no
 
 import numpy as np
 
+SETTINGS = {"learning_rate": 1.0, "reps_rel": 0.05}
 HYPER = ({"learning_rate": 0.75, "reps_rel": 0.02, "epsilon": 3.0, "weight_decay": 0.3},)
 
 

@@ -5,6 +5,7 @@ The inner optimizer keeps its momentum when the weights are set to the slow ones
 
 import numpy as np
 
+SETTINGS = {"sync_period": 3}
 HYPER = (
     {
         "inner": {
