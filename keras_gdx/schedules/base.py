@@ -39,7 +39,8 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
     updates from 0 and may be an integer, or a scalar or vector tensor of integers or
     floats; it returns float32 of the same shape. Do not branch on `t` in Python, so
     that it compiles with XLA; subtract from `t` before casting, because float32 is
-    exact only up to 2**24. After the end, return the last value.
+    exact only up to 2**24. After the end, return the last value; if there is none, say so in
+    the first line of the docstring, by "without end".
 
     Example:
         >>> from keras import ops

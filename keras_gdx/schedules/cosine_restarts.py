@@ -17,7 +17,7 @@ __all__ = ["CosineRestarts"]
 
 @register
 class CosineRestarts(Schedule):
-    r"""Cosine decay with warm restarts (SGDR).
+    r"""Cosine decay with warm restarts (SGDR), without end.
 
     Every cycle ends with a converged model. Use it for snapshot ensembles, and for runs that
     may be stopped at the end of any cycle.

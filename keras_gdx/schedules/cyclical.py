@@ -24,7 +24,7 @@ SHAPES: dict[Shape, Callable[..., Tensor]] = {
 
 @register
 class Cyclical(Schedule):
-    r"""Cycles linearly between a low and a high value.
+    r"""Cycles linearly between a low and a high value, without end.
 
     $$\eta_t = \eta_0 + (\eta_1 - \eta_0) \, a \left(1 - \left\lvert \tfrac{t - 2Si}{S} - 1
       \right\rvert\right), \qquad i = \lfloor \tfrac{t}{2S} \rfloor$$

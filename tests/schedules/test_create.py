@@ -18,15 +18,17 @@ X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
 Y = np.ones((50, 1), "float32")
 
 
-def has_a_rate_and_a_length(cls):
-    """Whether `create` needs no other arguments."""
-    defaults = declared_arguments(cls)
+def is_long(entry):
+    """Whether a schedule ends with the run, and `create` needs only its rate and its length."""
+    if entry.kind != "schedule" or "without end" in entry.summary:
+        return False
+    defaults = declared_arguments(entry.cls)
     rate, *others = defaults
     given = all(x in STEPS or defaults[x] is not Parameter.empty for x in others)
     return "learning_rate" in rate and {*LENGTHS} & defaults.keys() and given
 
 
-LONG = [n for n, e in REGISTRY.items() if e.kind == "schedule" and has_a_rate_and_a_length(e.cls)]
+LONG = [name for name, entry in REGISTRY.items() if is_long(entry)]
 
 
 def network(optimizer):
