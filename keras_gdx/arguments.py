@@ -60,6 +60,11 @@ FractionFloat = Annotated[float, Interval(ge=0, le=1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveInt = Annotated[int, Ge(1)]
 
+# Counts of updates. They are compared with the index of an update, a 32-bit integer.
+MOST_STEPS = 2**31 - 1
+Steps = Annotated[int, Interval(ge=0, le=MOST_STEPS)]
+PositiveSteps = Annotated[int, Interval(ge=1, le=MOST_STEPS)]
+
 Limits = dict[str, float]
 
 TYPE_OF_DEFAULT = {float: Number, int: int, bool: bool}  # for arguments without annotation
@@ -94,12 +99,16 @@ def _words(base: Any, limits: Limits) -> list[str]:
     if get_origin(base) is Literal:
         return [repr(choice) for choice in get_args(base)]
     if base in (int, float):
-        return [f"{'an integer' if base is int else 'a number'} {interval(limits)}".strip()]
+        return [f"{'an integer' if base is int else 'a number'} {_interval(limits)}".strip()]
     return WORDS.get(base) or [f"a {(get_origin(base) or base).__name__}"]
 
 
 def interval(limits: Limits) -> str:
-    """Limits as they are written: `in [0, 1)`, `> 0`."""
+    """Limits as documentation has them: `in [0, 1)`, `> 0`; that of 32 bits goes without saying."""
+    return _interval({name: limit for name, limit in limits.items() if limit != MOST_STEPS})
+
+
+def _interval(limits: Limits) -> str:
     if len(limits) < 2:
         return "".join(f"{SIGNS[name]} {limit}" for name, limit in limits.items())
     low = f"[{limits['ge']}" if "ge" in limits else f"({limits['gt']}"

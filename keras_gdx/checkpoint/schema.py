@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_gdx.config import is_number
+from keras_gdx.arguments import is_number
 from keras_gdx.integration.random_state import is_random_state
 from keras_gdx.schema import check_form, count
 

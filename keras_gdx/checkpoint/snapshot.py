@@ -6,8 +6,8 @@ from itertools import zip_longest
 
 import keras
 
+from keras_gdx.arguments import check
 from keras_gdx.backends import backend
-from keras_gdx.config import check
 from keras_gdx.integration.model_optimizers import (
     all_optimizers,
     moved_by,

@@ -10,8 +10,8 @@ starts from those. `fit` checks for this once, so steps need not.
 
 from keras import ops
 
+from keras_gdx.arguments import check
 from keras_gdx.backends import backend
-from keras_gdx.config import check
 
 
 def comes_late(optimizer, variables):

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras import ops
 from keras.src.losses import loss as keras_loss  # scales sums over replicas
 
+from keras_gdx.arguments import check
 from keras_gdx.backends.tensorflow import unconverted
-from keras_gdx.config import check
 from keras_gdx.integration.model_optimizers import all_optimizers
 
 STRIDE = 1 << 16  # more than the number of replicas

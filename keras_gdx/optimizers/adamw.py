@@ -1,9 +1,10 @@
 """Adam with decoupled weight decay."""
 
-from typing import Any
+from typing import Unpack
 
 from keras_gdx.arguments import LearningRate, NonNegative
 from keras_gdx.optimizers.adam import Adam
+from keras_gdx.optimizers.options import OptionsExceptDecay
 from keras_gdx.registry import register
 
 __all__ = ["AdamW"]
@@ -37,6 +38,6 @@ class AdamW(Adam):
         learning_rate: LearningRate = 1e-3,
         *,
         weight_decay: NonNegative | None = 0.01,
-        **kwargs: Any,
+        **kwargs: Unpack[OptionsExceptDecay],
     ):
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)

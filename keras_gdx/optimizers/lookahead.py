@@ -57,7 +57,7 @@ class Lookahead(Wrapper):
         super().__init__(inner, sync_period, name)
         self.slow_step_size = slow_step_size
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         for bucket in self.state.buckets:
             weights = bucket.together([self.model_variables[i] for i in bucket.indices])
             h = self.scalars(self.iterations, bucket.dtype)

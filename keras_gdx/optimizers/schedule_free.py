@@ -1,7 +1,7 @@
 """Schedule-Free learning: averaging instead of a learning-rate schedule."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 from annotated_types import Interval
 from keras import ops
@@ -10,6 +10,7 @@ from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, NonNegativ
 from keras_gdx.engine.state.state import wide
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import Options, OptionsExceptDecay
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import get, register
 
@@ -27,13 +28,13 @@ class Averaging(Optimizer):
 
     def __init__(
         self,
-        learning_rate: LearningRate,
+        learning_rate: LearningRate = 1.0,
         *,
         beta: Beta = 0.9,
         weight_lr_power: NonNegative = 2.0,
         r: NonNegative = 0.0,
         warmup_steps: NonNegativeInt = 0,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
@@ -98,9 +99,6 @@ class ScheduleFreeSGD(Averaging):
     Verified against: schedulefree 1.4.1 SGDScheduleFree, NumPy
     """
 
-    def __init__(self, learning_rate: LearningRate = 1.0, **kwargs: Any):
-        super().__init__(learning_rate, **kwargs)
-
     def direction(self, h, g, y, z):
         return g, z
 
@@ -122,8 +120,11 @@ class ScheduleFreeAdamW(Averaging):
         beta: Number in (0, 1) or schedule, $\beta$: replaces `beta_1`.
         beta_2: Number in [0, 1) or schedule: decay rate of the second moment.
         epsilon: Number >= 0 or schedule, outside the root.
+        weight_lr_power: Number >= 0 or schedule, as in `ScheduleFreeSGD`.
+        r: Number >= 0 or schedule, as there.
+        warmup_steps: Integer >= 0, as there.
         weight_decay: Number >= 0 or schedule, $\lambda$ of `ScheduleFreeSGD`.
-        **kwargs: The arguments of `ScheduleFreeSGD`.
+        **kwargs: The options of `Optimizer`, except `use_ema`.
 
     Memory: 8 bytes per parameter (`z`, `velocity`).
 
@@ -144,10 +145,21 @@ class ScheduleFreeAdamW(Averaging):
         beta: Beta = 0.9,
         beta_2: DecayRate = 0.999,
         epsilon: NonNegative = 1e-8,
+        weight_lr_power: NonNegative = 2.0,
+        r: NonNegative = 0.0,
+        warmup_steps: NonNegativeInt = 0,
         weight_decay: NonNegative | None = 0.0,
-        **kwargs: Any,
+        **kwargs: Unpack[OptionsExceptDecay],
     ):
-        super().__init__(learning_rate, beta=beta, weight_decay=weight_decay, **kwargs)
+        super().__init__(
+            learning_rate,
+            beta=beta,
+            weight_lr_power=weight_lr_power,
+            r=r,
+            warmup_steps=warmup_steps,
+            weight_decay=weight_decay,
+            **kwargs,
+        )
         self.beta_2 = beta_2
         self.epsilon = epsilon
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from keras_gdx.arguments import (
     LearningRateSchedule,
     Number,
     PositiveInt,
+    Steps,
     Tensor,
     check,
     check_type,
@@ -19,7 +21,6 @@ from keras_gdx.arguments import (
 )
 from keras_gdx.config import Configured
 from keras_gdx.registry import register
-from keras_gdx.schedules.math import Steps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +94,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         """Returns the schedule delayed by `steps` updates, with its first value until then."""
         return Shifted(self, steps)
 
-    def sample(self, n: PositiveInt) -> np.ndarray:
+    def sample(self, n: PositiveInt) -> NDArray[np.float32]:
         """Returns the values of the first `n` updates as a float32 NumPy array."""
         check_type("n", n, PositiveInt)
         return ops.convert_to_numpy(self(np.arange(n)))
@@ -203,8 +204,8 @@ class Clipped(Schedule):
 
     Args:
         schedule: Schedule $s$.
-        low: Float $l$, the minimum.
-        high: Float $h \ge l$, the maximum.
+        low: Number, $l$: the minimum.
+        high: Number, at least `low`, $h$: the maximum.
 
     Raises:
         ValueError: If `schedule` is not a schedule, a bound not finite, or `low > high`.
@@ -238,7 +239,7 @@ class Shifted(Schedule):
 
     Args:
         schedule: Schedule $s$.
-        steps: Integer $n \ge 0$, updates by which it is delayed.
+        steps: Integer >= 0, $n$: updates by which it is delayed.
 
     Raises:
         ValueError: If `schedule` is not a schedule, or `steps` not an integer >= 0.

@@ -15,7 +15,7 @@ class Constant(Schedule):
     $$\eta_t = v$$
 
     Args:
-        value: Float $v$.
+        value: Number, $v$.
 
     Raises:
         ValueError: If `value` is not a finite number.

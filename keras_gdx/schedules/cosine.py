@@ -1,9 +1,9 @@
 """Cosine decay."""
 
-from keras_gdx.arguments import FractionFloat, NonNegativeFloat
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, blend, half_wave, remaining
+from keras_gdx.schedules.math import blend, half_wave, remaining
 
 __all__ = ["Cosine"]
 
@@ -19,9 +19,9 @@ class Cosine(Schedule):
       \left(1 + \cos \tfrac{\pi \min(t, D)}{D}\right)\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        alpha: Float in [0, 1], last value as a fraction of the initial one.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        alpha: Number in [0, 1]: last value as a fraction of the initial one.
 
     Raises:
         ValueError: If the rate is negative, `decay_steps` is not an integer >= 1, or

@@ -7,10 +7,16 @@ import numpy as np
 from annotated_types import Ge
 from keras import ops
 
-from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveFloat
+from keras_gdx.arguments import (
+    MOST_STEPS,
+    FractionFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveSteps,
+)
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import MOST_STEPS, PositiveSteps, blend, half_wave
+from keras_gdx.schedules.math import blend, half_wave
 
 __all__ = ["CosineRestarts"]
 
@@ -28,11 +34,11 @@ class CosineRestarts(Schedule):
     in cycle $i$, which begins at $b_i = D (1 + q + \dots + q^{i-1})$.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        first_decay_steps: Integer $D \ge 1$, updates in the first cycle.
-        t_mul: Float $q \ge 1$: factor of the length from one cycle to the next.
-        m_mul: Float $m > 0$: factor of the first value from one cycle to the next.
-        alpha: Float in [0, 1]: last value of every cycle as a fraction of the initial value.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        first_decay_steps: Integer >= 1, $D$: updates in the first cycle.
+        t_mul: Number >= 1, $q$: factor of the length from one cycle to the next.
+        m_mul: Number > 0, $m$: factor of the first value from one cycle to the next.
+        alpha: Number in [0, 1]: last value of every cycle as a fraction of the initial value.
 
     Raises:
         ValueError: If an argument is outside its range.

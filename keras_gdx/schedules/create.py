@@ -7,11 +7,18 @@ from typing import Annotated, Any
 from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.arguments import FractionFloat, NonNegativeFloat, check, check_type
+from keras_gdx.arguments import (
+    MOST_STEPS,
+    FractionFloat,
+    NonNegativeFloat,
+    PositiveSteps,
+    Steps,
+    check,
+    check_type,
+)
 from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.registry import info, register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import MOST_STEPS, PositiveSteps, Steps
 from keras_gdx.schedules.warmup import Warmup
 
 __all__ = ["Planned", "create"]
@@ -32,11 +39,11 @@ def create(
 
     Args:
         name: Short name from `keras_gdx.list(kind="schedule")`, such as `"cosine"`.
-        learning_rate: Float >= 0: the schedule's first argument, its peak rate. (`noam` and
+        learning_rate: Number >= 0: the schedule's first argument, its peak rate. (`noam` and
             `onecyclemomentum` have none.)
         total_steps: Integer >= 1: updates in the run, including warmup. `None`: `fit` sets it,
             see `Planned`.
-        warmup: Integer, updates of linear warmup, or float in [0, 1), fraction of the run.
+        warmup: Integer >= 0, updates of linear warmup, or number in [0, 1), fraction of the run.
             Not used for schedules that rise by themselves (`onecycle`, `cyclical`).
         **arguments: Other arguments of the schedule. Those that count updates may be fractions
             of the run: `create("multistep", 0.1, milestones=[0.5, 0.75], gamma=0.1)`.
@@ -77,8 +84,8 @@ class Planned(Schedule):
 
     Args:
         name: See `create`, as for the other arguments.
-        learning_rate: Float >= 0.
-        warmup: Integer, updates of warmup, or float, fraction of the run.
+        learning_rate: Number >= 0.
+        warmup: Integer >= 0, updates of warmup, or number in [0, 1), fraction of the run.
         total_steps: Integer >= 1, $T$, updates of the run; `None` until it is known.
         arguments: Dictionary of the schedule's other arguments, by name.
         begin: Integer >= 0, $b$: the update at which the run begins.

@@ -5,10 +5,10 @@ from typing import Literal
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, Tensor, check
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps, Tensor, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, blend, turns
+from keras_gdx.schedules.math import blend, turns
 
 __all__ = ["Cyclical"]
 
@@ -33,11 +33,11 @@ class Cyclical(Schedule):
     with a custom function, $a = f(i + 1)$ or $a = f(t)$.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the low value.
-        max_learning_rate: Float $\eta_1 \ge 0$, the high value.
-        step_size: Integer $S \ge 1$, updates from the low to the high value (half a cycle).
+        initial_learning_rate: Number >= 0, $\eta_0$: the low value.
+        max_learning_rate: Number >= 0, $\eta_1$: the high value.
+        step_size: Integer >= 1, $S$: updates from the low to the high value (half a cycle).
         shape: `"triangular"`, `"triangular2"` or `"exp_range"`.
-        gamma: Float $\gamma > 0$ for `"exp_range"`.
+        gamma: Number > 0, $\gamma$ for `"exp_range"`.
         scale_fn: Function $f$ of a float32 tensor, used instead of `shape`, or `None`. Register
             it with `keras.saving.register_keras_serializable` to save the model.
         scale_mode: Argument of $f$: `"cycle"`, the number of the cycle from 1, or

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from keras_gdx.arguments import FractionFloat, NonNegativeFloat
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, blend, half_wave, remaining
+from keras_gdx.schedules.math import blend, half_wave, remaining
 
 __all__ = ["FlatCosine"]
 
@@ -22,10 +22,10 @@ class FlatCosine(Schedule):
     with $F$ the integer nearest to $pD$.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        pct_start: Float $p$ in [0, 1), fraction of `decay_steps` with a constant value.
-        alpha: Float in [0, 1], last value as a fraction of the initial one (fastai: 1e-5).
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        pct_start: Number in [0, 1), $p$: fraction of `decay_steps` with a constant value.
+        alpha: Number in [0, 1]: last value as a fraction of the initial one (fastai: 1e-5).
 
     Raises:
         ValueError: If an argument is outside its range.

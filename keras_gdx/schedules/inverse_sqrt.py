@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, progress
+from keras_gdx.schedules.math import progress
 
 __all__ = ["InverseSqrt"]
 
@@ -19,8 +19,8 @@ class InverseSqrt(Schedule):
     $$\eta_t = \eta \min\left(\tfrac{t}{W}, \sqrt{\tfrac{W}{t}}\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta \ge 0$, the value at the end of warmup.
-        warmup_steps: Integer $W \ge 1$, updates of warmup.
+        initial_learning_rate: Number >= 0, $\eta$: the value at the end of warmup.
+        warmup_steps: Integer >= 1, $W$: updates of warmup.
 
     Raises:
         ValueError: If the rate is negative, or `warmup_steps` is not an integer >= 1.

@@ -1,9 +1,9 @@
 """Linear decay."""
 
-from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, blend, remaining
+from keras_gdx.schedules.math import blend, remaining
 
 __all__ = ["Linear"]
 
@@ -18,9 +18,9 @@ class Linear(Schedule):
     $$\eta_t = \eta_0 + (\eta_D - \eta_0) \min\left(\tfrac{t}{D}, 1\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        end_learning_rate: Float $\eta_D \ge 0$, the value from update $D$ on.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        end_learning_rate: Number >= 0, $\eta_D$: the value from update $D$ on.
 
     Raises:
         ValueError: If a rate is negative, or `decay_steps` is not an integer >= 1.

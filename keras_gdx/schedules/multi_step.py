@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, check, check_type
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, Steps, check, check_type
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import Steps
 
 __all__ = ["MultiStep"]
 
@@ -19,10 +18,10 @@ class MultiStep(Schedule):
     $$\eta_t = \eta_0 \, \gamma^{\lvert \{i : m_i \le t\} \rvert}$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
         milestones: Non-empty list of integers $m_i \ge 0$: updates, in any order. Repeated
             values count repeatedly.
-        gamma: Float $\gamma > 0$, the factor.
+        gamma: Number > 0, $\gamma$: the factor.
 
     Raises:
         ValueError: If the rate is negative, a milestone is not an integer >= 0, or `gamma` is

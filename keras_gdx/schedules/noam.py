@@ -2,10 +2,9 @@
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, PositiveInt
+from keras_gdx.arguments import NonNegativeFloat, PositiveInt, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps
 
 __all__ = ["Noam"]
 
@@ -17,9 +16,9 @@ class Noam(Schedule):
     $$\eta_t = f d^{-1/2} \min\left((t + 1)^{-1/2}, (t + 1) W^{-3/2}\right)$$
 
     Args:
-        d_model: Integer $d \ge 1$, width of the model.
-        warmup_steps: Integer $W \ge 1$, updates until the peak.
-        factor: Float $f \ge 0$.
+        d_model: Integer >= 1, $d$: width of the model.
+        warmup_steps: Integer >= 1, $W$: updates until the peak.
+        factor: Number >= 0, $f$.
 
     Raises:
         ValueError: If `d_model` or `warmup_steps` is not an integer >= 1, or `factor` is

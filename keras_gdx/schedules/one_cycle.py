@@ -6,10 +6,17 @@ from typing import Annotated, Literal
 from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveFloat, Tensor, check
+from keras_gdx.arguments import (
+    MOST_STEPS,
+    FractionFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    Tensor,
+    check,
+)
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import MOST_STEPS, blend, half_wave
+from keras_gdx.schedules.math import blend, half_wave
 
 __all__ = ["OneCycle", "OneCycleMomentum"]
 
@@ -64,11 +71,11 @@ class OneCycle(Cycle):
     or linear.
 
     Args:
-        max_learning_rate: Float $\eta \ge 0$, the peak value.
-        total_steps: Integer $T \ge 2$, updates in the cycle.
-        div: Float $d > 0$: peak value divided by initial value.
-        final_div: Float $f > 0$: initial value divided by last value.
-        pct_start: Float $p$ in [0, 1]: fraction of the cycle in which it rises.
+        max_learning_rate: Number >= 0, $\eta$: the peak value.
+        total_steps: Integer >= 2, $T$: updates in the cycle.
+        div: Number > 0, $d$: peak value divided by initial value.
+        final_div: Number > 0, $f$: initial value divided by last value.
+        pct_start: Number in [0, 1], $p$: fraction of the cycle in which it rises.
         anneal: `"cos"` or `"linear"`.
         three_phase: If true, uses the three phases described above.
 
@@ -116,9 +123,9 @@ class OneCycleMomentum(Cycle):
     decay, use `OneCycle(decay, n, ...)`.
 
     Args:
-        total_steps: Integer $T \ge 2$, updates in the cycle.
-        base_momentum: Float in [0, 1), the value at the peak of the learning rate.
-        max_momentum: Float in [0, 1), the value at both ends.
+        total_steps: Integer >= 2, $T$: updates in the cycle.
+        base_momentum: Number in [0, 1): the value at the peak of the learning rate.
+        max_momentum: Number in [0, 1): the value at both ends.
         pct_start: See `OneCycle`.
         anneal: See `OneCycle`.
         three_phase: See `OneCycle`.

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, PositiveFloat
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, blend, remaining, remaining_of_multiple
+from keras_gdx.schedules.math import blend, remaining, remaining_of_multiple
 
 __all__ = ["Polynomial"]
 
@@ -24,11 +24,11 @@ class Polynomial(Schedule):
     lower value.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        end_learning_rate: Float $\eta_D \ge 0$, the value from update $D$ on.
-        power: Float $p > 0$.
-        k: Float > 0, exponent of $t / D$; 1 gives the plain polynomial.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        end_learning_rate: Number >= 0, $\eta_D$: the value from update $D$ on.
+        power: Number > 0, $p$.
+        k: Number > 0: exponent of $t / D$; 1 gives the plain polynomial.
         cycle: Whether to restart after update $D$, as described above.
 
     Raises:

@@ -5,10 +5,10 @@ from typing import Annotated
 from annotated_types import Interval, Le
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, remaining
+from keras_gdx.schedules.math import remaining
 
 __all__ = ["PowerCool"]
 
@@ -23,10 +23,10 @@ class PowerCool(Schedule):
     $$\eta_t = \eta_0 \max(t, 1)^{p} \min\left(1, \tfrac{T - t}{f T}\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of updates 0 and 1.
-        total_steps: Integer $T \ge 1$, updates until zero.
-        power: Float $p \le 0$.
-        fraction: Float $f$ in (0, 1], fraction of the run that is cooldown.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of updates 0 and 1.
+        total_steps: Integer >= 1, $T$: updates until zero.
+        power: Number <= 0, $p$.
+        fraction: Number in (0, 1], $f$: fraction of the run that is cooldown.
 
     Raises:
         ValueError: If an argument is outside its range.

@@ -20,9 +20,9 @@ class PowerDecay(Schedule):
     $$\eta_t = \eta_0 \, (1 + \beta t)^{-\gamma}$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        beta: Float $\beta \ge 0$ per update: decay sets in after about $1 / \beta$ updates.
-        gamma: Float $\gamma \ge 0$, exponent of the decay; 1 is inverse time decay, 0.5
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        beta: Number >= 0, $\beta$ per update: decay sets in after about $1 / \beta$ updates.
+        gamma: Number >= 0, $\gamma$: exponent of the decay; 1 is inverse time decay, 0.5
             inverse square-root decay.
 
     Raises:

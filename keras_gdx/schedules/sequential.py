@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_gdx.arguments import Number, check, check_type
+from keras_gdx.arguments import Number, Steps, check, check_type
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule, evaluate
-from keras_gdx.schedules.math import Steps, elapsed
+from keras_gdx.schedules.math import elapsed
 
 __all__ = ["Sequential"]
 

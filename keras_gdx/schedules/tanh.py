@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, check
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, blend, progress
+from keras_gdx.schedules.math import blend, progress
 
 __all__ = ["Tanh"]
 
@@ -20,11 +20,11 @@ class Tanh(Schedule):
     and $\eta_D$ from update $D$ on.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        lower: Float $l$: argument of the tangent at the start.
-        upper: Float $u > l$: argument of the tangent at the end.
-        end_learning_rate: Float $\eta_D \ge 0$.
+        initial_learning_rate: Number >= 0, $\eta_0$.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        lower: Number, $l$: argument of the tangent at the start.
+        upper: Number above `lower`, $u$: argument of the tangent at the end.
+        end_learning_rate: Number >= 0, $\eta_D$.
 
     Raises:
         ValueError: If an argument is outside its range.

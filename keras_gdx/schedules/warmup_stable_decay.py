@@ -5,10 +5,10 @@ from typing import Literal
 
 from keras import ops
 
-from keras_gdx.arguments import FractionFloat, NonNegativeFloat, Tensor, check
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps, Steps, Tensor, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import PositiveSteps, Steps, blend, half_wave, progress, remaining
+from keras_gdx.schedules.math import blend, half_wave, progress, remaining
 
 __all__ = ["WarmupStableDecay"]
 
@@ -39,12 +39,12 @@ class WarmupStableDecay(Schedule):
     $\tfrac12 (1 + \cos \pi x)$ (`"cosine"`); `"exponential"` decays by $f^x$.
 
     Args:
-        peak_learning_rate: Float $\eta \ge 0$, the value of the constant phase.
-        warmup_steps: Integer $W \ge 0$, updates until the peak.
-        stable_steps: Integer $S \ge 0$, updates at the peak.
-        decay_steps: Integer $D \ge 1$, updates from the peak to the last value.
+        peak_learning_rate: Number >= 0, $\eta$: the value of the constant phase.
+        warmup_steps: Integer >= 0, $W$: updates until the peak.
+        stable_steps: Integer >= 0, $S$: updates at the peak.
+        decay_steps: Integer >= 1, $D$: updates from the peak to the last value.
         shape: Shape of the decay: `"linear"`, `"1-sqrt"`, `"cosine"` or `"exponential"`.
-        end_factor: Float $f$ in [0, 1], fraction of the peak at both ends; above 0 for
+        end_factor: Number in [0, 1], $f$: fraction of the peak at both ends; above 0 for
             `"exponential"`.
 
     Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_gdx.config import check
+from keras_gdx.arguments import check
 
 VECTORS = ("bias", "alpha", "beta", "gamma")  # vectors of any rank, as in attention, GRU and PReLU
 
