@@ -1,0 +1,384 @@
+"""The faults that `mutants.py` plants, each with the tests that should notice it."""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """One fault in one place.
+
+    Attributes:
+        file: The file, in `keras_gdx/`.
+        fault: What is wrong then.
+        old: Text that occurs once in the file.
+        new: The text instead of it.
+        tests: Arguments of pytest: files, and `-k` with an expression.
+    """
+
+    file: str
+    fault: str
+    old: str
+    new: str
+    tests: str
+
+    def planted(self, text):
+        """The text of the file with the fault."""
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file} does not contain once: {self.old}")
+        return text.replace(self.old, self.new)
+
+
+MUTANTS = [
+    # -- the order of one step ----------------------------------------------------------------
+    Mutant(
+        "engine/clipping.py",
+        "the norm is taken before unscaling and averaging",
+        "    norm = norm * factor\n",
+        "",
+        "tests/contract/test_counting.py -k tail",
+    ),
+    Mutant(
+        "engine/clipping.py",
+        "the global norm leaves out all buckets but the first",
+        "ops.sqrt(sum(energies))",
+        "ops.sqrt(energies[0])",
+        "tests/test_differences.py tests/contract/test_ways.py -k clip",
+    ),
+    Mutant(
+        "engine/clipping.py",
+        "packed variables are clipped by one norm together",
+        "parts = bucket.parts(task.gradient) if bucket.packed else [task.gradient]",
+        "parts = [task.gradient] * len(bucket.indices)",
+        "tests/contract/test_ways.py -k packed",
+    ),
+    Mutant(
+        "engine/clipping.py",
+        "only positive entries are clipped by value",
+        "ops.clip(values, -most, most)",
+        "ops.minimum(values, most)",
+        "tests/contract/test_compilation.py -k clipvalue",
+    ),
+    Mutant(
+        "engine/step.py",
+        "a window is one micro-batch too long",
+        ">= window.value",
+        "> window.value",
+        "tests/contract/test_counting.py -k micro",
+    ),
+    Mutant(
+        "engine/step.py",
+        "NaN and infinity are looked for before gradients are reduced",
+        "finite = all_finite(gradients, *factor)",
+        "finite = all_finite([task.gradient for task in tasks], *factor)",
+        "tests/contract/test_replicas.py -k infinity",
+    ),
+    Mutant(
+        "engine/step.py",
+        "scalars of the next update",
+        "optimizer.scalars(iterations, dtype)",
+        "optimizer.scalars(iterations + 1, dtype)",
+        "tests/test_golden.py",
+    ),
+    Mutant(
+        "engine/step.py",
+        "loss scaling is not undone",
+        "/ optimizer.loss_scale_factor",
+        "/ 1.0",
+        "tests/contract/test_precision.py -k loss_scaling",
+    ),
+    Mutant(
+        "engine/step.py",
+        "a skipped update is counted",
+        "    optimizer.iterations.assign(iterations + 1)\n",
+        "",
+        "tests/contract/test_counting.py -k skipped",
+    ),
+    Mutant(
+        "optimizers/base.py",
+        "t counts from 0",
+        "h.t = ops.cast(step + 1, dtype)",
+        "h.t = ops.cast(step, dtype)",
+        "tests/test_golden.py -k adam",
+    ),
+    # -- windows ------------------------------------------------------------------------------
+    Mutant(
+        "engine/window.py",
+        "the last micro-batch alone says which variables had a gradient",
+        "ops.maximum(state.seen, marks)",
+        "ops.convert_to_tensor(marks)",
+        "tests/contract/test_missing_gradients.py",
+    ),
+    Mutant(
+        "engine/window.py",
+        "accumulators are not reset",
+        "        bucket.total.assign(ops.zeros_like(total))\n",
+        "",
+        "tests/contract/test_counting.py -k micro",
+    ),
+    Mutant(
+        "engine/window.py",
+        "the tail of a window is divided by the whole window",
+        '1.0 / ops.cast(count, "float32")',
+        "1.0 / optimizer.gradient_accumulation_steps",
+        "tests/contract/test_counting.py -k tail",
+    ),
+    Mutant(
+        "engine/window.py",
+        "of overwritten variables the last value counts, not the largest",
+        "more = ops.maximum(largest, gradients[i])",
+        "more = gradients[i]",
+        "tests/contract/test_kinds_of_variables.py -k largest",
+    ),
+    # -- one update ---------------------------------------------------------------------------
+    Mutant(
+        "engine/update.py",
+        "the moving average begins at the second update",
+        "ops.where(h.t == 1, w,",
+        "ops.where(h.t == 2, w,",
+        "tests/contract/test_counting.py -k ema",
+    ),
+    Mutant(
+        "engine/update.py",
+        "constraints come after the moving average",
+        "    if constraint is not None:\n        w = constraint(w)\n    if not averages:\n"
+        "        return w, []\n",
+        "    if not averages:\n        return (w if constraint is None else constraint(w)), []\n",
+        "tests/contract tests/defects -k constraint",
+    ),
+    Mutant(
+        "engine/update.py",
+        "weights are overwritten by averages one update late",
+        "% every == 0",
+        "% every == 1",
+        "tests/contract tests/defects -k overwrite",
+    ),
+    Mutant(
+        "engine/update.py",
+        "variables without a gradient move with their bucket",
+        "            bucket.choose(present, ops.cast(x, was.dtype), was)\n",
+        "            ops.cast(x, was.dtype)\n",
+        "tests/contract/test_missing_gradients.py tests/contract/test_ways.py -k without",
+    ),
+    Mutant(
+        "engine/update.py",
+        "lazy rows are not clipped",
+        "gradient = backend.values(scaled(task.gradient, factor, h))",
+        "gradient = backend.values(scaled(task.gradient))",
+        "tests/contract/test_sparse.py",
+    ),
+    Mutant(
+        "engine/state/packing.py",
+        "compiled programs are shared across masks",
+        "self.spec.decays, masks",
+        "self.spec.decays",
+        "tests/contract -k program",
+    ),
+    Mutant(
+        "engine/state/packing.py",
+        "compiled programs are shared across roles",
+        "shapes, self.spec.role, self.spec.decays",
+        "shapes, self.spec.decays",
+        "tests/contract -k program",
+    ),
+    Mutant(
+        "engine/state/packing.py",
+        "compiled programs are shared by decayed and exempt variables",
+        "self.spec.role, self.spec.decays, masks",
+        "self.spec.role, masks",
+        "tests/contract -k program",
+    ),
+    # -- precision ----------------------------------------------------------------------------
+    Mutant(
+        "engine/low_precision.py",
+        "all variables of a shape are rounded by the same random numbers",
+        "ops.stack([h.t, h.place])",
+        "ops.stack([h.t, 0.0 * h.place])",
+        "tests/contract/test_precision.py -k round",
+    ),
+    Mutant(
+        "engine/low_precision.py",
+        "rounding errors are carried with the wrong sign",
+        "w - ops.cast(stored, w.dtype)",
+        "ops.cast(stored, w.dtype) - w",
+        "tests/contract/test_precision.py -k arrive",
+    ),
+    Mutant(
+        "engine/state/storage.py",
+        "8-bit codes are rounded down",
+        "codes = ops.round(",
+        "codes = ops.trunc(",
+        "tests/contract/test_precision.py -k codes",
+    ),
+    Mutant(
+        "engine/state/storage.py",
+        "what all replicas have accumulated is written to each of them in full",
+        "ops.cast(value, copy.dtype) / self.replicas",
+        "ops.cast(value, copy.dtype)",
+        "tests/contract/test_resume.py tests/contract/test_shards.py -k replicas",
+    ),
+    Mutant(
+        "engine/sharding.py",
+        "factors are not cut to the shard",
+        "        factor = bucket.cut(factor, place)\n",
+        "        factor = bucket.cut(factor, 0)\n",
+        "tests/contract/test_shards.py -k equal_one",
+    ),
+    # -- rules and schedules ------------------------------------------------------------------
+    Mutant(
+        "engine/hyperparameters.py",
+        "schedules other than the learning rate are frozen at update 0",
+        "ops.cast(value(step), dtype)",
+        "ops.cast(value(0 * step), dtype)",
+        "tests/contract/test_counting.py tests/modifiers -k schedule",
+    ),
+    Mutant(
+        "math.py",
+        "the ratio of norms is 0 where one is zero",
+        "ops.where(both, a / ops.where(both, b, 1.0), 1.0)",
+        "ops.where(both, a / ops.where(both, b, 1.0), 0.0)",
+        "tests/modifiers",
+    ),
+    Mutant(
+        "math.py",
+        "tall matrices are orthogonalized without transposing",
+        "wide = m.shape[-2] <= m.shape[-1]",
+        "wide = True",
+        "tests/test_golden.py tests/contract -k muon",
+    ),
+    Mutant(
+        "engine/variables/spec.py",
+        "the last matching multiplier counts",
+        "in multipliers.items() if _matches",
+        "in reversed(multipliers.items()) if _matches",
+        "tests/contract/test_identity.py tests/test_layer_groups.py tests/defects",
+    ),
+    Mutant(
+        "engine/variables/spec.py",
+        '`no_decay="auto"` decays embeddings',
+        'role.kind != "kernel"',
+        'role.kind not in ("kernel", "embedding")',
+        "tests/contract/test_identity.py -k create",
+    ),
+    Mutant(
+        "schedules/multi_step.py",
+        "a milestone counts one update late",
+        "t >= milestone",
+        "t > milestone",
+        "tests/schedules/test_schedule_values.py",
+    ),
+    Mutant(
+        "schedules/math.py",
+        "the end of a restart belongs to the next cycle",
+        "ops.maximum(t - 1, 0)",
+        "ops.maximum(t, 0)",
+        "tests/schedules",
+    ),
+    # -- evaluation weights -------------------------------------------------------------------
+    Mutant(
+        "integration/weight_swap.py",
+        "trained weights are not restored",
+        "            self._assign(trained)\n",
+        "",
+        "tests/contract/test_evaluation.py -k identity",
+    ),
+    Mutant(
+        "integration/weight_swap.py",
+        "weights set from outside are not adopted by the slots that copy them",
+        "        self.optimizer.adopt(changed)\n",
+        "",
+        "tests/contract/test_evaluation.py -k somebody",
+    ),
+    Mutant(
+        "integration/weight_swap.py",
+        "one changed variable counts as all",
+        "        for i in changed:\n",
+        "        changed = changed and [*range(len(self.trained))]\n        for i in changed:\n",
+        "tests/contract/test_evaluation.py -k one_variable",
+    ),
+    # -- resume -------------------------------------------------------------------------------
+    Mutant(
+        "checkpoint/snapshot.py",
+        "Python's and NumPy's random states are forgotten",
+        '        restore_random_state(snapshot["random"])\n',
+        "        pass\n",
+        "tests/callbacks tests/resume tests/defects -k 'random or leaves'",
+    ),
+    Mutant(
+        "checkpoint/snapshot.py",
+        "Keras' global random state is forgotten",
+        "[*found, *random_variables()]",
+        "found",
+        "tests/defects/test_interruptions.py tests/resume/test_positions.py",
+    ),
+    Mutant(
+        "checkpoint/snapshot.py",
+        "numbers set during training are forgotten",
+        '            _put_numbers(optimizer, saved["numbers"])\n',
+        "            pass\n",
+        "tests/resume tests/callbacks -k 'number or interrupted or rolls'",
+    ),
+    Mutant(
+        "checkpoint/directory.py",
+        "one checkpoint too many is kept",
+        "self.found()[self.keep :]",
+        "self.found()[self.keep + 1 :]",
+        "tests/resume/test_directory.py -k newest",
+    ),
+    Mutant(
+        "integration/data_position.py",
+        "a resumed epoch trains on its last batch again",
+        'begin < resume["batch"]',
+        'begin < resume["batch"] - 1',
+        "tests/resume/test_positions.py",
+    ),
+    Mutant(
+        "integration/data_position.py",
+        "a resumed epoch has the order of the next one",
+        'before = resume["begun"] - (0 if resume["over"] else 1)',
+        'before = resume["begun"]',
+        "tests/resume/test_positions.py",
+    ),
+    # -- callbacks ----------------------------------------------------------------------------
+    Mutant(
+        "callbacks/learning_rate_finder.py",
+        "the finder leaves the state of its sweep",
+        "        snapshot.put(self.model, self._before)\n",
+        "",
+        "tests/callbacks/test_learning_rate_finder.py -k leaves",
+    ),
+    Mutant(
+        "callbacks/learning_rate_finder.py",
+        "the finder leaves Python's and NumPy's random states",
+        "snapshot.put(self.model, self._before)",
+        "snapshot.put(self.model, self._before, random=False)",
+        "tests/callbacks/test_learning_rate_finder.py -k leaves",
+    ),
+    Mutant(
+        "callbacks/_lib/plateau.py",
+        "a plateau takes one value more",
+        "state.wait + 1 < patience",
+        "state.wait < patience",
+        "tests/callbacks/test_plateau_controller.py -k core",
+    ),
+    Mutant(
+        "callbacks/weight_averager.py",
+        "SWA weighs samples as an EMA does",
+        'share = 1 / n if self.kind == "swa"',
+        'share = 1 / (n + 1) if self.kind == "swa"',
+        "tests/callbacks/test_averages_and_ensembles.py -k averages",
+    ),
+    Mutant(
+        "callbacks/_lib/masks.py",
+        "masks forget a variable's own constraint",
+        "w = w if self.inner is None else self.inner(w)",
+        "w = w",
+        "tests/callbacks/test_masks.py -k own",
+    ),
+    # -- replicas -----------------------------------------------------------------------------
+    Mutant(
+        "distribute/batch_share.py",
+        "dropout is the same on every replica",
+        "place * tf.constant(STRIDE, seed.dtype)",
+        "place * tf.constant(0, seed.dtype)",
+        "tests/distribute/test_prepare.py -k dropout",
+    ),
+]
