@@ -13,7 +13,7 @@ accepts anything.
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from types import NoneType, UnionType
 from typing import (
@@ -164,7 +164,15 @@ def check_type(name: str, value: Any, hint: Any) -> None:
     check(accepts(hint, value), name, value, describe(hint))
 
 
-def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, open_high=False):
+def check_number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
     """Checks that `value` is a finite number in `[low, high]`, with open ends if requested."""
     if high < math.inf:
         allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
@@ -175,13 +183,13 @@ def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, o
     check(inside and not at_open_end, name, value, allowed)
 
 
-def check_integer(name, value, low):
+def check_integer(name: str, value: Any, low: int) -> None:
     """Checks that `value` is an integer of at least `low`."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     check(whole and value >= low, name, value, f"an integer >= {low}")
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Checks that `value` is one of `choices`."""
     check(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
 

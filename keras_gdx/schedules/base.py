@@ -50,7 +50,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         ...     def __init__(self, value: float):
         ...         self.value = value
         ...
-        ...     def __call__(self, t):
+        ...     def __call__(self, t: Tensor) -> Tensor:
         ...         return self.value * ops.cast(t % 2, "float32")
         >>> schedule = 0.5 * Alternating(1.0) + Linear(1.0, decay_steps=4).shift(2)
         >>> print(schedule.sample(8))
@@ -164,7 +164,7 @@ class Sum(Pair):
     Verified against: NumPy
     """
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return evaluate(self.left, t) + evaluate(self.right, t)
 
 
@@ -192,7 +192,7 @@ class Product(Pair):
     Verified against: NumPy
     """
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return evaluate(self.left, t) * evaluate(self.right, t)
 
 
@@ -227,7 +227,7 @@ class Clipped(Schedule):
         self.high = high
         check(low <= high, "high", high, f"at least `low`, which is {low}")
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return ops.clip(evaluate(self.schedule, t), self.low, self.high)
 
 
@@ -259,5 +259,5 @@ class Shifted(Schedule):
         self.schedule = schedule
         self.steps = steps
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return evaluate(self.schedule, ops.maximum(t - self.steps, 0))

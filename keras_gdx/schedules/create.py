@@ -13,6 +13,7 @@ from keras_gdx.arguments import (
     NonNegativeFloat,
     PositiveSteps,
     Steps,
+    Tensor,
     check,
     check_type,
 )
@@ -164,7 +165,7 @@ class Planned(Schedule):
         schedule = cls(**given)
         return Warmup(schedule, warmup) if warmup else schedule
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         if self.schedule is None:
             raise ValueError(
                 f"How long is the run? The schedule {self.name!r} has no `total_steps`, and "
