@@ -104,7 +104,7 @@ def _words(base: Any, limits: Limits) -> list[str]:
 
 
 def interval(limits: Limits) -> str:
-    """Limits as documentation has them: `in [0, 1)`, `> 0`; that of 32 bits goes without saying."""
+    """Limits as documentation has them: `in [0, 1)`, `> 0`, without that of 32 bits."""
     return _interval({name: limit for name, limit in limits.items() if limit != MOST_STEPS})
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from keras_gdx.arguments import LearningRate, NonNegative, check
+from keras_gdx.arguments import LearningRate, NonNegative, check, check_type
 from keras_gdx.engine.variables.layer_groups import Share
 from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
 from keras_gdx.optimizers import Optimizer
@@ -47,6 +47,7 @@ def create(
         >>> optimizer.no_decay
         'auto'
     """
+    check_type("layer_decay", layer_decay, Share | None)
     entry = info(name)
     check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
     given = {"learning_rate": learning_rate, "weight_decay": weight_decay}

@@ -33,7 +33,7 @@ from keras_gdx.engine.late_weights import comes_late
 from keras_gdx.engine.state.state import State, imagined, size_of
 from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
 from keras_gdx.integration.weight_swap import WeightSwap
-from keras_gdx.optimizers.options import check_options, patterns
+from keras_gdx.optimizers.options import AnyModifier, check_options, patterns
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
 
@@ -119,8 +119,8 @@ class Optimizer(Rule, KerasOptimizer):
         weight_decay: NonNegative | None = None,
         no_decay: Literal["auto"] | Sequence[Any] = (),
         lr_multipliers: Mapping[str, float] | None = None,
-        before: Sequence[Any] = (),
-        after: Sequence[Any] = (),
+        before: Sequence[AnyModifier] = (),
+        after: Sequence[AnyModifier] = (),
         state_dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None,
         shard_state: bool = False,
         reduce_dtype: Literal["bfloat16", "float16"] | None = None,

@@ -65,9 +65,9 @@ class LocalSteps(Wrapper):
 
     def __init__(
         self,
-        inner: Any = None,
+        inner: Optimizer | str | None = None,
         *,
-        outer: Any = None,
+        outer: Optimizer | str | None = None,
         sync_period: PositiveInt = 8,
         name: str | None = None,
     ):

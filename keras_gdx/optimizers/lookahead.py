@@ -1,7 +1,6 @@
 """Lookahead: k steps forward, one step back."""
 
-from typing import Any
-
+import keras
 from keras import ops
 
 from keras_gdx.arguments import Fraction, PositiveInt
@@ -48,7 +47,7 @@ class Lookahead(Wrapper):
 
     def __init__(
         self,
-        inner: Any = None,
+        inner: keras.optimizers.Optimizer | str | None = None,
         *,
         sync_period: PositiveInt = 6,
         slow_step_size: Fraction = 0.5,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, Protocol, TypedDict
 
 from keras_gdx.arguments import (
     Fraction,
@@ -10,11 +10,27 @@ from keras_gdx.arguments import (
     Positive,
     PositiveFloat,
     PositiveInt,
+    Tensor,
     check,
     is_number,
 )
 from keras_gdx.backends import NAME
+from keras_gdx.engine.hyperparameters import Scalars
 from keras_gdx.registry import REGISTRY
+
+
+class AnyModifier(Protocol):
+    """A `Modifier`, whose module imports this one."""
+
+    def run(
+        self,
+        optimizer: Any,
+        h: Scalars,
+        slots: dict[str, Tensor],
+        x: Tensor,
+        g: Tensor,
+        w: Tensor,
+    ) -> Tensor: ...
 
 
 class OptionsExceptDecay(TypedDict, total=False):
@@ -25,8 +41,8 @@ class OptionsExceptDecay(TypedDict, total=False):
 
     no_decay: Literal["auto"] | Sequence[Any]
     lr_multipliers: Mapping[str, float] | None
-    before: Sequence[Any]
-    after: Sequence[Any]
+    before: Sequence[AnyModifier]
+    after: Sequence[AnyModifier]
     state_dtype: Literal["float32", "bfloat16", "float16", "int8"] | None
     shard_state: bool
     reduce_dtype: Literal["bfloat16", "float16"] | None

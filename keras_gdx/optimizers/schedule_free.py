@@ -1,7 +1,7 @@
 """Schedule-Free learning: averaging instead of a learning-rate schedule."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Unpack
+from typing import Annotated, Unpack
 
 from annotated_types import Interval
 from keras import ops
@@ -201,7 +201,7 @@ class ScheduleFree(Averaging):
 
     def __init__(
         self,
-        inner: Any = None,
+        inner: Optimizer | str | None = None,
         *,
         beta: Beta = 0.9,
         weight_lr_power: NonNegative = 2.0,
@@ -209,23 +209,23 @@ class ScheduleFree(Averaging):
         warmup_steps: NonNegativeInt = 0,
         name: str | None = None,
     ):
-        inner = get(self.default_inner if inner is None else inner, "inner")
-        simple = isinstance(inner, Optimizer) and not (inner.parts or inner.uses_global_stats)
-        simple = simple and not hasattr(inner, "inner")
-        check(simple, "inner", inner, "a rule of keras_gdx that looks at one variable at a time")
+        rule = get(self.default_inner if inner is None else inner, "inner")
+        simple = isinstance(rule, Optimizer) and not (rule.parts or rule.uses_global_stats)
+        simple = simple and not hasattr(rule, "inner")
+        check(simple, "inner", rule, "a rule of keras_gdx that looks at one variable at a time")
         super().__init__(
-            inner.configured_rate(),
+            rule.configured_rate(),
             beta=beta,
             weight_lr_power=weight_lr_power,
             r=r,
             warmup_steps=warmup_steps,
             name=name,
-            **{option: getattr(inner, option) for option in INHERITED},
+            **{option: getattr(rule, option) for option in INHERITED},
         )
-        self.exclude_from_weight_decay(inner.exempt)
-        self.inner = inner
-        self.elementwise = inner.elementwise
-        self.slots = (*self.slots, *(replace(s, when=None) for s in inner.own_slots()))
+        self.exclude_from_weight_decay(rule.exempt)
+        self.inner = rule
+        self.elementwise = rule.elementwise
+        self.slots = (*self.slots, *(replace(s, when=None) for s in rule.own_slots()))
 
     def direction(self, h, g, y, z, *kept):
         names = [slot.name for slot in self.inner.own_slots()]

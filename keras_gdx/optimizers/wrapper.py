@@ -31,7 +31,12 @@ class Wrapper(Optimizer):
 
     default_inner = "adam"
 
-    def __init__(self, inner: Any, sync_period: PositiveInt, name: str | None):
+    def __init__(
+        self,
+        inner: keras.optimizers.Optimizer | str | None,
+        sync_period: PositiveInt,
+        name: str | None,
+    ):
         super().__init__(0.0, name=name)
         self.inner = get(self.default_inner if inner is None else inner, "inner")
         kept = getattr(self.inner, "precision", None)

@@ -1,16 +1,18 @@
 """Network slimming."""
 
 import keras
+from keras import ops
 
 from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
-from keras_gdx.regularizers.l1_l2 import L1L2
+from keras_gdx.regularizers.base import Penalty
+from keras_gdx.regularizers.math import wide
 
 __all__ = ["Slimming"]
 
 
 @register
-class Slimming(L1L2):
+class Slimming(Penalty):
     r"""Drives the scales of batch normalization to zero, and with them complete channels.
 
     $$R(\gamma) = \lambda \sum_c |\gamma_c|$$
@@ -41,8 +43,10 @@ class Slimming(L1L2):
     """
 
     def __init__(self, factor: NonNegativeFloat = 1e-4):
-        self.factor = factor
-        super().__init__(l1=factor)
+        super().__init__(factor)
+
+    def __call__(self, w):
+        return self.factor * ops.sum(ops.abs(wide(w)))
 
     @staticmethod
     def chooses(layer, variable):

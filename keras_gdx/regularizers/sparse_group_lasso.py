@@ -40,8 +40,6 @@ class SparseGroupLasso(Configured, keras.regularizers.Regularizer):
         self.l1 = l1
         self.group = group
         self.axis = axis
-        self._single = L1(l1)
-        self._groups = GroupLasso(group, axis)
 
     def __call__(self, w):
-        return self._single(w) + self._groups(w)
+        return L1(self.l1)(w) + GroupLasso(self.group, self.axis)(w)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from inspect import signature
+from numbers import Integral
 from typing import Annotated, Any
 
 from annotated_types import Interval
@@ -16,6 +17,7 @@ from keras_gdx.arguments import (
     Tensor,
     check,
     check_type,
+    is_number,
 )
 from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.registry import info, register
@@ -198,7 +200,7 @@ def _steps(name: str, value: Any, total: int) -> Any:
     """Converts updates, or a fraction of the run, to updates."""
     if isinstance(value, (list, tuple)):
         return [_steps(name, x, total) for x in value]
-    if not isinstance(value, float):
+    if isinstance(value, Integral) or not is_number(value):
         return value
     check_type(name, value, FractionFloat)
     return round(value * total)

@@ -41,18 +41,21 @@ class Cycle(Schedule):
         self.pct_start = pct_start
         self.anneal = anneal
         self.three_phase = three_phase
-        top, mirror = pct_start * total_steps - 1, 2 * pct_start * total_steps - 2
-        ends = (top, *([mirror] if three_phase else []), total_steps - 1)
+        ends = self._ends()
         rising = all(a < b for a, b in zip((0, *ends), ends, strict=False))
         allowed = f"such that all phases have updates: here they end at {ends} of {total_steps}"
         check(rising, "pct_start", pct_start, allowed)
-        self._ends = ends
+
+    def _ends(self):
+        """The last update of each phase."""
+        top = self.pct_start * self.total_steps - 1
+        return (top, *([2 * top] if self.three_phase else []), self.total_steps - 1)
 
     def _walk(self, t, values):
         """Interpolates from each of `values` to the next, one phase each."""
         t = ops.convert_to_tensor(t)
         found, begin = values[0], 0.0
-        for end, start, stop in zip(self._ends, values[:-1], values[1:], strict=True):
+        for end, start, stop in zip(self._ends(), values[:-1], values[1:], strict=True):
             # The last end is an integer: subtracting before the cast keeps full precision.
             to_go = ops.cast(int(end) - t, "float32") + (end - int(end))
             left = ops.clip(to_go / (end - begin), 0.0, 1.0)

@@ -140,7 +140,7 @@ def layer_decay(model: keras.Model, rate: Share, by: By = "blocks") -> dict[str,
         >>> sorted(set(keras_gdx.layer_decay(model, 0.5).values()))
         [0.5, 1.0]
     """
-    check_type("layer_decay", rate, Share)
+    check_type("rate", rate, Share)
     groups, names = layer_groups(model, by), paths(model)
     trained = {names.get(id(v)) for v in model.trainable_variables}
     return {
