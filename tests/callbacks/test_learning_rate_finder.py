@@ -1,5 +1,7 @@
 """The sweep compared with a loop by hand, the restored state, and the suggestions."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,24 @@ def test_leaves_nothing_behind(optimizer):
     assert after == straight
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_generators_of_python_and_numpy_are_restored():
+    class Noisy(keras.utils.PyDataset):
+        """Draws from both while it makes a batch."""
+
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            x = X[:16] + np.random.normal() + random.random()
+            return x, Y[:16]
+
+    model = model_with("sgd")
+    before = random.getstate(), np.random.get_state()[1].copy()
+    model.fit(Noisy(), epochs=2, verbose=0, callbacks=[LearningRateFinder(1e-4, 1.0, steps=10)])
+    assert random.getstate() == before[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
 
 
 def test_two_replicas(mirrored):
