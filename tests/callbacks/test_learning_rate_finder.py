@@ -71,7 +71,7 @@ def test_leaves_nothing_behind(optimizer):
 
 
 def test_generators_of_python_and_numpy_are_restored():
-    def draw(*_):
+    def draw(*_, **__):
         return random.random(), np.random.normal()
 
     finder, model = LearningRateFinder(1e-4, 1.0, steps=5), model_with("sgd")
