@@ -20,6 +20,7 @@ from keras_gdx.schedules.create import plans_of
 
 def take(model):
     """Copies weights, statistics, slots and random states of a compiled model."""
+    random = random_state()  # first: Keras draws from Python's when it makes its own
     variables = variables_of(model)
     trained: dict = {}
     shown = []
@@ -44,7 +45,7 @@ def take(model):
             for x, is_shown in zip(ours(model), shown, strict=True)
         ],
         "moved": moved(model),
-        "random": random_state(),
+        "random": random,
     }
 
 
