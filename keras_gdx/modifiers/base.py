@@ -51,9 +51,11 @@ class Modifier(Configured):
         return x
 
     def _slot_names(self, optimizer):
-        position = next(i for i, m in enumerate((*optimizer.before, *optimizer.after)) if m is self)
-        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
-        return [f"{type(self).__name__.lower()}{position}_{name}" for name in names]
+        """Names that stay the same when modifiers of other classes are added, moved or removed."""
+        alike = [m for m in (*optimizer.before, *optimizer.after) if type(m) is type(self)]
+        number = 1 + next(i for i, m in enumerate(alike) if m is self)
+        owner = type(self).__name__.lower() + (f"_{number}" if number > 1 else "")
+        return [f"{owner}_{s.name if isinstance(s, Slot) else s}" for s in self.slots]
 
     def __setattr__(self, name, value):
         if name in vars(self):
