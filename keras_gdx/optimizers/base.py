@@ -360,13 +360,19 @@ class Optimizer(Rule, KerasOptimizer):
         self.loads += load_state(self, store)
 
 
-# Options that a rule which is part of another one leaves to the outer rule.
-WHOLE = tuple(
-    name
-    for name in declared_arguments(Optimizer)
-    if name not in ("learning_rate", "weight_decay", "before", "after", "name")
-)
+# The options of every optimizer, with their defaults.
+OPTIONS = {
+    name: default
+    for name, default in declared_arguments(Optimizer).items()
+    if name not in ("learning_rate", "name")
+}
+# Those that a rule which is part of another one leaves to the outer rule.
+WHOLE = {
+    name: default
+    for name, default in OPTIONS.items()
+    if name not in ("weight_decay", "before", "after")
+}
 ENGINE_NUMBERS = {
-    name: declared_arguments(Optimizer)[name]
+    name: OPTIONS[name]
     for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")
 }

@@ -8,7 +8,6 @@ from keras_gdx.config import (
     check,
     check_choice,
     check_integer,
-    declared_arguments,
     is_number,
     is_schedule,
 )
@@ -84,8 +83,8 @@ class Muon(Optimizer):
         if fallback is None:
             fallback = AdamW(_fraction(learning_rate))
         check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
-        for option in WHOLE:
-            value, default = getattr(fallback, option), declared_arguments(Optimizer)[option]
+        for option, default in WHOLE.items():
+            value = getattr(fallback, option)
             check(value == default, f"fallback.{option}", value, f"{default!r}: give it to Muon")
         self.momentum = momentum
         self.nesterov = nesterov

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_gdx.config import check, check_integer, is_schedule
 from keras_gdx.math import bias_correction, ema
-from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.base import OPTIONS, Optimizer
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import get, register
 
@@ -222,7 +222,7 @@ class ScheduleFree(Averaging):
             r=r,
             warmup_steps=warmup_steps,
             name=name,
-            **{option: getattr(inner, option) for option in INHERITED},
+            **{option: getattr(inner, option) for option in OPTIONS},
         )
         self.exclude_from_weight_decay(inner.exempt)
         self.inner = inner
@@ -237,13 +237,5 @@ class ScheduleFree(Averaging):
 
     def _change(self, name, value):
         super()._change(name, value)
-        if name in INHERITED:
+        if name in OPTIONS:
             setattr(self.inner, name, value)
-
-
-INHERITED = (
-    "weight_decay", "no_decay", "lr_multipliers", "before", "after", "state_dtype", "shard_state",
-    "reduce_dtype",
-    "precision", "sparse", "fused", "skip_nonfinite", "clipnorm", "global_clipnorm", "clipvalue",
-    "use_ema", "loss_scale_factor", "gradient_accumulation_steps",
-)  # fmt: skip
