@@ -98,8 +98,7 @@ class Optimizer(Rule, KerasOptimizer):
     loads = 0  # how often state was read from a file
     left_alone = False  # true: a file's state belongs to the optimizer that wraps this one
     hyperparameters: Any = None  # `Hyperparameters`, once built
-    reduced = staticmethod(backend.reduce)  # reduces gradients over the replicas
-    extremes = staticmethod(backend.largest)  # reduces values that overwrite their variables
+    reduction = "global"  # how replicas combine gradients, a key of `step.REDUCTIONS`
 
     def __init__(
         self,

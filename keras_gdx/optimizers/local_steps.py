@@ -73,9 +73,8 @@ class LocalSteps(Wrapper):
             self.outer = get(outer, "outer")
             ours = isinstance(self.outer, Optimizer)
             check(ours, "outer", outer, "an optimizer of keras_gdx, or None")
-            self.outer.reduced = backend.as_given
-        self.inner.reduced = backend.own
-        self.inner.extremes = backend.as_given
+            self.outer.reduction = "none"
+        self.inner.reduction = "local"
         self._together_at = 0
 
     def build(self, variables):
