@@ -5,7 +5,6 @@ loaded with another `state_dtype`, number of replicas or packing, and a changed 
 matches.
 """
 
-import re
 import warnings
 from collections import Counter
 from typing import Any
@@ -16,7 +15,6 @@ from keras import ops
 
 from keras_gdx.backends import backend
 from keras_gdx.checkpoint.stored_state import (
-    AROUND,
     MANIFEST,
     Contents,
     around,
@@ -27,7 +25,9 @@ from keras_gdx.checkpoint.stored_state import (
 from keras_gdx.config import Configured
 from keras_gdx.engine.state.state import DENSE, LOW_PRECISION, ROWS
 from keras_gdx.engine.state.views import read_all, write_all
+from keras_gdx.engine.variables.structure import without_numbers
 from keras_gdx.integration.file_transaction import when_sure
+from keras_gdx.integration.model_optimizers import wrapped
 
 
 def save_state(optimizer, store):
@@ -103,8 +103,8 @@ def load_state(optimizer, store):
 
 def _inside(optimizer) -> list[Any]:
     """The optimizers of this package inside `optimizer`, for which Keras reads the file too."""
-    found = (getattr(optimizer, name, None) for name in (*AROUND, *optimizer.parts))
-    return [each for each in found if isinstance(each, Configured)]
+    parts = (getattr(optimizer, part) for part in optimizer.parts)
+    return [x for x in (*wrapped(optimizer).values(), *parts) if isinstance(x, Configured)]
 
 
 def _reason(optimizer, manifest, contents):
@@ -261,7 +261,7 @@ def _pairs(saved, specs):
 
 
 def _stems(variables):
-    return [(re.sub(r"_\d+(?=/|$)", "", path), shape) for path, shape in variables]
+    return [(without_numbers(path), shape) for path, shape in variables]
 
 
 def _numbered(variables):

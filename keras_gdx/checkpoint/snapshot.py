@@ -1,6 +1,5 @@
 """Captures and restores the training state of a model."""
 
-import re
 from contextlib import contextmanager
 from itertools import zip_longest
 
@@ -8,6 +7,7 @@ import keras
 
 from keras_gdx.backends import backend
 from keras_gdx.config import check
+from keras_gdx.engine.variables.structure import without_numbers
 from keras_gdx.integration.model_optimizers import (
     all_optimizers,
     moved_by,
@@ -216,7 +216,7 @@ def put_metrics(model, values):
 
 def layout(variables):
     """What must match: name without the numbers that Keras adds, shape, dtype."""
-    return [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape), str(v.dtype)] for v in variables]
+    return [[without_numbers(v.path), list(v.shape), str(v.dtype)] for v in variables]
 
 
 def _text(entry):

@@ -11,6 +11,7 @@ from keras import ops
 from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import scaled
 from keras_gdx.engine.low_precision import LOST, narrowed
+from keras_gdx.engine.state.storage import chosen
 from keras_gdx.engine.update import advance, conclude, encoded, overwrite, slot_variables
 
 
@@ -50,7 +51,7 @@ def _advanced(optimizer, h, packed, task, factor):
     bucket = task.bucket
     place = backend.place(bucket.replicas)
     present = _present(task, place)
-    weights = bucket.join([optimizer.model_variables[i] for i in bucket.indices])
+    weights = bucket.join(bucket.members(optimizer.model_variables))
     piece = WeightShard(ops.cast(bucket.cut(weights, place), bucket.dtype))
     gradient = bucket.cut(backend.dense(task.gradient), place)
     if factor is not None and len(factor.shape):
@@ -60,7 +61,7 @@ def _advanced(optimizer, h, packed, task, factor):
         h = h.replace(multiplier=own[0], place=own[1])
         w, slots = advance(optimizer, bucket, h, scaled(gradient, factor, h), old[0], old[1:])
         new = [w, *encoded(bucket, slots)]
-        return [_chosen(present, x, was) for x, was in zip(new, old, strict=True)]
+        return [chosen(present, x, was) for x, was in zip(new, old, strict=True)]
 
     kept = [piece, *slot_variables(bucket)]
     own = bucket.spec.multiplier, float(bucket.indices[0])
@@ -73,20 +74,20 @@ def _settle(optimizer, h, task, w):
     """Writes the new weights, their moving averages and their rounding errors."""
     bucket, state = task.bucket, optimizer.state
     h = h.replace(multiplier=bucket.spec.multiplier, place=float(bucket.indices[0]))
-    kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
+    kept = [bucket.together(optimizer.model_variables)]
     if state.averages:
-        kept.append(bucket.together([state.averages[i] for i in bucket.indices]))
+        kept.append(bucket.together(state.averages))
     old = [backend.dense(x.value) for x in kept]
     w, averages = conclude(optimizer, bucket.constraint, h, w, *old[1:])
     lost = {LOST: None} if LOST in bucket.slots else {}
     w, lost = narrowed(optimizer, h, w, lost, kept[0].dtype)
     for x, new, was in zip(kept, [w, *averages], old, strict=True):
-        x.assign(bucket.choose(task.present, ops.cast(new, was.dtype), was))
+        x.assign(bucket.choose(task.present, new, was))
     if lost:
         (variable,) = bucket.slots[LOST].variables
         place = backend.place(bucket.replicas)
         new = bucket.cut(lost[LOST], place)
-        variable.assign(_chosen(_present(task, place), new, backend.dense(variable)))
+        variable.assign(chosen(_present(task, place), new, backend.dense(variable)))
 
 
 def _present(task, place):
@@ -95,8 +96,3 @@ def _present(task, place):
         return None
     bucket = task.bucket
     return bucket.cut(ops.broadcast_to(bucket.spread(task.present), bucket.shape), place)
-
-
-def _chosen(present, new, old):
-    new = ops.cast(new, old.dtype)
-    return new if present is None else ops.where(present, new, old)

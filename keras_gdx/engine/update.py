@@ -23,9 +23,9 @@ def move_bucket(optimizer, h, packed, task, factor):
         factor: The factor of the gradient, or `None`.
     """
     bucket, state = task.bucket, optimizer.state
-    kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
+    kept = [bucket.together(optimizer.model_variables)]
     if state.averages:
-        kept.append(bucket.together([state.averages[i] for i in bucket.indices]))
+        kept.append(bucket.together(state.averages))
     kept += slot_variables(bucket)
     own = bucket.spec.multiplier, float(bucket.indices[0])
     gradient = backend.dense(task.gradient)
@@ -38,10 +38,7 @@ def move_bucket(optimizer, h, packed, task, factor):
         w, averages = conclude(optimizer, bucket.constraint, h, w, *averages)
         w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
         new = [w, *averages, *encoded(bucket, slots)]
-        return [
-            bucket.choose(present, ops.cast(x, was.dtype), was)
-            for x, was in zip(new, old, strict=True)
-        ]
+        return [bucket.choose(present, x, was) for x, was in zip(new, old, strict=True)]
 
     args = own, gradient, factor, task.present
     overwrite(optimizer, bucket, "all", h, packed, update, kept, *args)
@@ -120,4 +117,4 @@ def move_rows(optimizer, h, task, factor, rows):
         touched = [variable, *averages]
         before = [ops.convert_to_tensor(x) for x in touched]
         for x, value, was in zip(touched, [w, *averaged], before, strict=True):
-            x.assign(bucket.choose(task.present, ops.cast(value, was.dtype), was))
+            x.assign(bucket.choose(task.present, value, was))

@@ -1,8 +1,10 @@
 """The base class of modifiers."""
 
+from dataclasses import replace
+
 from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.engine.hyperparameters import check_hyperparameter, is_hyperparameter, resolve
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.slots import Slot, declared
 
 
 class Modifier(Configured):
@@ -32,9 +34,8 @@ class Modifier(Configured):
 
     def own_slots(self, optimizer):
         """The slots, with names that are unique in `optimizer`."""
-        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
-        names = self._slot_names(optimizer)
-        return [Slot(n, s.init, s.shape, s.signed) for n, s in zip(names, slots, strict=True)]
+        pairs = zip(self._slot_names(optimizer), declared(self.slots), strict=True)
+        return [replace(slot, name=name) for name, slot in pairs]
 
     def run(self, optimizer, h, slots, x, g, w):
         """Applies the modifier; reads its slots from `slots` and writes them back."""
@@ -55,7 +56,7 @@ class Modifier(Configured):
         alike = [m for m in (*optimizer.before, *optimizer.after) if type(m) is type(self)]
         number = 1 + next(i for i, m in enumerate(alike) if m is self)
         owner = type(self).__name__.lower() + (f"_{number}" if number > 1 else "")
-        return [f"{owner}_{s.name if isinstance(s, Slot) else s}" for s in self.slots]
+        return [f"{owner}_{slot.name}" for slot in declared(self.slots)]
 
     def __setattr__(self, name, value):
         if name in vars(self):

@@ -24,7 +24,7 @@ from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
 from keras_gdx.integration.weight_swap import WeightSwap
 from keras_gdx.optimizers.options import check_options, patterns
 from keras_gdx.optimizers.rule import Rule
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.slots import declared
 
 
 class Optimizer(Rule, KerasOptimizer):
@@ -298,7 +298,7 @@ class Optimizer(Rule, KerasOptimizer):
     def _change(self, name, value):
         """Applies a new argument value to steps that are already compiled, if possible."""
         old = getattr(self, name)
-        decides = any(isinstance(s, Slot) and s.when == name for s in self.slots)
+        decides = any(slot.when == name for slot in declared(self.slots))
         dynamic = name in self.hyperparameters and is_number(value)
         if dynamic and not (decides and bool(value) != bool(old)):
             self.hyperparameters.set(name, value)

@@ -88,7 +88,7 @@ class LocalSteps(Wrapper):
         for variable, largest in zip(self.overwritten, backend.largest(values), strict=True):
             variable.assign(largest)
         buckets = self.state.buckets
-        weights = [g.together([self.model_variables[i] for i in g.indices]) for g in buckets]
+        weights = [bucket.together(self.model_variables) for bucket in buckets]
         means = backend.mean(
             [
                 ops.cast(backend.snapshot(w.value), g.dtype)

@@ -3,7 +3,7 @@
 from math import prod
 
 from keras_gdx.config import is_schedule
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.slots import Slot, declared
 
 
 class Rule:
@@ -79,8 +79,7 @@ class Rule:
 
     def own_slots(self):
         """The rule's slots, without those that its arguments make unnecessary."""
-        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
-        return [s for s in slots if s.when is None or self._uses(s.when)]
+        return [s for s in declared(self.slots) if s.when is None or self._uses(s.when)]
 
     def _uses(self, argument):
         value = getattr(self, argument)
@@ -123,7 +122,7 @@ class Rule:
     def steer(self, h, g, w, slots):
         """Calls `direction` with slots by name; returns the direction and the new slots."""
         needed = {s.name for s in self.own_slots()}
-        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
+        names = [s.name for s in declared(self.slots)]
         old = [slots.get(n) if n in needed else 0.0 for n in names]
         u, *new = self.direction(h, g, w, *old)
         return u, dict(zip(names, new, strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from keras_gdx.backends import backend
-from keras_gdx.engine.state.storage import BLOCK, SMALLEST
+from keras_gdx.engine.state.storage import BLOCK, SMALLEST, chosen
 from keras_gdx.engine.state.views import Member, Part
 from keras_gdx.engine.variables.spec import VariableSpec
 
@@ -93,9 +93,14 @@ class Bucket:
         """The shape of one shard, a multiple of `block` entries."""
         return (-(-self.size // (self.replicas * block)) * block,)
 
+    def members(self, entries):
+        """The entries of the bucket's variables, of a list with one for every variable."""
+        return [entries[i] for i in self.indices]
+
     def together(self, variables):
-        """The bucket's variables as one object with `value`, `dtype` and `assign`."""
-        return PackedVariable(self, variables) if self.packed else variables[0]
+        """The bucket's variables, of all, as one object with `value`, `dtype` and `assign`."""
+        members = self.members(variables)
+        return PackedVariable(self, members) if self.packed else members[0]
 
     def join(self, tensors):
         """Joins one tensor per variable into the bucket's tensor."""
@@ -114,14 +119,14 @@ class Bucket:
         return [x if len(shape) == 1 else ops.reshape(x, shape) for x, shape in pairs]
 
     def choose(self, present, new, old):
-        """`new` for the variables that are `present`, `old` for the others.
+        """`new`, cast to the dtype of `old`, where variables are `present`; `old` elsewhere.
 
         Args:
             present: Boolean tensor with one entry per variable; `None`: all are present.
             new: The new values, in any form in which the bucket is stored.
             old: The old values, in the same form.
         """
-        return new if present is None else ops.where(self.spread(present), new, old)
+        return chosen(None if present is None else self.spread(present), new, old)
 
     def spread(self, entries):
         """Expands one entry per variable so that it broadcasts against the bucket's tensor."""

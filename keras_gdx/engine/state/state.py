@@ -107,7 +107,7 @@ class State:
     def _fill_buckets(self, optimizer, variables, add):
         """Makes the slots and the gradient accumulator of each bucket."""
         for bucket in self.buckets:
-            members = [variables[i] for i in bucket.indices]
+            members = bucket.members(variables)
             make = partial(add, members)
             stored = {
                 slot.name: _storage(optimizer, slot, bucket, self.late, make)
@@ -145,7 +145,7 @@ class State:
         """Copies the weights into all state that starts as a copy of them, between two steps."""
         for bucket in self.buckets:
             if bucket.copied:
-                weights = bucket.join([backend.snapshot(variables[i]) for i in bucket.indices])
+                weights = bucket.join([backend.snapshot(v) for v in bucket.members(variables)])
                 for name in bucket.copied:
                     bucket.slots[name].write(weights)
         if self.averages:

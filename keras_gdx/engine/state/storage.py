@@ -58,9 +58,9 @@ class Storage:
         for variable, content in zip(self.variables, self.encode(value), strict=True):
             variable.assign(ops.copy(content))  # on JAX no two variables may share an array
 
-    def write_some(self, chosen, value):
-        """Replaces the values where `chosen` is true; `value` has the full shape."""
-        self.write(_chosen(chosen, value, self.read()))
+    def write_some(self, where, value):
+        """Replaces the values where `where` is true; `value` has the full shape."""
+        self.write(chosen(where, value, self.read()))
 
 
 class Plain(Storage):
@@ -163,14 +163,14 @@ class Sharded(Storage):
     def write(self, value):
         self.write_some(True, value)
 
-    def write_some(self, chosen, value):
-        whole = ops.broadcast_to(chosen, self.shape)
+    def write_some(self, where, value):
+        whole = ops.broadcast_to(where, self.shape)
         olds = self._replicas(_now)
         for place, copies, old in zip(
             self.places, self._replicas(backend.copies), olds, strict=True
         ):
             new = self.bucket.cut(value, place)
-            new = _chosen(self.bucket.cut(whole, place), new, self.decode(old))
+            new = chosen(self.bucket.cut(whole, place), new, self.decode(old))
             for copy, content in zip(copies, self.encode(new), strict=True):
                 copy.assign(content)
 
@@ -196,10 +196,10 @@ class PartialSums(Storage):
     def write(self, value):
         self.write_some(True, value)
 
-    def write_some(self, chosen, value):
+    def write_some(self, where, value):
         # The base class needs `read`, which lacks the replicas of other processes.
         for (copy,) in self._replicas(backend.copies):
-            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
+            copy.assign(chosen(where, ops.cast(value, copy.dtype) / self.replicas, copy))
 
 
 class Largest(PartialSums):
@@ -208,9 +208,9 @@ class Largest(PartialSums):
     def read(self, copies=None):
         return reduce(ops.maximum, (value for (value,) in self._replicas(copies or _now)))
 
-    def write_some(self, chosen, value):
+    def write_some(self, where, value):
         for (copy,) in self._replicas(backend.copies):
-            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype), copy))
+            copy.assign(chosen(where, ops.cast(value, copy.dtype), copy))
 
 
 def common(values):
@@ -231,6 +231,8 @@ def _now(variable):
     return [backend.snapshot(copy) for copy in backend.copies(variable)]
 
 
-def _chosen(chosen, new, old):
+def chosen(where, new, old):
+    """`new`, cast to the dtype of `old`, where `where` is true, or everywhere if it is `None`."""
     old = ops.convert_to_tensor(old)
-    return ops.where(chosen, ops.cast(new, old.dtype), old)
+    new = ops.cast(new, old.dtype)
+    return new if where is None else ops.where(where, new, old)
