@@ -12,6 +12,7 @@ from keras_gdx.distribute import consistency as agreement
 from keras_gdx.distribute import functions, losses
 from keras_gdx.distribute.batch_share import current
 from keras_gdx.distribute.coordination import WorkerGroup, watched
+from keras_gdx.distribute.loss_call import LossCall
 from keras_gdx.distribute.optimizers import take_over
 from keras_gdx.distribute.scope import require_scope
 from keras_gdx.distribute.statistics import Statistics
@@ -137,9 +138,7 @@ class Replicas:
         def wrapped(*args, **kwargs):
             if (share := current()) is None:
                 return method(*args, **kwargs)
-            with share.means():
-                loss = method(*args, **kwargs)
-            return share.scale(keras.ops.convert_to_tensor(loss))
+            return LossCall(share, method)(*args, **kwargs)
 
         return wrapped
 

@@ -191,6 +191,27 @@ def test_batch_functions(mirrored):
     np.testing.assert_allclose(*losses, rtol=1e-6)
 
 
+class Sum(keras.losses.Loss):
+    """A scalar loss that is made of another loss."""
+
+    def call(self, y_true, y_pred):
+        return 0.01 * keras.losses.MeanSquaredError(reduction="sum")(y_true, y_pred)
+
+
+def test_a_loss_inside_a_loss(mirrored):
+    one, two = (
+        model_on(s, layers.Dense(2), loss=Sum()) for s in (tf.distribute.get_strategy(), mirrored)
+    )
+    two.set_weights(one.get_weights())
+    losses = []
+    for model in (one, two):
+        history = model.fit(X[:29], Y[:29], batch_size=16, shuffle=False, verbose=0)
+        losses.append(history.history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+    for a, b in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 @pytest.mark.parametrize("bad", [None, "model", keras.layers.Dense(1)], ids=str)
 def test_only_models_can_be_prepared(bad):
     with pytest.raises(ValueError, match="`model`"):
