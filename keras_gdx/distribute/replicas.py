@@ -38,7 +38,6 @@ class Replicas:
         self.model = model
         self.strategy = model.distribute_strategy
         self.statistics = Statistics(model)
-        self.converted: list = []
         several = functions.is_multi_worker(self.strategy)
         self.peers: Any = WorkerGroup(self.strategy) if several else SingleProcess()
 
@@ -55,9 +54,9 @@ class Replicas:
             introduce(model)
 
     def take_over(self):
-        """Converts Keras' own optimizers; called whenever the model is compiled."""
+        """Adapts the optimizers; called whenever the model is compiled."""
         require_scope(self.model)
-        self.converted = take_over(self.model)
+        take_over(self.model)
         own = vars(self.model.optimizer)
         if "apply" not in own:
             own["apply"] = self._apply(self.model.optimizer.apply)

@@ -58,8 +58,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
     def check_finite(self, grads):
         """Whether all gradients of all replicas are finite."""
-        present = [backend.values(g) for g in grads if g is not None]
-        return backend.same_everywhere(super().check_finite(present))
+        return check_finite(self, grads)
 
     def save_own_variables(self, store):
         """Writes the scale; the inner optimizer writes its own state, once."""
@@ -94,6 +93,13 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
                 value = contents.read(key, "iuf", None)
                 if value.shape == ():
                     when_sure(partial(getattr(self, name).assign, value))
+
+
+def check_finite(optimizer, grads):
+    """Whether all gradients of all replicas are finite, for Keras' loss scaling or ours."""
+    present = [backend.values(g) for g in grads if g is not None]
+    finite = keras.optimizers.LossScaleOptimizer.check_finite(optimizer, present)
+    return backend.same_everywhere(finite)
 
 
 def take_place(model):
