@@ -148,7 +148,7 @@ def get(optimizer, argument="optimizer"):
         ) from error
 
 
-def export(package):
+def publish(package):
     """Imports every module of a folder and adds its public classes to the package's namespace.
 
     So a new rule needs one new file only. `tools/catalogue.py` writes the same names into the

@@ -53,9 +53,9 @@ def moved(model):
 
     Positions are those in `model.variables`; a variable outside of the model is `None`.
     """
-    places = {id(v): place for place, v in enumerate(model.variables)}
+    positions = {id(v): i for i, v in enumerate(model.variables)}
     return {
-        name: [places.get(id(v)) for v in moved_by(optimizer)]
+        name: [positions.get(id(v)) for v in moved_by(optimizer)]
         for name, optimizer in optimizers_of(model).items()
         if optimizer.built
     }
@@ -70,10 +70,10 @@ def build_as(model, snapshot):
     if layout(variables) != snapshot["layout"][: len(variables)]:
         return  # another model, which `check_layout` rejects
     for name, optimizer in optimizers_of(model).items():
-        places = snapshot["moved"].get(name, [])
-        known = places and all(p is not None and p < len(variables) for p in places)
+        positions = snapshot["moved"].get(name, [])
+        known = positions and all(i is not None and i < len(variables) for i in positions)
         if known and not optimizer.built:
-            optimizer.build([variables[place] for place in places])
+            optimizer.build([variables[i] for i in positions])
 
 
 def check_layout(variables, snapshot, source):

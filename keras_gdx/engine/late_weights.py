@@ -58,7 +58,7 @@ def _copy_weights(optimizer):
             continue
         weights = bucket.join([ops.cast(v, bucket.dtype) for v in bucket.members(variables)])
         if bucket.replicas > 1:
-            weights = bucket.cut(weights, backend.place(bucket.replicas))
+            weights = bucket.cut(weights, backend.replica_index(bucket.replicas))
         for name in bucket.copied:
             (slot,) = bucket.slots[name].variables
             slot.assign(weights)

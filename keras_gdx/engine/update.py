@@ -31,7 +31,7 @@ def move_bucket(optimizer, h, packed, task, factor):
     gradient = backend.dense(task.gradient)
 
     def update(h, own, gradient, factor, present, old):
-        h = h.replace(multiplier=own[0], place=own[1])
+        h = h.replace(multiplier=own[0], index=own[1])
         stored, *rest = old
         averages = [rest.pop(0)] if optimizer.use_ema else []
         w, slots = advance(optimizer, bucket, h, scaled(gradient, factor, h), stored, rest)
@@ -100,7 +100,7 @@ def move_rows(optimizer, h, task, factor, rows):
     bucket, state = task.bucket, optimizer.state
     (index,) = bucket.indices
     variable, dtype = optimizer.model_variables[index], bucket.dtype
-    h = h.replace(multiplier=bucket.spec.multiplier, place=float(index))
+    h = h.replace(multiplier=bucket.spec.multiplier, index=float(index))
     gradient = backend.values(scaled(task.gradient, factor, h))
     kept = {name: slot.variables[0] for name, slot in bucket.slots.items()}
     old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}

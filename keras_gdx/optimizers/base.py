@@ -202,25 +202,25 @@ class Optimizer(Rule, KerasOptimizer):
         if not variables:
             return
         with backend.outside_graph():
-            pieces = self._pieces()
-            if pieces > 1 and self.evaluates_others:  # each process then needs all shards
+            shards = self._shards()
+            if shards > 1 and self.evaluates_others:  # each process then needs all shards
                 known = "false on several workers: the weights to evaluate with need all state"
-                check(pieces == len(backend.places(self)), "shard_state", True, known)
+                check(shards == len(backend.local_replicas(self)), "shard_state", True, known)
             self._admit(variables)
             late = comes_late(self, self.model_variables)
             self.make_hyperparameters()
-            self.state = State(self, self.built_with, self._model(), pieces, late)
-            if pieces > 1 and not late:
+            self.state = State(self, self.built_with, self._model(), shards, late)
+            if shards > 1 and not late:
                 self.state.copy_weights(self.model_variables)
             self.built = True
 
-    def _pieces(self, replicas=None):
+    def _shards(self, replicas=None):
         """The number of shards of the state; 1 if every replica has all of it."""
         return (replicas or backend.replicas(self)) if self.shard_state else 1
 
     def imagined(self, replicas):
         """The state that this optimizer would have on `replicas` replicas, without its values."""
-        return imagined(self, self.built_with, self._model(), self._pieces(replicas))
+        return imagined(self, self.built_with, self._model(), self._shards(replicas))
 
     def planned(self, variables, replicas=None):
         """The `(name, bytes)` of everything `build` would allocate, without allocating it.
@@ -229,7 +229,7 @@ class Optimizer(Rule, KerasOptimizer):
             variables: Variables to plan for.
             replicas: Number of replicas to plan for; `None` for the current number.
         """
-        state = imagined(self, variables, self._model(), self._pieces(replicas))
+        state = imagined(self, variables, self._model(), self._shards(replicas))
         found = [(v.name, math.prod(v.shape) * size_of(v.dtype)) for v in state.variables]
         for rule in (self, *(getattr(self, part) for part in self.parts)):
             scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]

@@ -103,7 +103,7 @@ class LocalSteps(Wrapper):
         for bucket, kept, mean in zip(buckets, weights, means, strict=True):
             slow = ops.convert_to_tensor(bucket.slots["slow"].read())
             kept.assign(ops.cast(slow, kept.dtype))
-            gradients |= dict(zip(bucket.indices, bucket.parts(slow - mean), strict=True))
+            gradients |= dict(zip(bucket.indices, bucket.split(slow - mean), strict=True))
         self.outer.apply([gradients[i] for i in sorted(gradients)], self.model_variables)
         for bucket, kept in zip(buckets, weights, strict=True):
             bucket.slots["slow"].write(ops.cast(kept.value, bucket.dtype))

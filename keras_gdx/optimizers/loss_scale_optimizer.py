@@ -86,8 +86,8 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
             return
         keys = {name: name for name in OWN}
         if manifest is None and len(contents.keys) == len(self.variables):  # saved as Keras does
-            places = {id(v): str(i) for i, v in enumerate(self.variables)}
-            keys = {name: places[id(getattr(self, name))] for name in OWN}
+            positions = {id(v): str(i) for i, v in enumerate(self.variables)}
+            keys = {name: positions[id(getattr(self, name))] for name in OWN}
         for name, key in keys.items():
             if key in contents.keys:
                 value = contents.read(key, "iuf", None)

@@ -54,10 +54,10 @@ class State:
         slots: For each variable, its storages by name, the moving average included.
         averages: The moving average of each updated variable, or `None`. Keras' callbacks expect
             one variable each, so averages are not packed.
-        sums: For each variable, the storage of the gradients accumulated in the open window; for an
-            overwritten variable, of the largest value. `None` without accumulation.
+        accumulators: For each variable, the storage of the gradients accumulated in the open
+            window; for an overwritten variable, of the largest value. `None` without accumulation.
         largest: The variables that hold those largest values.
-        count: The number of micro-batches in `sums`.
+        count: The number of micro-batches in `accumulators`.
         seen: For each variable `DENSE` if it had a dense gradient in the window, `ROWS` if all its
             gradients named the only rows to update (`sparse="lazy"`), 0 if it had none.
         late: Whether slots that copy the weights must wait until these have values.
@@ -93,7 +93,7 @@ class State:
         self._fill_buckets(optimizer, updated, add)
         self.averages = self._make_averages(updated, add) if optimizer.use_ema else None
         self.slots = [self._slots_of(i) for i in range(len(updated))] + [{} for _ in overwritten]
-        self.sums = self.count = self.seen = None
+        self.accumulators = self.count = self.seen = None
         self.largest: list = []
         if optimizer.gradient_accumulation_steps:
             self._make_window(optimizer, overwritten, add)
@@ -127,11 +127,11 @@ class State:
 
     def _make_window(self, optimizer, overwritten, add):
         """Makes what the accumulation window needs, beside the accumulators of the buckets."""
-        count = backend.replicas(optimizer), len(backend.places(optimizer))
-        sums = {id(bucket): PartialSums(bucket.total, *count) for bucket in self.buckets}
+        count = backend.replicas(optimizer), len(backend.local_replicas(optimizer))
+        packed = {id(bucket): PartialSums(bucket.total, *count) for bucket in self.buckets}
         self.largest = [add([v], "sum", v.shape, v.dtype, 0.0) for v in overwritten]
-        self.sums = [self._own(i, sums[id(self.home[i][0])]) for i in sorted(self.home)]
-        self.sums += [Largest(variable, *count) for variable in self.largest]
+        self.accumulators = [self._own(i, packed[id(self.home[i][0])]) for i in sorted(self.home)]
+        self.accumulators += [Largest(variable, *count) for variable in self.largest]
         self.count = add([], "summed", (), "int32", 0)
         self.seen = add([], "seen", (len(self.specs),), "int32", 0)
 
@@ -167,8 +167,8 @@ class State:
 
     def _own(self, index, storage):
         """A variable's part of its bucket's storage."""
-        bucket, place = self.home[index]
-        return bucket.part(storage, place)
+        bucket, position = self.home[index]
+        return bucket.view(storage, position)
 
 
 def _storage(optimizer, slot, bucket, late, make):
@@ -201,7 +201,9 @@ def _storage(optimizer, slot, bucket, late, make):
 
 def _divided(optimizer, bucket, storage):
     """Storage for a bucket, given what one replica stores."""
-    return storage if bucket.replicas == 1 else Sharded(storage, bucket, backend.places(optimizer))
+    if bucket.replicas == 1:
+        return storage
+    return Sharded(storage, bucket, backend.local_replicas(optimizer))
 
 
 def allocate(optimizer, beside, name, shape, dtype, init):
