@@ -152,7 +152,7 @@ def get(optimizer: Any, argument: str = "optimizer") -> Any:
         ) from error
 
 
-def export(package: str) -> builtins.list[str]:
+def publish(package: str) -> builtins.list[str]:
     """Imports every module of a folder and adds its public classes to the package's namespace.
 
     So a new rule needs one new file only. `tools/catalogue.py` writes the same names into the

@@ -78,15 +78,15 @@ def together(values: Sequence[Any], added: bool, variable: Any, first: bool) -> 
     if not added:
         return [common(values)] * here
     total = sum(values[1:], start=values[0])
-    return [total if first and place == 0 else np.zeros_like(total) for place in range(here)]
+    return [total if first and replica == 0 else np.zeros_like(total) for replica in range(here)]
 
 
 def _variables(model: keras.Model, states: Mapping[Any, Any]) -> list[Any]:
     """As `variables_of`, with each optimizer's variables replaced by those of its old state."""
     begins: dict[int, Any] = {}
     for optimizer, state in states.items():
-        for place, variable in enumerate(optimizer.state.variables):
-            begins[id(variable)] = () if place else state.variables
+        for i, variable in enumerate(optimizer.state.variables):
+            begins[id(variable)] = () if i else state.variables
     return [x for v in variables_of(model) for x in begins.get(id(v), [v])]
 
 
@@ -94,8 +94,8 @@ def _move(old: Any, new: Any, copies: Any) -> None:
     """Writes the values of one state, given by `copies`, into the variables of another."""
     names = [(i, name) for i, slots in enumerate(new.slots) for name in slots]
     before, now = ([state.slots[i][name] for i, name in names] for state in (old, new))
-    if new.sums:
-        before, now = [*before, *old.sums], [*now, *new.sums]
+    if new.accumulators:
+        before, now = [*before, *old.accumulators], [*now, *new.accumulators]
         _assign(new.count, copies(old.count))
         _assign(new.seen, copies(old.seen))
     write_all(zip(now, read_all(before, copies), strict=True))

@@ -95,8 +95,8 @@ def _check_model(model: dict[str, Any]) -> None:
     for (path, shape, dtype), copies in zip(layout, values, strict=True):
         if not copies or not all(_fits(value, shape, dtype) for value in copies):
             raise ValueError(f"the value of {path!r} is not one of shape {shape} and {dtype!r}")
-    for places in model["moved"].values():
-        if any(place is not None and place >= len(layout) for place in places):
+    for positions in model["moved"].values():
+        if any(i is not None and i >= len(layout) for i in positions):
             raise ValueError("an optimizer has moved variables that are not there")
 
 

@@ -68,8 +68,8 @@ def check(model: keras.Model) -> list[Remark]:
     check_argument(model.compiled, "model", model.name, "compiled")
     return [
         Remark(*found)
-        for look in (_setting, _losses, _optimizers, _layers, _execution)
-        for found in look(model)
+        for inspect in (_setting, _losses, _optimizers, _layers, _execution)
+        for found in inspect(model)
     ]
 
 

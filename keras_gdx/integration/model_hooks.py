@@ -213,12 +213,11 @@ def follow(model):
 
 def introduce(model):
     """Attaches our optimizers to a model that was just compiled."""
-    replicas = replicas_of(model)
-    if replicas is not None:
-        replicas.take_over()
     if ours(model):
         for fn in AFTER_COMPILE:
             fn(model)
+    if (replicas := replicas_of(model)) is not None:
+        replicas.take_over()
     introduced(model)
 
 

@@ -35,7 +35,7 @@ from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
 from keras_gdx.integration.weight_swap import WeightSwap
 from keras_gdx.optimizers.options import AnyModifier, check_options, patterns
 from keras_gdx.optimizers.rule import Rule
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.slots import declared
 
 
 class Optimizer(Rule, KerasOptimizer):
@@ -109,8 +109,7 @@ class Optimizer(Rule, KerasOptimizer):
     loads = 0  # how often state was read from a file
     left_alone = False  # true: a file's state belongs to the optimizer that wraps this one
     hyperparameters: Any = None  # `Hyperparameters`, once built
-    reduced = staticmethod(backend.reduce)  # reduces gradients over the replicas
-    extremes = staticmethod(backend.largest)  # reduces values that overwrite their variables
+    reduction = "global"  # how replicas combine gradients, a key of `step.REDUCTIONS`
 
     def __init__(
         self,
@@ -214,25 +213,25 @@ class Optimizer(Rule, KerasOptimizer):
         if not variables:
             return
         with backend.outside_graph():
-            pieces = self._pieces()
-            if pieces > 1 and self.evaluates_others:  # each process then needs all shards
+            shards = self._shards()
+            if shards > 1 and self.evaluates_others:  # each process then needs all shards
                 known = "false on several workers: the weights to evaluate with need all state"
-                check(pieces == len(backend.places(self)), "shard_state", True, known)
+                check(shards == len(backend.local_replicas(self)), "shard_state", True, known)
             self._admit(variables)
             late = comes_late(self, self.model_variables)
             self.make_hyperparameters()
-            self.state = State(self, self.built_with, self._model(), pieces, late)
-            if pieces > 1 and not late:
+            self.state = State(self, self.built_with, self._model(), shards, late)
+            if shards > 1 and not late:
                 self.state.copy_weights(self.model_variables)
             self.built = True
 
-    def _pieces(self, replicas: int | None = None) -> int:
+    def _shards(self, replicas: int | None = None) -> int:
         """The number of shards of the state; 1 if every replica has all of it."""
         return (replicas or backend.replicas(self)) if self.shard_state else 1
 
     def imagined(self, replicas: int) -> State:
         """The state that this optimizer would have on `replicas` replicas, without its values."""
-        return imagined(self, self.built_with, self._model(), self._pieces(replicas))
+        return imagined(self, self.built_with, self._model(), self._shards(replicas))
 
     def planned(
         self, variables: Sequence[Any], replicas: int | None = None
@@ -243,7 +242,7 @@ class Optimizer(Rule, KerasOptimizer):
             variables: Variables to plan for.
             replicas: Number of replicas to plan for; `None` for the current number.
         """
-        state = imagined(self, variables, self._model(), self._pieces(replicas))
+        state = imagined(self, variables, self._model(), self._shards(replicas))
         found = [(v.name, math.prod(v.shape) * size_of(v.dtype)) for v in state.variables]
         for rule in (self, *(getattr(self, part) for part in self.parts)):
             scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]
@@ -307,7 +306,7 @@ class Optimizer(Rule, KerasOptimizer):
     def _change(self, name: str, value: Any) -> None:
         """Applies a new argument value to steps that are already compiled, if possible."""
         old = getattr(self, name)
-        decides = any(isinstance(s, Slot) and s.when == name for s in self.slots)
+        decides = any(slot.when == name for slot in declared(self.slots))
         dynamic = name in self.hyperparameters and is_number(value)
         if dynamic and not (decides and bool(value) != bool(old)):
             self.hyperparameters.set(name, value)
@@ -368,13 +367,19 @@ class Optimizer(Rule, KerasOptimizer):
         self.loads += load_state(self, store)
 
 
-# Options that a rule which is part of another one leaves to the outer rule.
-WHOLE = tuple(
-    name
-    for name in declared_arguments(Optimizer)
-    if name not in ("learning_rate", "weight_decay", "before", "after", "name")
-)
+# The options of every optimizer, with their defaults.
+OPTIONS = {
+    name: default
+    for name, default in declared_arguments(Optimizer).items()
+    if name not in ("learning_rate", "name")
+}
+# Those that a rule which is part of another one leaves to the outer rule.
+WHOLE = {
+    name: default
+    for name, default in OPTIONS.items()
+    if name not in ("weight_decay", "before", "after")
+}
 ENGINE_NUMBERS = {
-    name: declared_arguments(Optimizer)[name]
+    name: OPTIONS[name]
     for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")
 }

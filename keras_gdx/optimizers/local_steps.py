@@ -82,9 +82,8 @@ class LocalSteps(Wrapper):
             self.outer = get(outer, "outer")
             ours = isinstance(self.outer, Optimizer)
             check(ours, "outer", outer, "an optimizer of keras_gdx, or None")
-            self.outer.reduced = backend.as_given
-        self.inner.reduced = backend.own
-        self.inner.extremes = backend.as_given
+            self.outer.reduction = "none"
+        self.inner.reduction = "local"
         self._together_at = 0
 
     def build(self, variables: Sequence[Any]) -> None:
@@ -98,7 +97,7 @@ class LocalSteps(Wrapper):
         for variable, largest in zip(self.overwritten, backend.largest(values), strict=True):
             variable.assign(largest)
         buckets = self.state.buckets
-        weights = [g.together([self.model_variables[i] for i in g.indices]) for g in buckets]
+        weights = [bucket.together(self.model_variables) for bucket in buckets]
         means = backend.mean(
             [
                 ops.cast(backend.snapshot(w.value), g.dtype)
@@ -113,7 +112,7 @@ class LocalSteps(Wrapper):
         for bucket, kept, mean in zip(buckets, weights, means, strict=True):
             slow = ops.convert_to_tensor(bucket.slots["slow"].read())
             kept.assign(ops.cast(slow, kept.dtype))
-            gradients |= dict(zip(bucket.indices, bucket.parts(slow - mean), strict=True))
+            gradients |= dict(zip(bucket.indices, bucket.split(slow - mean), strict=True))
         self.outer.apply([gradients[i] for i in sorted(gradients)], self.model_variables)
         for bucket, kept in zip(buckets, weights, strict=True):
             bucket.slots["slow"].write(ops.cast(kept.value, bucket.dtype))

@@ -58,7 +58,7 @@ class Lookahead(Wrapper):
 
     def synchronize(self) -> None:
         for bucket in self.state.buckets:
-            weights = bucket.together([self.model_variables[i] for i in bucket.indices])
+            weights = bucket.together(self.model_variables)
             h = self.scalars(self.iterations, bucket.dtype)
             slow = ops.convert_to_tensor(bucket.slots["slow"].read())
             ahead = ops.cast(weights.value, bucket.dtype) - slow

@@ -65,8 +65,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
     def check_finite(self, grads: Sequence[Tensor]) -> Tensor:
         """Whether all gradients of all replicas are finite."""
-        present = [backend.values(g) for g in grads if g is not None]
-        return backend.same_everywhere(super().check_finite(present))
+        return check_finite(self, grads)
 
     def save_own_variables(self, store: Any) -> None:
         """Writes the scale; the inner optimizer writes its own state, once."""
@@ -94,13 +93,20 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
             return
         keys = {name: name for name in OWN}
         if manifest is None and len(contents.keys) == len(self.variables):  # saved as Keras does
-            places = {id(v): str(i) for i, v in enumerate(self.variables)}
-            keys = {name: places[id(getattr(self, name))] for name in OWN}
+            positions = {id(v): str(i) for i, v in enumerate(self.variables)}
+            keys = {name: positions[id(getattr(self, name))] for name in OWN}
         for name, key in keys.items():
             if key in contents.keys:
                 value = contents.read(key, "iuf", None)
                 if value.shape == ():
                     when_sure(partial(getattr(self, name).assign, value))
+
+
+def check_finite(optimizer: Any, grads: Sequence[Tensor]) -> Tensor:
+    """Whether all gradients of all replicas are finite, for Keras' loss scaling or ours."""
+    present = [backend.values(g) for g in grads if g is not None]
+    finite = keras.optimizers.LossScaleOptimizer.check_finite(optimizer, present)
+    return backend.same_everywhere(finite)
 
 
 def take_place(model: keras.Model) -> None:

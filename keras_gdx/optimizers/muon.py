@@ -7,7 +7,6 @@ from typing import Literal, Unpack
 from keras import ops
 
 from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt, check, is_number, is_schedule
-from keras_gdx.config import declared_arguments
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
 from keras_gdx.optimizers.base import WHOLE, Optimizer
@@ -79,8 +78,8 @@ class Muon(Optimizer):
         if fallback is None:
             fallback = AdamW(_fraction(learning_rate))
         check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
-        for option in WHOLE:
-            value, default = getattr(fallback, option), declared_arguments(Optimizer)[option]
+        for option, default in WHOLE.items():
+            value = getattr(fallback, option)
             check(value == default, f"fallback.{option}", value, f"{default!r}: give it to Muon")
         self.momentum = momentum
         self.nesterov = nesterov

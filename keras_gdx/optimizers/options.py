@@ -143,8 +143,8 @@ def _modifiers(name: str, modifiers: Any) -> tuple[Any, ...]:
     allowed = f"a list of modifiers, each an instance of its own: {name}=[{_example(name, listed)}]"
     check(distinct, name, modifiers, allowed)
     for each in listed:
-        place = " or ".join(f"`{side}`" for side in each.sides)
-        allowed = f"without {type(each).__name__}, which belongs in {place}"
+        sides = " or ".join(f"`{side}`" for side in each.sides)
+        allowed = f"without {type(each).__name__}, which belongs in {sides}"
         check(name in each.sides, name, modifiers, allowed)
     return listed
 

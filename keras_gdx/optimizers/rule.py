@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_gdx.arguments import Tensor, is_schedule
 from keras_gdx.engine.hyperparameters import Scalars
-from keras_gdx.optimizers.slots import Shape, Slot
+from keras_gdx.optimizers.slots import Shape, Slot, declared
 
 
 class Rule:
@@ -81,8 +81,7 @@ class Rule:
 
     def own_slots(self) -> list[Slot]:
         """The rule's slots, without those that its arguments make unnecessary."""
-        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
-        return [s for s in slots if s.when is None or self._uses(s.when)]
+        return [s for s in declared(self.slots) if s.when is None or self._uses(s.when)]
 
     def _uses(self, argument: str) -> bool:
         value = getattr(self, argument)
@@ -129,7 +128,7 @@ class Rule:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Calls `direction` with slots by name; returns the direction and the new slots."""
         needed = {s.name for s in self.own_slots()}
-        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
+        names = [s.name for s in declared(self.slots)]
         old = [slots.get(n) if n in needed else 0.0 for n in names]
         u, *new = self.direction(h, g, w, *old)
         return u, dict(zip(names, new, strict=True))

@@ -6,15 +6,24 @@ from typing import Annotated, Unpack
 from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, NonNegativeInt, Number, check
-from keras_gdx.engine.state.state import wide
+from keras_gdx.arguments import (
+    DecayRate,
+    LearningRate,
+    NonNegative,
+    NonNegativeInt,
+    Number,
+    check,
+    is_schedule,
+)
 from keras_gdx.math import bias_correction, ema
-from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.base import OPTIONS, Optimizer
 from keras_gdx.optimizers.options import Options, OptionsExceptDecay
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import get, register
 
 __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
+
+FIXED = 'one number for all updates if `sparse="lazy"`: rows keep the `y` of their own last one'
 
 
 Beta = Annotated[Number, Interval(gt=0, lt=1)]
@@ -24,7 +33,7 @@ class Averaging(Optimizer):
     """Base class of the schedule-free rules; a subclass defines the direction at `y`."""
 
     slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
-    shared = ("weight_sum", "rate_max")
+    shared = ("weight_sum", "rate_max", "last_beta")  # `last_beta` formed the current `y`
 
     def __init__(
         self,
@@ -38,32 +47,49 @@ class Averaging(Optimizer):
     ):
         super().__init__(learning_rate, **kwargs)
         check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
+        check(not is_schedule(beta) or self.sparse != "lazy", "beta", beta, FIXED)
         self.beta = beta
         self.weight_lr_power = weight_lr_power
         self.r = r
         self.warmup_steps = warmup_steps
 
-    def global_stats(self, h, model, weight_sum, rate_max):
+    def global_stats(self, h, model, weight_sum, rate_max, last_beta):
         warm = ops.minimum(1.0, h.t / h.warmup_steps) if h.warmup_steps else ops.ones_like(h.t)
         rate_max = ops.maximum(rate_max, h.lr * warm)
         weight = h.t**h.r * rate_max**h.weight_lr_power
         weight_sum = weight_sum + weight
         share = weight / ops.where(weight_sum > 0, weight_sum, 1.0)
-        return {"warm": warm, "share": share}, weight_sum, rate_max
+        beta = ops.cast(h.beta, last_beta.dtype)
+        growth = beta / _known(last_beta, beta)
+        return {"warm": warm, "share": share, "growth": growth}, weight_sum, rate_max, beta
 
     def descend(self, h, y, u, z, *kept):
+        y = y + (h.growth - 1) * (y - z)  # a new beta moves `y`, so that `x` stays where it is
         ahead = z - h.lr * h.warm * u
         y = y + h.share * (z - y) - (1 - h.beta * (1 - h.share)) * (z - ahead)
         return y, ahead, *kept
 
     def evaluation_values(self, trained):
         zs = [slots["z"].read() for slots in self.state.slots if slots]  # of trained variables
-        return [self._average(ops.cast(y, z.dtype), z) for y, z in zip(trained, zs, strict=True)]
+        last_beta = ops.convert_to_tensor(self.state.shared["last_beta"])
+        beta = _known(last_beta, self.scalars(self.iterations, last_beta.dtype).beta)
+        return [_average(ops.cast(y, z.dtype), z, beta) for y, z in zip(trained, zs, strict=True)]
 
-    def _average(self, y, z):
-        """`x` computed from `y` and `z`."""
-        beta = self.scalars(self.iterations, wide(z)).beta
-        return y + (y - z) * ((1 - beta) / beta)
+    def _change(self, name, value):
+        if name == "beta" and self.sparse == "lazy":
+            check(value == self.beta, "beta", value, FIXED)
+        super()._change(name, value)
+
+
+def _average(y, z, beta):
+    """`x` computed from `y` and `z`."""
+    beta = ops.cast(beta, z.dtype)
+    return y + (y - z) * ((1 - beta) / beta)
+
+
+def _known(last_beta, beta):
+    """`last_beta`, or `beta` before the first update and after loading a file that lacks it."""
+    return ops.where(last_beta > 0, last_beta, ops.cast(beta, last_beta.dtype))
 
 
 @register
@@ -81,6 +107,8 @@ class ScheduleFreeSGD(Averaging):
     automatically; in a custom loop use `evaluation_weights()`, and
     `finalize_variable_values` at the end.
 
+    $x$ stays the average if $\beta$ changes, provided that all variables receive gradients.
+
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
         beta: Number in (0, 1) or schedule, $\beta$: replaces momentum.
@@ -88,6 +116,10 @@ class ScheduleFreeSGD(Averaging):
         r: Number >= 0 or schedule, $r$: values above 0 give early weights less weight.
         warmup_steps: Integer >= 0: updates of linear warmup.
         **kwargs: The options of `Optimizer`, except `use_ema`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `beta` is a schedule, or is changed
+            during training, with `sparse="lazy"`.
 
     Memory: 4 bytes per parameter (`z`).
 
@@ -220,7 +252,7 @@ class ScheduleFree(Averaging):
             r=r,
             warmup_steps=warmup_steps,
             name=name,
-            **{option: getattr(rule, option) for option in INHERITED},
+            **{option: getattr(rule, option) for option in OPTIONS},
         )
         self.exclude_from_weight_decay(rule.exempt)
         self.inner = rule
@@ -235,13 +267,5 @@ class ScheduleFree(Averaging):
 
     def _change(self, name, value):
         super()._change(name, value)
-        if name in INHERITED:
+        if name in OPTIONS:
             setattr(self.inner, name, value)
-
-
-INHERITED = (
-    "weight_decay", "no_decay", "lr_multipliers", "before", "after", "state_dtype", "shard_state",
-    "reduce_dtype",
-    "precision", "sparse", "fused", "skip_nonfinite", "clipnorm", "global_clipnorm", "clipvalue",
-    "use_ema", "loss_scale_factor", "gradient_accumulation_steps",
-)  # fmt: skip

@@ -31,7 +31,7 @@ def test_keeps_dtypes_and_slots_are_wide(rule, dtype):
     assert np.isfinite(run.weights()).all()
     optimizer = core(run.optimizer)
     slots = [s.read() for slots in optimizer.state.slots for s in slots.values()] + [
-        s.read() for s in optimizer.state.sums
+        s.read() for s in optimizer.state.accumulators
     ]
     found = {keras.backend.standardize_dtype(s.dtype) for s in slots}
     assert found <= {"float64" if dtype == "float64" else "float32"}

@@ -16,6 +16,7 @@ from keras_gdx.schedules import (
     Cosine,
     CosineRestarts,
     Cyclical,
+    Exponential,
     FlatCosine,
     InverseSqrt,
     Linear,
@@ -26,6 +27,7 @@ from keras_gdx.schedules import (
     Polynomial,
     PowerCool,
     PowerDecay,
+    RelativeStep,
     Schedule,
     Sequential,
     Step,
@@ -34,14 +36,15 @@ from keras_gdx.schedules import (
     WarmupStableDecay,
 )
 
+in_keras = keras.optimizers.schedules
 ORACLES = json.loads(Path(__file__).with_name("oracles.json").read_text())
 KERAS_OWN = [
-    keras.optimizers.schedules.CosineDecay(0.0, 8, warmup_target=0.1, warmup_steps=3),
-    keras.optimizers.schedules.CosineDecayRestarts(0.1, 4),
-    keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5, staircase=True),
-    keras.optimizers.schedules.InverseTimeDecay(0.1, 3, 0.5),
-    keras.optimizers.schedules.PiecewiseConstantDecay([3, 5], [0.1, 0.2, 0.3]),
-    keras.optimizers.schedules.PolynomialDecay(0.1, 5, cycle=True),
+    in_keras.CosineDecay(0.0, 8, warmup_target=0.1, warmup_steps=3),
+    in_keras.CosineDecayRestarts(0.1, 4),
+    in_keras.ExponentialDecay(0.1, 3, 0.5, staircase=True),
+    in_keras.InverseTimeDecay(0.1, 3, 0.5),
+    in_keras.PiecewiseConstantDecay([3, 5], [0.1, 0.2, 0.3]),
+    in_keras.PolynomialDecay(0.1, 5, cycle=True),
 ]
 
 
@@ -114,6 +117,7 @@ FORMULAS = [
     ),
     (Step(1.0, 7, 0.5), lambda t: 0.5 ** (t // 7)),
     (InverseSqrt(0.2, 5), lambda t: 0.2 * min(t / 5, math.sqrt(5 / max(t, 5)))),
+    (RelativeStep(0.2), lambda t: min(0.2, (t + 1) ** -0.5)),
 ]
 
 
@@ -142,13 +146,25 @@ def test_has_the_values_of_keras_beyond_what_float32_counts():
         np.testing.assert_allclose(float(last(n - 1 - before)), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("power", [1.0, 2.0])
-def test_polynomial_cycles_as_those_of_keras_do(power):
-    theirs = keras.optimizers.schedules.PolynomialDecay(0.1, 5, 0.01, power, cycle=True)
+AS_IN_KERAS = [
+    (ours(*args, **options), theirs(*args, **options))
+    for ours, theirs, args, options in (
+        (Polynomial, in_keras.PolynomialDecay, (0.1, 5, 0.01, 1.0), {"cycle": True}),
+        (Polynomial, in_keras.PolynomialDecay, (0.1, 5, 0.01, 2.0), {"cycle": True}),
+        (Exponential, in_keras.ExponentialDecay, (0.1, 5, 0.5), {}),
+        (Exponential, in_keras.ExponentialDecay, (0.1, 5, 0.5), {"staircase": True}),
+    )
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), AS_IN_KERAS, ids=lambda s: repr(s)[:40])
+def test_has_the_values_of_keras(ours, theirs):
     expected = [float(theirs(t)) for t in range(32)]
-    ours = Polynomial(0.1, 5, 0.01, power, cycle=True)
     np.testing.assert_allclose(ours.sample(32), expected, rtol=1e-6)
-    n = 10**9  # where float32 has no digits left for 1 - t / n
+
+
+def test_a_polynomial_cycles_where_float32_has_no_digits_left():
+    n = 10**9
     np.testing.assert_allclose(float(Polynomial(1.0, n, cycle=True)(2 * n - 3)), 1.5e-9, rtol=1e-6)
 
 
@@ -182,12 +198,13 @@ def test_no_steps_of_warmup_are_none():
     assert list(Sequential([(0, 9.0), (2, Linear(1.0, 2))]).sample(3)) == [1.0, 0.5, 0.0]
 
 
-def test_arithmetic():
+def arithmetic():
+    """Pairs of a composed schedule and its values."""
     a, b = Linear(1.0, 5, 0.1), Cosine(0.3, 7)
     x, y = a.sample(10), b.sample(10)
-    factor = keras.optimizers.schedules.ExponentialDecay(1.0, 2, 0.5)
+    factor = in_keras.ExponentialDecay(1.0, 2, 0.5)
     z = np.array([float(factor(t)) for t in range(10)])
-    expected = [
+    return [
         (a * 0.1, x * 0.1),
         (0.1 * a, x * 0.1),
         (np.float32(0.1) * a, x * 0.1),
@@ -205,7 +222,10 @@ def test_arithmetic():
         (a.shift(3), x[np.maximum(np.arange(10) - 3, 0)]),
         ((a * 2 - b).shift(2).clip(0, 1), (2 * x - y)[np.maximum(np.arange(10) - 2, 0)].clip(0, 1)),
     ]
-    for schedule, values in expected:
+
+
+def test_arithmetic():
+    for schedule, values in arithmetic():
         assert isinstance(schedule, Schedule)
         np.testing.assert_allclose(schedule.sample(10), values, rtol=1e-6, atol=1e-7)
 

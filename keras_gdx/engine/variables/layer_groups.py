@@ -144,8 +144,8 @@ def layer_decay(model: keras.Model, rate: Share, by: By = "blocks") -> dict[str,
     groups, names = layer_groups(model, by), paths(model)
     trained = {names.get(id(v)) for v in model.trainable_variables}
     return {
-        f"^{re.escape(path)}$": rate ** (len(groups) - 1 - place)
-        for place, group in enumerate(groups)
+        f"^{re.escape(path)}$": rate ** (len(groups) - 1 - index)
+        for index, group in enumerate(groups)
         for path in group.variables
         if path in trained
     }
@@ -208,7 +208,7 @@ def _between(graph, homes):
             run = [*(other for each in joined.values() for other in each), node]
             runs.update(dict.fromkeys(run, run))
     unique = {id(run): run for run in runs.values()}.values()
-    return [sorted(run, key=lambda node: node.place) for run in unique]
+    return [sorted(run, key=lambda node: node.position) for run in unique]
 
 
 def _beside(run, graph, homes):

@@ -67,6 +67,14 @@ def path_of(variable):
     return getattr(variable, "path", None) or variable.name
 
 
+def without_numbers(path):
+    """The path without the numbers that Keras appends to names of layers.
+
+    Names of optimizer variables contain the path of a model variable, with `_` for `/`.
+    """
+    return re.sub(r"_\d+(?=[/_]|$)", "", path)
+
+
 def paths(model):
     """Maps `id(variable)` to its path, built from the names of the layers that contain it.
 
