@@ -47,8 +47,6 @@ def evidence():
             yield name, "NumPy"
     for _, here, there in test_modifiers.META:
         yield from ((name, there.partition("(")[0]) for name in made_in(here))
-    for name in test_modifiers.FORMULAS:
-        yield name, "NumPy"
     for here, there, _ in test_schedule_values.ORACLES:
         yield from ((name, there) for name in made_in(here))
     for ours, theirs in (*test_schedule_values.AS_IN_KERAS, *test_regularizer_values.AS_IN_KERAS):

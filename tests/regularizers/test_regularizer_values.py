@@ -1,5 +1,7 @@
 """Regularizers have the values and gradients of their formulas in float64 NumPy."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -15,7 +17,6 @@ from keras_gdx.regularizers import (
     EntropyPenalty,
     GroupLasso,
     HoyerSparsity,
-    Huber,
     Lp,
     NuclearNorm,
     Scheduled,
@@ -25,6 +26,7 @@ from keras_gdx.regularizers import (
     SpectralPenalty,
 )
 from keras_gdx.schedules import Constant
+from tests.reference import references
 
 SHAPES = {"vector": (7,), "dense": (5, 4), "conv": (3, 3, 2, 4), "attention": (6, 2, 3)}
 
@@ -59,12 +61,6 @@ def hoyer(w, factor):
         factor * l1**2 / squares,
         factor * (2 * l1 * np.sign(w) / squares - 2 * l1**2 * w / squares**2),
     )
-
-
-def huber(w, factor, delta):
-    size = np.abs(w)
-    value = np.where(size <= delta, w**2 / 2, delta * (size - delta / 2)).sum()
-    return factor * value, factor * np.clip(w, -delta, delta)
 
 
 def flat(w):
@@ -116,7 +112,6 @@ CASES = {
     "Slimming": (Slimming(0.3), lambda w: l1_l2(w, 0.3, 0)),
     "SparseGroupLasso": (SparseGroupLasso(0.2, 0.3), lambda w: sparse_group_lasso(w, 0.2, 0.3, -1)),
     "HoyerSparsity": (HoyerSparsity(0.3), lambda w: hoyer(w, 0.3)),
-    "Huber": (Huber(0.3, 0.5), lambda w: huber(w, 0.3, 0.5)),
     "SoftOrthogonal": (SoftOrthogonal(0.3), lambda w: soft_orthogonal(w, 0.3)),
     "SoftOrthogonal(rows)": (SoftOrthogonal(0.3, "rows"), lambda w: soft_orthogonal_rows(w, 0.3)),
     "Scheduled": (Scheduled(L2(0.6), Constant(0.5)), lambda w: l1_l2(w, 0, 0.3)),
@@ -128,6 +123,10 @@ CASES = {
     "GroupLasso": (GroupLasso(0.3), lambda w: group_lasso(w, 0.3, -1)),
     "GroupLasso(axis=0)": (GroupLasso(axis=0), lambda w: group_lasso(w, 0.01, 0)),
 }
+for _cls, _reference in references("regularizer"):
+    for _hyper in _reference.HYPER:
+        formula = partial(_reference.penalty, **_hyper)
+        CASES[f"{_cls.__name__}({_hyper})"] = _cls(**_hyper), formula
 
 
 def zeroed(w):

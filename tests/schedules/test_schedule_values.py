@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -10,7 +11,6 @@ import pytest
 
 from keras_gdx import schedules
 from keras_gdx.schedules import (
-    REX,
     Clipped,
     Constant,
     Cosine,
@@ -18,16 +18,13 @@ from keras_gdx.schedules import (
     Cyclical,
     Exponential,
     FlatCosine,
-    InverseSqrt,
     Linear,
     MultiStep,
-    Noam,
     OneCycle,
     OneCycleMomentum,
     Polynomial,
     PowerCool,
     PowerDecay,
-    RelativeStep,
     Schedule,
     Sequential,
     Step,
@@ -35,6 +32,7 @@ from keras_gdx.schedules import (
     Warmup,
     WarmupStableDecay,
 )
+from tests.reference import references
 
 in_keras = keras.optimizers.schedules
 ORACLES = json.loads(Path(__file__).with_name("oracles.json").read_text())
@@ -107,17 +105,17 @@ FORMULAS = [
         Polynomial(0.1, 5, 0.01, power=2.0, k=1.5, cycle=True),
         lambda t: 0.01 + 0.09 * (1 - (t / (5 * max(1, math.ceil(t / 5)))) ** 1.5) ** 2,
     ),
-    (Noam(64, 10, 2.0), lambda t: 2 * 64**-0.5 * min((t + 1) ** -0.5, (t + 1) * 10**-1.5)),
-    (REX(0.1, 24), lambda t: 0.1 * (z := max(1 - t / 24, 0)) / (0.5 + 0.5 * z)),
     (FlatCosine(0.1, 24, 0.5, 1e-5), lambda t: fastai_flat_cosine(t, 0.1, 24, 0.5, 1e-6)),
     (FlatCosine(0.1, 20), lambda t: fastai_flat_cosine(t, 0.1, 20, 0.75, 0.0)),
     (
         PowerCool(0.1, 24, -0.4, 0.3),
         lambda t: 0.1 * max(t, 1) ** -0.4 * min(1, max(24 - t, 0) / (0.3 * 24)),
     ),
-    (Step(1.0, 7, 0.5), lambda t: 0.5 ** (t // 7)),
-    (InverseSqrt(0.2, 5), lambda t: 0.2 * min(t / 5, math.sqrt(5 / max(t, 5)))),
-    (RelativeStep(0.2), lambda t: min(0.2, (t + 1) ** -0.5)),
+    *(
+        (cls(**hyper), partial(reference.value, **hyper))
+        for cls, reference in references("schedule")
+        for hyper in reference.HYPER
+    ),
 ]
 
 
