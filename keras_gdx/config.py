@@ -1,6 +1,7 @@
 """Serialization and validation derived from the constructor's signature."""
 
 import inspect
+import os
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -8,7 +9,9 @@ import keras
 
 from keras_gdx.arguments import (  # noqa: F401
     TYPE_OF_DEFAULT,
+    Form,
     accepts,
+    alternatives,
     check,
     check_choice,
     check_integer,
@@ -49,6 +52,11 @@ class Configured:
         hint = argument_types(type(self))[name]
         check(accepts(hint, value), name, value, describe(hint))
         return value
+
+    def parsed(self, name: str) -> Any:
+        """What an argument means whose type has a `Form`; `None` if it is `None`."""
+        value = getattr(self, name)
+        return None if value is None else argument_forms(type(self))[name].parse(value)
 
     def __setattr__(self, name, value):
         cls = type(self)
@@ -92,6 +100,17 @@ def argument_types(cls: type) -> dict[str, Any]:
     return found
 
 
+@cache
+def argument_forms(cls: type) -> dict[str, Form]:
+    """Maps each argument whose type has a `Form` to that."""
+    return {
+        name: base
+        for name, hint in argument_types(cls).items()
+        for base, _ in alternatives(hint)
+        if isinstance(base, Form)
+    }
+
+
 def _configured_bases(cls):
     return [b for b in cls.__mro__ if issubclass(b, Configured) and "__init__" in vars(b)]
 
@@ -105,6 +124,8 @@ def pack(value):
         return [pack(x) for x in value]
     if isinstance(value, dict):
         return {str(k): pack(x) for k, x in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if hasattr(value, "get_config") or (callable(value) and not isinstance(value, type)):
         return keras.saving.serialize_keras_object(value)
     return value

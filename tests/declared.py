@@ -9,22 +9,27 @@ import keras
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gdx import optimizers
-from keras_gdx.arguments import alternatives
+from keras_gdx.arguments import Form, alternatives
 
 CHECKED = (int, float, bool, str, NoneType, LearningRateSchedule)
+NO_FORMS = [nan, -1.5, True, b"x", [0.1], {}, object()]
 NO_NUMBERS = [nan, inf, -inf, "0.1", "fast", [0.1], True, object()]
 
 
 def wrong_values(hint):
     """Values that no argument of this type accepts; none for types that accept anything."""
     kinds = [base for base, _ in alternatives(hint)]
+    if any(isinstance(kind, Form) for kind in kinds):
+        return NO_FORMS + ([] if NoneType in kinds else [None])
     checked = [k for k in kinds if k in CHECKED or get_origin(k) in (Literal, Callable)]
     if checked != kinds or {*kinds} == {str, NoneType}:
         return []
     wrong = [x for base, limits in alternatives(hint) for x in _outside(base, limits)]
     wrong += [[choice] for choice in _choices(kinds)]
     wrong += NO_NUMBERS if bool not in kinds else [x for x in NO_NUMBERS if x is not True]
-    return wrong + ([] if NoneType in kinds else [None])
+    wrong += [] if NoneType in kinds else [None]
+    valid = str if str in kinds else ()
+    return [x for x in wrong if x not in _choices(kinds) and not isinstance(x, valid)]
 
 
 def _outside(base, limits):

@@ -463,6 +463,6 @@ def test_the_budget_is_kept(monkeypatch):
 
 
 def test_units():
-    assert kilowatt_hours("x", "200 Wh") == pytest.approx(0.2)
-    assert kilowatt_hours("x", "3.6 kJ") == pytest.approx(0.001)
-    assert kilowatt_hours("x", 1) == 1.0
+    assert kilowatt_hours("200 Wh") == pytest.approx(0.2)
+    assert kilowatt_hours("3.6 kJ") == pytest.approx(0.001)
+    assert kilowatt_hours(1) == 1.0
