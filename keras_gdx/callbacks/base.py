@@ -57,7 +57,7 @@ class Callback(Configured, keras.callbacks.Callback):
         ...     epochs: int = 0
         >>> class Counter(Callback):
         ...     fresh = Count()
-        ...     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        ...     def on_epoch_end(self, epoch, logs=None):
         ...         self.memory = Count(self.memory.epochs + 1)
         >>> counter = Counter()
         >>> counter.on_epoch_end(0)
