@@ -1,5 +1,7 @@
 """The sweep compared with a loop by hand, the restored state, and the suggestions."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,22 @@ def test_leaves_nothing_behind(optimizer):
     assert after == straight
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_generators_of_python_and_numpy_are_restored():
+    def draw(*_):
+        return random.random(), np.random.normal()
+
+    finder, model = LearningRateFinder(1e-4, 1.0, steps=5), model_with("sgd")
+    drawing = keras.callbacks.LambdaCallback(on_train_batch_begin=draw)
+    random.seed(1)
+    np.random.seed(1)
+    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[finder, drawing])
+    assert len(finder.rates) == 5
+    found = draw()
+    random.seed(1)
+    np.random.seed(1)
+    assert found == draw()
 
 
 def test_two_replicas(mirrored):
