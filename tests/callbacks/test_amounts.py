@@ -329,6 +329,48 @@ def test_unfreezing_goes_on_within_an_epoch(problem, tmp_path):
     np.testing.assert_equal(resumed, straight)
 
 
+# -- together ----------------------------------------------------------------------------------
+
+
+class Interrupt(Callback):
+    """Raises after the tenth update, in the middle of the third epoch."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.model.optimizer.iterations == 10:
+            raise KeyboardInterrupt
+
+
+def test_all_of_them_go_on_together(problem, tmp_path):
+    data = (problem.x, problem.y)
+
+    def make():
+        return [
+            FaultGuard("2 epochs"),
+            MagnitudePruning(0.7, "1 epoch", "4 epochs", "3 steps", include="out"),
+            WeightAverager("swa", start="6 steps", every="2 epochs"),
+            SnapshotEnsemble("5 steps"),
+            HyperparameterLogger(every="2 epochs"),
+            GradientMonitor(data, "epoch", 2),
+            StepEvaluator(data, "7 steps"),
+            PlateauController("loss", every="3 steps", patience=1, min_delta=0.5),
+        ]
+
+    def train(folder, watches, *others):
+        model = problem.model(optimizers.SGD(0.01))
+        keep = ResumableCheckpoint(folder, "step", on_signal=False)
+        history = problem.fit(model, [*watches, *others, keep], 5)
+        return history, model.get_weights(), [watch.state() for watch in watches]
+
+    straight = train(tmp_path / "straight", make())
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", make(), Interrupt())
+    resumed = train(tmp_path / "broken", make())
+    np.testing.assert_equal(resumed, straight)
+    acted_at = [[row["step"] for row in state.get("history", ())] for state in straight[2]]
+    assert acted_at[5:7] == [[4, 8, 12, 16, 20], [7, 14]]
+    assert len(straight[2][3]["members"]) == 4
+
+
 # -- patience ----------------------------------------------------------------------------------
 
 
