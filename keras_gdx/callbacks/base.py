@@ -107,7 +107,7 @@ class Callback(Configured, keras.callbacks.Callback):
     def findings(self) -> Sequence[dict[str, Any]]:
         """Returns the results so far: rows of a table, each a dictionary.
 
-        A row's `step`, if present, is the number of batches of the run when its numbers were
+        A row's `step`, if present, is the number of steps of the run when its numbers were
         measured; dictionaries may be nested. The default is the field `history` of `memory`.
         """
         history: Sequence[dict[str, Any]] = getattr(self.memory, "history", ())
@@ -246,7 +246,7 @@ class AtBatches(Periodic):
 
     def reaches(self, batch: int) -> bool:
         """Whether counting up to this batch would complete the steps or epochs of `every`."""
-        is_last = batches_until(batch, self.params) == self.params["steps"]
+        is_last = batches_until(batch, self.params) == self.params.get("steps")
         over = is_last and self.parsed("every").after_epoch(self._epoch)
         return over or super().reaches(batch)
 
