@@ -78,6 +78,12 @@ def _accepts(base, limits, value):
     return isinstance(value, base) if isinstance(base, type) and base is not Any else True
 
 
+def is_whole(hint: Any, value: Any) -> bool:
+    """Whether a value is an integer that may be written as `2.0` or come from NumPy."""
+    kinds = [base for base, _ in alternatives(hint)]
+    return is_number(value) and int in kinds and float not in kinds
+
+
 def describe(hint: Any) -> str:
     """What `accepts` allows, in words."""
     *words, last = [word for each in alternatives(hint) for word in _words(*each)]

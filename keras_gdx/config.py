@@ -19,6 +19,7 @@ from keras_gdx.arguments import (  # noqa: F401
     describe,
     is_number,
     is_schedule,
+    is_whole,
     needs_tensorflow,
 )
 
@@ -51,7 +52,7 @@ class Configured:
         """
         hint = argument_types(type(self))[name]
         check(accepts(hint, value), name, value, describe(hint))
-        return value
+        return int(value) if is_whole(hint, value) else value
 
     def parsed(self, name: str) -> Any:
         """What an argument means whose type has a `Form`; `None` if it is `None`."""

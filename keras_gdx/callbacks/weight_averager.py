@@ -47,7 +47,7 @@ class WeightAverager(Periodic):
 
     - `"ema"`: $a_n = d_n a_{n-1} + (1 - d_n) w_n$, $d_n = \min(d, n / (n + 9))$, which gives
       early samples less weight.
-    - `"swa"`: the mean of all samples since `start`. (With `every=1` this is tail averaging.)
+    - `"swa"`: the mean of all samples since `start`. (With `every="step"` this is tail averaging.)
     - `"lawa"`: the mean of the last `window` samples.
 
     All floating-point weights are averaged, including batch-normalization statistics, which
