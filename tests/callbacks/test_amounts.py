@@ -67,6 +67,8 @@ def test_what_is_refused_is_told_with_what_is_allowed():
         ResumableCheckpoint("runs", every="batchs")
     with pytest.raises(ValueError, match=r"`milestones` .*from epochs >= 0"):
         BatchSizeSchedule({"5 steps": 2})
+    with pytest.raises(ValueError, match=r"`stages` .*each once, to regular expressions"):
+        Unfreezing({1: "head", "1 epoch": "body"})
 
 
 def test_the_end_of_an_interval():
@@ -309,6 +311,16 @@ def test_unfreezes_within_an_epoch(problem):
     by_epoch, by_step = (thaw(problem, {0: "head", key: "body"}, 2) for key in (1, "4 steps"))
     assert by_epoch[0] == by_step[0]
     np.testing.assert_equal(by_epoch[1], by_step[1])
+
+
+def test_unfreezes_within_an_epoch_on_two_replicas(problem, mirrored):
+    stages = {0: "head", "6 steps": "body"}
+    moved, weights = thaw(problem, stages, 2)
+    with mirrored.scope():
+        same_moved, same = thaw(problem, stages, 2)
+    assert same_moved == moved
+    for a, b in zip(same, weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
 
 
 def test_unfreezing_goes_on_within_an_epoch(problem, tmp_path):

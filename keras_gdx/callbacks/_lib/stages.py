@@ -24,12 +24,12 @@ def stages_of(valid: Callable[[Any], bool], words: str, *units: str) -> Form:
         found: dict[Amount, Any] = {}
         for key, value in stages.items():
             when = amount(_number(key), units, least=0)
-            if when is None or not valid(value):
+            if when is None or when in found or not valid(value):
                 return None
             found[when] = value
         return found
 
-    return Form(parse, f"a dictionary from {' or '.join(units)} >= 0 to {words}")
+    return Form(parse, f"a dictionary from {' or '.join(units)} >= 0, each once, to {words}")
 
 
 def _number(key: Any) -> Any:
