@@ -78,5 +78,9 @@ class ReduceLROnPlateau(PlateauController):
         """The minimum learning rate, by Keras' name."""
         return self.min_learning_rate
 
+    @min_lr.setter
+    def min_lr(self, rate: float) -> None:
+        self.min_learning_rate = self.accept("min_lr", rate)
+
     def _rule(self) -> dict[str, Any]:
         return super()._rule() | {"cooldown": max(self.cooldown - 1, 0)}

@@ -55,5 +55,5 @@ class SharpnessMonitor(Monitor):
         curvature: Callable[..., Any] = compiled_curvature(self.model, self.iterations)
         return curvature
 
-    def _look(self, compiled: Callable[..., Any]) -> dict[str, Any]:
+    def _measure(self, compiled: Callable[..., Any]) -> dict[str, Any]:
         return {"sharpness": float(compiled(self._batch))}

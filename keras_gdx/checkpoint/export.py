@@ -1,15 +1,20 @@
 """Exports a SavedModel that predicts and continues training with TensorFlow alone."""
 
+from os import PathLike
+from typing import Any
+
 import keras
 from keras import ops, tree
 
-from keras_gdx.config import check
-from keras_gdx.integration.model_optimizers import optimizers_of, ours
+from keras_gdx.arguments import check
+from keras_gdx.integration.model_optimizers import optimizers_of, ours, wrapped
 
 __all__ = ["export"]
 
 
-def export(model, path, inputs=None, targets=None):
+def export(
+    model: keras.Model, path: str | PathLike[str], inputs: Any = None, targets: Any = None
+) -> None:
     """Writes a SavedModel with the functions `serve` and `train_step`.
 
     A program without Keras and this package can continue training with it:
@@ -147,6 +152,6 @@ def _sparse(model):
 def _with_a_rate(optimizers):
     """The only optimizer, if there is just one and its rate is a number; otherwise `None`."""
     parts = {id(getattr(x, part)) for x in optimizers for part in x.parts}
-    wrappers = {id(x) for x in optimizers if hasattr(x, "inner") and "inner" not in x.parts}
+    wrappers = {id(x) for x in optimizers if wrapped(x)}
     own = [x for x in optimizers if id(x) not in parts | wrappers]
     return own[0] if len(own) == 1 and "learning_rate" in own[0].rate_variables() else None

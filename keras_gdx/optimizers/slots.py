@@ -29,3 +29,8 @@ class Slot:
     shape: Callable[[Shape], Shape | None] = tuple
     signed: bool = True
     when: str | None = None
+
+
+def declared(slots):
+    """The slots that a class declares; one that needs no options may be declared by its name."""
+    return [slot if isinstance(slot, Slot) else Slot(slot) for slot in slots]

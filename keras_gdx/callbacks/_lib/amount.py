@@ -1,11 +1,11 @@
 """Amounts of training, such as `"500 steps"`, `"2 epochs"` or `"10 minutes"`."""
 
-import math
 import re
 from functools import cache
+from numbers import Integral
 from typing import Annotated, Any, NamedTuple
 
-from keras_gdx.arguments import Form, is_number
+from keras_gdx.arguments import Form
 from keras_gdx.callbacks._lib.duration import seconds
 
 __all__ = []
@@ -59,7 +59,7 @@ def amount(value: Any, units: tuple[str, ...], least: int = 1) -> Amount | None:
     """
     if isinstance(value, str):
         found = _read(value)
-    elif is_number(value) and math.isfinite(value) and value == int(value):
+    elif isinstance(value, Integral) and not isinstance(value, bool):
         found = Amount(int(value), units[0])
     else:
         return None

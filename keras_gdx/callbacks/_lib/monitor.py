@@ -28,7 +28,7 @@ class Looks(NamedTuple):
 class Monitor(AtBatches):
     """Base class of callbacks that measure the model on their own data.
 
-    A subclass compiles the measurement in `_compile`, and runs it in `_look`. Other batches are
+    A subclass compiles the measurement in `_compile`, and runs it in `_measure`. Other batches are
     only counted.
 
     Args:
@@ -49,7 +49,7 @@ class Monitor(AtBatches):
         """Returns a function of the batch."""
         raise NotImplementedError
 
-    def _look(self, compiled: Callable[..., Any]) -> dict[str, Any]:
+    def _measure(self, compiled: Callable[..., Any]) -> dict[str, Any]:
         """Returns the results by name."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class Monitor(AtBatches):
         """Measures if `every` is over."""
         if self.count(batch):
             with Untouched(self.model):
-                found = {"step": self.memory.step, **self._look(self._compiled())}
+                found = {"step": self.memory.step, **self._measure(self._compiled())}
             self.memory = self.memory._replace(history=(*self.memory.history, found))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
