@@ -14,7 +14,7 @@ import math
 import numbers
 import operator
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -67,6 +67,22 @@ PositiveSteps = Annotated[int, Interval(ge=1, le=MOST_STEPS)]
 
 Limits = dict[str, float]
 
+
+@dataclass(frozen=True)
+class Form:
+    """Marks a type whose values have a form of their own, such as `"10 minutes"`.
+
+        Duration = Annotated[float | str, Form(seconds, "a duration such as '10 minutes'")]
+
+    Attributes:
+        parse: Returns what a value means, or `None` if it does not have the form.
+        words: The form in words, for error messages.
+    """
+
+    parse: Callable[[Any], Any]
+    words: str
+
+
 TYPE_OF_DEFAULT = {float: Number, int: int, bool: bool}  # for arguments without annotation
 
 
@@ -76,6 +92,8 @@ def accepts(hint: Any, value: Any) -> bool:
 
 
 def _accepts(base: Any, limits: Limits, value: Any) -> bool:
+    if isinstance(base, Form):
+        return base.parse(value) is not None
     if get_origin(base) is Literal:
         return any(isinstance(value, type(x)) and value == x for x in get_args(base))
     if base is bool:
@@ -96,6 +114,8 @@ def describe(hint: Any) -> str:
 
 
 def _words(base: Any, limits: Limits) -> list[str]:
+    if isinstance(base, Form):
+        return [base.words]
     if get_origin(base) is Literal:
         return [repr(choice) for choice in get_args(base)]
     if base in (int, float):
@@ -122,10 +142,16 @@ def may_change(hint: Any) -> bool:
 
 
 def alternatives(hint: Any, limits: Limits | None = None) -> Iterator[tuple[Any, Limits]]:
-    """The types in a union, each with the limits of its numbers, such as `{"ge": 0, "lt": 1}`."""
+    """The types in a union, each with the limits of its numbers, such as `{"ge": 0, "lt": 1}`.
+
+    A type with a `Form` is represented by that.
+    """
     limits = limits or {}
     if get_origin(hint) is Annotated:
         hint, *marks = get_args(hint)
+        if isinstance(marks[0], Form):
+            yield marks[0], limits
+            return
         found = {name: x for mark in marks for name, x in asdict(mark).items() if x is not None}
         yield from alternatives(hint, limits | found)
     elif get_origin(hint) in (Union, UnionType):

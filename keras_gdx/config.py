@@ -1,6 +1,7 @@
 """Serialization and validation derived from the constructor's signature."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
@@ -8,6 +9,8 @@ import keras
 
 from keras_gdx.arguments import (  # noqa: F401
     TYPE_OF_DEFAULT,
+    Form,
+    alternatives,
     check,
     check_choice,
     check_integer,
@@ -58,6 +61,11 @@ class Configured:
         check_type(name, value, argument_types(type(self))[name])
         return value
 
+    def parsed(self, name: str) -> Any:
+        """What an argument means whose type has a `Form`; `None` if it is `None`."""
+        value = getattr(self, name)
+        return None if value is None else argument_forms(type(self))[name].parse(value)
+
     def __setattr__(self, name: str, value: Any) -> None:
         cls = type(self)
         if name in argument_types(cls) and not isinstance(getattr(cls, name, None), property):
@@ -100,6 +108,17 @@ def argument_types(cls: type) -> dict[str, Any]:
     return found
 
 
+@cache
+def argument_forms(cls: type) -> dict[str, Form]:
+    """Maps each argument whose type has a `Form` to that."""
+    return {
+        name: base
+        for name, hint in argument_types(cls).items()
+        for base, _ in alternatives(hint)
+        if isinstance(base, Form)
+    }
+
+
 def _configured_bases(cls: type) -> list[Any]:
     return [b for b in cls.__mro__ if issubclass(b, Configured) and "__init__" in vars(b)]
 
@@ -113,6 +132,8 @@ def pack(value: Any) -> Any:
         return [pack(x) for x in value]
     if isinstance(value, dict):
         return {str(k): pack(x) for k, x in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if hasattr(value, "get_config") or (callable(value) and not isinstance(value, type)):
         return keras.saving.serialize_keras_object(value)
     return value

@@ -1,6 +1,6 @@
 """Checks the content of a checkpoint before it is used."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def check_copy(content: Any) -> None:
     _check_model(content["model"])
 
 
-def check_metrics(saved: Any, now: Any, source: str | Path) -> None:
+def check_metrics(saved: Any, now: Any, source: str | os.PathLike[str]) -> None:
     """Raises `ValueError` if metrics of an unfinished epoch do not fit the model.
 
     Args:

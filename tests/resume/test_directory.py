@@ -205,7 +205,6 @@ def test_records_come_back():
         ({"directory": ""}, "directory"),
         ({"every": "0 steps"}, "every"),
         ({"every": "often"}, "every"),
-        ({"every": 500}, "every"),
         ({"keep": 0}, "keep"),
         ({"on_signal": "SIGTERM"}, "on_signal"),
     ],
