@@ -2,6 +2,8 @@
 
 from inspect import signature
 
+import keras
+
 from keras_gdx.config import check
 from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
 from keras_gdx.optimizers import Optimizer
@@ -37,6 +39,8 @@ def create(
         >>> optimizer.no_decay
         'auto'
     """
+    fits = model is None or isinstance(model, keras.Model)
+    check(fits, "model", model, "a Keras model, or None (a rate is given as `learning_rate`)")
     entry = info(name)
     check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
     given = {"learning_rate": learning_rate, "weight_decay": weight_decay}

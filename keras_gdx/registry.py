@@ -6,11 +6,12 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatch
 
 import keras
 
-from keras_gdx.config import check_choice
+from keras_gdx.config import check, check_choice
 
 PACKAGE = "keras_gdx"
 KINDS = {
@@ -69,8 +70,9 @@ def register(cls):
     known = REGISTRY.get(name)
     if known and _origin(known.cls) != _origin(cls):
         raise ValueError(
-            f"There is {known.kind} {_origin(known.cls)} already, so {_origin(cls)} cannot be "
-            "registered: names are compared in lower case. Give your class another name."
+            f"The name of the {known.kind} {_origin(known.cls)} already exists, so "
+            f"{_origin(cls)} cannot be registered; names are compared in lower case. Give your "
+            "class another name."
         )
     REGISTRY[name] = Entry(
         name=name,
@@ -126,13 +128,13 @@ def info(name: str) -> Entry:
         >>> keras_gdx.info("lion").bytes_per_parameter
         4.0
     """
-    try:
-        return REGISTRY[str(name).lower()]
-    except KeyError:
-        from difflib import get_close_matches
-
-        near = get_close_matches(str(name).lower(), REGISTRY, cutoff=0.5) or sorted(REGISTRY)
-        raise ValueError(f"There is no {name!r} in keras_gdx. Nearest: {', '.join(near)}") from None
+    check(isinstance(name, str), "name", name, "a short name such as 'adamw'")
+    entry = REGISTRY.get(name.lower())
+    if entry is None:
+        near = get_close_matches(name.lower(), REGISTRY, cutoff=0.5)
+        hint = f"Nearest: {', '.join(near)}" if near else "keras_gdx.list() has all names"
+        raise ValueError(f"There is no {name!r} in keras_gdx. {hint}.")
+    return entry
 
 
 def get(optimizer, argument="optimizer"):

@@ -150,8 +150,9 @@ class PlateauController(Counting):
         for name, value in whole.items():
             check(isinstance(value, numbers.Integral), name, value, "an integer >= 0")
             check_number(name, value, 0)
-        told = mode != "auto" or direction(monitor)
-        check(told, "mode", mode, f"'min' or 'max': the name {monitor!r} does not tell")
+        known = mode != "auto" or direction(monitor)
+        allowed = "a metric such as 'val_loss', or given with `mode` 'min' or 'max'"
+        check(known, "monitor", monitor, allowed)
         if every != "epoch":
             check_integer("every", every, 1)
             check(monitor == "loss", "monitor", monitor, "'loss', the metric that batches have")

@@ -319,4 +319,4 @@ def interval(every):
     if steps := re.fullmatch(r"(\d+) ?steps?", every):
         check(int(steps[1]) > 0, "every", every, allowed)
         return int(steps[1]), None
-    return None, seconds("every", every)
+    return None, seconds("every", every, allowed)

@@ -90,7 +90,7 @@ def _key(key):
     key = key.item() if isinstance(key, np.generic) else key
     if not isinstance(key, PLAIN):
         raise TypeError(
-            f"The key {key!r} of a dictionary cannot be saved: it is no number or text."
+            f"The key {key!r} of a dictionary cannot be saved: it is neither a number nor a string."
         )
     return key
 
@@ -98,7 +98,7 @@ def _key(key):
 def _array(value):
     if not hasattr(value, "__array__"):
         raise TypeError(
-            f"{value!r} of {type(value)} cannot be saved: it is no number, text or array."
+            f"{value!r} of {type(value)} cannot be saved: it is not a number, a string or an array."
         )
     value = np.array(value)  # a copy: the original may change while this is written
     if value.dtype.kind not in NATIVE:

@@ -12,7 +12,7 @@ from keras_gdx.registry import get, register
 
 __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
 
-FIXED = 'one number for all updates if `sparse="lazy"`: rows keep the `y` of their own last one'
+FIXED = 'the same in all updates with `sparse="lazy"`, which leaves other rows as they are'
 
 
 class Averaging(Optimizer):
@@ -33,7 +33,7 @@ class Averaging(Optimizer):
         **kwargs,
     ):
         super().__init__(learning_rate, **kwargs)
-        check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
+        check(not self.use_ema, "use_ema", self.use_ema, "False: weights are averaged already")
         check_integer("warmup_steps", warmup_steps, 0)
         check(not is_schedule(beta) or self.sparse != "lazy", "beta", beta, FIXED)
         self.beta = beta
@@ -214,7 +214,7 @@ class ScheduleFree(Averaging):
         inner = get(self.default_inner if inner is None else inner, "inner")
         simple = isinstance(inner, Optimizer) and not (inner.parts or inner.uses_global_stats)
         simple = simple and not hasattr(inner, "inner")
-        check(simple, "inner", inner, "a rule of keras_gdx that looks at one variable at a time")
+        check(simple, "inner", inner, "a rule of keras_gdx that updates each variable on its own")
         super().__init__(
             inner.configured_rate(),
             beta=beta,

@@ -71,7 +71,7 @@ class Cyclical(Schedule):
         check_number("gamma", gamma, 0, open_low=True)
         check(scale_fn is None or callable(scale_fn), "scale_fn", scale_fn, "a function, or None")
         alone = scale_fn is None or shape == "triangular"
-        check(alone, "shape", shape, "left out where `scale_fn` takes its place")
+        check(alone, "shape", shape, "omitted if `scale_fn` is given")
         check_choice("scale_mode", scale_mode, ("cycle", "iterations"))
         self.initial_learning_rate = initial_learning_rate
         self.max_learning_rate = max_learning_rate

@@ -509,7 +509,7 @@ def test_bad_arguments_beyond_those_of_keras(arguments):
     [
         {"monitor": 1}, {"factor": 1.0}, {"factor": 0}, {"factor": "half"}, {"patience": -1},
         {"patience": 1.5}, {"cooldown": -1}, {"min_delta": -1}, {"mode": "up"}, {"verbose": "x"},
-        {"start_from_epoch": True}, {"mode": "auto", "monitor": "reward"},
+        {"start_from_epoch": True}, {"monitor": "val_los"},
     ],
     ids=str,
 )  # fmt: skip

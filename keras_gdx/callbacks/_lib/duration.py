@@ -12,13 +12,20 @@ WORDS = r"(d)(?:ays?)?|(h)(?:ours?)?|(m)(?:in(?:ute)?s?)?|(s)(?:ec(?:ond)?s?)?"
 PART = rf"(\d+(?:\.\d+)?)\s*(?:{WORDS})(?![a-z])"
 
 
-def seconds(name, value):
+DURATION = "a number of seconds > 0, or a text such as '2h30m', '90s' or '1.5 hours'"
+
+
+def seconds(name, value, allowed=DURATION):
     """Converts a duration such as `"2h30m"`, `"90 s"` or `"1.5 hours"`, or a number, to seconds.
+
+    Args:
+        name: The argument that has the duration.
+        value: The duration.
+        allowed: What the argument may be, for the error.
 
     Raises:
         ValueError: If `value` is not a duration, or not above 0.
     """
-    allowed = "a number of seconds > 0, or a text such as '2h30m', '90s' or '1.5 hours'"
     if isinstance(value, str):
         text = value.strip().lower()
         check(re.fullmatch(rf"(?:{PART}\s*)+", text), name, value, allowed)
