@@ -35,8 +35,8 @@ def restore_ours(
                 callback.restore(state["memory"])
             except Exception as error:
                 raise ValueError(
-                    f"{type(callback).__name__} cannot go on from what the checkpoint in {source} "
-                    f"remembers: {error}"
+                    f"{type(callback).__name__} cannot resume from its state in the checkpoint "
+                    f"{source}: {error}"
                 ) from error
 
 

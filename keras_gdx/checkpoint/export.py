@@ -68,7 +68,7 @@ def export(
     shared_out = any(
         bucket.replicas > 1 for x in optimizers if x.built for bucket in x.state.buckets
     )
-    check(not shared_out, "model", model, "loaded outside of a strategy, which has its state whole")
+    check(not shared_out, "model", model, "loaded outside a strategy, with unsharded state")
     swapped = [x for x in optimizers if x.weight_swap.swapped]
     for optimizer in swapped:  # the exported model continues from the trained weights
         optimizer.weight_swap.leave()
@@ -127,7 +127,7 @@ def _specs(name, argument, given, tensors, sparse):
 
     if given is not None:
         return given
-    check(tensors is not None, argument, None, "given for a model that does not know its own")
+    check(tensors is not None, argument, None, "given, because the model has no symbolic ones")
 
     def spec(tensor):
         if sparse:
