@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 import keras
 
-from keras_gdx.arguments import (  # noqa: F401
+from keras_gdx.arguments import (
     TYPE_OF_DEFAULT,
     Form,
     alternatives,
-    check,
-    check_choice,
-    check_integer,
-    check_number,
     check_type,
-    is_number,
-    is_schedule,
-    needs_tensorflow,
 )
 
 if TYPE_CHECKING:  # mypy takes no class for hashable
