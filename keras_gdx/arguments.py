@@ -13,7 +13,7 @@ accepts anything.
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from types import NoneType, UnionType
 from typing import (
@@ -188,36 +188,6 @@ def check(condition: Any, name: str, value: Any, allowed: str) -> None:
 def check_type(name: str, value: Any, hint: Any) -> None:
     """Raises the `ValueError` for an argument that is not of the type."""
     check(accepts(hint, value), name, value, describe(hint))
-
-
-def check_number(
-    name: str,
-    value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> None:
-    """Checks that `value` is a finite number in `[low, high]`, with open ends if requested."""
-    if high < math.inf:
-        allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-    else:
-        allowed = f"a number {'>' if open_low else '>='} {low}"
-    inside = is_number(value) and math.isfinite(value) and low <= value <= high
-    at_open_end = (open_low and value == low) or (open_high and value == high)
-    check(inside and not at_open_end, name, value, allowed)
-
-
-def check_integer(name: str, value: Any, low: int) -> None:
-    """Checks that `value` is an integer of at least `low`."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    check(whole and value >= low, name, value, f"an integer >= {low}")
-
-
-def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
-    """Checks that `value` is one of `choices`."""
-    check(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
 
 
 def needs_tensorflow(name: str) -> None:
