@@ -189,4 +189,4 @@ with strategy.scope():
 def test_state_that_evaluation_needs_is_not_spread_over_workers():
     for errors, code in workers(lambda index: ["-c", FREE]):
         assert code == 1
-        assert "`shard_state` must be false on several workers" in errors
+        assert "`shard_state` must be False on several workers" in errors
