@@ -54,6 +54,7 @@ PRIVATE = {
         "_initialize_local_devices": "to cut the processor of a worker into several devices",
     },
     "model on TensorFlow": {
+        "_compile_config": "the loss that the model was compiled with, to tell if it has changed",
         "_autoconvert_optionals": "what Keras does to a batch with missing parts",
         "_initial_epoch": "to begin with the epoch that was interrupted",
         "_maybe_symbolic_build": "the one method of the model that `fit` gives its data to",
@@ -156,6 +157,7 @@ def probes():
         found["adapter of arrays"] = iterators.data_adapter
         found["adapter of batches"] = PyDatasetAdapter(keras.utils.PyDataset())
         found["model"] = keras.Sequential([layer])
+        found["model"].compile("sgd", "mse")
         found["strategy of workers"] = tf.distribute.MultiWorkerMirroredStrategy().extended
 
         found["pipeline that shuffles"] = tf.data.Dataset.range(2).shuffle(2)

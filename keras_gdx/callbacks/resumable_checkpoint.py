@@ -22,6 +22,7 @@ from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
 from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
 from keras_gdx.config import check, check_choice, check_integer
+from keras_gdx.integration import settings
 from keras_gdx.integration.model_hooks import begin_at, peers_of
 from keras_gdx.registry import register
 
@@ -184,11 +185,13 @@ class ResumableCheckpoint(Callback):
         super().on_train_begin(logs)
         snapshot.build_optimizer(self.model)
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
+        self._settings = settings.settings_of(self.model)
         if not self._saved:
             return
         with snapshot.as_before_if_refused(self.model, self.directory):
             self._data.check(self.directory)
             self._bring_back(self._saved)
+            self._tell_of_changes(self._saved)
         keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
         self._done = self._saved["step"]
         epoch = self._epoch = self._saved["epoch"]
@@ -219,6 +222,29 @@ class ResumableCheckpoint(Callback):
             "would, up to rounding, but not bit for bit, and dropout draws other masks.",
             stacklevel=2,
         )
+
+    def _tell_of_changes(self, saved):
+        """Warns if the program sets something else than when the checkpoint was saved."""
+        changed = [*settings.differences(saved["settings"], self._settings), *self._data.changes()]
+        now = settings.settings_of(self.model)
+        replaced = {path for path, *_ in settings.differences(self._settings, now)}
+        restored = settings.kept_in_variables(self.model)
+        ignored = [each for each in changed if each[0] in replaced]
+        in_force = [each for each in changed if each[0].split(".")[-1] not in restored]
+        found = []
+        if in_force:
+            found.append(f"{settings.described(in_force)}. Training goes on with what is set now.")
+        if ignored:
+            found.append(
+                f"{settings.described(ignored)}. The checkpoint's value is used; to change it, "
+                "assign it in a callback."
+            )
+        if found:
+            warnings.warn(
+                f"The program has changed since the checkpoint in {self.directory} was saved, so "
+                f"it will not end as an uninterrupted run would: {' '.join(found)}",
+                stacklevel=2,
+            )
 
     def _check_metrics(self, saved):
         if saved["position"]["batch"]:
@@ -288,6 +314,7 @@ class ResumableCheckpoint(Callback):
                 "model": snapshot.take(self.model),
                 "metrics": snapshot.metric_values(self.model),
                 "callbacks": keras_callbacks.states(self._others),
+                "settings": self._settings,
             },
             arrays,
         )

@@ -74,6 +74,7 @@ POSITION = {
     "num_batches": (count, None),
     "state": ({str: bytes}, None),
     "source": object,
+    "settings": dict,
 }
 COPY = {"step": count, "epoch": count, "model": MODEL, "metrics": [[array_or_number]]}
 CHECKPOINT = COPY | {
@@ -81,6 +82,7 @@ CHECKPOINT = COPY | {
     "seed": count,
     "position": POSITION,
     "callbacks": [{"class": str, "memory": (dict, None)}],
+    "settings": dict,
 }
 
 

@@ -5,6 +5,7 @@ one method of the model, where it is intercepted here. Batches that were already
 skipped inside the iterator, so Keras still does the counting, the logs and the end of the epoch.
 """
 
+import itertools
 import sys
 import tempfile
 import warnings
@@ -22,6 +23,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from keras_gdx.integration.model_building import on_data
+from keras_gdx.integration.settings import described, differences
 from keras_gdx.integration.stateful import Stateful
 
 
@@ -64,13 +66,29 @@ class DataPosition:
                 f"The checkpoint in {source} has the state of a `PyDataset` with `state` and "
                 "`restore`, and the data of now has none. Use the data of then."
             )
-        before, now = self._resume["num_batches"], self._iterators._num_batches
-        if self._resume["batch"] and now not in (None, before):
+        if self._resume["batch"] and (changed := self.changes()):
             raise ValueError(
-                f"The checkpoint in {source} was saved in an epoch of {before} batches, and now "
-                f"there are {now}. Use the data and the batch size of then until the epoch is "
-                "over, or another directory."
+                f"The checkpoint in {source} was saved in the middle of an epoch, and the data is "
+                f"no longer the same: {described(changed)}. Use the data and the batch size of "
+                "then until the epoch is over, or another directory."
             )
+
+    def changes(self):
+        """What differs from the data of the run to resume, as `settings.differences` says it."""
+        return list(differences(self._resume["settings"], self._settings(), "data"))
+
+    def _settings(self):
+        """What is known of the data, apart from its contents."""
+        iterators, adapter = self._iterators, self._iterators.data_adapter
+        known = {"steps_per_epoch": iterators.steps_per_epoch, "num_batches": adapter.num_batches}
+        if iterators.steps_per_epoch is not None:  # Keras rounds it up to whole executions
+            known["steps_per_execution"] = iterators.steps_per_execution
+        if isinstance(adapter, ArrayDataAdapter):
+            examples, shuffle = adapter._num_samples, adapter._shuffle
+            known |= {"examples": examples, "batch_size": adapter.batch_size, "shuffle": shuffle}
+        elif isinstance(adapter, PyDatasetAdapter):
+            known |= {"shuffle": adapter.shuffle}
+        return known
 
     def forget_state(self):
         """Reads batches again to resume: the saved iterator is one for other replicas."""
@@ -101,6 +119,7 @@ class DataPosition:
             "num_batches": iterators._num_batches,
             "state": None if self._ordered or over else self._state(iterator),
             "source": source.state() if isinstance(source, Stateful) else None,
+            "settings": self._settings(),
         }
 
     def _source(self):
@@ -135,16 +154,28 @@ class DataPosition:
         resume, self._resume = self._resume, None
         if resume:
             self._go_back(resume)
-        for begin, end, iterator in self._enumerate():
-            if resume and begin < resume["batch"]:
-                continue
+        done = resume["batch"] if resume else 0
+        passed, moved = self._executions(done)
+        for begin, end, iterator in itertools.islice(self._enumerate(), passed, None):
             if iterator is not self._iterator:
                 self._iterator, self._drawn = iterator, 0
                 if resume and not resume["over"]:
                     self._draw(iterator, resume)
+                    self._iterators._steps_seen = resume["drawn"] + end - begin + 1
             resume = None
             self._drawn += end - begin + 1
-            yield begin, end, iterator
+            yield begin + moved, end + moved, iterator
+
+    def _executions(self, done):
+        """Where Keras' executions of several batches go on after the first `done` batches.
+
+        Returns:
+            How many executions of the epoch are left out, and the number of batches by which the
+            others are moved, which is not 0 if `steps_per_execution` has changed.
+        """
+        size, steps = self._iterators.steps_per_execution, self._iterators.num_batches
+        passed = done // size if steps is None else -(-steps // size) - -(-(steps - done) // size)
+        return passed, done - passed * size
 
     def _go_back(self, resume):
         """Restores what outlives a single iterator."""
@@ -175,7 +206,6 @@ class DataPosition:
             for _ in range(resume["drawn"]):
                 next(iterator)
         self._drawn = resume["drawn"]
-        self._iterators._steps_seen += resume["drawn"] - resume["batch"]
 
     def _state(self, iterator):
         try:
