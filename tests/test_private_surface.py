@@ -9,6 +9,7 @@ import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -81,6 +82,13 @@ PRIVATE = {
         "_seed": "whether workers would shuffle in the same way",
         "_seed2": "the same",
     },
+    "callback": {
+        "_batches_seen_since_last_saving": "when `ModelCheckpoint` saves next, with `save_freq`",
+        "_last_batch_seen": "the same",
+        "_ema_weights_in_model": "whether `SwapEMAWeights` has swapped",
+        "_global_test_batch": "the steps that `TensorBoard` writes",
+        "_global_train_batch": "the same",
+    },
     "layer": {
         "_inbound_nodes": "to walk from a model's outputs back to the layers that have weights",
         "_layers": "the layers inside a layer, in their order, whatever the layer is",
@@ -146,6 +154,12 @@ def probes():
     inputs = keras.Input((1,))
     found = {"optimizer": optimizer, "layer": layer, "tensor": layer(inputs)}
     found["functional model"] = keras.Model(inputs, found["tensor"])
+    callbacks = keras.callbacks
+    found["callback"] = SimpleNamespace(
+        **vars(callbacks.ModelCheckpoint("x.keras"))
+        | vars(callbacks.SwapEMAWeights())
+        | {k: v for k, v in vars(callbacks.TensorBoard()).items() if k.startswith("_global")}
+    )
     found["variable"] = keras.Variable([1.0])
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -231,6 +245,8 @@ def attributes(tree):
             yield from ((f.name, f.lineno) for f in node.body if isinstance(f, ast.FunctionDef))
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
             yield from ((a.value, a.lineno) for a in node.args if isinstance(a, ast.Constant))
+        elif isinstance(node, ast.Tuple):  # a table of names
+            yield from ((a.value, a.lineno) for a in node.elts if isinstance(a, ast.Constant))
 
 
 def foreign_attributes(tree):

@@ -14,7 +14,6 @@ import keras
 from keras_gdx.callbacks._lib.duration import seconds
 from keras_gdx.callbacks._lib.say import say
 from keras_gdx.callbacks.base import Callback, batches_until
-from keras_gdx.checkpoint import callback_state as keras_callbacks
 from keras_gdx.checkpoint import elastic as resize
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.checkpoint.directory import Directory
@@ -22,7 +21,7 @@ from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
 from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
 from keras_gdx.config import check, check_choice, check_integer
-from keras_gdx.integration import settings
+from keras_gdx.integration import callback_state, settings
 from keras_gdx.integration.model_hooks import begin_at, peers_of
 from keras_gdx.registry import register
 
@@ -40,8 +39,7 @@ class ResumableCheckpoint(Callback):
     bit for bit if the hardware is deterministic. A checkpoint contains weights and statistics,
     optimizers (including a partly filled accumulation window), the metrics of the current
     epoch, the random states of layers, Keras, Python and NumPy, the history, the state of
-    callbacks (those with `state` and `restore`, and Keras' `EarlyStopping`,
-    `ReduceLROnPlateau` and `ModelCheckpoint`), and the position in the data:
+    callbacks (those with `state` and `restore`, and Keras' own), and the position in the data:
 
     - Arrays and `keras.utils.PyDataset` are shuffled by a seed and the epoch, so every epoch
       has another order. (After `keras.utils.set_random_seed` Keras repeats the same
@@ -151,7 +149,7 @@ class ResumableCheckpoint(Callback):
         if self._saved:
             seed, position = self._saved["seed"], self._saved["position"]
             memories = self._saved["callbacks"]
-            keras_callbacks.restore_ours(self._others, memories, self.directory)
+            callback_state.restore_ours(self._others, memories, self.directory)
         self._data, self._writer = DataPosition(seed, position), Writer()
         self._first = Remainder()
         self._signalled = False
@@ -186,13 +184,14 @@ class ResumableCheckpoint(Callback):
         snapshot.build_optimizer(self.model)
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
         self._settings = settings.settings_of(self.model)
+        callback_state.warn_of_others(self._others)
         if not self._saved:
             return
         with snapshot.as_before_if_refused(self.model, self.directory):
             self._data.check(self.directory)
             self._bring_back(self._saved)
             self._tell_of_changes(self._saved)
-        keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
+        callback_state.restore_keras(self._others, self._saved["callbacks"])
         self._done = self._saved["step"]
         epoch = self._epoch = self._saved["epoch"]
         over = self._saved["stopped"] or epoch >= self.params["epochs"]
@@ -215,6 +214,7 @@ class ResumableCheckpoint(Callback):
         resize.put(self.model, [part["model"] for part in parts], first, self.directory)
         saved["metrics"] = resize.metrics(self.model, [part["metrics"] for part in parts], first)
         self._check_metrics(saved)
+        saved["model"] = snapshot.take(self.model) | {"random": saved["model"]["random"]}
         self._data.forget_state()
         warnings.warn(
             f"The checkpoint in {self.directory} was saved by {writers} workers with {there} "
@@ -260,7 +260,8 @@ class ResumableCheckpoint(Callback):
             begin_at(self.model, 0)  # the initial epoch was set for this `fit` only
             snapshot.restore_random_state(saved["model"]["random"])
             self._batch = saved["position"]["batch"]
-            if self._batch:
+            if self._batch:  # the epoch had begun: what callbacks do then is done already
+                snapshot.put(self.model, saved["model"])
                 snapshot.put_metrics(self.model, saved["metrics"])
                 self._first.results = self.model.get_metrics_result()
 
@@ -313,7 +314,7 @@ class ResumableCheckpoint(Callback):
                 "position": self._data.position(batch),
                 "model": snapshot.take(self.model),
                 "metrics": snapshot.metric_values(self.model),
-                "callbacks": keras_callbacks.states(self._others),
+                "callbacks": callback_state.states(self._others),
                 "settings": self._settings,
             },
             arrays,

@@ -98,8 +98,8 @@ def test_several_steps_per_execution(tmp_path):
 @pytest.mark.parametrize(("before", "after"), [(1, 4), (2, 3)])
 def test_another_number_of_steps_per_execution(before, after, straight, tmp_path):
     """No batch is left out or trained on twice, wherever the new executions begin."""
+    options = {"every": "1 step", "folder": tmp_path, "steps_per_execution": before}
     with pytest.raises(Interrupted):
-        options = {"every": "1 step", "folder": tmp_path, "steps_per_execution": before}
         train("arrays", "of Keras", [Interruption(10 // before)], **options)
     found = train("arrays", "of Keras", [], folder=tmp_path, steps_per_execution=after)
     assert found["weights"] == straight("arrays", "of Keras")["weights"]
