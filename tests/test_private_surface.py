@@ -155,11 +155,10 @@ def probes():
     found = {"optimizer": optimizer, "layer": layer, "tensor": layer(inputs)}
     found["functional model"] = keras.Model(inputs, found["tensor"])
     callbacks = keras.callbacks
-    found["callback"] = SimpleNamespace(
-        **vars(callbacks.ModelCheckpoint("x.keras"))
-        | vars(callbacks.SwapEMAWeights())
-        | {k: v for k, v in vars(callbacks.TensorBoard()).items() if k.startswith("_global")}
-    )
+    attributes = vars(callbacks.ModelCheckpoint("x.keras")) | vars(callbacks.SwapEMAWeights())
+    attributes |= vars(callbacks.TensorBoard())
+    listed = {name: value for name, value in attributes.items() if name in PRIVATE["callback"]}
+    found["callback"] = SimpleNamespace(**listed)
     found["variable"] = keras.Variable([1.0])
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf

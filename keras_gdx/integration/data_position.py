@@ -22,7 +22,7 @@ from keras.src.trainers.data_adapters import array_slicing  # how Keras slices a
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from keras_gdx.integration.model_building import on_data
+from keras_gdx.integration.model_building import has_own_step, on_data, trace_step
 from keras_gdx.integration.settings import described, differences
 from keras_gdx.integration.stateful import Stateful
 
@@ -136,8 +136,7 @@ class DataPosition:
             iterators._enumerate_iterator,
             self._enumerated,
         )
-        if self._resume:
-            build_all(model, iterators)
+        build_all(model, iterators)
 
     def _begun_again(self):
         """The data from its beginning, without the first `_skip` batches."""
@@ -226,12 +225,27 @@ class DataPosition:
 
 
 def build_all(model, iterators):
-    """Creates the variables that Keras would create in the first step, so they can be restored."""
-    spec = keras.tree.map_structure(
-        lambda x: SimpleNamespace(shape=tuple(x.shape), dtype=x.dtype.name),
-        iterators.data_adapter.get_tf_dataset().element_spec,
-    )
-    model._symbolic_build(data_batch=spec)
+    """Creates the variables that Keras would create in the first step, so they can be restored.
+
+    Raises:
+        ValueError: If it cannot be done, which is better known now than when the run resumes.
+    """
+    spec = iterators.data_adapter.get_tf_dataset().element_spec
+    plain = all(hasattr(each, "shape") for each in keras.tree.flatten(spec))
+    try:
+        if plain and (model.run_eagerly or not has_own_step(model)):
+            model._symbolic_build(data_batch=keras.tree.map_structure(_shape_and_dtype, spec))
+        else:
+            trace_step(model, spec)
+    except Exception as error:
+        raise ValueError(
+            f"The variables of {model.name!r} cannot be created before the first step, so a run of "
+            f"it could not be resumed. The reason: {error}"
+        ) from error
+
+
+def _shape_and_dtype(spec):
+    return SimpleNamespace(shape=tuple(spec.shape), dtype=spec.dtype.name)
 
 
 # -- data in a known order ---------------------------------------------------------------------
