@@ -23,6 +23,11 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from keras_gdx.integration.model_building import has_own_step, on_data, trace_step
+from keras_gdx.integration.random_state import (
+    random_counts,
+    random_state,
+    restore_random_state,
+)
 from keras_gdx.integration.settings import described, differences
 from keras_gdx.integration.stateful import Stateful
 
@@ -46,6 +51,7 @@ class DataPosition:
         self._skip = 0
         self._begun = 0  # passes over the data begun so far
         self._drawn = 0  # batches drawn in the current pass
+        self._begun_before: Any = None  # what to restore in an epoch that had begun
         self._iterators: Any = None  # Keras' epoch iterator of the data
         self._iterator: Any = None  # the iterator of the current epoch
         self._warned = False
@@ -137,10 +143,24 @@ class DataPosition:
             self._enumerated,
         )
         build_all(model, iterators)
+        source = self._source()
+        if source is not None and not isinstance(source, Stateful) and (own := _shuffles(source)):
+            warnings.warn(
+                f"`{type(source).__name__}.{own}` changes the data between epochs, and that is not "
+                "in the checkpoints: a resumed run has another order. Give it `state()` and "
+                "`restore(state)`, or let `fit(shuffle=True)` shuffle the batches.",
+                stacklevel=2,
+            )
 
     def _begun_again(self):
         """The data from its beginning, without the first `_skip` batches."""
         order, self._begun = self._begun, self._begun + 1
+        if self._begun_before:  # `on_epoch_begin` of the data has been called a second time
+            source, random = self._begun_before
+            self._begun_before = None
+            restore_random_state(random)
+            if source is not None:
+                self._source().restore(source)
         skip, self._skip = self._skip, 0
         if not self._ordered:
             return self._begin()
@@ -178,8 +198,10 @@ class DataPosition:
 
     def _go_back(self, resume):
         """Restores what outlives a single iterator."""
-        if resume["source"] is not None:
-            self._iterators.data_adapter.py_dataset.restore(resume["source"])
+        if resume["batch"]:
+            self._begun_before = resume["source"], random_state()
+        elif resume["source"] is not None:
+            self._source().restore(resume["source"])
         if self._iterators._num_batches is None:
             self._iterators._num_batches = resume["num_batches"]  # Keras counts the first time
         # Between epochs, the next iterator does not exist yet, or was just made.
@@ -297,6 +319,14 @@ def _batches(adapter, rng, skip):
     return served.get_tf_dataset()
 
 
+def _shuffles(dataset):
+    """The method with which a `PyDataset` may change itself between epochs, or `None`."""
+    for name in ("on_epoch_begin", "on_epoch_end"):
+        if getattr(type(dataset), name) is not getattr(keras.utils.PyDataset, name):
+            return name
+    return None
+
+
 class Batches(keras.utils.PyDataset):
     """Some batches of a `PyDataset`, in a given order."""
 
@@ -304,13 +334,24 @@ class Batches(keras.utils.PyDataset):
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
         self.dataset = dataset
         self.order = order
+        self._warned = False
 
     @property
     def num_batches(self):
         return None if self.dataset.num_batches is None else len(self.order)
 
     def __getitem__(self, index):
-        return self.dataset[int(self.order[index])]
+        before = random_counts()
+        batch = self.dataset[int(self.order[index])]
+        if not self._warned and random_counts() != before:
+            self._warned = True
+            warnings.warn(
+                f"`{type(self.dataset).__name__}` draws from the random numbers of NumPy or Python. "
+                "Batches are prepared ahead of the training, so a resumed run draws others. "
+                "Draw from a generator made of the index: `np.random.default_rng(index)`.",
+                stacklevel=2,
+            )
+        return batch
 
 
 # -- the state of a tf.data iterator -----------------------------------------------------------

@@ -218,5 +218,5 @@ def test_all_that_a_model_holds_is_restored(tmp_path):
 def test_what_cannot_be_saved_is_refused_by_name(tmp_path):
     model = two(MAKERS["averages"])
     model.words = tf.lookup.experimental.MutableHashTable("string", "int64", -1)
-    with pytest.raises(ValueError, match="`model.words` is a MutableHashTable"):
+    with pytest.raises(ValueError, match=r"`model.words` is a MutableHashTable"):
         fit(model, listed=[callbacks.ResumableCheckpoint(tmp_path)])

@@ -109,7 +109,7 @@ def test_what_could_not_be_resumed_is_refused_at_the_start(tmp_path):
     model.compile()
     kept = callbacks.ResumableCheckpoint(tmp_path)
     data = tf.data.Dataset.from_tensor_slices(DATA["four parts"]).batch(4)
-    with pytest.raises(ValueError, match="(?s)needs the weights.*The train step: .*float"):
+    with pytest.raises(ValueError, match=r"(?s)needs the weights.*The train step: .*float"):
         model.fit(data, verbose=0, callbacks=[kept])
 
 
