@@ -1,7 +1,7 @@
 """Learning-rate range test: finds an initial learning rate on a few batches."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -86,6 +86,7 @@ class LearningRateFinder(Callback):
         self.steps = steps
         self.smoothing = smoothing
         self.diverged = diverged
+        self._before: Any = None  # during the sweep, the state to restore
 
     @property
     def rates(self):
@@ -157,9 +158,14 @@ class LearningRateFinder(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs=None):
+        """Ends the sweep."""
+        self.undo()
+
+    def undo(self):
         """Restores the state from before the sweep."""
-        snapshot.put(self.model, self._before)
-        del self._before
+        before, self._before = self._before, None
+        if before is not None:
+            snapshot.put(self.model, before)
 
 
 def smooth(losses, weight):

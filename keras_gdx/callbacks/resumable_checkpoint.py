@@ -5,6 +5,7 @@ import re
 import signal
 import threading
 import time
+import uuid
 import warnings
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from keras_gdx.callbacks.base import Callback, batches_until
 from keras_gdx.checkpoint import elastic as resize
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.checkpoint.directory import Directory
+from keras_gdx.checkpoint.lock import locked
 from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
 from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
@@ -79,7 +81,8 @@ class ResumableCheckpoint(Callback):
             checkpoint belongs to another model or optimizer or to an epoch with another
             number of batches, all checkpoints are damaged, or the newest was written by a
             newer version. Model and optimizer are then unchanged.
-        OSError: If the directory cannot be written, or the disk is full.
+        OSError: If the directory cannot be written, another program writes to it, or the
+            disk is full.
 
     Example:
         >>> import keras, numpy as np, tempfile
@@ -129,14 +132,22 @@ class ResumableCheckpoint(Callback):
         """Finds the checkpoint, wraps the data, and installs the signal handler."""
         if keras.backend.backend() != "tensorflow":
             raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
-        from keras_gdx.integration.data_position import DataPosition
-
         peers = peers_of(model)
-        run = f"{peers.same(random.getrandbits(62)):x}"
+        run = f"{peers.same(uuid.uuid4().int >> 66):x}"
         self._files = Directory(
             self.directory, self.keep, peers.count, peers.index, run, check_checkpoint
         )
         self._files.prepare()
+        with locked(self.directory, peers) as self._check_lock:
+            self._files.clear()
+            with self._resuming(model, callbacks, peers):
+                yield [self._first, *self._others, self]
+
+    @contextmanager
+    def _resuming(self, model, callbacks, peers):
+        """Reads the checkpoint, if there is one, and ends the writing on exit."""
+        from keras_gdx.integration.data_position import DataPosition
+
         self._saved = self._files.read(peers.choose)
         self.resumed = self._saved is not None
         self._is_time = peers.poll(self._time_has_come)
@@ -155,7 +166,7 @@ class ResumableCheckpoint(Callback):
         self._signalled = False
         with self._data.of(model), self._listening():
             try:
-                yield [self._first, *self._others, self]
+                yield
             finally:
                 self._files.give_up()
                 self._writer.close()
@@ -175,6 +186,8 @@ class ResumableCheckpoint(Callback):
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+        if self._signalled:  # after the last batch: everything is saved
+            raise SystemExit(EXIT_CODE)
 
     # -- hooks of `fit` ---------------------------------------------------------------------
 
@@ -303,6 +316,7 @@ class ResumableCheckpoint(Callback):
             raise SystemExit(EXIT_CODE)
 
     def _save(self, epoch, batch):
+        self._check_lock()
         self._due, self._saved_at = False, self._clock()
         arrays: dict = {}
         content = pack(

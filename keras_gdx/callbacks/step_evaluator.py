@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-import keras
-
 from keras_gdx.callbacks._lib.plateau import Plateau, observe
+from keras_gdx.callbacks._lib.probe import Untouched
 from keras_gdx.callbacks.base import Counting
 from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.registry import register
@@ -111,13 +110,10 @@ class StepEvaluator(Counting):
             self._evaluate(self.memory.step)
 
     def _evaluate(self, step):
-        metrics = [v for metric in self.model.metrics for v in metric.variables]
-        before = [keras.ops.copy(v) for v in metrics]
         pair = isinstance(self.validation_data, (list, tuple))
         data = self.validation_data if pair else (self.validation_data,)
-        found = self.model.evaluate(*data, verbose=0, return_dict=True, **self.options)
-        for variable, value in zip(metrics, before, strict=True):
-            variable.assign(value)
+        with Untouched(self.model):
+            found = self.model.evaluate(*data, verbose=0, return_dict=True, **self.options)
         check(self.monitor in found, "monitor", self.monitor, f"one of {sorted(found)}")
         result = {"step": step, **{name: float(value) for name, value in found.items()}}
         self.memory = self.memory._replace(history=(*self.memory.history, result))

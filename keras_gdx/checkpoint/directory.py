@@ -62,7 +62,7 @@ class Directory:
         self._alone = threading.Event()
 
     def prepare(self):
-        """Creates the directory, tests writing to it, and removes unfinished checkpoints."""
+        """Creates the directory, and tests writing to it."""
         probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -75,6 +75,9 @@ class Directory:
             ) from error  # fmt: skip
         finally:
             shutil.rmtree(probe, ignore_errors=True)
+
+    def clear(self):
+        """Removes unfinished checkpoints. No other program may be writing."""
         if self.index == 0:
             for left in self.path.glob(f"{UNFINISHED}*"):
                 shutil.rmtree(left, ignore_errors=True)

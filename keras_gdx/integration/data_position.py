@@ -346,8 +346,8 @@ class Batches(keras.utils.PyDataset):
         if not self._warned and random_counts() != before:
             self._warned = True
             warnings.warn(
-                f"`{type(self.dataset).__name__}` draws from the random numbers of NumPy or Python. "
-                "Batches are prepared ahead of the training, so a resumed run draws others. "
+                f"`{type(self.dataset).__name__}` draws random numbers of NumPy or Python, "
+                "and batches are prepared ahead of the training, so a resumed run draws others. "
                 "Draw from a generator made of the index: `np.random.default_rng(index)`.",
                 stacklevel=2,
             )

@@ -91,7 +91,10 @@ def test_goes_on_exactly(make, tmp_path):
 
 @pytest.mark.parametrize(
     ("make", "said"),
-    [(Forgetful, r"Forgetful.on_epoch_end` changes the data"), (Augmenting, "draws from the ran")],
+    [
+        (Forgetful, r"Forgetful.on_epoch_end` changes the data"),
+        (Augmenting, "draws random"),
+    ],
 )
 def test_what_is_not_exact_is_said_in_the_first_run(make, said, tmp_path):
     with pytest.warns(UserWarning, match=said), pytest.raises(KeyboardInterrupt):
