@@ -1,5 +1,7 @@
 """keras_gdx: optimizers, schedules, callbacks and regularizers for Keras 3."""
 
+import typing as _typing
+
 try:
     import keras as _keras  # noqa: F401
 except ImportError as error:
@@ -21,14 +23,19 @@ from keras_gdx.registry import list as list
 
 _install()
 
+if (
+    _typing.TYPE_CHECKING
+):  # type checkers take a module with `__getattr__` for one that has any name
+    from keras_gdx import distribute as distribute
+else:
 
-def __getattr__(name):
-    """`keras_gdx.distribute` needs TensorFlow, and is read when it is asked for."""
-    if name == "distribute":
-        from importlib import import_module
+    def __getattr__(name):
+        """`keras_gdx.distribute` needs TensorFlow, and is read when it is asked for."""
+        if name == "distribute":
+            from importlib import import_module
 
-        return import_module("keras_gdx.distribute")
-    raise AttributeError(f"module 'keras_gdx' has no attribute {name!r}")
+            return import_module("keras_gdx.distribute")
+        raise AttributeError(f"module 'keras_gdx' has no attribute {name!r}")
 
 
 __all__ = [  # without `list`: a star import must not shadow the builtin

@@ -13,23 +13,45 @@ accepts anything.
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    TypeAlias,
+    TypeGuard,
+    Union,
+    get_args,
+    get_origin,
+)
 
 import keras
 import numpy as np
 from annotated_types import Ge, Gt, Interval
-from keras.optimizers.schedules import LearningRateSchedule
+
+if TYPE_CHECKING:  # Keras has no types: without this, a checker would accept anything here
+
+    class LearningRateSchedule(Protocol):
+        """A function of the update index that can be saved."""
+
+        def __call__(self, step: Any, /) -> Any: ...
+        def get_config(self) -> Any: ...
+else:
+    from keras.optimizers.schedules import LearningRateSchedule
+
+Tensor: TypeAlias = Any  # of Keras' backend, or a variable or what converts to a tensor
 
 # Hyper-parameters of rules and modifiers: they may be schedules, and be set during training.
-Number = float | LearningRateSchedule
+Number: TypeAlias = float | LearningRateSchedule
 NonNegative = Annotated[Number, Ge(0)]
 Positive = Annotated[Number, Gt(0)]
 Fraction = Annotated[Number, Interval(ge=0, le=1)]
 DecayRate = Annotated[Number, Interval(ge=0, lt=1)]  # of an exponential moving average
-LearningRate = NonNegative | Callable[[], Any]
+LearningRate: TypeAlias = NonNegative | Callable[[], Any]
 
 # Numbers that stay as they are.
 NonNegativeFloat = Annotated[float, Ge(0)]
@@ -37,6 +59,11 @@ PositiveFloat = Annotated[float, Gt(0)]
 FractionFloat = Annotated[float, Interval(ge=0, le=1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveInt = Annotated[int, Ge(1)]
+
+# Counts of updates. They are compared with the index of an update, a 32-bit integer.
+MOST_STEPS = 2**31 - 1
+Steps = Annotated[int, Interval(ge=0, le=MOST_STEPS)]
+PositiveSteps = Annotated[int, Interval(ge=1, le=MOST_STEPS)]
 
 Limits = dict[str, float]
 
@@ -48,15 +75,17 @@ def accepts(hint: Any, value: Any) -> bool:
     return any(_accepts(base, limits, value) for base, limits in alternatives(hint))
 
 
-def _accepts(base, limits, value):
+def _accepts(base: Any, limits: Limits, value: Any) -> bool:
     if get_origin(base) is Literal:
         return any(isinstance(value, type(x)) and value == x for x in get_args(base))
     if base is bool:
         return isinstance(value, (bool, np.bool_))
     if base in (int, float):
-        finite = is_number(value) and math.isfinite(value)
-        whole = base is float or (finite and value == int(value))
-        return finite and whole and all(COMPARE[n](value, limit) for n, limit in limits.items())
+        kind = numbers.Integral if base is int else numbers.Real
+        valid = is_number(value) and isinstance(value, kind) and math.isfinite(value)
+        return valid and all(COMPARE[n](value, limit) for n, limit in limits.items())
+    if get_origin(base) is Callable:
+        return callable(value) and not isinstance(value, type)
     return isinstance(value, base) if isinstance(base, type) and base is not Any else True
 
 
@@ -66,16 +95,20 @@ def describe(hint: Any) -> str:
     return f"{', '.join(words)} or {last}" if words else last
 
 
-def _words(base, limits):
+def _words(base: Any, limits: Limits) -> list[str]:
     if get_origin(base) is Literal:
         return [repr(choice) for choice in get_args(base)]
     if base in (int, float):
-        return [f"{'an integer' if base is int else 'a number'} {interval(limits)}".strip()]
+        return [f"{'an integer' if base is int else 'a number'} {_interval(limits)}".strip()]
     return WORDS.get(base) or [f"a {(get_origin(base) or base).__name__}"]
 
 
 def interval(limits: Limits) -> str:
-    """Limits as they are written: `in [0, 1)`, `> 0`."""
+    """Limits as documentation has them: `in [0, 1)`, `> 0`, without that of 32 bits."""
+    return _interval({name: limit for name, limit in limits.items() if limit != MOST_STEPS})
+
+
+def _interval(limits: Limits) -> str:
     if len(limits) < 2:
         return "".join(f"{SIGNS[name]} {limit}" for name, limit in limits.items())
     low = f"[{limits['ge']}" if "ge" in limits else f"({limits['gt']}"
@@ -110,23 +143,36 @@ SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 # -- checks ----------------------------------------------------------------------------------
 
 
-def is_schedule(value):
+def is_schedule(value: Any) -> TypeGuard[LearningRateSchedule]:
     """Whether `value` changes with the update index."""
     return isinstance(value, keras.optimizers.schedules.LearningRateSchedule)
 
 
-def is_number(value):
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether `value` is a real number, including NumPy scalars but not booleans."""
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, type(None)))
 
 
-def check(condition, name, value, allowed):
+def check(condition: Any, name: str, value: Any, allowed: str) -> None:
     """Raises the `ValueError` for an invalid argument unless `condition` holds."""
     if not condition:
         raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value!r}")
 
 
-def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, open_high=False):
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raises the `ValueError` for an argument that is not of the type."""
+    check(accepts(hint, value), name, value, describe(hint))
+
+
+def check_number(
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    open_high: bool = False,
+) -> None:
     """Checks that `value` is a finite number in `[low, high]`, with open ends if requested."""
     if high < math.inf:
         allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
@@ -137,18 +183,18 @@ def check_number(name, value, low=-math.inf, high=math.inf, *, open_low=False, o
     check(inside and not at_open_end, name, value, allowed)
 
 
-def check_integer(name, value, low):
+def check_integer(name: str, value: Any, low: int) -> None:
     """Checks that `value` is an integer of at least `low`."""
-    valid = is_number(value) and math.isfinite(value) and value == int(value) and value >= low
-    check(valid, name, value, f"an integer >= {low}")
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    check(whole and value >= low, name, value, f"an integer >= {low}")
 
 
-def check_choice(name, value, choices):
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
     """Checks that `value` is one of `choices`."""
     check(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
 
 
-def needs_tensorflow(name):
+def needs_tensorflow(name: str) -> None:
     """Raises `ValueError` on backends other than TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"{name} needs Keras' TensorFlow backend.")

@@ -1,23 +1,30 @@
 """Serialization and validation derived from the constructor's signature."""
 
 import inspect
-from functools import cache
-from typing import Any, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 import keras
 
 from keras_gdx.arguments import (  # noqa: F401
     TYPE_OF_DEFAULT,
-    accepts,
     check,
     check_choice,
     check_integer,
     check_number,
-    describe,
+    check_type,
     is_number,
     is_schedule,
     needs_tensorflow,
 )
+
+if TYPE_CHECKING:  # mypy takes no class for hashable
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+    def cache(function: Function) -> Function:
+        """Keeps results, as `functools.cache`."""
+else:
+    from functools import cache
 
 
 class Configured:
@@ -27,36 +34,37 @@ class Configured:
     that are Keras objects are serialized too, also inside lists, tuples and dictionaries.
     """
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments as a serializable dictionary."""
         return {name: pack(self.configured(name)) for name in declared_arguments(type(self))}
 
-    def configured(self, name):
+    def configured(self, name: str) -> Any:
         """The value of an argument in `get_config`."""
         return getattr(self, name)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Self:
         """Builds an instance from what `get_config` returned."""
         return cls(**{name: unpack(value, custom_objects) for name, value in config.items()})
 
-    def accept(self, name, value):
+    def accept(self, name: str, value: Any) -> Any:
         """Called when an argument is assigned: returns the value to store.
 
         Raises:
             ValueError: If the value is not of the argument's type.
         """
-        hint = argument_types(type(self))[name]
-        check(accepts(hint, value), name, value, describe(hint))
+        check_type(name, value, argument_types(type(self))[name])
         return value
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         cls = type(self)
         if name in argument_types(cls) and not isinstance(getattr(cls, name, None), property):
             value = self.accept(name, value)
         super().__setattr__(name, value)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         arguments = (f"{name}={getattr(self, name)!r}" for name in declared_arguments(type(self)))
         return f"{type(self).__name__}({', '.join(arguments)})"
 
@@ -92,14 +100,14 @@ def argument_types(cls: type) -> dict[str, Any]:
     return found
 
 
-def _configured_bases(cls):
+def _configured_bases(cls: type) -> list[Any]:
     return [b for b in cls.__mro__ if issubclass(b, Configured) and "__init__" in vars(b)]
 
 
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
-def pack(value):
+def pack(value: Any) -> Any:
     """Serializes one argument."""
     if isinstance(value, (list, tuple)):
         return [pack(x) for x in value]
@@ -110,7 +118,7 @@ def pack(value):
     return value
 
 
-def unpack(value, custom_objects=None):
+def unpack(value: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """Undoes `pack`."""
     if isinstance(value, list):
         return [unpack(x, custom_objects) for x in value]

@@ -1,15 +1,25 @@
 """Creates an optimizer by name, with defaults that fit a model."""
 
 from inspect import signature
+from typing import Any
 
-from keras_gdx.config import check
+import keras
+
+from keras_gdx.arguments import LearningRate, NonNegative, check, check_type
+from keras_gdx.engine.variables.layer_groups import Share
 from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import info
 
 
 def create(
-    name, model=None, *, learning_rate=None, weight_decay=None, layer_decay=None, **arguments
+    name: str,
+    model: keras.Model | None = None,
+    *,
+    learning_rate: LearningRate | None = None,
+    weight_decay: NonNegative | None = None,
+    layer_decay: Share | None = None,
+    **arguments: Any,
 ) -> Optimizer:
     """Returns an optimizer by name, with defaults that fit a model's structure.
 
@@ -37,6 +47,7 @@ def create(
         >>> optimizer.no_decay
         'auto'
     """
+    check_type("layer_decay", layer_decay, Share | None)
     entry = info(name)
     check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
     given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
@@ -54,7 +65,7 @@ def create(
     return optimizer
 
 
-def _wrapped(cls, model, arguments):
+def _wrapped(cls: Any, model: keras.Model | None, arguments: dict[str, Any]) -> Optimizer:
     """A wrapper around an optimizer, which gets all arguments except the wrapper's own."""
     own = {n: arguments.pop(n) for n in signature(cls).parameters if n in arguments}
     inner = own.pop("inner", cls.default_inner)

@@ -1,23 +1,25 @@
 """The functions that update rules are written with."""
 
+from collections.abc import Sequence
 from math import prod
 
 from keras import ops
 
+from keras_gdx.arguments import Tensor
 from keras_gdx.backends import backend
 
 
-def ema(old, new, beta):
+def ema(old: Tensor, new: Tensor, beta: Tensor) -> Tensor:
     """Exponential moving average: `beta * old + (1 - beta) * new`."""
     return old + (new - old) * (1 - beta)
 
 
-def started(old, first):
+def started(old: Tensor, first: Tensor) -> Tensor:
     """`old`, or `first` where `old` is still `UNSET`."""
     return ops.where(ops.isnan(old), first, old)
 
 
-def bias_correction(beta, t):
+def bias_correction(beta: Tensor, t: Tensor) -> Tensor:
     """`1 - beta**t`: the divisor of a moving average that started at zero, after `t` updates.
 
     This form keeps its precision for `beta` near 1 and small `t`.
@@ -25,23 +27,23 @@ def bias_correction(beta, t):
     return -ops.expm1(t * ops.log1p(-(1 - beta)))
 
 
-def norm(*tensors):
+def norm(*tensors: Tensor) -> Tensor:
     """Euclidean norm of all entries of all tensors."""
     return ops.sqrt(sum(backend.energy(x) for x in tensors))
 
 
-def rms(x):
+def rms(x: Tensor) -> Tensor:
     """Root of the mean square of all entries."""
     return ops.sqrt(backend.energy(x) / prod(x.shape))
 
 
-def ratio(a, b):
+def ratio(a: Tensor, b: Tensor) -> Tensor:
     """`a / b` for norms, and 1 where either is zero."""
     both = (a > 0) & (b > 0)
     return ops.where(both, a / ops.where(both, b, 1.0), 1.0)
 
 
-def orthogonalize(m, steps, coefficients):
+def orthogonalize(m: Tensor, steps: int, coefficients: Sequence[float]) -> Tensor:
     """Moves all singular values of the matrix `m` close to 1 by quintic Newton-Schulz iteration.
 
     Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".

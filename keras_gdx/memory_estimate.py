@@ -1,11 +1,13 @@
 """Predicts the memory of training a model, before anything is allocated."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from math import prod
+from typing import Any, overload
 
 import keras
 
-from keras_gdx.config import check, check_integer
+from keras_gdx.arguments import PositiveInt, check, check_type
 from keras_gdx.creation import create
 from keras_gdx.engine.state.state import AVERAGE, size_of
 from keras_gdx.optimizers import Optimizer
@@ -42,19 +44,19 @@ class Memory:
     replicas: int = 1
 
     @property
-    def total(self):
+    def total(self) -> int:
         """The sum of all parts, on each device."""
         parts = (getattr(self, f.name) for f in fields(self) if f.name not in ("rule", "replicas"))
         return sum(parts)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(Table([self]))
 
 
-class Table(list):
+class Table(list[Memory]):
     """A list of `Memory` that prints as a table, in MiB, in its order."""
 
-    def __str__(self):
+    def __str__(self) -> str:
         columns = ["weights", "gradients", "state", "averages", "sums", "activations", "total"]
         shown = [c for c in columns if any(getattr(m, c) for m in self)]
         lines = ["".join([f"{'MiB':20}", *(f"{c:>12}" for c in shown)])]
@@ -64,7 +66,36 @@ class Table(list):
         return "\n".join(lines)
 
 
-def memory(model, rule=None, *, batch_size=None, replicas=1, **options):
+@overload
+def memory(
+    model: keras.Model,
+    rule: None = None,
+    *,
+    batch_size: PositiveInt | None = None,
+    replicas: PositiveInt = 1,
+    **options: Any,
+) -> Table: ...
+
+
+@overload
+def memory(
+    model: keras.Model,
+    rule: str | Optimizer,
+    *,
+    batch_size: PositiveInt | None = None,
+    replicas: PositiveInt = 1,
+    **options: Any,
+) -> Memory: ...
+
+
+def memory(
+    model: keras.Model,
+    rule: str | Optimizer | None = None,
+    *,
+    batch_size: PositiveInt | None = None,
+    replicas: PositiveInt = 1,
+    **options: Any,
+) -> Memory | Table:
     """Predicts the memory that training `model` with `rule` will take.
 
     Weights, gradients, state, averages and sums are counted exactly, from the plan by which they
@@ -96,9 +127,8 @@ def memory(model, rule=None, *, batch_size=None, replicas=1, **options):
     """
     check(isinstance(model, keras.Model), "model", model, "a Keras model")
     check(model.built and model.trainable_variables, "model", model, "built, with weights to train")
-    check_integer("replicas", replicas, 1)
-    if batch_size is not None:
-        check_integer("batch_size", batch_size, 1)
+    check_type("replicas", replicas, PositiveInt)
+    check_type("batch_size", batch_size, PositiveInt | None)
     if rule is None:
         found = [
             memory(model, name, batch_size=batch_size, replicas=replicas, **options)
@@ -125,11 +155,11 @@ def memory(model, rule=None, *, batch_size=None, replicas=1, **options):
     )
 
 
-def _bytes(variables):
+def _bytes(variables: Iterable[Any]) -> int:
     return sum(prod(v.shape) * size_of(v.dtype) for v in variables)
 
 
-def _activations(model, examples):
+def _activations(model: Any, examples: int) -> int:
     """The outputs of the layers of a functional model; unknown axes count as 1."""
     total = 0
     for layer in model.layers:

@@ -1,5 +1,6 @@
 """The registry: a decorator that makes a class public, and functions that look classes up."""
 
+import builtins
 import importlib
 import pkgutil
 import re
@@ -7,20 +8,23 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any, Literal, TypeVar
 
 import keras
 
-from keras_gdx.config import check_choice
+from keras_gdx.arguments import check_type
 
 PACKAGE = "keras_gdx"
-KINDS = {
+Kind = Literal["optimizer", "schedule", "callback", "regularizer", "constraint", "modifier"]
+KINDS: dict[Kind, Any] = {
     "optimizer": keras.optimizers.Optimizer,
     "schedule": keras.optimizers.schedules.LearningRateSchedule,
     "callback": keras.callbacks.Callback,
     "regularizer": keras.regularizers.Regularizer,
     "constraint": keras.constraints.Constraint,
 }
-OTHER_KIND = "modifier"
+OTHER_KIND: Kind = "modifier"
+Class = TypeVar("Class", bound=type)
 KERAS_OWN = {name.lower() for name in dir(keras.optimizers)}  # names that Keras resolves
 
 
@@ -39,14 +43,14 @@ class Entry:
     """
 
     name: str
-    kind: str
-    cls: type
+    kind: Kind
+    cls: Any
     summary: str
     paper: str
     verified: str
 
     @property
-    def bytes_per_parameter(self):
+    def bytes_per_parameter(self) -> float | None:
         """Bytes of state per weight of a 1024 x 1024 matrix; `None` if it is not an optimizer."""
         return self.cls().bytes_per_parameter((1024, 1024)) if self.kind == "optimizer" else None
 
@@ -54,7 +58,7 @@ class Entry:
 REGISTRY: dict[str, Entry] = {}
 
 
-def register(cls):
+def register(cls: Class) -> Class:
     """Makes `cls` serializable by Keras and adds it to the registry.
 
     Afterwards `compile(optimizer="keras_gdx>Adan")` works, and so do `"Adan"` and the short
@@ -88,7 +92,7 @@ def register(cls):
     return cls
 
 
-def list(pattern: str = "*", kind: str | None = None) -> Sequence[str]:
+def list(pattern: str = "*", kind: Kind | None = None) -> Sequence[str]:
     """Returns the names of the registered classes.
 
     Args:
@@ -104,7 +108,7 @@ def list(pattern: str = "*", kind: str | None = None) -> Sequence[str]:
         >>> keras_gdx.list("adam*")
         ['adam', 'adamw']
     """
-    check_choice("kind", kind, (None, *KINDS, OTHER_KIND))
+    check_type("kind", kind, Kind | None)
     return sorted(
         name
         for name, entry in REGISTRY.items()
@@ -135,7 +139,7 @@ def info(name: str) -> Entry:
         raise ValueError(f"There is no {name!r} in keras_gdx. Nearest: {', '.join(near)}") from None
 
 
-def get(optimizer, argument="optimizer"):
+def get(optimizer: Any, argument: str = "optimizer") -> Any:
     """Returns an optimizer from a name (ours before Keras'), a configuration or an optimizer."""
     if isinstance(optimizer, str) and optimizer.lower() in REGISTRY:
         return REGISTRY[optimizer.lower()].cls()
@@ -148,7 +152,7 @@ def get(optimizer, argument="optimizer"):
         ) from error
 
 
-def export(package):
+def publish(package: str) -> builtins.list[str]:
     """Imports every module of a folder and adds its public classes to the package's namespace.
 
     So a new rule needs one new file only. `tools/catalogue.py` writes the same names into the
@@ -164,11 +168,11 @@ def export(package):
     return sorted(names)
 
 
-def _origin(cls):
+def _origin(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _line(cls, title):
+def _line(cls: type, title: str) -> str:
     """The section `title:` of the docstring, as one line."""
     found = re.search(
         rf"^ *{title}: *(.+?)(?=\n *\n|\n *[A-Z][\w ]*:|\s*\Z)", cls.__doc__ or "", re.M | re.S

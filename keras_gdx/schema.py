@@ -1,9 +1,10 @@
 """Checks the structure of data from a file before it is used."""
 
 import reprlib
+from typing import Any
 
 
-def check_form(value, form, name):
+def check_form(value: Any, form: Any, name: str) -> None:
     """Raises `ValueError` unless nested data has the given form.
 
     Args:
@@ -43,11 +44,11 @@ def check_form(value, form, name):
         _require(isinstance(value, form), getattr(form, "__name__", str(form)), value, name)
 
 
-def count(value):
+def count(value: Any) -> bool:
     """An integer >= 0."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _require(condition, allowed, value, name):
+def _require(condition: Any, allowed: str, value: Any, name: str) -> None:
     if not condition:
         raise ValueError(f"{name} must be {allowed}. It is {reprlib.repr(value)}.")

@@ -6,10 +6,13 @@ from types import NoneType
 from typing import Literal, get_args, get_origin
 
 import keras
+import pytest
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gdx import optimizers
 from keras_gdx.arguments import alternatives
+from keras_gdx.config import argument_types, declared_arguments
+from keras_gdx.schedules import Constant
 
 CHECKED = (int, float, bool, str, NoneType, LearningRateSchedule)
 NO_NUMBERS = [nan, inf, -inf, "0.1", "fast", [0.1], True, object()]
@@ -21,9 +24,12 @@ def wrong_values(hint):
     checked = [k for k in kinds if k in CHECKED or get_origin(k) in (Literal, Callable)]
     if checked != kinds or {*kinds} == {str, NoneType}:
         return []
-    wrong = [x for base, limits in alternatives(hint) for x in _outside(base, limits)]
+    outside = [(base, x) for base, limits in alternatives(hint) for x in _outside(base, limits)]
+    wrong = [x for base, x in outside if base is type(x) or type(x) not in kinds]
     wrong += [[choice] for choice in _choices(kinds)]
-    wrong += NO_NUMBERS if bool not in kinds else [x for x in NO_NUMBERS if x is not True]
+    wrong += [x for x in NO_NUMBERS if not (type(x) in kinds and type(x) in (bool, str))]
+    functions = any(get_origin(k) is Callable for k in kinds)
+    wrong += [] if functions or LearningRateSchedule in kinds else [Constant(1.0)]
     return wrong + ([] if NoneType in kinds else [None])
 
 
@@ -33,7 +39,7 @@ def _outside(base, limits):
         below = -step if name in ("ge", "gt") else step
         yield from [limit + below, *([limit] if name in ("gt", "lt") else [])]
     if base is int:
-        yield 1.5
+        yield from (1.5, 64.0)
     if base is bool:
         yield from (0, 1)
     if get_origin(base) is Literal:
@@ -42,6 +48,23 @@ def _outside(base, limits):
 
 def _choices(kinds):
     return [x for kind in kinds if get_origin(kind) is Literal for x in get_args(kind)]
+
+
+def refuses_wrong_values(valid):
+    """Asserts that a class refuses wrong values of each argument, before and after construction.
+
+    Args:
+        valid: An instance, whose arguments are valid.
+    """
+    cls, types, config = type(valid), argument_types(type(valid)), valid.get_config()
+    arguments = {name: getattr(valid, name) for name in declared_arguments(cls)}
+    for name in arguments:
+        for value in wrong_values(types[name]):
+            with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+                cls(**arguments | {name: value})
+            with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+                setattr(valid, name, value)
+    assert valid.get_config() == config
 
 
 def another_value(hint, value):

@@ -153,6 +153,19 @@ def test_what_cannot_be_averaged_is_refused():
     refused("use_ema", True, optimizers.ScheduleFree, optimizers.SGD(use_ema=True))
 
 
+def test_a_beta_that_changes_is_refused_with_lazy_rows():
+    """The average of a row would need the `beta` of the row's own last update."""
+    falling = Linear(0.9, 9, 0.5)
+    refused("beta", falling, optimizers.ScheduleFreeSGD, beta=falling, sparse="lazy")
+    inner = optimizers.SGD(sparse="lazy")
+    refused("beta", falling, optimizers.ScheduleFree, inner, beta=falling)
+    optimizer = optimizers.ScheduleFree(inner)
+    optimizer.build(weights())
+    refused("beta", 0.5, setattr, optimizer, "beta", 0.5)
+    optimizer.beta = 0.9
+    assert optimizer.beta == 0.9
+
+
 def test_what_is_no_fallback_is_refused():
     for value in ("adamw", 3, keras.optimizers.Adam(), optimizers.AdamW):
         refused("fallback", value, optimizers.Muon, fallback=value)

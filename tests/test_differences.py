@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from keras_gdx import callbacks, optimizers, registry, regularizers, schedules
+from keras_gdx.arguments import VARIADIC
 from keras_gdx.callbacks._lib.say import say
-from keras_gdx.config import VARIADIC, declared_arguments
+from keras_gdx.config import declared_arguments
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "differences.md"
 KERAS = {

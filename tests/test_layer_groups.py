@@ -12,7 +12,9 @@ import pytest
 from keras import layers, ops
 
 import keras_gdx
+from keras_gdx.engine.variables.layer_groups import Share
 from keras_gdx.engine.variables.structure import paths
+from tests.declared import wrong_values
 
 WIDTH = 8
 
@@ -559,5 +561,11 @@ def test_what_is_not_possible(call):
     ):
         with pytest.raises(ValueError, match="`model` must be a built Keras model with weights"):
             call(model)
-    with pytest.raises(ValueError, match="`by` must be one of 'blocks', 'layers'"):
+    with pytest.raises(ValueError, match="`by` must be 'blocks' or 'layers'"):
         call(sequential((2,), layers.Dense(1)), by="stages")
+
+
+def test_a_rate_out_of_range_is_refused():
+    for rate in wrong_values(Share):
+        with pytest.raises(ValueError, match=r"`rate` must be a number in \(0, 1\]"):
+            keras_gdx.layer_decay(sequential((2,), layers.Dense(1)), rate)

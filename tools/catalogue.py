@@ -31,7 +31,7 @@ def files():
     """Maps the path of each file to its text."""
     found = {ROOT / "docs" / "catalogue.md": catalogue()}
     for init in sorted(ROOT.glob("keras_gdx/*/__init__.py")):
-        if "export(__name__)" in init.read_text(encoding="utf-8"):
+        if "publish(__name__)" in init.read_text(encoding="utf-8"):
             found[init.with_suffix(".pyi")] = stub(init.parent.name)
     return found
 

@@ -104,7 +104,7 @@ def replicas(optimizer):
     return 1
 
 
-def places(optimizer):
+def local_replicas(optimizer):
     """The indices of the replicas of this process."""
     return range(1)
 

@@ -1,5 +1,5 @@
 """Callbacks that keep their state through an interruption."""
 
-from keras_gdx.registry import export
+from keras_gdx.registry import publish
 
-__all__ = export(__name__)
+__all__ = publish(__name__)

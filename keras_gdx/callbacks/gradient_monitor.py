@@ -61,7 +61,7 @@ class GradientMonitor(Monitor):
         >>> model.compile("sgd", "mse")
         >>> watch = GradientMonitor((x, x[:, :1]), every=4)
         >>> history = model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=[watch])
-        >>> [look["step"] for look in watch.history], sorted(history.history)[:2]
+        >>> [x["step"] for x in watch.history], sorted(history.history)[:2]
         ([4, 8], ['gradient_norm', 'loss'])
         >>> sorted(watch.history[0]["layers"]["out"])
         ['gradient_norm', 'update_ratio', 'weight_norm']
@@ -88,11 +88,11 @@ class GradientMonitor(Monitor):
         found = [known.get(id(v)) or path_of(v) for v in self.model.trainable_variables]
         self._owners = [path.rpartition("/")[0] or self.model.name for path in found]
         watched = {p: layer for p, layer in layer_paths(self.model).items() if is_relu(layer)}
-        from keras_gdx.integration.diagnostics import compiled_look  # needs TensorFlow
+        from keras_gdx.integration.diagnostics import compiled_measurement  # needs TensorFlow
 
-        return compiled_look(self.model, self.parts, watched)
+        return compiled_measurement(self.model, self.parts, watched)
 
-    def _look(self, compiled):
+    def _measure(self, compiled):
         found = compiled(self._batch, self._before)
         del self._before
         kinds = ("gradient", "weight", "moved")
@@ -101,8 +101,8 @@ class GradientMonitor(Monitor):
         for layer, numbers in zip(self._owners, squares.T, strict=True):
             by_layer[layer] += numbers
         whole = squares.sum(axis=1)
-        look = sizes(whole)
-        look["noise_scale"] = noise_scale(
+        measured = sizes(whole)
+        measured["noise_scale"] = noise_scale(
             float(found["part"]), float(whole[0]), self._examples, self._examples * self.parts
         )
         layers = {layer: sizes(numbers) for layer, numbers in by_layer.items()}
@@ -110,8 +110,8 @@ class GradientMonitor(Monitor):
         for layer, units in silent.items():
             layers.setdefault(layer, {})["dead_units"] = float(units.mean())
         if silent:
-            look["dead_units"] = float(np.concatenate([*silent.values()]).mean())
-        return {**look, "layers": layers}
+            measured["dead_units"] = float(np.concatenate([*silent.values()]).mean())
+        return {**measured, "layers": layers}
 
 
 def is_relu(layer):

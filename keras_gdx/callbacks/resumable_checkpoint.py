@@ -23,6 +23,7 @@ from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
 from keras_gdx.config import check, check_choice, check_integer
 from keras_gdx.integration.model_hooks import begin_at, peers_of
+from keras_gdx.integration.random_state import restore_random_state
 from keras_gdx.registry import register
 
 __all__ = ["ResumableCheckpoint"]
@@ -232,7 +233,7 @@ class ResumableCheckpoint(Callback):
         saved, self._saved = self._saved, None
         if saved:
             begin_at(self.model, 0)  # the initial epoch was set for this `fit` only
-            snapshot.restore_random_state(saved["model"]["random"])
+            restore_random_state(saved["model"]["random"])
             self._batch = saved["position"]["batch"]
             if self._batch:
                 snapshot.put_metrics(self.model, saved["metrics"])

@@ -51,5 +51,5 @@ class SharpnessMonitor(Monitor):
 
         return compiled_curvature(self.model, self.iterations)
 
-    def _look(self, compiled):
+    def _measure(self, compiled):
         return {"sharpness": float(compiled(self._batch))}

@@ -3,7 +3,7 @@
 import keras
 from keras import losses, tree
 
-from keras_gdx.config import check
+from keras_gdx.arguments import check
 
 LABELS = {  # losses of labels, which do not have the shape of the outputs
     losses.sparse_categorical_crossentropy: lambda shape: shape[:-1],

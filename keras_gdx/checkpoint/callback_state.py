@@ -1,5 +1,9 @@
 """Saves and restores the state of callbacks, including Keras' own."""
 
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
 import keras
 
 from keras_gdx.integration.stateful import Stateful
@@ -12,12 +16,14 @@ MEMORY = {  # the attributes that Keras' callbacks change during training
 }
 
 
-def states(callbacks):
+def states(callbacks: Iterable[Any]) -> list[dict[str, Any]]:
     """The state of each callback, in order; `None` for one that does not expose it."""
     return [_state(callback) for callback in callbacks]
 
 
-def restore_ours(callbacks, saved, source):
+def restore_ours(
+    callbacks: Iterable[Any], saved: Iterable[dict[str, Any]], source: str | Path
+) -> None:
     """Restores callbacks that implement `Stateful`. Call it before `fit`.
 
     Raises:
@@ -34,7 +40,7 @@ def restore_ours(callbacks, saved, source):
                 ) from error
 
 
-def restore_keras(callbacks, saved):
+def restore_keras(callbacks: Iterable[Any], saved: Iterable[dict[str, Any]]) -> None:
     """Restores Keras' own callbacks. Call it after they are reset at the start of `fit`."""
     for callback, state in _pairs(callbacks, saved):
         if not isinstance(callback, Stateful):
@@ -43,7 +49,9 @@ def restore_keras(callbacks, saved):
                     setattr(callback, name, state["memory"][name])
 
 
-def _pairs(callbacks, saved):
+def _pairs(
+    callbacks: Iterable[Any], saved: Iterable[dict[str, Any]]
+) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Pairs of a callback and its saved state, matched by class and order within the class."""
     left = list(saved)
     for callback in callbacks:
@@ -54,7 +62,7 @@ def _pairs(callbacks, saved):
                 break
 
 
-def _state(callback):
+def _state(callback: Any) -> dict[str, Any]:
     memory = None
     if isinstance(callback, Stateful):
         memory = callback.state()
@@ -63,7 +71,7 @@ def _state(callback):
     return {"class": type(callback).__name__, "memory": memory}
 
 
-def _attributes(callback):
+def _attributes(callback: Any) -> list[str]:
     for cls in type(callback).__mro__:
         if cls is getattr(keras.callbacks, cls.__name__, None) and cls.__name__ in MEMORY:
             return [name for name in MEMORY[cls.__name__] if hasattr(callback, name)]

@@ -15,12 +15,18 @@ import threading
 import time
 import uuid
 import warnings
+from collections.abc import Callable, Iterator
+from os import PathLike
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
 from keras_gdx.checkpoint.serialization import read_arrays, unpack
 from keras_gdx.schema import check_form, count
+
+Arrays = dict[str, Any]
+Choice = Callable[[Iterator[int]], int | None]
 
 FORMAT = 1
 FORM = {"parts": count, "arrays": str, "content": dict}
@@ -49,7 +55,15 @@ class Directory:
         OSError: If nothing can be written there.
     """
 
-    def __init__(self, path, keep, count=1, index=0, run=None, check=None):
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        keep: int,
+        count: int = 1,
+        index: int = 0,
+        run: str | None = None,
+        check: Callable[[Any], None] | None = None,
+    ):
         self.path = Path(path)
         self.keep = keep
         self.count = count
@@ -58,10 +72,12 @@ class Directory:
         self._check = check
         self._writes = 0  # equal on all processes
         self.writers = count
-        self._known: dict = {}  # what `_needed` found, by step
+        self._known: dict[
+            int, list[tuple[Path, dict[str, Any]]]
+        ] = {}  # what `_needed` found, by step
         self._alone = threading.Event()
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Creates the directory, tests writing to it, and removes unfinished checkpoints."""
         probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
@@ -81,7 +97,7 @@ class Directory:
 
     # -- writing ----------------------------------------------------------------------------
 
-    def write(self, step, content, arrays):
+    def write(self, step: int, content: Any, arrays: Arrays) -> None:
         """Writes a checkpoint, or this process's part; older ones stay until it is complete.
 
         Args:
@@ -117,13 +133,13 @@ class Directory:
         for _, old in self.found()[self.keep :]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def _write_part(self, unfinished, content, arrays):
+    def _write_part(self, unfinished: Path, content: Any, arrays: Arrays) -> None:
         unfinished.mkdir(exist_ok=True)
         part = _part(unfinished, self.index)
         _write(part.with_suffix(".unfinished"), self.count, content, arrays)
         os.rename(part.with_suffix(".unfinished"), part)  # marks the part as complete
 
-    def _await_parts(self, unfinished):
+    def _await_parts(self, unfinished: Path) -> None:
         deadline = time.monotonic() + PATIENCE
         missing = [*range(self.count)]
         while missing := [i for i in missing if not _part(unfinished, i).exists()]:
@@ -133,11 +149,11 @@ class Directory:
                     "checkpoints before it are whole."
                 )
 
-    def give_up(self):
+    def give_up(self) -> None:
         """Stops waiting for the parts of other processes."""
         self._alone.set()
 
-    def forget_after(self, step):
+    def forget_after(self, step: int) -> None:
         """Removes the checkpoints with a greater step."""
         for found, folder in self.found():
             if found > step:
@@ -145,13 +161,13 @@ class Directory:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def found(self):
+    def found(self) -> list[tuple[int, Path]]:
         """The existing checkpoints, as pairs of step and folder, newest first."""
         matches = [(NAME.fullmatch(p.name), p) for p in self.path.glob("checkpoint-*")]
         own = ((int(m[1]), p) for m, p in matches if m and not p.is_symlink())
         return sorted(own, reverse=True)
 
-    def whole(self):
+    def whole(self) -> Iterator[int]:
         """Yields the steps of the checkpoints that this process can read, newest first.
 
         Raises:
@@ -168,7 +184,7 @@ class Directory:
                 continue
             yield step
 
-    def read(self, choose=lambda steps: next(steps, None)):
+    def read(self, choose: Choice = lambda steps: next(steps, None)) -> Any:
         """Returns this process's part of a checkpoint, or `None` if there is no checkpoint.
 
         If a different number of processes wrote it (see `writers`), this is the first part.
@@ -193,12 +209,12 @@ class Directory:
         self.writers = manifest["parts"]
         return self._content(folder, manifest)
 
-    def read_all(self, step):
+    def read_all(self, step: int) -> list[Any]:
         """The contents of all parts of one checkpoint, ordered by process."""
         folder = self.path / f"checkpoint-{step:09d}"
         return [self._content(part, _manifest(part)) for part in _parts(folder)]
 
-    def _content(self, folder, manifest):
+    def _content(self, folder: Path, manifest: dict[str, Any]) -> Any:
         """Reads and checks the content of a part. Matching checksums do not make it valid."""
         try:
             content = unpack(manifest["content"], read_arrays(folder / ARRAYS))
@@ -211,7 +227,7 @@ class Directory:
             ) from error
         return content
 
-    def _needed(self, folder):
+    def _needed(self, folder: Path) -> list[tuple[Path, dict[str, Any]]]:
         """Folders and manifests of the parts to read; raises `DamagedError` if one is damaged."""
         parts = needed = _parts(folder)
         if len(parts) == self.count:
@@ -222,16 +238,16 @@ class Directory:
         return found
 
 
-def _part(folder, index):
+def _part(folder: Path, index: int) -> Path:
     return folder / f"worker-{index}"
 
 
-def _parts(folder):
+def _parts(folder: Path) -> list[Path]:
     count = len([*folder.glob("worker-*")])
     return [_part(folder, index) for index in range(count)] or [folder]
 
 
-def _manifest(folder):
+def _manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a part; raises `DamagedError` unless its checksums match."""
     try:
         manifest = json.loads(_plain(folder, MANIFEST).read_text(encoding="utf-8"))
@@ -255,7 +271,7 @@ def _manifest(folder):
     return manifest
 
 
-def _plain(folder, name):
+def _plain(folder: Path, name: str) -> Path:
     """The path of a checkpoint's file; links are rejected."""
     path = folder / name
     if folder.is_symlink() or path.is_symlink() or (path.exists() and not path.is_file()):
@@ -263,7 +279,7 @@ def _plain(folder, name):
     return path
 
 
-def _write(folder, parts, content, arrays):
+def _write(folder: Path, parts: int, content: Any, arrays: Arrays) -> None:
     """Writes one of `parts` parts into a new folder, and flushes it to disk."""
     folder.mkdir()
     manifest = {"format": FORMAT, "parts": parts, "content": content}
@@ -278,21 +294,21 @@ def _write(folder, parts, content, arrays):
     _flush_folder(folder)
 
 
-def _digest(path):
+def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _checksum(manifest):
+def _checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _flush(file):
+def _flush(file: IO[Any]) -> None:
     file.flush()
     os.fsync(file.fileno())
 
 
-def _flush_folder(path):
+def _flush_folder(path: Path) -> None:
     if os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(path, os.O_RDONLY)

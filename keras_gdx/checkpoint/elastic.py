@@ -7,8 +7,11 @@ synchronizations) are averaged. So the run continues as on one device, up to rou
 draws different masks.
 """
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_gdx.backends import backend
@@ -18,7 +21,9 @@ from keras_gdx.engine.state.views import read_all, write_all
 from keras_gdx.integration.model_optimizers import keras_accumulators, ours
 
 
-def put(model, snapshots, first, source):
+def put(
+    model: keras.Model, snapshots: Sequence[dict[str, Any]], first: bool, source: str | Path
+) -> None:
     """Restores the state that a different number of replicas saved.
 
     Args:
@@ -51,7 +56,7 @@ def put(model, snapshots, first, source):
     put_the_rest(model, snapshots[0])
 
 
-def metrics(model, values, first):
+def metrics(model: keras.Model, values: Sequence[Any], first: bool) -> list[Any]:
     """The metrics of the current epoch, for each replica of this process.
 
     Args:
@@ -67,30 +72,30 @@ def metrics(model, values, first):
     ]
 
 
-def together(values, added, variable, first):
+def together(values: Sequence[Any], added: bool, variable: Any, first: bool) -> list[Any]:
     """New values for the replicas of this process, from those of all old replicas."""
     here = len(backend.copies(variable))
     if not added:
         return [common(values)] * here
     total = sum(values[1:], start=values[0])
-    return [total if first and place == 0 else np.zeros_like(total) for place in range(here)]
+    return [total if first and replica == 0 else np.zeros_like(total) for replica in range(here)]
 
 
-def _variables(model, states):
+def _variables(model: keras.Model, states: Mapping[Any, Any]) -> list[Any]:
     """As `variables_of`, with each optimizer's variables replaced by those of its old state."""
-    begins: dict = {}
+    begins: dict[int, Any] = {}
     for optimizer, state in states.items():
-        for place, variable in enumerate(optimizer.state.variables):
-            begins[id(variable)] = () if place else state.variables
+        for i, variable in enumerate(optimizer.state.variables):
+            begins[id(variable)] = () if i else state.variables
     return [x for v in variables_of(model) for x in begins.get(id(v), [v])]
 
 
-def _move(old, new, copies: Any):
+def _move(old: Any, new: Any, copies: Any) -> None:
     """Writes the values of one state, given by `copies`, into the variables of another."""
     names = [(i, name) for i, slots in enumerate(new.slots) for name in slots]
     before, now = ([state.slots[i][name] for i, name in names] for state in (old, new))
-    if new.sums:
-        before, now = [*before, *old.sums], [*now, *new.sums]
+    if new.accumulators:
+        before, now = [*before, *old.accumulators], [*now, *new.accumulators]
         _assign(new.count, copies(old.count))
         _assign(new.seen, copies(old.seen))
     write_all(zip(now, read_all(before, copies), strict=True))
@@ -98,6 +103,6 @@ def _move(old, new, copies: Any):
         _assign(variable, copies(old.shared[name]))
 
 
-def _assign(variable, values):
+def _assign(variable: Any, values: Sequence[Any]) -> None:
     for copy in backend.copies(variable):
         copy.assign(common(values))

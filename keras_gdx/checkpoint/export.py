@@ -1,17 +1,22 @@
 """Exports a SavedModel that predicts and continues training with TensorFlow alone."""
 
+from os import PathLike
+from typing import Any
+
 import keras
 from keras import tree
 
+from keras_gdx.arguments import check
 from keras_gdx.checkpoint.batch_specs import inputs_of, targets_of
-from keras_gdx.config import check
 from keras_gdx.integration.keras_optimizer import KerasOptimizer
 from keras_gdx.integration.model_optimizers import all_optimizers, inside, ours
 
 __all__ = ["export"]
 
 
-def export(model, path, inputs=None, targets=None):
+def export(
+    model: keras.Model, path: str | PathLike[str], inputs: Any = None, targets: Any = None
+) -> None:
     """Writes a SavedModel with the functions `serve` and `train_step`.
 
     A program without Keras and this package can continue training with it:

@@ -5,7 +5,6 @@ loaded with another `state_dtype`, number of replicas or packing, and a changed 
 matches.
 """
 
-import re
 import warnings
 from collections import Counter
 from typing import Any
@@ -16,7 +15,6 @@ from keras import ops
 
 from keras_gdx.backends import backend
 from keras_gdx.checkpoint.stored_state import (
-    AROUND,
     MANIFEST,
     Contents,
     around,
@@ -27,7 +25,9 @@ from keras_gdx.checkpoint.stored_state import (
 from keras_gdx.config import Configured
 from keras_gdx.engine.state.state import DENSE, LOW_PRECISION, ROWS
 from keras_gdx.engine.state.views import read_all, write_all
+from keras_gdx.engine.variables.structure import without_numbers
 from keras_gdx.integration.file_transaction import when_sure
+from keras_gdx.integration.model_optimizers import wrapped
 
 
 def save_state(optimizer, store):
@@ -39,13 +39,13 @@ def save_state(optimizer, store):
         variables = [{"path": f.path, "shape": list(f.shape)} for f in optimizer.state.specs]
         numbers.update(optimizer.state.shared)
         kept = [slot for slots in optimizer.state.slots for slot in slots.values()]
-        if optimizer.state.sums and optimizer.state.sums[0].here:
+        if optimizer.state.accumulators and optimizer.state.accumulators[0].here:
             numbers["summed"] = optimizer.state.count
             seen = optimizer.state.seen.numpy().tolist()
             for each, mark in zip(variables, seen, strict=True):
                 each["seen"] = mark
-        elif optimizer.state.sums and optimizer.state.count.numpy():  # in an open window
-            kept += optimizer.state.sums
+        elif optimizer.state.accumulators and optimizer.state.count.numpy():  # in an open window
+            kept += optimizer.state.accumulators
         spread = sum(not each.here for each in kept)
         if spread:
             warnings.warn(
@@ -103,8 +103,8 @@ def load_state(optimizer, store):
 
 def _inside(optimizer) -> list[Any]:
     """The optimizers of this package inside `optimizer`, for which Keras reads the file too."""
-    found = (getattr(optimizer, name, None) for name in (*AROUND, *optimizer.parts))
-    return [each for each in found if isinstance(each, Configured)]
+    parts = (getattr(optimizer, part) for part in optimizer.parts)
+    return [x for x in (*wrapped(optimizer).values(), *parts) if isinstance(x, Configured)]
 
 
 def _reason(optimizer, manifest, contents):
@@ -140,8 +140,8 @@ def _rates(optimizer):
 def _storages(state):
     """Pairs of a key in the file and a storage, for those that this process has completely."""
     for index, slots in enumerate(state.slots):
-        sums = {"sum": state.sums[index]} if state.sums else {}
-        for name, storage in (slots | sums).items():
+        accumulator = {"sum": state.accumulators[index]} if state.accumulators else {}
+        for name, storage in (slots | accumulator).items():
             if storage.here:
                 yield f"{index}|{name}", storage
 
@@ -166,7 +166,7 @@ def _restore(optimizer, variables, contents):
             variable.assign(ops.cast(value, variable.dtype))
         if specs:
             write_all(found.values)
-            if optimizer.state.sums:
+            if optimizer.state.accumulators:
                 optimizer.state.seen.assign(found.seen)
             optimizer.weight_swap.trained = None
             moved = range(len(optimizer.model_variables))
@@ -190,7 +190,7 @@ def _numbers(optimizer, contents):
     known = {"iterations": optimizer.iterations, **_rates(optimizer)}
     if optimizer.state is not None:
         known.update(optimizer.state.shared)
-        if optimizer.state.sums:
+        if optimizer.state.accumulators:
             known["summed"] = optimizer.state.count
     found = []
     for name, variable in known.items():
@@ -216,7 +216,8 @@ class _Found:
         self.optimizer = optimizer
         self.values: list = []
         state = optimizer.state
-        self.seen: Any = state.seen.numpy().copy() if state is not None and state.sums else None
+        window = state is not None and state.accumulators
+        self.seen: Any = state.seen.numpy().copy() if window else None
         self.trained: dict = {}
         self.problems: list = []
 
@@ -238,8 +239,8 @@ class _Found:
             fits = value.shape == tuple(shape)
             if name == "trained" and fits:
                 self.trained[index] = ops.cast(value, self.optimizer.model_variables[index].dtype)
-            elif name == "sum" and state.sums and fits:
-                self.values.append((state.sums[index], value.astype(dtype, copy=False)))
+            elif name == "sum" and state.accumulators and fits:
+                self.values.append((state.accumulators[index], value.astype(dtype, copy=False)))
                 self.seen[index] = mark
             elif name not in slots and (name != "sum" or np.any(value)):
                 self.problems.append(f"{path}: {name} (saved only)")
@@ -261,7 +262,7 @@ def _pairs(saved, specs):
 
 
 def _stems(variables):
-    return [(re.sub(r"_\d+(?=/|$)", "", path), shape) for path, shape in variables]
+    return [(without_numbers(path), shape) for path, shape in variables]
 
 
 def _numbered(variables):

@@ -1,25 +1,28 @@
 """Checks the content of a checkpoint before it is used."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from keras_gdx.config import is_number
+from keras_gdx.arguments import is_number
 from keras_gdx.integration.random_state import is_random_state
 from keras_gdx.schema import check_form, count
 
 
-def check_checkpoint(content):
+def check_checkpoint(content: Any) -> None:
     """Raises `ValueError` unless this is content that `ResumableCheckpoint` saves."""
     check_form(content, CHECKPOINT, "content")
     _check_model(content["model"])
 
 
-def check_copy(content):
+def check_copy(content: Any) -> None:
     """Raises `ValueError` unless this is content that `FaultGuard` saves."""
     check_form(content, COPY, "content")
     _check_model(content["model"])
 
 
-def check_metrics(saved, now, source):
+def check_metrics(saved: Any, now: Any, source: str | Path) -> None:
     """Raises `ValueError` if metrics of an unfinished epoch do not fit the model.
 
     Args:
@@ -35,29 +38,29 @@ def check_metrics(saved, now, source):
         )
 
 
-def array_or_number(value):
+def array_or_number(value: Any) -> bool:
     """An array or a number."""
     return isinstance(value, (np.ndarray, bool, int, float))
 
 
-def number(value):
+def number(value: Any) -> bool:
     """A number."""
     return is_number(value)
 
 
-def variable(value):
+def variable(value: Any) -> bool:
     """A name, a shape and a dtype."""
     right = isinstance(value, list) and [type(each) for each in value] == [str, list, str]
     return right and all(map(count, value[1]))
 
 
-def plan(value):
+def plan(value: Any) -> bool:
     """The first update of a run and how many it has, or None."""
     right = isinstance(value, list) and len(value) == 2 and count(value[0])
     return right and (value[1] is None or count(value[1]))
 
 
-NUMBERS: dict = {"own": {str: number}}
+NUMBERS: dict[str, Any] = {"own": {str: number}}
 NUMBERS["parts"] = {str: NUMBERS}
 MODEL = {
     "layout": [variable],
@@ -84,7 +87,7 @@ CHECKPOINT = COPY | {
 }
 
 
-def _check_model(model):
+def _check_model(model: dict[str, Any]) -> None:
     """Raises `ValueError` unless all values have the shapes and dtypes of the layout."""
     layout, values = model["layout"], model["values"]
     if len(layout) != len(values):
@@ -92,12 +95,12 @@ def _check_model(model):
     for (path, shape, dtype), copies in zip(layout, values, strict=True):
         if not copies or not all(_fits(value, shape, dtype) for value in copies):
             raise ValueError(f"the value of {path!r} is not one of shape {shape} and {dtype!r}")
-    for places in model["moved"].values():
-        if any(place is not None and place >= len(layout) for place in places):
+    for positions in model["moved"].values():
+        if any(i is not None and i >= len(layout) for i in positions):
             raise ValueError("an optimizer has moved variables that are not there")
 
 
-def _fits(value, shape, dtype):
+def _fits(value: Any, shape: list[int], dtype: str) -> bool:
     if isinstance(value, np.ndarray):
         return [*value.shape] == shape and value.dtype.name == dtype
     try:

@@ -1,17 +1,22 @@
 """Converts nested values to JSON and arrays, and back."""
 
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_gdx.schema import check_form
+
+Array = NDArray[Any]
 
 PLAIN = (str, bool, int, float, type(None))
 NATIVE = "biufcSU"  # kinds of dtypes that NumPy's files support
 ARRAY, ITEMS = "__array__", "__items__"  # keys that mark an array, and a dictionary with other keys
 
 
-def pack(value, arrays):
+def pack(value: Any, arrays: dict[str, Array]) -> Any:
     """Returns `value` as JSON; arrays and bytes in it are moved to `arrays`.
 
     Args:
@@ -39,7 +44,7 @@ def pack(value, arrays):
     return {ARRAY: name, "dtype": kind}
 
 
-def unpack(value, arrays):
+def unpack(value: Any, arrays: dict[str, Array]) -> Any:
     """Returns what `pack` was given, with lists in place of tuples.
 
     Args:
@@ -65,7 +70,7 @@ def unpack(value, arrays):
     return array.tobytes() if kind == "bytes" else _viewed(array, kind)
 
 
-def read_arrays(path):
+def read_arrays(path: Path) -> dict[str, Array]:
     """Reads a file written by `numpy.savez` into a dictionary.
 
     Raises:
@@ -81,12 +86,12 @@ def read_arrays(path):
         return {name: arrays[name] for name in arrays.files}
 
 
-def pair(value):
+def pair(value: Any) -> bool:
     """A pair of a key and a value."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], PLAIN)
 
 
-def _key(key):
+def _key(key: Any) -> Any:
     key = key.item() if isinstance(key, np.generic) else key
     if not isinstance(key, PLAIN):
         raise TypeError(
@@ -95,7 +100,7 @@ def _key(key):
     return key
 
 
-def _array(value):
+def _array(value: Any) -> tuple[str, Array]:
     if not hasattr(value, "__array__"):
         raise TypeError(
             f"{value!r} of {type(value)} cannot be saved: it is no number, text or array."
@@ -106,7 +111,7 @@ def _array(value):
     return value.dtype.name, value
 
 
-def _viewed(array, kind):
+def _viewed(array: Array, kind: str) -> Array:
     """The array in a dtype that NumPy's files may not support."""
     if array.dtype.name == kind:
         return array

@@ -1,13 +1,13 @@
 """Captures and restores the training state of a model."""
 
-import re
 from contextlib import contextmanager
 from itertools import zip_longest
 
 import keras
 
+from keras_gdx.arguments import check
 from keras_gdx.backends import backend
-from keras_gdx.config import check
+from keras_gdx.engine.variables.structure import without_numbers
 from keras_gdx.integration.model_optimizers import (
     all_optimizers,
     moved_by,
@@ -20,6 +20,7 @@ from keras_gdx.schedules.create import plans_of
 
 def take(model):
     """Copies weights, statistics, slots and random states of a compiled model."""
+    random = random_state()  # first: Keras draws from Python's when it makes its own
     variables = variables_of(model)
     trained: dict = {}
     shown = []
@@ -44,7 +45,7 @@ def take(model):
             for x, is_shown in zip(ours(model), shown, strict=True)
         ],
         "moved": moved(model),
-        "random": random_state(),
+        "random": random,
     }
 
 
@@ -53,9 +54,9 @@ def moved(model):
 
     Positions are those in `model.variables`; a variable outside of the model is `None`.
     """
-    places = {id(v): place for place, v in enumerate(model.variables)}
+    positions = {id(v): i for i, v in enumerate(model.variables)}
     return {
-        name: [places.get(id(v)) for v in moved_by(optimizer)]
+        name: [positions.get(id(v)) for v in moved_by(optimizer)]
         for name, optimizer in optimizers_of(model).items()
         if optimizer.built
     }
@@ -70,10 +71,10 @@ def build_as(model, snapshot):
     if layout(variables) != snapshot["layout"][: len(variables)]:
         return  # another model, which `check_layout` rejects
     for name, optimizer in optimizers_of(model).items():
-        places = snapshot["moved"].get(name, [])
-        known = places and all(p is not None and p < len(variables) for p in places)
+        positions = snapshot["moved"].get(name, [])
+        known = positions and all(i is not None and i < len(variables) for i in positions)
         if known and not optimizer.built:
-            optimizer.build([variables[place] for place in places])
+            optimizer.build([variables[i] for i in positions])
 
 
 def check_layout(variables, snapshot, source):
@@ -216,7 +217,7 @@ def put_metrics(model, values):
 
 def layout(variables):
     """What must match: name without the numbers that Keras adds, shape, dtype."""
-    return [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape), str(v.dtype)] for v in variables]
+    return [[without_numbers(v.path), list(v.shape), str(v.dtype)] for v in variables]
 
 
 def _text(entry):

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 
+from keras_gdx.integration.model_optimizers import wrapped
 from keras_gdx.schema import check_form, count
 
 FORMAT = 1
 MANIFEST = "manifest"
 FORM = {"rule": str, "variables": [{"path": str, "shape": [count]}]}
-AROUND = ("inner", "outer")  # arguments that may be optimizers with a state of their own
 
 
 class Contents:
@@ -93,8 +93,7 @@ def manifest_of(rule, inside, variables):
 
 def around(optimizer):
     """The classes of its inner optimizers that have a state of their own, by argument."""
-    found = {name: getattr(optimizer, name, None) for name in AROUND if name not in optimizer.parts}
-    return {name: type(each).__name__ for name, each in found.items() if each is not None}
+    return {name: type(each).__name__ for name, each in wrapped(optimizer).items()}
 
 
 def title(optimizer):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
+from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 
 __all__ = ["SoftThreshold"]
@@ -37,8 +38,7 @@ class SoftThreshold(Configured, keras.constraints.Constraint):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, threshold=1e-5):
-        check_number("threshold", threshold, 0)
+    def __init__(self, threshold: NonNegativeFloat = 1e-5):
         self.threshold = threshold
 
     def __call__(self, w):

@@ -3,8 +3,10 @@
 import gzip
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_gdx.datasets.local import LocalImages
 
@@ -32,7 +34,7 @@ class FashionMnistLocal(LocalImages):
     )
 
     @classmethod
-    def source(cls):
+    def source(cls) -> Path | None:
         """Returns the folder with all four files, or `None` if there is none."""
         keras_home = os.environ.get("KERAS_HOME") or Path("~/.keras").expanduser()
         folders = (DEBIAN, Path(keras_home, "datasets", "fashion-mnist"))
@@ -40,12 +42,12 @@ class FashionMnistLocal(LocalImages):
         return next((d for d in folders if all((d / name).is_file() for name in needed)), None)
 
     @classmethod
-    def read(cls, source, split):
+    def read(cls, source: Path, split: str) -> tuple[NDArray[Any], ...]:
         """Returns `(images, labels)` of a split."""
         return tuple(read_idx(source / name) for name in FILES[split])
 
 
-def read_idx(path):
+def read_idx(path: Path) -> NDArray[Any]:
     """Reads a gzipped IDX file of bytes: 2 zeros, type 8, rank, big-endian sizes, data."""
     with gzip.open(path) as file:
         content = file.read()

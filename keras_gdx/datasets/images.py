@@ -1,5 +1,7 @@
 """Labeled images as arrays, and the function that loads them."""
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import io
@@ -8,16 +10,23 @@ import sys
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
+from os import PathLike
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from annotated_types import Interval
+from numpy.typing import NDArray
 
+from keras_gdx.arguments import PositiveInt, check_type
 from keras_gdx.datasets.fashion_mnist import FashionMnistLocal
 from keras_gdx.datasets.mnist5k import Mnist5k
 
 # In the order of preference of "auto". The digits come first because they are the same small
 # file on every platform, so results do not depend on what else is installed.
 LOCAL = {"mnist5k": Mnist5k, "fashion_mnist": FashionMnistLocal}
+
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +42,12 @@ class Images:
     """
 
     name: str
-    train: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
+    train: tuple[Array, Array]
+    test: tuple[Array, Array]
     classes: tuple[str, ...]
 
     @cached_property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Twelve hexadecimal digits of a hash of all pixels, labels and their order."""
         digest = hashlib.sha256()
         for array in (*self.train, *self.test):
@@ -46,7 +55,7 @@ class Images:
             digest.update(array.tobytes())
         return digest.hexdigest()[:12]
 
-    def fold(self, k, of=5):
+    def fold(self, k: int, of: int = 5) -> Images:
         """Returns one fold of a cross-validation on the training images alone.
 
         Args:
@@ -56,8 +65,8 @@ class Images:
         Returns:
             `Images` with the held-out fold as `test`; the original test images are not used.
         """
-        if not 0 <= k < of:
-            raise ValueError(f"Argument `k` must be in [0, {of - 1}]. Received: k={k!r}")
+        check_type("of", of, PositiveInt)
+        check_type("k", k, Annotated[int, Interval(ge=0, lt=of)])
         images, labels = self.train
         rank_in_class = np.zeros_like(labels)
         for label in np.unique(labels):
@@ -71,7 +80,9 @@ class Images:
         )
 
 
-def load(name="auto", data_dir=None, progress=False):
+def load(
+    name: str = "auto", data_dir: str | PathLike[str] | None = None, progress: bool = False
+) -> Images:
     """Loads labeled images from this machine; `"tfds:NAME"` may download them.
 
     Args:
@@ -95,6 +106,7 @@ def load(name="auto", data_dir=None, progress=False):
         >>> digits.train[0].shape, digits.test[0].shape
         ((4000, 28, 28, 1), (1000, 28, 28, 1))
     """
+    check_type("name", name, str)
     if name != "auto" and name not in LOCAL and not name.startswith("tfds:"):
         allowed = ", ".join(map(repr, ("auto", *LOCAL, "tfds:NAME")))
         raise ValueError(f"Argument `name` must be one of {allowed}. Received: name={name!r}")
@@ -112,7 +124,7 @@ def load(name="auto", data_dir=None, progress=False):
     raise FileNotFoundError(f"There are no images on this machine. Get some:{commands}")
 
 
-def _from_tfds(name, data_dir):
+def _from_tfds(name: str, data_dir: str | PathLike[str] | None) -> Any:
     if not find_spec("importlib_resources"):  # tensorflow-datasets needs it but does not install it
         raise ModuleNotFoundError(
             f"tfds:{name} needs importlib_resources: pip install importlib_resources",
@@ -124,7 +136,7 @@ def _from_tfds(name, data_dir):
     return builder
 
 
-def _is_images(info):
+def _is_images(info: Any) -> bool:
     match info.supervised_keys:
         case (str(image), str(label)):
             image, label = info.features[image], info.features[label]
@@ -137,7 +149,7 @@ def _is_images(info):
     return False
 
 
-def _read(name, builder):
+def _read(name: str, builder: Any) -> Images:
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     state = random.getstate()  # preparing consumes random numbers; keep seeds reproducible
     try:

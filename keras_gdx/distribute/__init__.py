@@ -1,6 +1,6 @@
 """Distributed training on several devices and machines with `tf.distribute`."""
 
-from keras_gdx.config import needs_tensorflow
+from keras_gdx.arguments import needs_tensorflow
 
 needs_tensorflow("keras_gdx.distribute")
 

@@ -2,12 +2,13 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from keras_gdx.distribute.cluster import launch
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and starts the workers; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m keras_gdx.distribute",

@@ -1,18 +1,21 @@
 """Finds what plain Keras would do wrong with a model on several replicas."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 from keras.src.utils.rng_utils import get_random_seed  # all workers must have the same seed
 
-from keras_gdx.config import check as check_argument
+from keras_gdx.arguments import check as check_argument
 from keras_gdx.distribute.scope import outside, some
 from keras_gdx.distribute.statistics import statistics_of
 from keras_gdx.engine.variables.structure import layer_paths
 from keras_gdx.integration.model_optimizers import all_optimizers, ours
 
 __all__ = ["Remark", "check"]
+
+Found = Iterator[tuple[str, str, str]]  # what each `Remark` is made of
 
 
 class Remark(NamedTuple):
@@ -28,11 +31,11 @@ class Remark(NamedTuple):
     keras: str
     here: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.what}\n  Keras: {self.keras}\n  here:  {self.here}"
 
 
-def check(model):
+def check(model: keras.Model) -> list[Remark]:
     """Lists what plain Keras would do wrong with this model on several replicas.
 
     Most of these errors are silent. Call it before training; the model need not be prepared or
@@ -65,12 +68,12 @@ def check(model):
     check_argument(model.compiled, "model", model.name, "compiled")
     return [
         Remark(*found)
-        for look in (_setting, _losses, _optimizers, _layers, _execution)
-        for found in look(model)
+        for inspect in (_setting, _losses, _optimizers, _layers, _execution)
+        for found in inspect(model)
     ]
 
 
-def _setting(model):
+def _setting(model: keras.Model) -> Found:
     strategy = model.distribute_strategy
     if keras.distribution.distribution() is not None:
         yield (
@@ -97,7 +100,7 @@ def _setting(model):
     )
 
 
-def _losses(model):
+def _losses(model: keras.Model) -> Found:
     if type(model).train_step is not keras.Model.train_step:
         yield (
             f"train_step of {type(model).__name__}",
@@ -126,7 +129,7 @@ def _losses(model):
             )
 
 
-def _optimizers(model):
+def _optimizers(model: keras.Model) -> Found:
     for optimizer in all_optimizers(model):
         if optimizer in ours(model):
             continue
@@ -154,7 +157,7 @@ def _optimizers(model):
             )
 
 
-def _layers(model):
+def _layers(model: keras.Model) -> Found:
     random, masking, averaging = [], [], []
     statistics = {id(v) for v in statistics_of(model)}
     for path, layer in layer_paths(model).items():
@@ -181,7 +184,7 @@ def _layers(model):
         )
 
 
-def _execution(model):
+def _execution(model: keras.Model) -> Found:
     if model.steps_per_execution > 1:
         yield "steps_per_execution", "an exception", "works"
     if model.jit_compile is True:
@@ -192,7 +195,7 @@ def _execution(model):
         )
 
 
-def _is_scalar(loss, model):
+def _is_scalar(loss: Any, model: keras.Model) -> bool:
     """Whether a function given as a loss returns one number for a whole batch."""
     outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
     if isinstance(loss, (str, keras.losses.Loss)) or not callable(loss) or not outputs:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any, Self
 
-from keras_gdx.config import check, check_integer, check_number
+from keras_gdx.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt, check, check_type
 from keras_gdx.distribute import guard
 
 __all__ = ["launch"]
@@ -20,7 +22,12 @@ TRY_AGAIN = 75  # EX_TEMPFAIL, the exit code of ResumableCheckpoint
 GUARD = Path(guard.__file__)
 
 
-def launch(command, workers=2, restarts=3, grace=10.0):
+def launch(
+    command: Sequence[str | Path],
+    workers: PositiveInt = 2,
+    restarts: NonNegativeInt = 3,
+    grace: NonNegativeFloat = 10.0,
+) -> int:
     """Runs a command as several workers of one cluster, on this machine.
 
     Each worker gets a `TF_CONFIG` with free ports of `127.0.0.1`, so that
@@ -58,9 +65,9 @@ def launch(command, workers=2, restarts=3, grace=10.0):
     """
     valid = isinstance(command, (list, tuple)) and command and all(map(_is_text, command))
     check(valid, "command", command, "a list of a program and its arguments")
-    check_integer("workers", workers, 1)
-    check_integer("restarts", restarts, 0)
-    check_number("grace", grace, 0)
+    check_type("workers", workers, PositiveInt)
+    check_type("restarts", restarts, NonNegativeInt)
+    check_type("grace", grace, NonNegativeFloat)
     with _signals() as received:
         for attempt in range(restarts + 1):
             with Cluster(command, workers, grace) as cluster:
@@ -88,13 +95,13 @@ class Cluster:
         grace: Seconds that they have to end after `SIGTERM`.
     """
 
-    def __init__(self, command, count, grace):
+    def __init__(self, command: Sequence[str | Path], count: int, grace: float):
         self._addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self._command = [sys.executable, str(GUARD), str(grace), *map(str, command)]
-        self.running: list = []
-        self._readers: list = []
+        self.running: list[Any] = []
+        self._readers: list[threading.Thread] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for index in range(len(self._addresses)):
             process = self._start(index)
             self.running.append(process)
@@ -103,7 +110,7 @@ class Cluster:
             self._readers.append(reader)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for process in self.running:
             process.stdin.close()  # makes the guard end the worker
         for process, reader in zip(self.running, self._readers, strict=True):
@@ -111,7 +118,7 @@ class Cluster:
             reader.join()
             process.stdout.close()
 
-    def _start(self, index):
+    def _start(self, index: int) -> subprocess.Popen[bytes]:
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": self._addresses}, "task": task})
         return subprocess.Popen(
@@ -123,7 +130,7 @@ class Cluster:
             preexec_fn=guard.block,
         )
 
-    def wait(self, received):
+    def wait(self, received: list[int]) -> int | None:
         """The index of the first worker that fails; `None` if all succeed or a signal arrives."""
         while not received:
             codes = [process.poll() for process in self.running]
@@ -135,14 +142,14 @@ class Cluster:
             time.sleep(0.02)
         return None
 
-    def stop(self, number):
+    def stop(self, number: int) -> list[int]:
         """Sends a signal to all workers and waits; returns their exit codes."""
         for process in self.running:
             process.send_signal(number)
         return [process.wait() for process in self.running]
 
 
-def free_ports(count):
+def free_ports(count: int) -> list[int]:
     """`count` free ports of this machine."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
@@ -152,9 +159,9 @@ def free_ports(count):
 
 
 @contextmanager
-def _signals():
+def _signals() -> Iterator[list[int]]:
     """Context that yields a list of the signals received for the workers."""
-    received: list = []
+    received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
@@ -169,17 +176,17 @@ def _signals():
             signal.signal(number, handler)
 
 
-def _pass_on(index, lines):
+def _pass_on(index: int, lines: Iterable[bytes]) -> None:
     for line in lines:
         _say(line.decode(errors="replace").rstrip(), f"worker {index}")
 
 
-def _say(text, who="cluster"):
+def _say(text: str, who: str = "cluster") -> None:
     # one write including the newline, because several threads print
     print(f"[{who}] {text}\n", end="", flush=True)
 
 
-def _how(code):
+def _how(code: int) -> str:
     """Describes an exit code.
 
     Example:
@@ -194,5 +201,5 @@ def _how(code):
     return f"ended with code {code}"
 
 
-def _is_text(value):
+def _is_text(value: object) -> bool:
     return isinstance(value, (str, Path))

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import re
 
 import keras
 import tensorflow as tf
 
 from keras_gdx._version import __version__
+from keras_gdx.engine.variables.structure import without_numbers
 
 
 def facts_of(model, seed, callbacks, arguments):
@@ -19,7 +19,7 @@ def facts_of(model, seed, callbacks, arguments):
         callbacks: The callbacks that run on all workers.
         arguments: The arguments of `fit`, by name.
     """
-    layout = [[re.sub(r"_\d+(?=[/_]|$)", "", v.path), list(v.shape)] for v in model.variables]
+    layout = [[without_numbers(v.path), list(v.shape)] for v in model.variables]
     optimizer = keras.saving.serialize_keras_object(model.optimizer)
     return {
         "version": [__version__, keras.__version__, tf.__version__],

@@ -65,11 +65,11 @@ class WorkerGroup:
 
     def poll(self, question):
         """Returns a function: whether any worker answered yes before the last batch."""
-        place = len(self._questions)
-        if place == QUESTIONS:
+        index = len(self._questions)
+        if index == QUESTIONS:
             raise ValueError(f"Several workers can ask {QUESTIONS} questions at most.")
         self._questions.append(question)
-        return lambda: self._answers[place] > 0
+        return lambda: self._answers[index] > 0
 
     def ask(self):
         """Evaluates this worker's questions, before a batch."""

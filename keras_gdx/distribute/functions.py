@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_gdx.backends.tensorflow import unconverted
-from keras_gdx.distribute.batch_share import BatchShare, MustTalkError
+from keras_gdx.distribute.batch_share import BatchShare, NeedsCommunicationError
 from keras_gdx.distribute.statistics import unless_empty
 
 VOTES = "_votes"
@@ -60,7 +60,7 @@ def function_of(model, step, votes=()):
                 logs = in_share(share, data)
             else:
                 logs = unless_empty(model, share.size, lambda: in_share(share, data))
-        if trains and not share.asked:
+        if trains and not share.scaled:
             raise ValueError(
                 f"The train_step of {type(model).__name__} computes its loss by itself, so the "
                 "gradients of all replicas would be summed where their mean is meant. Let it call "
@@ -127,7 +127,7 @@ def compiled(model, share, step, data):
 
     try:
         forward_and_backward.get_concrete_function(data)
-    except MustTalkError:
+    except NeedsCommunicationError:
         return step(data)
     logs, held = forward_and_backward(data)
     for gradients, variables in zip(held, waiting, strict=True):

@@ -9,6 +9,7 @@ import keras
 from keras.src.losses import loss as keras_loss  # the functions that reduce and scale losses
 
 from keras_gdx.distribute.batch_share import current
+from keras_gdx.distribute.loss_call import LossCall
 
 
 def install():
@@ -22,13 +23,14 @@ def install():
     def called(self, y_true, y_pred, sample_weight=None):
         if (share := current()) is None:
             return call(self, y_true, y_pred, sample_weight)
-        return share.loss(functools.partial(call, self), y_true, y_pred, sample_weight)
+        return LossCall(share, functools.partial(call, self))(y_true, y_pred, sample_weight)
 
     @functools.wraps(reduce)
     def reduced(values, sample_weight=None, mask=None, reduction="sum_over_batch_size", dtype=None):
-        if (share := current()) is None:
+        share = current()
+        if share is None or share.loss_call is None:
             return reduce(values, sample_weight, mask, reduction, dtype)
-        return share.reduce(reduce, values, sample_weight, mask, reduction, dtype)
+        return share.loss_call.reduce(reduce, values, sample_weight, mask, reduction, dtype)
 
     @functools.wraps(draw)
     def drawn(self, ordered=True):
@@ -38,17 +40,14 @@ def install():
     keras.losses.Loss.__call__ = called
     keras.random.SeedGenerator.next = drawn
     keras_loss.reduce_weighted_values = reduced
-    keras_loss.scale_loss_for_distribution = _asking(
-        "scale", keras_loss.scale_loss_for_distribution
-    )
-    keras_loss.unscale_loss_for_distribution = _asking(
-        "unscale", keras_loss.unscale_loss_for_distribution
-    )
+    for name in ("scale", "unscale"):
+        original = getattr(keras_loss, f"{name}_loss_for_distribution")
+        setattr(keras_loss, f"{name}_loss_for_distribution", _converted(name, original))
 
 
-def _asking(name, original):
+def _converted(name, original):
     @functools.wraps(original)
-    def asked(value):
+    def converted(value):
         return original(value) if (share := current()) is None else getattr(share, name)(value)
 
-    return asked
+    return converted

@@ -2,12 +2,12 @@
 
 import keras
 
-from keras_gdx.config import check
+from keras_gdx.arguments import check
 
 __all__ = ["prepare"]
 
 
-def prepare(model):
+def prepare(model: keras.Model) -> keras.Model:
     """Makes `compile`, `fit`, `evaluate` and `predict` of a model correct on several replicas.
 
     The trained weights are then, up to rounding, those of one device that processes the complete

@@ -12,6 +12,7 @@ from keras_gdx.distribute import consistency as agreement
 from keras_gdx.distribute import functions, losses
 from keras_gdx.distribute.batch_share import current
 from keras_gdx.distribute.coordination import WorkerGroup, watched
+from keras_gdx.distribute.loss_call import LossCall
 from keras_gdx.distribute.optimizers import take_over
 from keras_gdx.distribute.scope import require_scope
 from keras_gdx.distribute.statistics import Statistics
@@ -37,7 +38,6 @@ class Replicas:
         self.model = model
         self.strategy = model.distribute_strategy
         self.statistics = Statistics(model)
-        self.converted: list = []
         several = functions.is_multi_worker(self.strategy)
         self.peers: Any = WorkerGroup(self.strategy) if several else SingleProcess()
 
@@ -54,9 +54,9 @@ class Replicas:
             introduce(model)
 
     def take_over(self):
-        """Converts Keras' own optimizers; called whenever the model is compiled."""
+        """Adapts the optimizers; called whenever the model is compiled."""
         require_scope(self.model)
-        self.converted = take_over(self.model)
+        take_over(self.model)
         own = vars(self.model.optimizer)
         if "apply" not in own:
             own["apply"] = self._apply(self.model.optimizer.apply)
@@ -137,9 +137,7 @@ class Replicas:
         def wrapped(*args, **kwargs):
             if (share := current()) is None:
                 return method(*args, **kwargs)
-            with share.means():
-                loss = method(*args, **kwargs)
-            return share.scale(keras.ops.convert_to_tensor(loss))
+            return LossCall(share, method)(*args, **kwargs)
 
         return wrapped
 

@@ -1,9 +1,13 @@
 """Finds variables and optimizers that were created outside the strategy's scope."""
 
+from collections.abc import Sequence
+
+import keras
+
 from keras_gdx.integration.model_optimizers import all_optimizers
 
 
-def require_scope(model):
+def require_scope(model: keras.Model) -> None:
     """Raises `ValueError` if part of the model was created outside its strategy's scope."""
     if apart := outside(model):
         raise ValueError(
@@ -12,7 +16,7 @@ def require_scope(model):
         )
 
 
-def outside(model):
+def outside(model: keras.Model) -> list[str]:
     """The variables and optimizers created outside the scope, by path and name."""
     strategy = model.distribute_strategy
     if strategy.num_replicas_in_sync == 1:
@@ -22,7 +26,7 @@ def outside(model):
     return found + [f"optimizer {x.name}" for x, other in made_in if other is not strategy]
 
 
-def some(names, most=3):
+def some(names: Sequence[str], most: int = 3) -> str:
     """The first `most` names, and the number of further ones.
 
     Example:

@@ -2,17 +2,20 @@
 
 import json
 import os
+from typing import Literal
 
 import tensorflow as tf
 
-from keras_gdx.config import check, check_choice, check_number
+from keras_gdx.arguments import PositiveFloat, PositiveInt, check, check_type
 
 __all__ = ["strategy"]
 
-KINDS = ("auto", "one", "mirrored", "workers", "tpu")
+Kind = Literal["auto", "one", "mirrored", "workers", "tpu"]
 
 
-def strategy(kind="auto", replicas=None, timeout=300.0):
+def strategy(
+    kind: Kind = "auto", replicas: PositiveInt | None = None, timeout: PositiveFloat = 300.0
+) -> tf.distribute.Strategy:
     """Returns a `tf.distribute` strategy for the available devices, TPU or cluster.
 
     Call it before anything else that uses TensorFlow.
@@ -39,10 +42,9 @@ def strategy(kind="auto", replicas=None, timeout=300.0):
         >>> strategy.num_replicas_in_sync
         1
     """
-    check_choice("kind", kind, KINDS)
-    valid = replicas is None or (isinstance(replicas, int) and replicas >= 1)
-    check(valid, "replicas", replicas, "an integer >= 1, or None")
-    check_number("timeout", timeout, 0, open_low=True)
+    check_type("kind", kind, Kind)
+    check_type("replicas", replicas, PositiveInt | None)
+    check_type("timeout", timeout, PositiveFloat)
     workers = workers_of(os.environ.get("TF_CONFIG"))
     if kind == "auto":
         kind = "workers" if len(workers) > 1 else "tpu" if _has_tpu() else "mirrored"
@@ -60,7 +62,7 @@ def strategy(kind="auto", replicas=None, timeout=300.0):
     return tf.distribute.get_strategy()
 
 
-def workers_of(text):
+def workers_of(text: str | None) -> list[str]:
     """The addresses of the workers in `TF_CONFIG`, the chief first.
 
     Example:
@@ -81,7 +83,7 @@ def workers_of(text):
     return workers
 
 
-def devices_of(replicas):
+def devices_of(replicas: int | None) -> list[str]:
     """The names of `replicas` devices of this machine; if `None`, all GPUs or the CPU."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
@@ -93,7 +95,7 @@ def devices_of(replicas):
     return [f"CPU:{i}" for i in range(count)]
 
 
-def cut_processor(count):
+def cut_processor(count: int) -> None:
     """Splits the CPU into `count` logical devices, if there are fewer."""
     (cpu,) = tf.config.list_physical_devices("CPU")
     known = tf.config.get_logical_device_configuration(cpu) or [None]
@@ -110,5 +112,5 @@ def cut_processor(count):
         ) from error
 
 
-def _has_tpu():
+def _has_tpu() -> bool:
     return bool(os.environ.get("TPU_NAME")) or bool(tf.config.list_physical_devices("TPU"))

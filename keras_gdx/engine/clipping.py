@@ -30,7 +30,7 @@ def factors_of(tasks, h, factor=None):
 
 def _by_variable(task, most, factor):
     bucket = task.bucket
-    parts = bucket.parts(task.gradient) if bucket.packed else [task.gradient]
+    parts = bucket.split(task.gradient) if bucket.packed else [task.gradient]
     energies = ops.stack([backend.energy(part) for part in parts])
     factors = _shrink(ops.sqrt(energies), most, factor)
     return bucket.spread(factors)

@@ -36,7 +36,7 @@ class ModelView:
         """The reduced, clipped gradients."""
         found: dict = {}
         for bucket in self._optimizer.state.buckets:
-            found |= zip(bucket.indices, bucket.parts(self._gradient(bucket)), strict=True)
+            found |= zip(bucket.indices, bucket.split(self._gradient(bucket)), strict=True)
         return [found[i] for i in sorted(found)]
 
     def _gradient(self, bucket):

@@ -4,6 +4,8 @@ Each is stored as a pair of float32 numbers whose sum is the Python number, so t
 accurate to float32 precision on every backend and device.
 """
 
+from __future__ import annotations
+
 import operator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -101,7 +103,7 @@ for _name in ("add", "mul", "truediv", "pow", "sub", "lt", "le", "gt", "ge"):
 class Scalars(SimpleNamespace):
     """The `h` that a rule receives: `t`, `lr` and every argument of the rule, resolved."""
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Scalars:
         """Returns a copy with some entries replaced or added."""
         return Scalars(**{**vars(self), **changes})
 

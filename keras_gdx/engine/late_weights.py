@@ -10,8 +10,8 @@ starts from those. `fit` checks for this once, so steps need not.
 
 from keras import ops
 
+from keras_gdx.arguments import check
 from keras_gdx.backends import backend
-from keras_gdx.config import check
 
 
 def comes_late(optimizer, variables):
@@ -56,9 +56,9 @@ def _copy_weights(optimizer):
     for bucket in state.buckets:
         if not bucket.copied:
             continue
-        weights = bucket.join([ops.cast(variables[i], bucket.dtype) for i in bucket.indices])
+        weights = bucket.join([ops.cast(v, bucket.dtype) for v in bucket.members(variables)])
         if bucket.replicas > 1:
-            weights = bucket.cut(weights, backend.place(bucket.replicas))
+            weights = bucket.cut(weights, backend.replica_index(bucket.replicas))
         for name in bucket.copied:
             (slot,) = bucket.slots[name].variables
             slot.assign(weights)

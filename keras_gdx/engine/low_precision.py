@@ -24,5 +24,5 @@ def narrowed(optimizer, h, w, slots, dtype):
         stored = ops.cast(w, dtype)
         return stored, slots | {LOST: w - ops.cast(stored, w.dtype)}
     if optimizer.precision == "stochastic" and dtype == "bfloat16":
-        return backend.stochastically_rounded(w, ops.stack([h.t, h.place])), slots
+        return backend.stochastically_rounded(w, ops.stack([h.t, h.index])), slots
     return ops.cast(w, dtype), slots

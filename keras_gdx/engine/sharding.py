@@ -11,6 +11,7 @@ from keras import ops
 from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import scaled
 from keras_gdx.engine.low_precision import LOST, narrowed
+from keras_gdx.engine.state.storage import chosen
 from keras_gdx.engine.update import advance, conclude, encoded, overwrite, slot_variables
 
 
@@ -40,63 +41,58 @@ def move_shards(optimizer, h, packed, divided):
         for task, factor in divided
         for dtype in [task.bucket.dtype]
     ]
-    wholes = backend.gather([piece.value for piece in moved])
-    for (task, _), pieces in zip(divided, wholes, strict=True):
-        _settle(optimizer, h[task.bucket.dtype], task, task.bucket.uncut(pieces))
+    wholes = backend.gather([shard.value for shard in moved])
+    for (task, _), shards in zip(divided, wholes, strict=True):
+        _settle(optimizer, h[task.bucket.dtype], task, task.bucket.uncut(shards))
 
 
 def _advanced(optimizer, h, packed, task, factor):
     """Applies the rule to this replica's shard: returns its new weights, and writes its slots."""
     bucket = task.bucket
-    place = backend.place(bucket.replicas)
-    present = _present(task, place)
-    weights = bucket.join([optimizer.model_variables[i] for i in bucket.indices])
-    piece = WeightShard(ops.cast(bucket.cut(weights, place), bucket.dtype))
-    gradient = bucket.cut(backend.dense(task.gradient), place)
+    replica = backend.replica_index(bucket.replicas)
+    present = _present(task, replica)
+    weights = bucket.join(bucket.members(optimizer.model_variables))
+    shard = WeightShard(ops.cast(bucket.cut(weights, replica), bucket.dtype))
+    gradient = bucket.cut(backend.dense(task.gradient), replica)
     if factor is not None and len(factor.shape):
-        factor = bucket.cut(factor, place)
+        factor = bucket.cut(factor, replica)
 
     def update(h, own, gradient, factor, present, old):
-        h = h.replace(multiplier=own[0], place=own[1])
+        h = h.replace(multiplier=own[0], index=own[1])
         w, slots = advance(optimizer, bucket, h, scaled(gradient, factor, h), old[0], old[1:])
         new = [w, *encoded(bucket, slots)]
-        return [_chosen(present, x, was) for x, was in zip(new, old, strict=True)]
+        return [chosen(present, x, was) for x, was in zip(new, old, strict=True)]
 
-    kept = [piece, *slot_variables(bucket)]
+    kept = [shard, *slot_variables(bucket)]
     own = bucket.spec.multiplier, float(bucket.indices[0])
     args = own, gradient, factor, present
-    overwrite(optimizer, bucket, "piece", h, packed, update, kept, *args)
-    return piece
+    overwrite(optimizer, bucket, "shard", h, packed, update, kept, *args)
+    return shard
 
 
 def _settle(optimizer, h, task, w):
     """Writes the new weights, their moving averages and their rounding errors."""
     bucket, state = task.bucket, optimizer.state
-    h = h.replace(multiplier=bucket.spec.multiplier, place=float(bucket.indices[0]))
-    kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
+    h = h.replace(multiplier=bucket.spec.multiplier, index=float(bucket.indices[0]))
+    kept = [bucket.together(optimizer.model_variables)]
     if state.averages:
-        kept.append(bucket.together([state.averages[i] for i in bucket.indices]))
+        kept.append(bucket.together(state.averages))
     old = [backend.dense(x.value) for x in kept]
     w, averages = conclude(optimizer, bucket.constraint, h, w, *old[1:])
     lost = {LOST: None} if LOST in bucket.slots else {}
     w, lost = narrowed(optimizer, h, w, lost, kept[0].dtype)
     for x, new, was in zip(kept, [w, *averages], old, strict=True):
-        x.assign(bucket.choose(task.present, ops.cast(new, was.dtype), was))
+        x.assign(bucket.choose(task.present, new, was))
     if lost:
         (variable,) = bucket.slots[LOST].variables
-        place = backend.place(bucket.replicas)
-        new = bucket.cut(lost[LOST], place)
-        variable.assign(_chosen(_present(task, place), new, backend.dense(variable)))
+        replica = backend.replica_index(bucket.replicas)
+        new = bucket.cut(lost[LOST], replica)
+        variable.assign(chosen(_present(task, replica), new, backend.dense(variable)))
 
 
-def _present(task, place):
+def _present(task, replica):
     """Which entries of this replica's shard have a gradient; `None` if all have."""
     if task.present is None:
         return None
     bucket = task.bucket
-    return bucket.cut(ops.broadcast_to(bucket.spread(task.present), bucket.shape), place)
-
-
-def _chosen(present, new, old):
-    new = ops.cast(new, old.dtype)
-    return new if present is None else ops.where(present, new, old)
+    return bucket.cut(ops.broadcast_to(bucket.spread(task.present), bucket.shape), replica)

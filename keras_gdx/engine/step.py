@@ -24,6 +24,12 @@ from keras_gdx.engine.state.state import DENSE, wide
 from keras_gdx.engine.update import move_bucket, move_rows
 from keras_gdx.engine.window import add, take
 
+REDUCTIONS = {
+    "global": backend.reduce,  # all replicas make the same update
+    "local": backend.own,  # each replica makes its own update
+    "none": backend.as_given,  # gradients are the same on all replicas already
+}
+
 
 def step(optimizer, gradients):
     """Processes one micro-batch's gradients, by variable index; updates if the window is full."""
@@ -94,8 +100,10 @@ def _close_window(optimizer, marks, _):
 
 
 def _update(optimizer, tasks, given, factor):
-    gradients = optimizer.reduced([task.gradient for task in tasks], optimizer.reduce_dtype)
-    values = optimizer.extremes([value for _, value in given])
+    reduce = REDUCTIONS[optimizer.reduction]
+    gradients = reduce([task.gradient for task in tasks], optimizer.reduce_dtype)
+    values = [value for _, value in given]
+    values = backend.largest(values) if optimizer.reduction == "global" else values
     if optimizer.loss_scale_factor:
         factor = (1.0 if factor is None else factor) / optimizer.loss_scale_factor
     factor = [] if factor is None else [ops.convert_to_tensor(factor, "float32")]

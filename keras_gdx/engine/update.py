@@ -23,25 +23,22 @@ def move_bucket(optimizer, h, packed, task, factor):
         factor: The factor of the gradient, or `None`.
     """
     bucket, state = task.bucket, optimizer.state
-    kept = [bucket.together([optimizer.model_variables[i] for i in bucket.indices])]
+    kept = [bucket.together(optimizer.model_variables)]
     if state.averages:
-        kept.append(bucket.together([state.averages[i] for i in bucket.indices]))
+        kept.append(bucket.together(state.averages))
     kept += slot_variables(bucket)
     own = bucket.spec.multiplier, float(bucket.indices[0])
     gradient = backend.dense(task.gradient)
 
     def update(h, own, gradient, factor, present, old):
-        h = h.replace(multiplier=own[0], place=own[1])
+        h = h.replace(multiplier=own[0], index=own[1])
         stored, *rest = old
         averages = [rest.pop(0)] if optimizer.use_ema else []
         w, slots = advance(optimizer, bucket, h, scaled(gradient, factor, h), stored, rest)
         w, averages = conclude(optimizer, bucket.constraint, h, w, *averages)
         w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
         new = [w, *averages, *encoded(bucket, slots)]
-        return [
-            bucket.choose(present, ops.cast(x, was.dtype), was)
-            for x, was in zip(new, old, strict=True)
-        ]
+        return [bucket.choose(present, x, was) for x, was in zip(new, old, strict=True)]
 
     args = own, gradient, factor, task.present
     overwrite(optimizer, bucket, "all", h, packed, update, kept, *args)
@@ -103,7 +100,7 @@ def move_rows(optimizer, h, task, factor, rows):
     bucket, state = task.bucket, optimizer.state
     (index,) = bucket.indices
     variable, dtype = optimizer.model_variables[index], bucket.dtype
-    h = h.replace(multiplier=bucket.spec.multiplier, place=float(index))
+    h = h.replace(multiplier=bucket.spec.multiplier, index=float(index))
     gradient = backend.values(scaled(task.gradient, factor, h))
     kept = {name: slot.variables[0] for name, slot in bucket.slots.items()}
     old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}
@@ -120,4 +117,4 @@ def move_rows(optimizer, h, task, factor, rows):
         touched = [variable, *averages]
         before = [ops.convert_to_tensor(x) for x in touched]
         for x, value, was in zip(touched, [w, *averaged], before, strict=True):
-            x.assign(bucket.choose(task.present, ops.cast(value, was.dtype), was))
+            x.assign(bucket.choose(task.present, value, was))

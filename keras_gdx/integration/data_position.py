@@ -288,7 +288,7 @@ def check_state(state):
         with _files_of(state) as path:
             tf.train.load_checkpoint(path)
     except (KeyError, tf.errors.OpError) as error:
-        raise ValueError(f"The place in the data cannot be read: {error}") from error
+        raise ValueError(f"The position in the data cannot be read: {error}") from error
 
 
 def read_state(iterator, state):
@@ -297,7 +297,7 @@ def read_state(iterator, state):
         with _files_of(state) as path:
             tf.train.Checkpoint(iterator=iterator).read(path).assert_consumed()
     except (AssertionError, tf.errors.OpError) as error:
-        raise ValueError(f"The place in the data cannot be read: {error}") from error
+        raise ValueError(f"The position in the data cannot be read: {error}") from error
 
 
 @contextmanager

@@ -17,7 +17,7 @@ def evaluator(model):
     return evaluate
 
 
-def compiled_look(model, parts, watched):
+def compiled_measurement(model, parts, watched):
     """Returns a compiled function that measures gradients, weights, updates and silent units.
 
     Args:
@@ -48,16 +48,16 @@ def compiled_look(model, parts, watched):
         return both, a[1] + b[1], {name: a[2][name] & b[2][name] for name in a[2]}
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def look(batch, before):
+    def measure(batch, before):
         size = tf.shape(tf.nest.flatten(batch[0])[0])[0] // parts
 
-        def of(place):
-            here = slice(place * size, (place + 1) * size)
+        def of(index):
+            here = slice(index * size, (index + 1) * size)
             return of_part(tf.nest.map_structure(lambda x: x if x is None else x[here], batch))
 
         _, (gradient, part, silent) = tf.while_loop(
-            lambda place, _: place < parts,
-            lambda place, sums: (place + 1, add(sums, of(place))),
+            lambda index, _: index < parts,
+            lambda index, total: (index + 1, add(total, of(index))),
             (1, of(0)),
         )
         weights = [tf.convert_to_tensor(v) for v in variables]
@@ -69,7 +69,7 @@ def compiled_look(model, parts, watched):
             "silent": silent,
         }
 
-    return look
+    return measure
 
 
 def _squares(tensors):
@@ -118,12 +118,12 @@ def compiled_curvature(model, iterations):
     @tf.function(autograph=False, reduce_retracing=True)
     def curvature(batch):
         chance = [
-            tf.random.stateless_normal(v.shape, (0, place), dtype=v.dtype)
-            for place, v in enumerate(variables)
+            tf.random.stateless_normal(v.shape, (0, index), dtype=v.dtype)
+            for index, v in enumerate(variables)
         ]
         _, direction = tf.while_loop(
-            lambda place, _: place < iterations,
-            lambda place, direction: (place + 1, product(batch, direction)[1]),
+            lambda index, _: index < iterations,
+            lambda index, direction: (index + 1, product(batch, direction)[1]),
             (0, chance),
         )
         return product(batch, direction)[0]

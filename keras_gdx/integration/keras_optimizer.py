@@ -3,7 +3,8 @@
 Uses private names of Keras' optimizers; `tests/test_private_surface.py` lists them.
 """
 
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -12,9 +13,9 @@ from keras.src.utils.tracking import (
     no_automatic_dependency_tracking,
 )  # keeps lists out of checkpoints
 
-from keras_gdx.arguments import NonNegative, accepts
+from keras_gdx.arguments import NonNegative, Tensor, accepts, check, is_schedule
 from keras_gdx.backends import backend
-from keras_gdx.config import Configured, check, declared_arguments, is_schedule
+from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.engine.state.state import is_overwritten
 from keras_gdx.engine.step import flush, step
 from keras_gdx.engine.variables.spec import numbered
@@ -32,10 +33,11 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     built_with: list = []
     overwritten: list = []
     state: Any = None  # a `State`, once built
+    no_decay: Literal["auto"] | Sequence[Any]
     exempt: tuple = ()  # variables without weight decay, in addition to those that `no_decay` names
     _rate_factor: Any = None  # a variable, if the rate follows a schedule
 
-    def __init__(self, learning_rate, name=None):
+    def __init__(self, learning_rate: Any, name: str | None = None):
         super().__init__(_checked_rate(learning_rate), name=name)
         self._given_rate = learning_rate
         if is_schedule(learning_rate):
@@ -46,14 +48,14 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     # -- counting ---------------------------------------------------------------------------
 
     @property
-    def iterations(self):
+    def iterations(self) -> Any:
         """The number of updates made. Micro-batches and skipped steps do not count."""
         return self._iterations
 
     # -- learning rate ----------------------------------------------------------------------
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         """The learning rate of the next update.
 
         A number can be assigned at any time. If the rate follows a schedule, the remaining
@@ -63,7 +65,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         return rate if isinstance(rate, keras.Variable) else self.rate_at(self.iterations)
 
     @learning_rate.setter
-    def learning_rate(self, value):
+    def learning_rate(self, value: float) -> None:
         fixed = is_schedule(self._learning_rate) or isinstance(self._learning_rate, keras.Variable)
         if is_schedule(value) or callable(value) or not fixed:
             raise TypeError(
@@ -88,27 +90,27 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         for part in self.parts:
             getattr(self, part).scale_rate(value / planned if planned else 1.0)
 
-    def set_rate(self, rate):
+    def set_rate(self, rate: Tensor) -> None:
         """Like `learning_rate = rate`, for a tensor in a function that is being traced."""
         self._learning_rate.assign(rate)
         for part in self.parts:
             getattr(self, part).scale_rate(rate / self._given_rate if self._given_rate else 1.0)
 
-    def scale_rate(self, factor):
+    def scale_rate(self, factor: Tensor) -> None:
         """Sets the learning rate to `factor` times the constructor's argument."""
         if self._rate_factor is not None:
             self._rate_factor.assign(factor)
         elif isinstance(self._learning_rate, keras.Variable):
             self._learning_rate.assign(self._given_rate * factor)
 
-    def rate_at(self, step, dtype="float32"):
+    def rate_at(self, step: Tensor, dtype: str = "float32") -> Tensor:
         """The learning rate at update `step`."""
         rate = self._learning_rate
         if is_schedule(rate):
             return ops.cast(rate(step), dtype) * ops.cast(self._rate_factor, dtype)
         return ops.cast(rate() if not isinstance(rate, keras.Variable) else rate, dtype)
 
-    def rate_variables(self):
+    def rate_variables(self) -> dict[str, Any]:
         """The variables that hold the learning rate or its factor, by name."""
         if self._rate_factor is not None:
             return {"learning_rate_factor": self._rate_factor}
@@ -116,14 +118,14 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             return {"learning_rate": self._learning_rate}
         return {}
 
-    def configured_rate(self):
+    def configured_rate(self) -> Any:
         """The constructor's argument, or the number assigned since."""
         if not isinstance(self._learning_rate, keras.Variable):
             return self._given_rate
         now = ops.convert_to_numpy(self._learning_rate)
         return float(self._given_rate) if np.float32(self._given_rate) == now else float(now)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Reads no variable, so it can be printed while a function is traced."""
         names = [name for name in declared_arguments(type(self)) if name != "learning_rate"]
         shown = [f"{name}={getattr(self, name)!r}" for name in names]
@@ -132,11 +134,11 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     # -- variables --------------------------------------------------------------------------
 
     @property
-    def model_variables(self):
+    def model_variables(self) -> list[Any]:
         """The variables that this optimizer updates."""
         return self._trainable_variables
 
-    def index(self, variable):
+    def index(self, variable: Any) -> int:
         """The position of a variable in `model_variables`, or after them in `overwritten`."""
         return self._get_variable_index(variable)
 
@@ -162,13 +164,15 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
 
     # -- one step ---------------------------------------------------------------------------
 
-    def apply_gradients(self, grads_and_vars):
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor, Any]]) -> Any:
         """Calls `apply` with pairs of a gradient and its variable."""
         pairs = list(grads_and_vars)
         check(len(pairs) > 0, "grads_and_vars", pairs, "at least one pair of gradient and variable")
         return super().apply_gradients(pairs)
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: Iterable[Tensor], trainable_variables: Iterable[Any] | None = None
+    ) -> None:
         """Applies the gradients of one micro-batch, one for each variable.
 
         Args:
@@ -203,7 +207,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         with keras.name_scope(self.name):
             backend.unconverted(step)(self, gradients)
 
-    def check_known(self, variables):
+    def check_known(self, variables: Sequence[Any]) -> None:
         """Raises `ValueError` if the optimizer was not built with all of these variables."""
         unknown = [
             v for v in variables if self._var_key(v) not in self._trainable_variables_indices
@@ -211,11 +215,11 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         if unknown:
             raise unknown_variables(unknown)
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
         """Not used: `apply` updates all variables together."""
         raise TypeError("Call `apply`: a keras_gdx optimizer moves all variables together.")
 
-    def flush(self):
+    def flush(self) -> None:
         """Applies the gradients of an accumulation window that is still open.
 
         They are divided by the number of micro-batches actually summed. `fit` calls this at the
@@ -233,7 +237,9 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         return self.averages()
 
     @no_automatic_dependency_tracking
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
         """Adds to `no_decay`, as in Keras; unlike there, it is saved with the optimizer.
 
         Args:
@@ -257,7 +263,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         if names:
             self.no_decay = (*entries, *names)
 
-    def configured_decay(self):
+    def configured_decay(self) -> Any:
         """`no_decay` plus the exempt variables, each as path and index among equal paths."""
         if not self.exempt:
             return self.no_decay

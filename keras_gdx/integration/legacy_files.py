@@ -1,6 +1,6 @@
 """The legacy `.h5` format of models, which Keras 3 writes but cannot resume training from."""
 
-from keras_gdx.config import check
+from keras_gdx.arguments import check
 
 
 def check_file(filepath, overwrite=True, zipped=None, include_optimizer=True, **kwargs):

@@ -41,7 +41,7 @@ LOADING = ("set_weights", "load_weights")
 AFTER_COMPILE: list[Callable] = []  # called with each model compiled with our optimizers
 
 
-def install():
+def install() -> None:
     """Extends the methods of `keras.Model`. Calling it again does nothing."""
     _extend("compile", _compiling)
     _extend("fit", _fitting)
@@ -213,12 +213,11 @@ def follow(model):
 
 def introduce(model):
     """Attaches our optimizers to a model that was just compiled."""
-    replicas = replicas_of(model)
-    if replicas is not None:
-        replicas.take_over()
     if ours(model):
         for fn in AFTER_COMPILE:
             fn(model)
+    if (replicas := replicas_of(model)) is not None:
+        replicas.take_over()
     introduced(model)
 
 
@@ -353,7 +352,7 @@ class Epochs(keras.callbacks.Callback):
 
     def _warn_of_zero_rates(self, epoch):
         """Warns, once, if the learning rate is 0 for a full epoch."""
-        from keras_gdx.config import is_schedule
+        from keras_gdx.arguments import is_schedule
 
         if self._warned or not self.params.get("steps"):
             return

@@ -51,16 +51,27 @@ def _is_optimizer(value):
     return isinstance(value, keras.optimizers.Optimizer)
 
 
+def wrapped(optimizer):
+    """The optimizers with a state of their own that this one wraps, by attribute."""
+    parts = getattr(optimizer, "parts", ())
+    names = (name for name in ("inner_optimizer", "inner", "outer") if name not in parts)
+    found = {name: getattr(optimizer, name, None) for name in names}
+    return {name: each for name, each in found.items() if each is not None}
+
+
 def inside(optimizer):
     """An optimizer and those that it contains, except the rules that are its own parts."""
     if optimizer is None:
         return
     yield optimizer
-    for name in ("inner_optimizer", "inner", "outer"):
-        if name not in getattr(optimizer, "parts", ()):
-            yield from inside(getattr(optimizer, name, None))
-    for each in getattr(optimizer, "optimizers", ()):
+    for each in (*wrapped(optimizer).values(), *getattr(optimizer, "optimizers", ())):
         yield from inside(each)
+
+
+def layers_of(optimizer):
+    """An optimizer, the one inside it, and so on, outermost first; parts count as inside."""
+    inner = getattr(optimizer, "inner_optimizer", None) or getattr(optimizer, "inner", None)
+    return [optimizer, *(layers_of(inner) if inner else ())]
 
 
 def all_optimizers(model):

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras import ops
 from keras.src.losses import loss as keras_loss  # scales sums over replicas
 
+from keras_gdx.arguments import check
 from keras_gdx.backends.tensorflow import unconverted
-from keras_gdx.config import check
 from keras_gdx.integration.model_optimizers import all_optimizers
 
 STRIDE = 1 << 16  # more than the number of replicas
@@ -142,13 +142,13 @@ class Step:
 
     def normal(self, shape):
         """Normal random numbers, determined by the update, the micro-batch and the replica."""
-        updates, place = 0, tf.distribute.get_replica_context().replica_id_in_sync_group
+        updates, stream = 0, tf.distribute.get_replica_context().replica_id_in_sync_group
         for optimizer in all_optimizers(self.model):
             updates += tf.cast(optimizer._iterations, tf.int32)
             summed = getattr(getattr(optimizer, "state", None), "count", None)
             if summed is not None:  # the micro-batches in the open window
-                place += STRIDE * tf.cast(summed, tf.int32)
-        seed = tf.stack([place, updates])
+                stream += STRIDE * tf.cast(summed, tf.int32)
+        seed = tf.stack([stream, updates])
         return tf.random.stateless_normal(shape, seed, alg="philox")
 
     def _aside(self):

@@ -32,8 +32,8 @@ def is_random_state(state):
     kind = type(np.random.get_bit_generator())  # type: ignore[attr-defined]
     try:
         _restore(state, random.Random(), np.random.RandomState(kind()))
-        place = state["numpy"]["state"].get("pos", 0)  # beyond 624 NumPy reads past its numbers
-        return 0 <= place <= 624
+        position = state["numpy"]["state"].get("pos", 0)  # beyond 624 NumPy reads past its numbers
+        return 0 <= position <= 624
     except (TypeError, ValueError, KeyError, OverflowError, AttributeError):
         return False
 

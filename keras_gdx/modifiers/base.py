@@ -1,8 +1,12 @@
 """The base class of modifiers."""
 
+from dataclasses import replace
+from typing import Any
+
+from keras_gdx.arguments import Tensor
 from keras_gdx.config import Configured, declared_arguments
-from keras_gdx.engine.hyperparameters import resolve
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.engine.hyperparameters import Scalars, resolve
+from keras_gdx.optimizers.slots import Slot, declared
 
 
 class Modifier(Configured):
@@ -17,7 +21,7 @@ class Modifier(Configured):
     slots: tuple[Slot | str, ...] = ()
     elementwise = True  # false: it mixes the entries of a tensor
 
-    def __call__(self, h, x, g, w, *slots):
+    def __call__(self, h: Scalars, x: Tensor, g: Tensor, w: Tensor, *slots: Tensor) -> Any:
         """Returns the changed `x`, or `(x, *new_slots)` if there are slots.
 
         Args:
@@ -29,13 +33,14 @@ class Modifier(Configured):
         """
         raise NotImplementedError
 
-    def own_slots(self, optimizer):
+    def own_slots(self, optimizer: Any) -> list[Slot]:
         """The slots, with names that are unique in `optimizer`."""
-        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
-        names = self._slot_names(optimizer)
-        return [Slot(n, s.init, s.shape, s.signed) for n, s in zip(names, slots, strict=True)]
+        pairs = zip(self._slot_names(optimizer), declared(self.slots), strict=True)
+        return [replace(slot, name=name) for name, slot in pairs]
 
-    def run(self, optimizer, h, slots, x, g, w):
+    def run(
+        self, optimizer: Any, h: Scalars, slots: dict[str, Tensor], x: Tensor, g: Tensor, w: Tensor
+    ) -> Tensor:
         """Applies the modifier; reads its slots from `slots` and writes them back."""
         own = {
             name: resolve(getattr(self, name), h.t - 1, w.dtype)
@@ -49,12 +54,14 @@ class Modifier(Configured):
         slots.update(zip(names, new, strict=True))
         return x
 
-    def _slot_names(self, optimizer):
-        position = next(i for i, m in enumerate((*optimizer.before, *optimizer.after)) if m is self)
-        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
-        return [f"{type(self).__name__.lower()}{position}_{name}" for name in names]
+    def _slot_names(self, optimizer: Any) -> list[str]:
+        """Names that stay the same when modifiers of other classes are added, moved or removed."""
+        alike = [m for m in (*optimizer.before, *optimizer.after) if type(m) is type(self)]
+        number = 1 + next(i for i, m in enumerate(alike) if m is self)
+        owner = type(self).__name__.lower() + (f"_{number}" if number > 1 else "")
+        return [f"{owner}_{slot.name}" for slot in declared(self.slots)]
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name in vars(self):
             raise AttributeError(
                 f"`{name}` of {type(self).__name__} is part of compiled steps and cannot become "

@@ -1,12 +1,13 @@
 """Adafactor."""
 
-from typing import Any
+from typing import Unpack
 
 from keras import ops
 
 from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, Positive, PositiveInt
 from keras_gdx.math import ema, rms
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import Options
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 from keras_gdx.schedules.relative_step import RelativeStep
@@ -68,7 +69,7 @@ class Adafactor(Optimizer):
         clip_threshold: Positive | None = 1.0,
         scale_parameter: bool = True,
         min_dim_size_to_factor: PositiveInt = 128,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(RelativeStep() if learning_rate is None else learning_rate, **kwargs)
         self.beta_1 = beta_1

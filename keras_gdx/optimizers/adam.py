@@ -1,12 +1,13 @@
 """Adam."""
 
-from typing import Any
+from typing import Unpack
 
 from keras import ops
 
 from keras_gdx.arguments import DecayRate, LearningRate, NonNegative
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import Options
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 
@@ -58,7 +59,7 @@ class Adam(Optimizer):
         beta_2: DecayRate = 0.999,
         epsilon: NonNegative = 1e-8,
         amsgrad: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1

@@ -1,9 +1,10 @@
 """Adam with decoupled weight decay."""
 
-from typing import Any
+from typing import Unpack
 
-from keras_gdx.arguments import LearningRate, NonNegative
+from keras_gdx.arguments import DecayRate, LearningRate, NonNegative
 from keras_gdx.optimizers.adam import Adam
+from keras_gdx.optimizers.options import OptionsExceptDecay
 from keras_gdx.registry import register
 
 __all__ = ["AdamW"]
@@ -19,8 +20,12 @@ class AdamW(Adam):
 
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
+        beta_1: Number in [0, 1) or schedule: decay rate of the momentum. 0: no momentum.
+        beta_2: Number in [0, 1) or schedule: decay rate of the second moment.
+        epsilon: Number >= 0 or schedule, added outside the root (Keras' default is 1e-7).
+        amsgrad: If true, the denominator never decreases (arXiv:1904.09237).
         weight_decay: Number >= 0 or schedule, $\lambda$. (0.01 as in torch; Keras: 0.004.)
-        **kwargs: The arguments of `Adam`.
+        **kwargs: The options of `Optimizer`.
 
     Memory: 8 bytes per parameter (`momentum`, `velocity`).
 
@@ -36,7 +41,19 @@ class AdamW(Adam):
         self,
         learning_rate: LearningRate = 1e-3,
         *,
+        beta_1: DecayRate = 0.9,
+        beta_2: DecayRate = 0.999,
+        epsilon: NonNegative = 1e-8,
+        amsgrad: bool = False,
         weight_decay: NonNegative | None = 0.01,
-        **kwargs: Any,
+        **kwargs: Unpack[OptionsExceptDecay],
     ):
-        super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
+        super().__init__(
+            learning_rate,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            amsgrad=amsgrad,
+            weight_decay=weight_decay,
+            **kwargs,
+        )

@@ -2,7 +2,7 @@
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from keras_gdx.arguments import (
     Positive,
     PositiveFloat,
     PositiveInt,
+    Tensor,
     check,
     is_number,
     may_change,
@@ -32,9 +33,9 @@ from keras_gdx.engine.late_weights import comes_late
 from keras_gdx.engine.state.state import State, imagined, size_of
 from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
 from keras_gdx.integration.weight_swap import WeightSwap
-from keras_gdx.optimizers.options import check_options, patterns
+from keras_gdx.optimizers.options import AnyModifier, check_options, patterns
 from keras_gdx.optimizers.rule import Rule
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.slots import declared
 
 
 class Optimizer(Rule, KerasOptimizer):
@@ -108,8 +109,7 @@ class Optimizer(Rule, KerasOptimizer):
     loads = 0  # how often state was read from a file
     left_alone = False  # true: a file's state belongs to the optimizer that wraps this one
     hyperparameters: Any = None  # `Hyperparameters`, once built
-    reduced = staticmethod(backend.reduce)  # reduces gradients over the replicas
-    extremes = staticmethod(backend.largest)  # reduces values that overwrite their variables
+    reduction = "global"  # how replicas combine gradients, a key of `step.REDUCTIONS`
 
     def __init__(
         self,
@@ -118,8 +118,8 @@ class Optimizer(Rule, KerasOptimizer):
         weight_decay: NonNegative | None = None,
         no_decay: Literal["auto"] | Sequence[Any] = (),
         lr_multipliers: Mapping[str, float] | None = None,
-        before: Sequence[Any] = (),
-        after: Sequence[Any] = (),
+        before: Sequence[AnyModifier] = (),
+        after: Sequence[AnyModifier] = (),
         state_dtype: Literal["float32", "bfloat16", "float16", "int8"] | None = None,
         shard_state: bool = False,
         reduce_dtype: Literal["bfloat16", "float16"] | None = None,
@@ -138,7 +138,7 @@ class Optimizer(Rule, KerasOptimizer):
         name: str | None = None,
     ):
         super().__init__(learning_rate, name=name)
-        self._model = lambda: None
+        self._model: Callable[[], keras.Model | None] = lambda: None
         self.weight_swap = WeightSwap(self)
         self.weight_decay = weight_decay
         self.no_decay = no_decay
@@ -162,12 +162,12 @@ class Optimizer(Rule, KerasOptimizer):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         check_options(self)
 
-    def evaluation_values(self, trained):
+    def evaluation_values(self, trained: Sequence[Tensor]) -> Sequence[Tensor] | None:
         """The weights to evaluate with, from the trained ones; `None` if they are the same."""
         return self.averages() if self.use_ema else None
 
     @property
-    def evaluates_others(self):
+    def evaluates_others(self) -> bool:
         """Whether `evaluate`, `predict`, `save` and validation swap in the evaluation weights.
 
         True for rules whose trained weights are not meant to be evaluated. With `use_ema` the
@@ -178,11 +178,11 @@ class Optimizer(Rule, KerasOptimizer):
     # -- scalars -----------------------------------------------------------------------------
 
     @property
-    def no_decay_entries(self):
+    def no_decay_entries(self) -> tuple[Any, ...]:
         """The entries of `no_decay`: regular expressions, `"auto"`, paths with numbers."""
         return ("auto",) if self.no_decay == "auto" else tuple(self.no_decay)
 
-    def scalars(self, step, dtype):
+    def scalars(self, step: Tensor, dtype: str) -> Scalars:
         """The scalars, `h`, of the update with index `step`."""
         names = self._arguments()
         h = Scalars(**{name: resolve(getattr(self, name), step, dtype) for name in names})
@@ -195,7 +195,7 @@ class Optimizer(Rule, KerasOptimizer):
 
     # -- state -------------------------------------------------------------------------------
 
-    def attach(self, model):
+    def attach(self, model: keras.Model) -> None:
         """Gives the optimizer the model that it will train; `compile` calls this.
 
         The model's structure tells which variables are kernels, embeddings or the output layer,
@@ -204,7 +204,7 @@ class Optimizer(Rule, KerasOptimizer):
         check(isinstance(model, keras.Model), "model", model, "a Keras model")
         self._model = weakref.ref(model)
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Any]) -> None:
         """Creates the state for `variables`; does nothing if already built or if there are none."""
         if self.built:
             return
@@ -213,41 +213,43 @@ class Optimizer(Rule, KerasOptimizer):
         if not variables:
             return
         with backend.outside_graph():
-            pieces = self._pieces()
-            if pieces > 1 and self.evaluates_others:  # each process then needs all shards
+            shards = self._shards()
+            if shards > 1 and self.evaluates_others:  # each process then needs all shards
                 known = "false on several workers: the weights to evaluate with need all state"
-                check(pieces == len(backend.places(self)), "shard_state", True, known)
+                check(shards == len(backend.local_replicas(self)), "shard_state", True, known)
             self._admit(variables)
             late = comes_late(self, self.model_variables)
             self.make_hyperparameters()
-            self.state = State(self, self.built_with, self._model(), pieces, late)
-            if pieces > 1 and not late:
+            self.state = State(self, self.built_with, self._model(), shards, late)
+            if shards > 1 and not late:
                 self.state.copy_weights(self.model_variables)
             self.built = True
 
-    def _pieces(self, replicas=None):
+    def _shards(self, replicas: int | None = None) -> int:
         """The number of shards of the state; 1 if every replica has all of it."""
         return (replicas or backend.replicas(self)) if self.shard_state else 1
 
-    def imagined(self, replicas):
+    def imagined(self, replicas: int) -> State:
         """The state that this optimizer would have on `replicas` replicas, without its values."""
-        return imagined(self, self.built_with, self._model(), self._pieces(replicas))
+        return imagined(self, self.built_with, self._model(), self._shards(replicas))
 
-    def planned(self, variables, replicas=None):
+    def planned(
+        self, variables: Sequence[Any], replicas: int | None = None
+    ) -> list[tuple[str, int]]:
         """The `(name, bytes)` of everything `build` would allocate, without allocating it.
 
         Args:
             variables: Variables to plan for.
             replicas: Number of replicas to plan for; `None` for the current number.
         """
-        state = imagined(self, variables, self._model(), self._pieces(replicas))
+        state = imagined(self, variables, self._model(), self._shards(replicas))
         found = [(v.name, math.prod(v.shape) * size_of(v.dtype)) for v in state.variables]
         for rule in (self, *(getattr(self, part) for part in self.parts)):
             scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]
             found += [("hyperparameters", 8 * len(rule.numbers())), *scalars]
         return found
 
-    def numbers(self):
+    def numbers(self) -> dict[str, float]:
         """The numeric arguments that can change during training, by name."""
         types = argument_types(type(self))
         found = {
@@ -258,13 +260,13 @@ class Optimizer(Rule, KerasOptimizer):
         window = self.gradient_accumulation_steps
         return found if window is None else found | {"gradient_accumulation_steps": window}
 
-    def make_hyperparameters(self):
+    def make_hyperparameters(self) -> None:
         """Stores the numeric arguments in a variable, here and in each of `parts`."""
         self.hyperparameters = Hyperparameters(self.numbers(), self.add_variable)
         for part in self.parts:
             getattr(self, part).make_hyperparameters()
 
-    def _arguments(self):
+    def _arguments(self) -> dict[str, Any]:
         """The arguments that rules and clipping read, with their defaults."""
         return ENGINE_NUMBERS | {
             name: default
@@ -273,15 +275,15 @@ class Optimizer(Rule, KerasOptimizer):
         }
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         """The optimizer's own variables."""
         return super().variables + [v for p in self.parts for v in getattr(self, p).variables]
 
-    def averages(self):
+    def averages(self) -> list[Any]:
         """The EMAs of the weights, one variable each."""
         return self.state.averages
 
-    def adopt(self, indices):
+    def adopt(self, indices: Sequence[int]) -> None:
         """Copies weights that were set from outside into the slots and EMAs that mirror them.
 
         Args:
@@ -289,22 +291,22 @@ class Optimizer(Rule, KerasOptimizer):
         """
         self.state.adopt(indices, self.model_variables)
 
-    def forget_traces(self):
+    def forget_traces(self) -> None:
         """Discards the compiled `flush`, so that it is traced with the new schedule."""
         if self.state is not None:
             self.state.closers.clear()
 
-    def accept(self, name, value):
+    def accept(self, name: str, value: Any) -> Any:
         """Validates a new value of an argument, and applies it to steps already compiled."""
         value = super().accept(name, value)
         if self.hyperparameters is not None:
             self._change(name, value)
         return patterns(name, value) if name in self.masks else value
 
-    def _change(self, name, value):
+    def _change(self, name: str, value: Any) -> None:
         """Applies a new argument value to steps that are already compiled, if possible."""
         old = getattr(self, name)
-        decides = any(isinstance(s, Slot) and s.when == name for s in self.slots)
+        decides = any(slot.when == name for slot in declared(self.slots))
         dynamic = name in self.hyperparameters and is_number(value)
         if dynamic and not (decides and bool(value) != bool(old)):
             self.hyperparameters.set(name, value)
@@ -317,7 +319,7 @@ class Optimizer(Rule, KerasOptimizer):
     # -- evaluation weights ------------------------------------------------------------------
 
     @contextmanager
-    def evaluation_weights(self):
+    def evaluation_weights(self) -> Iterator[None]:
         """Context in which the model holds the weights to evaluate with.
 
         These are the EMA if `use_ema`, or the averages of a rule such as `ScheduleFree`.
@@ -342,7 +344,7 @@ class Optimizer(Rule, KerasOptimizer):
             if entered:
                 self.weight_swap.leave()
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Any) -> None:
         """Leaves the evaluation weights in the model; Keras calls this at the end of `fit`.
 
         The trained weights are kept, and the next `fit` resumes from them.
@@ -351,27 +353,33 @@ class Optimizer(Rule, KerasOptimizer):
 
     # -- serialization -----------------------------------------------------------------------
 
-    def configured(self, name):
+    def configured(self, name: str) -> Any:
         """The value of an argument for `get_config`; learning rate and `no_decay` as given."""
         special = {"learning_rate": self.configured_rate, "no_decay": self.configured_decay}
         return special[name]() if name in special else super().configured(name)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Writes the state by variable path and slot name."""
         save_state(self, store)
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Reads the state that matches; lists the rest in one warning."""
         self.loads += load_state(self, store)
 
 
-# Options that a rule which is part of another one leaves to the outer rule.
-WHOLE = tuple(
-    name
-    for name in declared_arguments(Optimizer)
-    if name not in ("learning_rate", "weight_decay", "before", "after", "name")
-)
+# The options of every optimizer, with their defaults.
+OPTIONS = {
+    name: default
+    for name, default in declared_arguments(Optimizer).items()
+    if name not in ("learning_rate", "name")
+}
+# Those that a rule which is part of another one leaves to the outer rule.
+WHOLE = {
+    name: default
+    for name, default in OPTIONS.items()
+    if name not in ("weight_decay", "before", "after")
+}
 ENGINE_NUMBERS = {
-    name: declared_arguments(Optimizer)[name]
+    name: OPTIONS[name]
     for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")
 }

@@ -1,12 +1,13 @@
 """DoG: distance over gradients."""
 
-from typing import Any
+from typing import Unpack
 
 from keras import ops
 
 from keras_gdx.arguments import LearningRate, NonNegative, Positive
 from keras_gdx.math import norm
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import Options
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 
@@ -52,7 +53,7 @@ class DoG(Optimizer):
         *,
         reps_rel: Positive = 1e-6,
         epsilon: NonNegative = 1e-8,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         self.reps_rel = reps_rel

@@ -1,13 +1,14 @@
 """LAMB: layer-wise adaptive moments for large batches."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 from keras import ops
 
 from keras_gdx.arguments import DecayRate, LearningRate, NonNegative
 from keras_gdx.math import bias_correction, ema, norm, ratio
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import OptionsExceptDecay
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 
@@ -56,7 +57,7 @@ class LAMB(Optimizer):
         epsilon: NonNegative = 1e-6,
         weight_decay: NonNegative | None = 0.0,
         no_adaptation: Sequence[str] = (),
-        **kwargs: Any,
+        **kwargs: Unpack[OptionsExceptDecay],
     ):
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
         self.beta_1 = beta_1

@@ -1,12 +1,13 @@
 """Lion: evolved sign momentum."""
 
-from typing import Any
+from typing import Unpack
 
 from keras import ops
 
 from keras_gdx.arguments import DecayRate, LearningRate
 from keras_gdx.math import ema
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import Options
 from keras_gdx.registry import register
 
 __all__ = ["Lion"]
@@ -49,7 +50,7 @@ class Lion(Optimizer):
         *,
         beta_1: DecayRate = 0.9,
         beta_2: DecayRate = 0.99,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1

@@ -1,14 +1,15 @@
 """Local SGD and DiLoCo: replicas that synchronize periodically."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import keras
 from keras import ops
 
-from keras_gdx.arguments import PositiveInt
+from keras_gdx.arguments import PositiveInt, Tensor, check
 from keras_gdx.backends import backend
-from keras_gdx.config import check
 from keras_gdx.optimizers.base import Optimizer
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.slots import Shape, Slot
 from keras_gdx.optimizers.wrapper import Wrapper
 from keras_gdx.registry import get, register
 
@@ -64,9 +65,9 @@ class LocalSteps(Wrapper):
 
     def __init__(
         self,
-        inner: Any = None,
+        inner: Optimizer | str | None = None,
         *,
-        outer: Any = None,
+        outer: Optimizer | str | None = None,
         sync_period: PositiveInt = 8,
         name: str | None = None,
     ):
@@ -81,23 +82,22 @@ class LocalSteps(Wrapper):
             self.outer = get(outer, "outer")
             ours = isinstance(self.outer, Optimizer)
             check(ours, "outer", outer, "an optimizer of keras_gdx, or None")
-            self.outer.reduced = backend.as_given
-        self.inner.reduced = backend.own
-        self.inner.extremes = backend.as_given
+            self.outer.reduction = "none"
+        self.inner.reduction = "local"
         self._together_at = 0
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Any]) -> None:
         super().build(variables)
         if self.built and self.outer is not None and not self.outer.built:
             with backend.outside_graph():
                 self.outer.build(variables)
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         values = [backend.snapshot(v) for v in self.overwritten]
         for variable, largest in zip(self.overwritten, backend.largest(values), strict=True):
             variable.assign(largest)
         buckets = self.state.buckets
-        weights = [g.together([self.model_variables[i] for i in g.indices]) for g in buckets]
+        weights = [bucket.together(self.model_variables) for bucket in buckets]
         means = backend.mean(
             [
                 ops.cast(backend.snapshot(w.value), g.dtype)
@@ -108,16 +108,16 @@ class LocalSteps(Wrapper):
             for kept, mean in zip(weights, means, strict=True):
                 kept.assign(ops.cast(mean, kept.dtype))
             return
-        gradients: dict = {}
+        gradients: dict[int, Tensor] = {}
         for bucket, kept, mean in zip(buckets, weights, means, strict=True):
             slow = ops.convert_to_tensor(bucket.slots["slow"].read())
             kept.assign(ops.cast(slow, kept.dtype))
-            gradients |= dict(zip(bucket.indices, bucket.parts(slow - mean), strict=True))
+            gradients |= dict(zip(bucket.indices, bucket.split(slow - mean), strict=True))
         self.outer.apply([gradients[i] for i in sorted(gradients)], self.model_variables)
         for bucket, kept in zip(buckets, weights, strict=True):
             bucket.slots["slow"].write(ops.cast(kept.value, bucket.dtype))
 
-    def flush(self):
+    def flush(self) -> None:
         """Closes the inner optimizer's accumulation window, and synchronizes the replicas."""
         super().flush()
         if not self.built:
@@ -127,20 +127,22 @@ class LocalSteps(Wrapper):
             backend.outside_step(self, self.synchronize)()
             self._together_at = now
 
-    def attach(self, model):
+    def attach(self, model: keras.Model) -> None:
         super().attach(model)
         if self.outer is not None:
             self.outer.attach(model)
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         """The variables of this optimizer, the inner and the outer one."""
         return super().variables + (self.outer.variables if self.outer is not None else [])
 
-    def planned(self, variables, replicas=None):
+    def planned(
+        self, variables: Sequence[Any], replicas: int | None = None
+    ) -> list[tuple[str, int]]:
         own = super().planned(variables, replicas)
         return own if self.outer is None else own + self.outer.planned(variables, replicas)
 
-    def bytes_per_parameter(self, shape):
+    def bytes_per_parameter(self, shape: Shape) -> float:
         own = super().bytes_per_parameter(shape)
         return own if self.outer is None else own + self.outer.bytes_per_parameter(shape)

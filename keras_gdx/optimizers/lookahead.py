@@ -1,7 +1,6 @@
 """Lookahead: k steps forward, one step back."""
 
-from typing import Any
-
+import keras
 from keras import ops
 
 from keras_gdx.arguments import Fraction, PositiveInt
@@ -48,7 +47,7 @@ class Lookahead(Wrapper):
 
     def __init__(
         self,
-        inner: Any = None,
+        inner: keras.optimizers.Optimizer | str | None = None,
         *,
         sync_period: PositiveInt = 6,
         slow_step_size: Fraction = 0.5,
@@ -57,9 +56,9 @@ class Lookahead(Wrapper):
         super().__init__(inner, sync_period, name)
         self.slow_step_size = slow_step_size
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         for bucket in self.state.buckets:
-            weights = bucket.together([self.model_variables[i] for i in bucket.indices])
+            weights = bucket.together(self.model_variables)
             h = self.scalars(self.iterations, bucket.dtype)
             slow = ops.convert_to_tensor(bucket.slots["slow"].read())
             ahead = ops.cast(weights.value, bucket.dtype) - slow

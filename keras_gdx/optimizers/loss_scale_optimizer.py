@@ -1,9 +1,12 @@
 """Dynamic loss scaling that checks the gradients of every replica."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import keras
 
+from keras_gdx.arguments import PositiveFloat, PositiveInt, Tensor, check_type
 from keras_gdx.backends import backend
 from keras_gdx.checkpoint.stored_state import MANIFEST, Contents, around, manifest_of
 from keras_gdx.integration.file_transaction import when_sure
@@ -43,25 +46,28 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
 
     def __init__(
         self,
-        inner_optimizer,
-        initial_scale=2.0**15,
-        dynamic_growth_steps=2000,
-        name=None,
-        **kwargs,
+        inner_optimizer: keras.optimizers.Optimizer | str,
+        initial_scale: PositiveFloat = 2.0**15,
+        dynamic_growth_steps: PositiveInt = 2000,
+        name: str | None = None,
+        **kwargs: Any,
     ):
+        check_type("initial_scale", initial_scale, PositiveFloat)
+        check_type("dynamic_growth_steps", dynamic_growth_steps, PositiveInt)
         inner = get(inner_optimizer, "inner_optimizer")
         super().__init__(inner, initial_scale, dynamic_growth_steps, name=name, **kwargs)
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
         """Calls `exclude_from_weight_decay` of the inner optimizer."""
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def check_finite(self, grads):
+    def check_finite(self, grads: Sequence[Tensor]) -> Tensor:
         """Whether all gradients of all replicas are finite."""
-        present = [backend.values(g) for g in grads if g is not None]
-        return backend.same_everywhere(super().check_finite(present))
+        return check_finite(self, grads)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Writes the scale; the inner optimizer writes its own state, once."""
         if self.built:
             for name in OWN:
@@ -69,7 +75,7 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         inside = {"inner_optimizer": type(self.inner_optimizer).__name__}
         store[MANIFEST] = manifest_of(RULE, inside, [])
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """Reads the scale, if the file has one; the inner optimizer reads its own state."""
         inner, ours = self.inner_optimizer, isinstance(self.inner_optimizer, Optimizer)
         if ours:
@@ -87,8 +93,8 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
             return
         keys = {name: name for name in OWN}
         if manifest is None and len(contents.keys) == len(self.variables):  # saved as Keras does
-            places = {id(v): str(i) for i, v in enumerate(self.variables)}
-            keys = {name: places[id(getattr(self, name))] for name in OWN}
+            positions = {id(v): str(i) for i, v in enumerate(self.variables)}
+            keys = {name: positions[id(getattr(self, name))] for name in OWN}
         for name, key in keys.items():
             if key in contents.keys:
                 value = contents.read(key, "iuf", None)
@@ -96,7 +102,14 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
                     when_sure(partial(getattr(self, name).assign, value))
 
 
-def take_place(model):
+def check_finite(optimizer: Any, grads: Sequence[Tensor]) -> Tensor:
+    """Whether all gradients of all replicas are finite, for Keras' loss scaling or ours."""
+    present = [backend.values(g) for g in grads if g is not None]
+    finite = keras.optimizers.LossScaleOptimizer.check_finite(optimizer, present)
+    return backend.same_everywhere(finite)
+
+
+def take_place(model: keras.Model) -> None:
     """Replaces Keras' loss scaling around an optimizer of this package by this class."""
     scaled = model.optimizer
     if type(scaled) is keras.optimizers.LossScaleOptimizer and not scaled.built:

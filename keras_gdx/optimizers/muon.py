@@ -2,20 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 from keras import ops
 
-from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt
-from keras_gdx.config import (
-    check,
-    declared_arguments,
-    is_number,
-    is_schedule,
-)
+from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt, check, is_number, is_schedule
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
 from keras_gdx.optimizers.base import WHOLE, Optimizer
+from keras_gdx.optimizers.options import Options
 from keras_gdx.registry import register
 from keras_gdx.schedules import Product
 
@@ -74,7 +69,7 @@ class Muon(Optimizer):
         ns_coefficients: Sequence[float] = (3.4445, -4.775, 2.0315),
         adjust: Literal["original", "match_rms_adamw"] | None = "original",
         fallback: Optimizer | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         three = isinstance(ns_coefficients, (list, tuple)) and len(ns_coefficients) == 3
@@ -83,8 +78,8 @@ class Muon(Optimizer):
         if fallback is None:
             fallback = AdamW(_fraction(learning_rate))
         check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
-        for option in WHOLE:
-            value, default = getattr(fallback, option), declared_arguments(Optimizer)[option]
+        for option, default in WHOLE.items():
+            value = getattr(fallback, option)
             check(value == default, f"fallback.{option}", value, f"{default!r}: give it to Muon")
         self.momentum = momentum
         self.nesterov = nesterov

@@ -1,10 +1,71 @@
 """Validates the options that every optimizer has."""
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypedDict
 
-from keras_gdx.arguments import check, is_number
+from keras_gdx.arguments import (
+    Fraction,
+    NonNegative,
+    Positive,
+    PositiveFloat,
+    PositiveInt,
+    Tensor,
+    check,
+    is_number,
+)
 from keras_gdx.backends import NAME
+from keras_gdx.engine.hyperparameters import Scalars
 from keras_gdx.registry import REGISTRY
+
+
+class AnyModifier(Protocol):
+    """A `Modifier`, whose module imports this one."""
+
+    def run(
+        self,
+        optimizer: Any,
+        h: Scalars,
+        slots: dict[str, Tensor],
+        x: Tensor,
+        g: Tensor,
+        w: Tensor,
+    ) -> Tensor: ...
+
+
+class OptionsExceptDecay(TypedDict, total=False):
+    """The options of `Optimizer` that every rule takes, for editors and type checkers.
+
+    `Optimizer` describes them; a test keeps both equal.
+    """
+
+    no_decay: Literal["auto"] | Sequence[Any]
+    lr_multipliers: Mapping[str, float] | None
+    before: Sequence[AnyModifier]
+    after: Sequence[AnyModifier]
+    state_dtype: Literal["float32", "bfloat16", "float16", "int8"] | None
+    shard_state: bool
+    reduce_dtype: Literal["bfloat16", "float16"] | None
+    precision: Literal["kahan", "stochastic"] | None
+    sparse: Literal["dense", "lazy"]
+    fused: Literal["auto"] | bool
+    skip_nonfinite: bool
+    clipnorm: Positive | None
+    global_clipnorm: Positive | None
+    clipvalue: Positive | None
+    use_ema: bool
+    ema_momentum: Fraction
+    ema_overwrite_frequency: PositiveInt | None
+    loss_scale_factor: PositiveFloat | None
+    gradient_accumulation_steps: PositiveInt | None
+    name: str | None
+
+
+class Options(OptionsExceptDecay, total=False):
+    """As above, for rules without a `weight_decay` of their own."""
+
+    weight_decay: NonNegative | None
+
 
 WITHOUT_TENSORFLOW = {
     "precision": (None, "kahan"),
@@ -15,7 +76,7 @@ WITHOUT_TENSORFLOW = {
 CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 
 
-def check_options(optimizer):
+def check_options(optimizer: Any) -> None:
     """Normalizes the options; raises `ValueError` for invalid values or combinations."""
     if optimizer.no_decay != "auto":
         optimizer.no_decay = _no_decay(optimizer.no_decay)
@@ -26,7 +87,7 @@ def check_options(optimizer):
     _check_together(optimizer)
 
 
-def _check_backend(optimizer):
+def _check_backend(optimizer: Any) -> None:
     for name, portable in WITHOUT_TENSORFLOW.items():
         value = getattr(optimizer, name)
         possible = NAME == "tensorflow" or value in portable
@@ -34,7 +95,7 @@ def _check_backend(optimizer):
         check(possible, name, value, f"{allowed} without Keras' TensorFlow backend")
 
 
-def _check_together(optimizer):
+def _check_together(optimizer: Any) -> None:
     shared = [m for m in optimizer.after if any(m is other for other in optimizer.before)]
     check(not shared, "after", optimizer.after, "modifiers that are not in `before` too")
     clips = {name: getattr(optimizer, name) for name in CLIPS}
@@ -52,7 +113,7 @@ def _check_together(optimizer):
             )
 
 
-def patterns(name, value):
+def patterns(name: str, value: Any) -> tuple[str, ...]:
     """The regular expressions as a tuple; raises `ValueError` if one is invalid."""
     check(isinstance(value, (list, tuple)), name, value, "a list of regular expressions")
     for pattern in value:
@@ -63,7 +124,7 @@ def patterns(name, value):
     return tuple(value)
 
 
-def _no_decay(value):
+def _no_decay(value: Any) -> tuple[Any, ...]:
     check(isinstance(value, (list, tuple)), "no_decay", value, '"auto" or a list of patterns')
     entries = [tuple(x) if isinstance(x, (list, tuple)) else x for x in value]
     for entry in entries:
@@ -74,7 +135,7 @@ def _no_decay(value):
     return tuple(entries)
 
 
-def _modifiers(name, modifiers):
+def _modifiers(name: str, modifiers: Any) -> tuple[Any, ...]:
     several = isinstance(modifiers, (list, tuple))
     listed = tuple(modifiers) if several else (modifiers,)
     valid = several and all(hasattr(m, "run") and not isinstance(m, type) for m in listed)
@@ -82,13 +143,13 @@ def _modifiers(name, modifiers):
     allowed = f"a list of modifiers, each an instance of its own: {name}=[{_example(name, listed)}]"
     check(distinct, name, modifiers, allowed)
     for each in listed:
-        place = " or ".join(f"`{side}`" for side in each.sides)
-        allowed = f"without {type(each).__name__}, which belongs in {place}"
+        sides = " or ".join(f"`{side}`" for side in each.sides)
+        allowed = f"without {type(each).__name__}, which belongs in {sides}"
         check(name in each.sides, name, modifiers, allowed)
     return listed
 
 
-def _example(name, meant):
+def _example(name: str, meant: Sequence[Any]) -> str:
     """Code for the modifiers that were probably meant, or for a common one, for the error."""
     words = [
         str(getattr(m, "__name__", m if isinstance(m, str) else type(m).__name__)) for m in meant
@@ -99,7 +160,7 @@ def _example(name, meant):
     return ", ".join(f"modifiers.{word}()" for word in known or usual)
 
 
-def _multipliers(multipliers):
+def _multipliers(multipliers: Any) -> dict[str, float] | None:
     if multipliers is None:
         return None
     valid = isinstance(multipliers, dict) and all(

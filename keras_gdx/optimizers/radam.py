@@ -1,6 +1,6 @@
 """Rectified Adam."""
 
-from typing import Annotated, Any
+from typing import Annotated, Unpack
 
 from annotated_types import Ge
 from keras import ops
@@ -8,6 +8,7 @@ from keras import ops
 from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, Number
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import Options
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 
@@ -56,7 +57,7 @@ class RAdam(Optimizer):
         beta_2: DecayRate = 0.999,
         epsilon: NonNegative = 1e-8,
         threshold: Annotated[Number, Ge(4)] = 5.0,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1

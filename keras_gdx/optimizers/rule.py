@@ -1,9 +1,12 @@
 """The interface of an update rule: declared state and pure functions of tensors."""
 
+from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
-from keras_gdx.config import is_schedule
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.arguments import Tensor, is_schedule
+from keras_gdx.engine.hyperparameters import Scalars
+from keras_gdx.optimizers.slots import Shape, Slot, declared
 
 
 class Rule:
@@ -19,10 +22,10 @@ class Rule:
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
     divisible = True  # false: `global_stats` reads slots, so every replica needs all of them
-    before: tuple = ()  # modifiers of the gradient
-    after: tuple = ()  # modifiers of the direction
+    before: Sequence[Any] = ()  # modifiers of the gradient
+    after: Sequence[Any] = ()  # modifiers of the direction
 
-    def direction(self, h, g, w, *slots):
+    def direction(self, h: Scalars, g: Tensor, w: Tensor, *slots: Any) -> Any:
         """Returns `(u, *new_slots)`; the update subtracts `lr * u`.
 
         Args:
@@ -36,11 +39,11 @@ class Rule:
         """
         raise NotImplementedError
 
-    def prepare(self, h):
+    def prepare(self, h: Scalars) -> dict[str, Tensor]:
         """Returns a dictionary of scalars, computed once per update and added to `h`."""
         return {}
 
-    def global_stats(self, h, model, *shared):
+    def global_stats(self, h: Scalars, model: Any, *shared: Tensor) -> Any:
         """Computes statistics over all variables: returns `(scalars for h, *new_shared)`.
 
         Args:
@@ -52,46 +55,47 @@ class Rule:
         """
         raise NotImplementedError
 
-    def decay(self, h, w, u):
+    def decay(self, h: Scalars, w: Tensor, u: Tensor) -> Tensor:
         """Adds decoupled weight decay to the direction."""
         return u if h.weight_decay is None else u + h.weight_decay * w
 
-    def descend(self, h, w, u, *slots):
+    def descend(self, h: Scalars, w: Tensor, u: Tensor, *slots: Any) -> Any:
         """Takes the step along `-u`: returns `(w, *new_slots)`."""
         return w - h.lr * u, *slots
 
-    def part_of(self, spec):
+    def part_of(self, spec: Any) -> str | None:
         """The name of the part that updates this variable; `None` for the rule itself."""
-        return
+        return None
 
     # -- one update --------------------------------------------------------------------------
 
     @property
-    def uses_global_stats(self):
+    def uses_global_stats(self) -> bool:
         """Whether the rule defines `global_stats`."""
         return type(self).global_stats is not Rule.global_stats
 
-    def rule_of(self, spec):
+    def rule_of(self, spec: Any) -> Any:
         """The rule that updates the variable with this spec."""
         part = self.part_of(spec)
         return getattr(self, part) if part else self
 
-    def own_slots(self):
+    def own_slots(self) -> list[Slot]:
         """The rule's slots, without those that its arguments make unnecessary."""
-        slots = [s if isinstance(s, Slot) else Slot(s) for s in self.slots]
-        return [s for s in slots if s.when is None or self._uses(s.when)]
+        return [s for s in declared(self.slots) if s.when is None or self._uses(s.when)]
 
-    def _uses(self, argument):
+    def _uses(self, argument: str) -> bool:
         value = getattr(self, argument)
         return is_schedule(value) or bool(value)
 
-    def all_slots(self):
+    def all_slots(self) -> list[Slot]:
         """The slots of the rule and of its modifiers."""
         return self.own_slots() + [
             slot for modifier in (*self.before, *self.after) for slot in modifier.own_slots(self)
         ]
 
-    def advance(self, h, spec, g, w, slots):
+    def advance(
+        self, h: Scalars, spec: Any, g: Tensor, w: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """One update of one variable, as a pure function.
 
         Args:
@@ -119,15 +123,17 @@ class Rule:
         new.update((n, x) for n, x in zip(own, values, strict=True) if n in slots)
         return w, new
 
-    def steer(self, h, g, w, slots):
+    def steer(
+        self, h: Scalars, g: Tensor, w: Tensor, slots: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Calls `direction` with slots by name; returns the direction and the new slots."""
         needed = {s.name for s in self.own_slots()}
-        names = [s.name if isinstance(s, Slot) else s for s in self.slots]
+        names = [s.name for s in declared(self.slots)]
         old = [slots.get(n) if n in needed else 0.0 for n in names]
         u, *new = self.direction(h, g, w, *old)
         return u, dict(zip(names, new, strict=True))
 
-    def bytes_per_parameter(self, shape):
+    def bytes_per_parameter(self, shape: Shape) -> float:
         """Bytes of state per weight, for a float32 variable of this shape."""
         sizes = [prod(s) for slot in self.all_slots() if (s := slot.shape(shape)) is not None]
         return 4.0 * sum(sizes) / prod(shape)

@@ -1,19 +1,29 @@
 """Schedule-Free learning: averaging instead of a learning-rate schedule."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Unpack
 
 from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, NonNegativeInt, Number, check
-from keras_gdx.engine.state.state import wide
+from keras_gdx.arguments import (
+    DecayRate,
+    LearningRate,
+    NonNegative,
+    NonNegativeInt,
+    Number,
+    check,
+    is_schedule,
+)
 from keras_gdx.math import bias_correction, ema
-from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.base import OPTIONS, Optimizer
+from keras_gdx.optimizers.options import Options, OptionsExceptDecay
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import get, register
 
 __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
+
+FIXED = 'one number for all updates if `sparse="lazy"`: rows keep the `y` of their own last one'
 
 
 Beta = Annotated[Number, Interval(gt=0, lt=1)]
@@ -23,46 +33,63 @@ class Averaging(Optimizer):
     """Base class of the schedule-free rules; a subclass defines the direction at `y`."""
 
     slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
-    shared = ("weight_sum", "rate_max")
+    shared = ("weight_sum", "rate_max", "last_beta")  # `last_beta` formed the current `y`
 
     def __init__(
         self,
-        learning_rate: LearningRate,
+        learning_rate: LearningRate = 1.0,
         *,
         beta: Beta = 0.9,
         weight_lr_power: NonNegative = 2.0,
         r: NonNegative = 0.0,
         warmup_steps: NonNegativeInt = 0,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
+        check(not is_schedule(beta) or self.sparse != "lazy", "beta", beta, FIXED)
         self.beta = beta
         self.weight_lr_power = weight_lr_power
         self.r = r
         self.warmup_steps = warmup_steps
 
-    def global_stats(self, h, model, weight_sum, rate_max):
+    def global_stats(self, h, model, weight_sum, rate_max, last_beta):
         warm = ops.minimum(1.0, h.t / h.warmup_steps) if h.warmup_steps else ops.ones_like(h.t)
         rate_max = ops.maximum(rate_max, h.lr * warm)
         weight = h.t**h.r * rate_max**h.weight_lr_power
         weight_sum = weight_sum + weight
         share = weight / ops.where(weight_sum > 0, weight_sum, 1.0)
-        return {"warm": warm, "share": share}, weight_sum, rate_max
+        beta = ops.cast(h.beta, last_beta.dtype)
+        growth = beta / _known(last_beta, beta)
+        return {"warm": warm, "share": share, "growth": growth}, weight_sum, rate_max, beta
 
     def descend(self, h, y, u, z, *kept):
+        y = y + (h.growth - 1) * (y - z)  # a new beta moves `y`, so that `x` stays where it is
         ahead = z - h.lr * h.warm * u
         y = y + h.share * (z - y) - (1 - h.beta * (1 - h.share)) * (z - ahead)
         return y, ahead, *kept
 
     def evaluation_values(self, trained):
         zs = [slots["z"].read() for slots in self.state.slots if slots]  # of trained variables
-        return [self._average(ops.cast(y, z.dtype), z) for y, z in zip(trained, zs, strict=True)]
+        last_beta = ops.convert_to_tensor(self.state.shared["last_beta"])
+        beta = _known(last_beta, self.scalars(self.iterations, last_beta.dtype).beta)
+        return [_average(ops.cast(y, z.dtype), z, beta) for y, z in zip(trained, zs, strict=True)]
 
-    def _average(self, y, z):
-        """`x` computed from `y` and `z`."""
-        beta = self.scalars(self.iterations, wide(z)).beta
-        return y + (y - z) * ((1 - beta) / beta)
+    def _change(self, name, value):
+        if name == "beta" and self.sparse == "lazy":
+            check(value == self.beta, "beta", value, FIXED)
+        super()._change(name, value)
+
+
+def _average(y, z, beta):
+    """`x` computed from `y` and `z`."""
+    beta = ops.cast(beta, z.dtype)
+    return y + (y - z) * ((1 - beta) / beta)
+
+
+def _known(last_beta, beta):
+    """`last_beta`, or `beta` before the first update and after loading a file that lacks it."""
+    return ops.where(last_beta > 0, last_beta, ops.cast(beta, last_beta.dtype))
 
 
 @register
@@ -80,6 +107,8 @@ class ScheduleFreeSGD(Averaging):
     automatically; in a custom loop use `evaluation_weights()`, and
     `finalize_variable_values` at the end.
 
+    $x$ stays the average if $\beta$ changes, provided that all variables receive gradients.
+
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
         beta: Number in (0, 1) or schedule, $\beta$: replaces momentum.
@@ -87,6 +116,10 @@ class ScheduleFreeSGD(Averaging):
         r: Number >= 0 or schedule, $r$: values above 0 give early weights less weight.
         warmup_steps: Integer >= 0: updates of linear warmup.
         **kwargs: The options of `Optimizer`, except `use_ema`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `beta` is a schedule, or is changed
+            during training, with `sparse="lazy"`.
 
     Memory: 4 bytes per parameter (`z`).
 
@@ -97,9 +130,6 @@ class ScheduleFreeSGD(Averaging):
     Source: arXiv:2405.15682, Defazio et al. 2024
     Verified against: schedulefree 1.4.1 SGDScheduleFree, NumPy
     """
-
-    def __init__(self, learning_rate: LearningRate = 1.0, **kwargs: Any):
-        super().__init__(learning_rate, **kwargs)
 
     def direction(self, h, g, y, z):
         return g, z
@@ -122,8 +152,11 @@ class ScheduleFreeAdamW(Averaging):
         beta: Number in (0, 1) or schedule, $\beta$: replaces `beta_1`.
         beta_2: Number in [0, 1) or schedule: decay rate of the second moment.
         epsilon: Number >= 0 or schedule, outside the root.
+        weight_lr_power: Number >= 0 or schedule, as in `ScheduleFreeSGD`.
+        r: Number >= 0 or schedule, as there.
+        warmup_steps: Integer >= 0, as there.
         weight_decay: Number >= 0 or schedule, $\lambda$ of `ScheduleFreeSGD`.
-        **kwargs: The arguments of `ScheduleFreeSGD`.
+        **kwargs: The options of `Optimizer`, except `use_ema`.
 
     Memory: 8 bytes per parameter (`z`, `velocity`).
 
@@ -144,10 +177,21 @@ class ScheduleFreeAdamW(Averaging):
         beta: Beta = 0.9,
         beta_2: DecayRate = 0.999,
         epsilon: NonNegative = 1e-8,
+        weight_lr_power: NonNegative = 2.0,
+        r: NonNegative = 0.0,
+        warmup_steps: NonNegativeInt = 0,
         weight_decay: NonNegative | None = 0.0,
-        **kwargs: Any,
+        **kwargs: Unpack[OptionsExceptDecay],
     ):
-        super().__init__(learning_rate, beta=beta, weight_decay=weight_decay, **kwargs)
+        super().__init__(
+            learning_rate,
+            beta=beta,
+            weight_lr_power=weight_lr_power,
+            r=r,
+            warmup_steps=warmup_steps,
+            weight_decay=weight_decay,
+            **kwargs,
+        )
         self.beta_2 = beta_2
         self.epsilon = epsilon
 
@@ -189,7 +233,7 @@ class ScheduleFree(Averaging):
 
     def __init__(
         self,
-        inner: Any = None,
+        inner: Optimizer | str | None = None,
         *,
         beta: Beta = 0.9,
         weight_lr_power: NonNegative = 2.0,
@@ -197,23 +241,23 @@ class ScheduleFree(Averaging):
         warmup_steps: NonNegativeInt = 0,
         name: str | None = None,
     ):
-        inner = get(self.default_inner if inner is None else inner, "inner")
-        simple = isinstance(inner, Optimizer) and not (inner.parts or inner.uses_global_stats)
-        simple = simple and not hasattr(inner, "inner")
-        check(simple, "inner", inner, "a rule of keras_gdx that looks at one variable at a time")
+        rule = get(self.default_inner if inner is None else inner, "inner")
+        simple = isinstance(rule, Optimizer) and not (rule.parts or rule.uses_global_stats)
+        simple = simple and not hasattr(rule, "inner")
+        check(simple, "inner", rule, "a rule of keras_gdx that looks at one variable at a time")
         super().__init__(
-            inner.configured_rate(),
+            rule.configured_rate(),
             beta=beta,
             weight_lr_power=weight_lr_power,
             r=r,
             warmup_steps=warmup_steps,
             name=name,
-            **{option: getattr(inner, option) for option in INHERITED},
+            **{option: getattr(rule, option) for option in OPTIONS},
         )
-        self.exclude_from_weight_decay(inner.exempt)
-        self.inner = inner
-        self.elementwise = inner.elementwise
-        self.slots = (*self.slots, *(replace(s, when=None) for s in inner.own_slots()))
+        self.exclude_from_weight_decay(rule.exempt)
+        self.inner = rule
+        self.elementwise = rule.elementwise
+        self.slots = (*self.slots, *(replace(s, when=None) for s in rule.own_slots()))
 
     def direction(self, h, g, y, z, *kept):
         names = [slot.name for slot in self.inner.own_slots()]
@@ -223,13 +267,5 @@ class ScheduleFree(Averaging):
 
     def _change(self, name, value):
         super()._change(name, value)
-        if name in INHERITED:
+        if name in OPTIONS:
             setattr(self.inner, name, value)
-
-
-INHERITED = (
-    "weight_decay", "no_decay", "lr_multipliers", "before", "after", "state_dtype", "shard_state",
-    "reduce_dtype",
-    "precision", "sparse", "fused", "skip_nonfinite", "clipnorm", "global_clipnorm", "clipvalue",
-    "use_ema", "loss_scale_factor", "gradient_accumulation_steps",
-)  # fmt: skip

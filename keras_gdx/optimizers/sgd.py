@@ -1,9 +1,10 @@
 """Stochastic gradient descent."""
 
-from typing import Any
+from typing import Unpack
 
 from keras_gdx.arguments import DecayRate, LearningRate
 from keras_gdx.optimizers.base import Optimizer
+from keras_gdx.optimizers.options import Options
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 
@@ -47,7 +48,7 @@ class SGD(Optimizer):
         *,
         momentum: DecayRate = 0.0,
         nesterov: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         self.momentum = momentum

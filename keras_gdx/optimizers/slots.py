@@ -1,7 +1,7 @@
 """Slots: the state that an optimizer keeps per variable."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
@@ -29,3 +29,8 @@ class Slot:
     shape: Callable[[Shape], Shape | None] = tuple
     signed: bool = True
     when: str | None = None
+
+
+def declared(slots: Iterable[Slot | str]) -> list[Slot]:
+    """The slots that a class declares; one that needs no options may be declared by its name."""
+    return [slot if isinstance(slot, Slot) else Slot(slot) for slot in slots]

@@ -1,5 +1,5 @@
 """Regularizers, for new layers and for existing models."""
 
-from keras_gdx.registry import export
+from keras_gdx.registry import publish
 
-__all__ = export(__name__)
+__all__ = publish(__name__)

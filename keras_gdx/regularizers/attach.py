@@ -1,10 +1,12 @@
 """Attaches regularizers to existing models."""
 
 import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 
-from keras_gdx.config import check
+from keras_gdx.arguments import check
 from keras_gdx.engine.variables.structure import VECTORS, layers_of, select
 from keras_gdx.integration.model_hooks import follow
 from keras_gdx.regularizers.scheduled import Scheduled
@@ -12,8 +14,12 @@ from keras_gdx.regularizers.step_penalty import StepPenalty
 
 __all__ = ["apply"]
 
+Attribute = tuple[Any, str, list[Any]]  # a layer, its attribute, the variables it applies to
 
-def apply(model, regularizer, include=None, exclude=None):
+
+def apply(
+    model: keras.Model, regularizer: Any, include: str | None = None, exclude: str | None = None
+) -> list[str]:
     """Attaches a regularizer to variables of an existing model: trained, loaded or compiled.
 
     It applies from the next batch on, in `fit` and in `evaluate`, and replaces the variables'
@@ -95,12 +101,12 @@ def apply(model, regularizer, include=None, exclude=None):
     return [variable.path for variable in chosen]
 
 
-def _core(regularizer):
+def _core(regularizer: Any) -> Any:
     """The regularizer without its schedule."""
     return _core(regularizer.regularizer) if isinstance(regularizer, Scheduled) else regularizer
 
 
-def _penalties(model):
+def _penalties(model: keras.Model) -> dict[type, Any]:
     """The penalties of the model's train step, by class."""
     from keras_gdx.integration.penalties import install  # TensorFlow only
 
@@ -109,14 +115,14 @@ def _penalties(model):
     return model.compute_loss.penalties
 
 
-def _forget_compiled(model):
+def _forget_compiled(model: keras.Model) -> None:
     """Discards the compiled steps, which contain the old penalties."""
     for layer in layers_of(model):
         if isinstance(layer, keras.Model):
             layer.train_function = layer.test_function = None
 
 
-def _usual(model, regularizer):
+def _usual(model: keras.Model, regularizer: Any) -> set[int]:
     """The ids of the variables to use without `include`."""
     if hasattr(regularizer, "chooses"):
         layers = layers_of(model)
@@ -125,14 +131,14 @@ def _usual(model, regularizer):
     return {id(v) for v in variables if len(v.shape) > 1 and v.name not in VECTORS}
 
 
-def _attached(regularizer, variable):
+def _attached(regularizer: Any, variable: Any) -> Any:
     """The regularizer for one variable, a copy of its own if the class needs that."""
     if hasattr(regularizer, "attached_to"):
         return regularizer.attached_to(variable)
     return regularizer
 
 
-def _remember(model, chosen, own):
+def _remember(model: keras.Model, chosen: list[Any], own: dict[int, Any]) -> list[Any]:
     """Sets the layers' `*_regularizer` attributes; returns the variables that are not saved.
 
     An attribute of a layer applies to all variables of one name in it. Whether a layer saves it
@@ -160,8 +166,8 @@ def _remember(model, chosen, own):
     return [v for v in chosen if id(v) not in saved]
 
 
-def _attributes(model):
-    """Yields `(layer, attribute, the variables it applies to)`."""
+def _attributes(model: keras.Model) -> Iterator[Attribute]:
+    """The `..._regularizer` attributes of the layers."""
     for layer in layers_of(model):
         for attribute in vars(layer):
             if attribute.endswith("_regularizer"):
@@ -171,13 +177,13 @@ def _attributes(model):
                     yield layer, attribute, variables
 
 
-def _stems(variable):
+def _stems(variable: Any) -> set[str]:
     """Candidates for the part of an attribute's name before `_regularizer`, for a variable."""
     name = variable.name
     return {name, name.removesuffix("_kernel"), "depthwise" if name == "kernel" else name}
 
 
-def _assign(attributes, values):
+def _assign(attributes: list[Attribute], values: list[Any]) -> None:
     for (layer, name, _), value in zip(attributes, values, strict=True):
         setattr(layer, name, value)
 
@@ -187,6 +193,6 @@ class _Probe(keras.regularizers.Regularizer):
 
     saved = False
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         self.saved = True
         return {}

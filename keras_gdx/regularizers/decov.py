@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import wide
@@ -37,7 +38,7 @@ class DeCov(Penalty):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=0.1):
+    def __init__(self, factor: NonNegativeFloat = 0.1):
         super().__init__(factor)
 
     def __call__(self, outputs):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
+from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.math import TINY, wide
 
@@ -36,8 +37,7 @@ class EntropyPenalty(Configured, keras.regularizers.Regularizer):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=0.1, from_logits=False):
-        check_number("factor", factor, 0)
+    def __init__(self, factor: NonNegativeFloat = 0.1, from_logits: bool = False):
         self.factor = factor
         self.from_logits = from_logits
 

@@ -1,12 +1,12 @@
 """Group lasso."""
 
 import math
-import numbers
 
 import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check, check_number
+from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.math import power, wide
 
@@ -45,10 +45,7 @@ class GroupLasso(Configured, keras.regularizers.Regularizer):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=0.01, axis=-1):
-        check_number("factor", factor, 0)
-        integer = isinstance(axis, numbers.Integral) and not isinstance(axis, bool)
-        check(integer, "axis", axis, "an integer")
+    def __init__(self, factor: NonNegativeFloat = 0.01, axis: int = -1):
         self.factor = factor
         self.axis = axis
 

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.math import wide
 
@@ -35,9 +36,7 @@ class Huber(Configured, keras.regularizers.Regularizer):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=0.01, delta=1.0):
-        check_number("factor", factor, 0)
-        check_number("delta", delta, 0, open_low=True)
+    def __init__(self, factor: NonNegativeFloat = 0.01, delta: PositiveFloat = 1.0):
         self.factor = factor
         self.delta = delta
 

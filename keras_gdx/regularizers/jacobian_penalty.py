@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_integer
+from keras_gdx.arguments import NonNegativeFloat, PositiveInt, check
 from keras_gdx.registry import register
 from keras_gdx.regularizers.step_penalty import StepPenalty
 
@@ -53,10 +53,8 @@ class JacobianPenalty(StepPenalty):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=0.01, projections=1):
+    def __init__(self, factor: NonNegativeFloat = 0.01, projections: PositiveInt | None = 1):
         super().__init__(factor)
-        if projections is not None:
-            check_integer("projections", projections, 1)
         self.projections = projections
 
     def value(self, step):

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check_number
+from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.math import wide
 
@@ -37,9 +38,7 @@ class L1L2(Configured, keras.regularizers.Regularizer):
     Verified against: Keras, closed form in NumPy
     """
 
-    def __init__(self, l1=0.0, l2=0.0):
-        check_number("l1", l1, 0)
-        check_number("l2", l2, 0)
+    def __init__(self, l1: NonNegativeFloat = 0.0, l2: NonNegativeFloat = 0.0):
         self.l1 = l1
         self.l2 = l2
 
@@ -73,7 +72,7 @@ class L1(L1L2):
     Verified against: Keras, closed form in NumPy
     """
 
-    def __init__(self, l1=0.01):
+    def __init__(self, l1: NonNegativeFloat = 0.01):
         super().__init__(l1=l1)
 
 
@@ -100,5 +99,5 @@ class L2(L1L2):
     Verified against: Keras, closed form in NumPy
     """
 
-    def __init__(self, l2=0.01):
+    def __init__(self, l2: NonNegativeFloat = 0.01):
         super().__init__(l2=l2)

@@ -1,12 +1,15 @@
 """L2 penalty on the distance from pretrained weights."""
 
 import base64
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from keras_gdx.config import Configured, check, check_number
+from keras_gdx.arguments import NonNegativeFloat, check
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.math import wide
 
@@ -45,8 +48,7 @@ class L2SP(Configured, keras.regularizers.Regularizer):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=0.01, reference=None):
-        check_number("factor", factor, 0)
+    def __init__(self, factor: NonNegativeFloat = 0.01, reference: ArrayLike | None = None):
         self.factor = factor
         self.reference = None if reference is None else np.asarray(reference, "float32")
 
@@ -69,7 +71,7 @@ class L2SP(Configured, keras.regularizers.Regularizer):
 
     def get_config(self):
         """Returns the arguments; the reference is encoded as a string."""
-        config = {"factor": self.factor, "reference": None}
+        config: dict[str, Any] = {"factor": self.factor, "reference": None}
         if self.reference is not None:
             text = base64.b64encode(self.reference.astype("<f4").tobytes()).decode("ascii")
             config["reference"] = {"shape": list(self.reference.shape), "float32": text}

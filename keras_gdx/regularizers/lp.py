@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check, check_number, is_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.math import power, wide
 
@@ -42,9 +43,7 @@ class Lp(Configured, keras.regularizers.Regularizer):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, p, factor=0.01):
-        check(is_number(p) and 0 < p < float("inf"), "p", p, "a finite number > 0")
-        check_number("factor", factor, 0)
+    def __init__(self, p: PositiveFloat, factor: NonNegativeFloat = 0.01):
         self.p = p
         self.factor = factor
 

@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from keras_gdx.config import Configured, check, is_schedule
+from keras_gdx.arguments import LearningRateSchedule
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 
 __all__ = ["Scheduled"]
@@ -39,10 +40,7 @@ class Scheduled(Configured, keras.regularizers.Regularizer):
     Verified against: the regularizer times the schedule
     """
 
-    def __init__(self, regularizer, schedule):
-        valid = isinstance(regularizer, keras.regularizers.Regularizer)
-        check(valid, "regularizer", regularizer, "a Keras regularizer")
-        check(is_schedule(schedule), "schedule", schedule, "a schedule")
+    def __init__(self, regularizer: keras.regularizers.Regularizer, schedule: LearningRateSchedule):
         if keras.backend.backend() == "jax":
             raise ValueError("Scheduled needs Keras' TensorFlow or PyTorch backend.")
         self.regularizer = regularizer

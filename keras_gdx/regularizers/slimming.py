@@ -1,16 +1,18 @@
 """Network slimming."""
 
 import keras
+from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
-from keras_gdx.regularizers.l1_l2 import L1L2
+from keras_gdx.regularizers.base import Penalty
+from keras_gdx.regularizers.math import wide
 
 __all__ = ["Slimming"]
 
 
 @register
-class Slimming(L1L2):
+class Slimming(Penalty):
     r"""Drives the scales of batch normalization to zero, and with them complete channels.
 
     $$R(\gamma) = \lambda \sum_c |\gamma_c|$$
@@ -40,10 +42,11 @@ class Slimming(L1L2):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=1e-4):
-        check_number("factor", factor, 0)
-        super().__init__(l1=factor)
-        self.factor = factor
+    def __init__(self, factor: NonNegativeFloat = 1e-4):
+        super().__init__(factor)
+
+    def __call__(self, w):
+        return self.factor * ops.sum(ops.abs(wide(w)))
 
     @staticmethod
     def chooses(layer, variable):

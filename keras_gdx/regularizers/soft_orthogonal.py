@@ -1,8 +1,10 @@
 """Soft orthogonality."""
 
+from typing import Literal
+
 from keras import ops
 
-from keras_gdx.config import check_choice
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.regularizers.base import Penalty
 from keras_gdx.regularizers.math import as_matrix
@@ -39,9 +41,10 @@ class SoftOrthogonal(Penalty):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, factor=0.01, mode="columns"):
+    def __init__(
+        self, factor: NonNegativeFloat = 0.01, mode: Literal["columns", "rows"] = "columns"
+    ):
         super().__init__(factor)
-        check_choice("mode", mode, ("columns", "rows"))
         self.mode = mode
 
     def __call__(self, w):

@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_gdx.config import Configured, check_number
+from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.group_lasso import GroupLasso
 from keras_gdx.regularizers.l1_l2 import L1
@@ -35,14 +36,10 @@ class SparseGroupLasso(Configured, keras.regularizers.Regularizer):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, l1=0.01, group=0.01, axis=-1):
-        check_number("l1", l1, 0)
-        check_number("group", group, 0)
-        self._single = L1(l1)
-        self._groups = GroupLasso(group, axis)
+    def __init__(self, l1: NonNegativeFloat = 0.01, group: NonNegativeFloat = 0.01, axis: int = -1):
         self.l1 = l1
         self.group = group
         self.axis = axis
 
     def __call__(self, w):
-        return self._single(w) + self._groups(w)
+        return L1(self.l1)(w) + GroupLasso(self.group, self.axis)(w)

@@ -7,6 +7,7 @@ text of the page around the chart.
 import io
 import math
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from keras_gdx.report.markup import Html, element, finite, said
@@ -30,11 +31,11 @@ class Line(NamedTuple):
     """A line of a chart; non-finite values leave a gap."""
 
     name: str
-    x: list
-    y: list
+    x: list[float]
+    y: list[float]
 
 
-def figure(title, lines, unit, cuts=()):
+def figure(title: str, lines: Sequence[Line], unit: str, cuts: Sequence[float] = ()) -> Html:
     """A chart with title, legend and a description in words.
 
     Args:
@@ -52,7 +53,9 @@ def figure(title, lines, unit, cuts=()):
     return element("figure", element("figcaption", caption), svg, *below)
 
 
-def drawing(lines, unit, cuts, logarithmic, words):
+def drawing(
+    lines: Sequence[Line], unit: str, cuts: Sequence[float], logarithmic: bool, words: str
+) -> Html:
     """The lines as an SVG element."""
     from matplotlib import style
     from matplotlib.figure import Figure
@@ -73,8 +76,8 @@ def drawing(lines, unit, cuts, logarithmic, words):
         places = [x for line in lines for x in line.x]
         space = (max(places) - min(places)) / 40 or 0.5
         axes.set_xlim(min(places) - space, max(places) + space)
-        for place in cuts:
-            axes.axvline(place, color=CUT, linewidth=1, linestyle=(0, (2, 2)))
+        for cut in cuts:
+            axes.axvline(cut, color=CUT, linewidth=1, linestyle=(0, (2, 2)))
         if logarithmic:
             axes.set_yscale("log")
             axes.yaxis.set_minor_formatter(NullFormatter())
@@ -89,12 +92,12 @@ def drawing(lines, unit, cuts, logarithmic, words):
     return inline(file.getvalue(), [colour(i, len(lines)) for i in range(len(lines))], words)
 
 
-def sentinel(place):
+def sentinel(place: int) -> str:
     """The placeholder for a line's color; not black, which matplotlib omits from the file."""
     return f"#{place + 1:06x}"
 
 
-def short(value):
+def short(value: float) -> str:
     """Formats a tick label.
 
     Example:
@@ -106,7 +109,7 @@ def short(value):
     return re.sub(r"\.?0*e([+-])0*", lambda e: "e" + e[1].strip("+"), text)
 
 
-def colour(place, count):
+def colour(place: int, count: int) -> str:
     """The color of a line, as CSS."""
     if count <= FEW:
         return f"var(--line-{place})"
@@ -114,7 +117,7 @@ def colour(place, count):
     return f"color-mix(in oklab, var(--line-1) {share}%, var(--line-0))"
 
 
-def inline(text, colours, words):
+def inline(text: str, colours: Sequence[str], words: str) -> Html:
     """Converts matplotlib's SVG to an element of the page, with the page's colors and fonts."""
     inside = text[text.index("<g id=") : text.rindex("</svg>")]
     inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others repeat in every chart
@@ -129,7 +132,7 @@ def inline(text, colours, words):
 # -- in words --------------------------------------------------------------------------------
 
 
-def key(lines):
+def key(lines: Sequence[Line]) -> list[Html]:
     """The legend."""
     if len(lines) == 1:
         return []
@@ -139,21 +142,21 @@ def key(lines):
     return [_sample(place, name, len(lines)) for place, name in ends]
 
 
-def _sample(place, name, count):
+def _sample(place: int, name: str, count: int) -> Html:
     style = f"stroke: {colour(place, count)}; stroke-dasharray: {DASHES[place % FEW] or 'none'}"
     line = Html(f'<path d="M 0 4 H 20" style="{style if count <= FEW else style.split(";")[0]}"/>')
     swatch = element("svg", line, viewBox="0 0 20 8", class_="swatch", aria_hidden="true")
     return element("span", swatch, name, class_="key")
 
 
-def in_words(lines, unit):
+def in_words(lines: Sequence[Line], unit: str) -> str:
     """Describes a chart in words, for screen readers."""
     names = [f"{line.name}: " if len(lines) > 1 else "" for line in lines]
     words = [name + _course(line, unit) for name, line in zip(names, lines, strict=True)]
     return " ".join(words[: 2 * FEW])
 
 
-def _course(line, unit):
+def _course(line: Line, unit: str) -> str:
     good = [(y, x) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
     if not good:
         return "No finite number."
@@ -164,7 +167,7 @@ def _course(line, unit):
     )
 
 
-def gaps(lines, unit):
+def gaps(lines: Sequence[Line], unit: str) -> Iterator[str]:
     """Describes where values are not finite, which the lines cannot show."""
     for line in lines:
         found = [x for x, y in zip(line.x, line.y, strict=True) if not math.isfinite(y)]
@@ -175,7 +178,7 @@ def gaps(lines, unit):
             yield f"{name}ot finite at {unit} {places}{more}."
 
 
-def spans_magnitudes(values):
+def spans_magnitudes(values: Iterable[float]) -> bool:
     """Whether to use a logarithmic scale."""
     good = finite(values)
     return bool(good) and min(good) > 0 and max(good) >= 100 * min(good)

@@ -1,7 +1,7 @@
 """Formats durations."""
 
 
-def clock(seconds):
+def clock(seconds: float) -> str:
     """Formats seconds as minutes and seconds, with hours if there are any.
 
     Example:

@@ -1,16 +1,18 @@
 """Collects the findings of the callbacks of one `fit`."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from keras_gdx.config import is_number
+from keras_gdx.arguments import is_number
 
-__all__ = []
+__all__: list[str] = []
 
 
-def sources(callbacks):
+def sources(callbacks: Iterable[Any]) -> dict[str, Any]:
     """The callbacks with `findings`, by class name, numbered from the second of a class on."""
-    found: dict = {}
-    seen: Counter = Counter()
+    found: dict[str, Any] = {}
+    seen: Counter[str] = Counter()
     for callback in callbacks:
         if hasattr(callback, "findings"):
             name = type(callback).__name__
@@ -19,14 +21,14 @@ def sources(callbacks):
     return found
 
 
-def numbers(row, prefix=""):
+def numbers(row: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """The numbers in a row and its nested dictionaries, by name.
 
     Example:
         >>> numbers({"step": 8, "norm": 2.0, "layers": {"a": {"norm": 1.0}}, "kind": "good"})
         {'norm': 2.0, 'layers/a/norm': 1.0}
     """
-    found: dict = {}
+    found: dict[str, float] = {}
     for name, value in row.items():
         if isinstance(value, dict):
             found |= numbers(value, f"{prefix}{name}/")

@@ -2,9 +2,12 @@
 
 import html
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from keras_gdx.config import is_number
+from keras_gdx.arguments import is_number
 
+Row = Mapping[str, Any]
 FIRST, LAST = 3, 7  # visible rows of a long table
 
 
@@ -12,7 +15,7 @@ class Html(str):
     """A string that is already HTML."""
 
 
-def element(tag, *content, **attributes):
+def element(tag: str, *content: object, **attributes: object) -> Html:
     """An HTML element; content that is not `Html` is escaped.
 
     Example:
@@ -24,12 +27,12 @@ def element(tag, *content, **attributes):
     return Html(f"<{tag}{given}>" + ("" if tag == "meta" else f"{joined(content)}</{tag}>"))
 
 
-def joined(parts):
+def joined(parts: Iterable[object]) -> Html:
     """Joins pieces of HTML."""
     return Html("".join(p if isinstance(p, Html) else html.escape(str(p)) for p in parts))
 
 
-def said(value):
+def said(value: Any) -> str:
     """Formats a value for readers.
 
     Example:
@@ -53,7 +56,7 @@ def said(value):
     return str(value)
 
 
-def _object(name, config):
+def _object(name: str, config: Any) -> str:
     """Formats an object or function that Keras serialized."""
     if name == "__lambda__":
         return "a lambda"
@@ -62,7 +65,7 @@ def _object(name, config):
     return f"{name}({', '.join(f'{key}={said(value)}' for key, value in config.items())})"
 
 
-def table(caption, rows):
+def table(caption: str, rows: Sequence[Row]) -> Html:
     """A table with one row per dictionary; of a long table the middle is collapsed."""
     names = [*dict.fromkeys(name for row in rows for name in row)]
     texts = {n for row in rows for n, v in row.items() if not (is_number(v) or v == "")}
@@ -79,7 +82,7 @@ def table(caption, rows):
     return joined([whole, element("details", element("summary", title), folded)])
 
 
-def _table(caption, kinds, lines):
+def _table(caption: str, kinds: Mapping[str, str], lines: Sequence[Html]) -> Html:
     columns = [element("th", n, scope="col", class_=kind) for n, kind in kinds.items()]
     head = element("tr", *columns)
     inside = [element("caption", caption), element("thead", head), element("tbody", *lines)]
@@ -87,12 +90,12 @@ def _table(caption, kinds, lines):
     return element("div", element("table", *inside), class_="wide", tabindex="0")
 
 
-def _line(kinds, row):
+def _line(kinds: Mapping[str, str], row: Row) -> Html:
     first, *rest = [(said(row.get(name, "")), kind) for name, kind in kinds.items()]
     cells = [element("td", text, class_=kind) for text, kind in rest]
     return element("tr", element("th", first[0], scope="row", class_=first[1]), *cells)
 
 
-def finite(values):
+def finite(values: Iterable[float]) -> list[float]:
     """The finite values."""
     return [value for value in values if math.isfinite(value)]

@@ -1,6 +1,7 @@
 """Infers from a metric's name whether lower or higher is better."""
 
 import re
+from typing import Literal
 
 FALLS = "loss|error|mse|mae|rmse|mape|msle|crossentropy|divergence|hinge|logcosh|log_cosh|poisson"
 FALLS += "|perplexity|false_positives|false_negatives"
@@ -8,9 +9,9 @@ RISES = "acc|accuracy|auc|precision|recall|sensitivity|specificity|score|f1|iou|
 RISES += "|correlation|true_positives|true_negatives"
 
 
-def direction(monitor):
+def direction(monitor: str) -> Literal["min", "max"] | None:
     """Returns `"min"` if lower is better, `"max"` if higher is, `None` if unknown."""
-    for mode, words in (("min", FALLS), ("max", RISES)):
-        if re.search(rf"(^|_)({words})(_|$)", monitor.lower()):
-            return mode
-    return None
+    words = monitor.lower()
+    if re.search(rf"(^|_)({FALLS})(_|$)", words):
+        return "min"
+    return "max" if re.search(rf"(^|_)({RISES})(_|$)", words) else None

@@ -1,17 +1,22 @@
 """The HTML page of a training report."""
 
 import math
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from keras_gdx.report.charts import Line, figure
 from keras_gdx.report.clock import clock
 from keras_gdx.report.findings import numbers
-from keras_gdx.report.markup import element, said, table
+from keras_gdx.report.markup import Html, Row, element, said, table
 from keras_gdx.report.metrics import direction
 from keras_gdx.report.style import STYLE
 
+Part = Mapping[str, Any]  # one `fit`, see `page`
+Rows = Sequence[Row]
 
-def page(parts, epochs, found):
+
+def page(parts: Sequence[Part], epochs: Sequence[Row], found: Mapping[str, Rows]) -> str:
     """Returns the complete page.
 
     Args:
@@ -50,7 +55,7 @@ def page(parts, epochs, found):
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
-def header(name, parts, epochs):
+def header(name: str, parts: Sequence[Part], epochs: Sequence[Row]) -> Html:
     """A summary of the run, in three lines."""
     last = parts[-1]
     state, _, why = last["state"].partition(" ")
@@ -68,12 +73,12 @@ def header(name, parts, epochs):
     return element("header", element("h1", name), badge, element("dl", *items))
 
 
-def footer():
+def footer() -> Html:
     """The page's origin."""
     return element("footer", "Written by keras_gdx's TrainingReport.")
 
 
-def summary(facts):
+def summary(facts: Mapping[str, Row]) -> list[Html]:
     """One table for each kind of facts."""
     blocks = []
     for title, entries in facts.items():
@@ -85,7 +90,7 @@ def summary(facts):
     return [element("div", *blocks, class_="facts")]
 
 
-def interruptions(parts):
+def interruptions(parts: Sequence[Part]) -> list[Html]:
     """When the run resumed, and what had changed."""
     if len(parts) == 1:
         return []
@@ -105,7 +110,7 @@ def interruptions(parts):
     return [table(f"The run has {len(parts)} parts.", rows)]
 
 
-def changes(before, after):
+def changes(before: Part, after: Part) -> str:
     """The facts that differ from the previous part."""
     found = []
     for title, entries in after["facts"].items():
@@ -121,12 +126,12 @@ def changes(before, after):
 # -- numbers of the epochs -------------------------------------------------------------------
 
 
-def metrics(epochs, parts, found):
+def metrics(epochs: Sequence[Row], parts: Sequence[Part], found: Mapping[str, Rows]) -> list[Html]:
     """The best epochs, and a chart of each metric that no callback's findings already show."""
     series = lines_of(epochs, "logs")
     if not series:
         return []
-    pairs: dict = {}
+    pairs: dict[str, list[Line]] = {}
     for name, line in sorted(series.items(), key=lambda each: each[0] != "loss"):
         pairs.setdefault(name.removeprefix("val_"), []).append(line)
     known = {name for name, pair in pairs.items() if len(pair) > 1 or direction(name)}
@@ -148,7 +153,7 @@ def metrics(epochs, parts, found):
     return blocks
 
 
-def told_apart(pair):
+def told_apart(pair: Sequence[Line]) -> Sequence[Line]:
     """A metric and its validation values, in this order, named by their data."""
     if len(pair) == 1:
         return pair
@@ -156,7 +161,7 @@ def told_apart(pair):
     return [training._replace(name="training"), validation._replace(name="validation")]
 
 
-def best(line):
+def best(line: Line) -> dict[str, Any] | None:
     """The best epoch of a metric; `None` if it is unknown which direction is better."""
     better = direction(line.name)
     good = [(y, x) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y)]
@@ -173,7 +178,7 @@ def best(line):
     }
 
 
-def settings(epochs, parts):
+def settings(epochs: Sequence[Row], parts: Sequence[Part]) -> list[Html]:
     """Charts of the settings that change during training, and the values of all others."""
     series = lines_of(epochs, "settings")
     moving = {name: line for name, line in series.items() if len({*line.y}) > 1}
@@ -183,9 +188,9 @@ def settings(epochs, parts):
     return blocks + ([element("p", f"Constant: {', '.join(still)}.")] if still else [])
 
 
-def lines_of(epochs, kind):
+def lines_of(epochs: Sequence[Row], kind: str) -> dict[str, Line]:
     """One line for each name, over the epochs that have it."""
-    found: dict = {}
+    found: dict[str, Line] = {}
     for epoch in epochs:
         for name, value in epoch[kind].items():
             line = found.setdefault(name, Line(name, [], []))
@@ -194,12 +199,12 @@ def lines_of(epochs, kind):
     return found
 
 
-def cuts(parts):
+def cuts(parts: Sequence[Part]) -> list[float]:
     """The positions between epochs where the run was interrupted."""
     return [part["first"] - 0.5 for part in parts[1:]]
 
 
-def flat(epochs):
+def flat(epochs: Sequence[Row]) -> list[Row]:
     """One row per epoch, all with the same columns."""
     names = [(kind, name) for kind in ("logs", "settings") for name in lines_of(epochs, kind)]
     return [
@@ -212,7 +217,7 @@ def flat(epochs):
 # -- findings of other callbacks ---------------------------------------------------------------
 
 
-def findings(name, rows):
+def findings(name: str, rows: Rows) -> list[Html]:
     """The charts and tables of one callback."""
     blocks = [element("h3", name)]
     if not are_curves(rows):
@@ -233,19 +238,19 @@ def findings(name, rows):
     return blocks
 
 
-def are_curves(rows):
+def are_curves(rows: Rows) -> bool:
     """Whether to plot the rows: they have `step` and, unlike events, no text."""
     return all("step" in r and not any(isinstance(v, str) for v in r.values()) for r in rows)
 
 
-def plain(row):
+def plain(row: Row) -> dict[str, Any]:
     """A row without its nested dictionaries."""
     return {name: value for name, value in row.items() if not isinstance(value, dict)}
 
 
-def by_quantity(rows):
+def by_quantity(rows: Rows) -> dict[str, list[Line]]:
     """The lines of the rows by quantity, so that one chart shows all layers."""
-    charts: dict = {}
+    charts: dict[str, dict[str, Line]] = {}
     for row in rows:
         for path, value in numbers(row).items():
             owner, _, quantity = path.rpartition("/")
@@ -257,6 +262,6 @@ def by_quantity(rows):
     return {title: [*lines.values()] for title, lines in charts.items()}
 
 
-def when(seconds):
+def when(seconds: float) -> str:
     """Formats a time, with its UTC offset."""
     return datetime.fromtimestamp(seconds).astimezone().isoformat(" ", "seconds")

@@ -4,6 +4,8 @@ import inspect
 import math
 import platform
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -12,7 +14,9 @@ from keras_gdx.integration.random_state import seed
 from keras_gdx.report.markup import said
 
 
-def facts(model, params, batch_size, callbacks):
+def facts(
+    model: keras.Model, params: Mapping[str, Any], batch_size: int | None, callbacks: Sequence[Any]
+) -> dict[str, dict[str, str]]:
     """Everything about a `fit` that is known before its first step.
 
     Args:
@@ -52,9 +56,9 @@ def facts(model, params, batch_size, callbacks):
     }
 
 
-def settings(optimizer):
+def settings(optimizer: Any) -> dict[str, str]:
     """All arguments of an optimizer; those with default values in one text."""
-    defaults: dict = {"name": None}
+    defaults: dict[str, Any] = {"name": None}
     for cls in reversed(type(optimizer).__mro__):
         if "__init__" in vars(cls):
             defaults |= {p.name: p.default for p in inspect.signature(cls).parameters.values()}
@@ -64,7 +68,7 @@ def settings(optimizer):
     return given | {"by default": ", ".join(f"{name} {config[name]}" for name in usual)}
 
 
-def parameters(model):
+def parameters(model: keras.Model) -> dict[str, str]:
     """The number of parameters, and of trainable ones."""
     total, trained = (
         sum(math.prod(weight.shape) for weight in weights)
@@ -73,7 +77,7 @@ def parameters(model):
     return {"parameters": said(total), "of these trainable": said(trained)}
 
 
-def loss(given):
+def loss(given: Any) -> str:
     """The names of one or several losses."""
     if isinstance(given, dict):
         return ", ".join(f"{name}: {loss(each)}" for name, each in given.items())
@@ -82,7 +86,7 @@ def loss(given):
     return str(getattr(given, "name", None) or getattr(given, "__name__", None) or given)
 
 
-def devices():
+def devices() -> list[str]:
     """The devices, GPUs by product name."""
     backend = keras.backend.backend()
     if backend not in ("tensorflow", "jax"):

@@ -1,5 +1,5 @@
 """Schedules for the learning rate and any other numeric hyperparameter."""
 
-from keras_gdx.registry import export
+from keras_gdx.registry import publish
 
-__all__ = export(__name__)
+__all__ = publish(__name__)

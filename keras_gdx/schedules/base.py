@@ -1,12 +1,29 @@
 """The base class of schedules, and their arithmetic."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
-from keras_gdx.config import Configured, check, check_number, is_number, is_schedule
+from keras_gdx.arguments import (
+    LearningRateSchedule,
+    Number,
+    PositiveInt,
+    Steps,
+    Tensor,
+    check,
+    check_type,
+    is_schedule,
+)
+from keras_gdx.config import Configured
 from keras_gdx.registry import register
-from keras_gdx.schedules.math import check_steps
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Clipped", "Product", "Schedule", "Shifted", "Sum"]
 
@@ -23,16 +40,17 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
     updates from 0 and may be an integer, or a scalar or vector tensor of integers or
     floats; it returns float32 of the same shape. Do not branch on `t` in Python, so
     that it compiles with XLA; subtract from `t` before casting, because float32 is
-    exact only up to 2**24. After the end, return the last value.
+    exact only up to 2**24. After the end, return the last value; if there is none, say so in
+    the first line of the docstring, by "without end".
 
     Example:
         >>> from keras import ops
         >>> from keras_gdx.schedules import Linear, Schedule
         >>> class Alternating(Schedule):
-        ...     def __init__(self, value):
+        ...     def __init__(self, value: float):
         ...         self.value = value
         ...
-        ...     def __call__(self, t):
+        ...     def __call__(self, t: Tensor) -> Tensor:
         ...         return self.value * ops.cast(t % 2, "float32")
         >>> schedule = 0.5 * Alternating(1.0) + Linear(1.0, decay_steps=4).shift(2)
         >>> print(schedule.sample(8))
@@ -42,7 +60,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
     rises = False  # whether it begins below its maximum, and so needs no warmup
     __array_ufunc__ = None  # `np.float32(0.1) * schedule` is a schedule, not an array
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         """Returns the value at update `t`.
 
         Args:
@@ -50,38 +68,38 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         """
         raise NotImplementedError(f"{type(self).__name__} must define `__call__(t)`.")
 
-    def __add__(self, other):
+    def __add__(self, other: Number) -> Sum:
         return Sum(self, other)
 
-    def __mul__(self, other):
+    def __mul__(self, other: Number) -> Product:
         return Product(self, other)
 
-    def __sub__(self, other):
+    def __sub__(self, other: Number) -> Sum:
         return Sum(self, Product(other, -1.0))
 
-    def __rsub__(self, other):
+    def __rsub__(self, other: Number) -> Sum:
         return Sum(-self, other)
 
-    def __neg__(self):
+    def __neg__(self) -> Product:
         return Product(self, -1.0)
 
     __radd__ = __add__
     __rmul__ = __mul__
 
-    def clip(self, low, high):
+    def clip(self, low: float, high: float) -> Clipped:
         """Returns the schedule with its values clipped to `[low, high]`."""
         return Clipped(self, low, high)
 
-    def shift(self, steps):
+    def shift(self, steps: Steps) -> Shifted:
         """Returns the schedule delayed by `steps` updates, with its first value until then."""
         return Shifted(self, steps)
 
-    def sample(self, n):
+    def sample(self, n: PositiveInt) -> NDArray[np.float32]:
         """Returns the values of the first `n` updates as a float32 NumPy array."""
-        check_steps("n", n, 1)
+        check_type("n", n, PositiveInt)
         return ops.convert_to_numpy(self(np.arange(n)))
 
-    def plot(self, n):
+    def plot(self, n: PositiveInt) -> Figure:
         """Plots the values of the first `n` updates.
 
         Returns:
@@ -103,7 +121,7 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         return figure
 
 
-def evaluate(value, t):
+def evaluate(value: Number, t: Tensor) -> Tensor:
     """The value at update `t` of a number, or of a schedule (ours or Keras')."""
     if not is_schedule(value):
         return value
@@ -114,18 +132,10 @@ def evaluate(value, t):
     return ops.cast((ops.vectorized_map if branches else ops.map)(value, t), "float32")
 
 
-def check_operand(name, value):
-    """Checks that `value` is a number or a schedule."""
-    finite = is_number(value) and np.isfinite(value)
-    check(finite or is_schedule(value), name, value, "a finite number or a schedule")
-
-
 class Pair(Schedule):
     """Base class of schedules with two operands."""
 
-    def __init__(self, left, right):
-        check_operand("left", left)
-        check_operand("right", right)
+    def __init__(self, left: Number, right: Number):
         self.left = left
         self.right = right
 
@@ -154,7 +164,7 @@ class Sum(Pair):
     Verified against: NumPy
     """
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return evaluate(self.left, t) + evaluate(self.right, t)
 
 
@@ -182,7 +192,7 @@ class Product(Pair):
     Verified against: NumPy
     """
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return evaluate(self.left, t) * evaluate(self.right, t)
 
 
@@ -194,8 +204,8 @@ class Clipped(Schedule):
 
     Args:
         schedule: Schedule $s$.
-        low: Float $l$, the minimum.
-        high: Float $h \ge l$, the maximum.
+        low: Number, $l$: the minimum.
+        high: Number, at least `low`, $h$: the maximum.
 
     Raises:
         ValueError: If `schedule` is not a schedule, a bound not finite, or `low > high`.
@@ -211,15 +221,13 @@ class Clipped(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, schedule, low, high):
-        check(is_schedule(schedule), "schedule", schedule, "a schedule")
-        check_number("low", low)
-        check_number("high", high, low)
+    def __init__(self, schedule: LearningRateSchedule, low: float, high: float):
         self.schedule = schedule
         self.low = low
         self.high = high
+        check(low <= high, "high", high, f"at least `low`, which is {low}")
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return ops.clip(evaluate(self.schedule, t), self.low, self.high)
 
 
@@ -231,7 +239,7 @@ class Shifted(Schedule):
 
     Args:
         schedule: Schedule $s$.
-        steps: Integer $n \ge 0$, updates by which it is delayed.
+        steps: Integer >= 0, $n$: updates by which it is delayed.
 
     Raises:
         ValueError: If `schedule` is not a schedule, or `steps` not an integer >= 0.
@@ -247,11 +255,9 @@ class Shifted(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, schedule, steps):
-        check(is_schedule(schedule), "schedule", schedule, "a schedule")
-        check_steps("steps", steps)
+    def __init__(self, schedule: LearningRateSchedule, steps: Steps):
         self.schedule = schedule
         self.steps = steps
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         return evaluate(self.schedule, ops.maximum(t - self.steps, 0))

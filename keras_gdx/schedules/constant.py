@@ -2,7 +2,6 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 
@@ -16,7 +15,7 @@ class Constant(Schedule):
     $$\eta_t = v$$
 
     Args:
-        value: Float $v$.
+        value: Number, $v$.
 
     Raises:
         ValueError: If `value` is not a finite number.
@@ -32,8 +31,7 @@ class Constant(Schedule):
     Verified against: optax
     """
 
-    def __init__(self, value):
-        check_number("value", value)
+    def __init__(self, value: float):
         self.value = value
 
     def __call__(self, t):

@@ -1,9 +1,9 @@
 """Cosine decay."""
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, half_wave, remaining
+from keras_gdx.schedules.math import blend, half_wave, remaining
 
 __all__ = ["Cosine"]
 
@@ -19,9 +19,9 @@ class Cosine(Schedule):
       \left(1 + \cos \tfrac{\pi \min(t, D)}{D}\right)\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        alpha: Float in [0, 1], last value as a fraction of the initial one.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        alpha: Number in [0, 1]: last value as a fraction of the initial one.
 
     Raises:
         ValueError: If the rate is negative, `decay_steps` is not an integer >= 1, or
@@ -38,10 +38,12 @@ class Cosine(Schedule):
     Verified against: optax, torch CosineAnnealingLR
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("alpha", alpha, 0, 1)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        alpha: FractionFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.alpha = alpha

@@ -1,21 +1,29 @@
 """Cosine decay with warm restarts."""
 
 import math
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import (
+    MOST_STEPS,
+    FractionFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveSteps,
+)
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import MOST_STEPS, blend, check_steps, half_wave
+from keras_gdx.schedules.math import blend, half_wave
 
 __all__ = ["CosineRestarts"]
 
 
 @register
 class CosineRestarts(Schedule):
-    r"""Cosine decay with warm restarts (SGDR).
+    r"""Cosine decay with warm restarts (SGDR), without end.
 
     Every cycle ends with a converged model. Use it for snapshot ensembles, and for runs that
     may be stopped at the end of any cycle.
@@ -26,11 +34,11 @@ class CosineRestarts(Schedule):
     in cycle $i$, which begins at $b_i = D (1 + q + \dots + q^{i-1})$.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        first_decay_steps: Integer $D \ge 1$, updates in the first cycle.
-        t_mul: Float $q \ge 1$: factor of the length from one cycle to the next.
-        m_mul: Float $m > 0$: factor of the first value from one cycle to the next.
-        alpha: Float in [0, 1]: last value of every cycle as a fraction of the initial value.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        first_decay_steps: Integer >= 1, $D$: updates in the first cycle.
+        t_mul: Number >= 1, $q$: factor of the length from one cycle to the next.
+        m_mul: Number > 0, $m$: factor of the first value from one cycle to the next.
+        alpha: Number in [0, 1]: last value of every cycle as a fraction of the initial value.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -46,12 +54,14 @@ class CosineRestarts(Schedule):
     Verified against: torch CosineAnnealingWarmRestarts, timm
     """
 
-    def __init__(self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("first_decay_steps", first_decay_steps, 1)
-        check_number("t_mul", t_mul, 1)
-        check_number("m_mul", m_mul, 0, open_low=True)
-        check_number("alpha", alpha, 0, 1)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        first_decay_steps: PositiveSteps,
+        t_mul: Annotated[float, Ge(1)] = 2.0,
+        m_mul: PositiveFloat = 1.0,
+        alpha: FractionFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.first_decay_steps = first_decay_steps
         self.t_mul = t_mul

@@ -1,31 +1,52 @@
 """Creates schedules by name, with the length of the run."""
 
+from collections.abc import Iterator, Mapping
 from inspect import signature
+from numbers import Integral
+from typing import Annotated, Any
 
+from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.config import Configured, check, check_number, declared_arguments
+from keras_gdx.arguments import (
+    MOST_STEPS,
+    FractionFloat,
+    NonNegativeFloat,
+    PositiveSteps,
+    Steps,
+    Tensor,
+    check,
+    check_type,
+    is_number,
+)
+from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.registry import info, register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import MOST_STEPS, check_steps
 from keras_gdx.schedules.warmup import Warmup
 
 __all__ = ["Planned", "create"]
 
 LENGTHS = ("decay_steps", "total_steps")  # arguments that set the length of a schedule
 STEPS = (*LENGTHS, "first_decay_steps", "milestones", "stable_steps", "step_size", "warmup_steps")
+StepsOrFraction = Steps | Annotated[float, Interval(ge=0, lt=1)]
 
 
-def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments) -> Schedule:
+def create(
+    name: str,
+    learning_rate: NonNegativeFloat = 1e-3,
+    total_steps: PositiveSteps | None = None,
+    warmup: StepsOrFraction = 0.05,
+    **arguments: Any,
+) -> Schedule:
     """Returns a schedule by name, with the length of the run.
 
     Args:
         name: Short name from `keras_gdx.list(kind="schedule")`, such as `"cosine"`.
-        learning_rate: Float >= 0: the schedule's first argument, its peak rate. (`noam` and
+        learning_rate: Number >= 0: the schedule's first argument, its peak rate. (`noam` and
             `onecyclemomentum` have none.)
         total_steps: Integer >= 1: updates in the run, including warmup. `None`: `fit` sets it,
             see `Planned`.
-        warmup: Integer, updates of linear warmup, or float in [0, 1), fraction of the run.
+        warmup: Integer >= 0, updates of linear warmup, or number in [0, 1), fraction of the run.
             Not used for schedules that rise by themselves (`onecycle`, `cyclical`).
         **arguments: Other arguments of the schedule. Those that count updates may be fractions
             of the run: `create("multistep", 0.1, milestones=[0.5, 0.75], gamma=0.1)`.
@@ -44,7 +65,7 @@ def create(name, learning_rate=1e-3, total_steps=None, warmup=0.05, **arguments)
     planned = Planned(name, learning_rate, warmup, arguments=arguments)
     if total_steps is None:
         return planned
-    check_steps("total_steps", total_steps, 1)
+    check_type("total_steps", total_steps, PositiveSteps)
     return planned.over(total_steps)
 
 
@@ -66,8 +87,8 @@ class Planned(Schedule):
 
     Args:
         name: See `create`, as for the other arguments.
-        learning_rate: Float >= 0.
-        warmup: Integer, updates of warmup, or float, fraction of the run.
+        learning_rate: Number >= 0.
+        warmup: Integer >= 0, updates of warmup, or number in [0, 1), fraction of the run.
         total_steps: Integer >= 1, $T$, updates of the run; `None` until it is known.
         arguments: Dictionary of the schedule's other arguments, by name.
         begin: Integer >= 0, $b$: the update at which the run begins.
@@ -89,28 +110,36 @@ class Planned(Schedule):
     """
 
     def __init__(
-        self, name, learning_rate=1e-3, warmup=0.05, total_steps=None, arguments=None, begin=0
+        self,
+        name: str,
+        learning_rate: NonNegativeFloat = 1e-3,
+        warmup: StepsOrFraction = 0.05,
+        total_steps: PositiveSteps | None = None,
+        arguments: Mapping[str, Any] | None = None,
+        begin: Steps = 0,
     ):
-        check(_class(name) is not Planned, "name", name, "a schedule with a length of its own")
         self.name = name
+        check(_class(name) is not Planned, "name", name, "a schedule with a length of its own")
         self.learning_rate = learning_rate
         self.warmup = warmup
-        self.total_steps = None
+        self.total_steps: int | None = None
+        valid = arguments is None or isinstance(arguments, Mapping)
+        check(valid, "arguments", arguments, "a dictionary, or None")
         self.arguments = dict(arguments or {})
         self.begin = begin
-        self.schedule = None
+        self.schedule: Schedule | None = None
         self.over(MOST_STEPS)  # raises early if the arguments are invalid
         if total_steps is not None:
             self.plan(total_steps, begin)
 
-    def plan(self, total_steps, begin=0):
+    def plan(self, total_steps: PositiveSteps, begin: Steps = 0) -> None:
         """Sets the length of the run, in updates, and the update at which it begins."""
-        check_steps("total_steps", total_steps, 1)
-        check_steps("begin", begin)
+        check_type("total_steps", total_steps, PositiveSteps)
+        check_type("begin", begin, Steps)
         self.schedule = self.over(total_steps)
         self.total_steps, self.begin = total_steps, begin
 
-    def over(self, total_steps):
+    def over(self, total_steps: int) -> Schedule:
         """The schedule for a run of `total_steps` updates."""
         cls = _class(self.name)
         parameters = signature(cls).parameters
@@ -119,7 +148,6 @@ class Planned(Schedule):
             for name, value in self.arguments.items()
         }
         warmup = _steps("warmup", self.warmup, total_steps)
-        check_steps("warmup", warmup)
         check(warmup < total_steps, "warmup", self.warmup, f"shorter than the run, {total_steps}")
         if "warmup_steps" in parameters:
             given.setdefault("warmup_steps", warmup)
@@ -139,7 +167,7 @@ class Planned(Schedule):
         schedule = cls(**given)
         return Warmup(schedule, warmup) if warmup else schedule
 
-    def __call__(self, t):
+    def __call__(self, t: Tensor) -> Tensor:
         if self.schedule is None:
             raise ValueError(
                 f"How long is the run? The schedule {self.name!r} has no `total_steps`, and "
@@ -149,7 +177,7 @@ class Planned(Schedule):
         return self.schedule(ops.maximum(t - self.begin, 0) if self.begin else t)
 
 
-def plans_of(thing):
+def plans_of(thing: Any) -> Iterator[Planned]:
     """The `Planned` schedules inside an optimizer."""
     if isinstance(thing, Planned):
         yield thing
@@ -162,17 +190,17 @@ def plans_of(thing):
             yield from plans_of(given() if given else getattr(thing, name))
 
 
-def _class(name):
+def _class(name: str) -> Any:
     entry = info({"wsd": "warmupstabledecay"}.get(name, name))
     check(entry.kind == "schedule", "name", name, 'one of keras_gdx.list(kind="schedule")')
     return entry.cls
 
 
-def _steps(name, value, total):
+def _steps(name: str, value: Any, total: int) -> Any:
     """Converts updates, or a fraction of the run, to updates."""
     if isinstance(value, (list, tuple)):
         return [_steps(name, x, total) for x in value]
-    if not isinstance(value, float):
+    if isinstance(value, Integral) or not is_number(value):
         return value
-    check_number(name, value, 0, 1)
+    check_type(name, value, FractionFloat)
     return round(value * total)

@@ -1,16 +1,21 @@
 """Cyclical learning rates."""
 
+from collections.abc import Callable
+from typing import Literal
+
 from keras import ops
 
-from keras_gdx.config import check, check_choice, check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps, Tensor, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, turns
+from keras_gdx.schedules.math import blend, turns
 
 __all__ = ["Cyclical"]
 
+Shape = Literal["triangular", "triangular2", "exp_range"]
+
 # Functions from the cycle (from 0) and the update to the factor of the amplitude.
-SHAPES = {
+SHAPES: dict[Shape, Callable[..., Tensor]] = {
     "triangular": lambda cycle, t, gamma: 1.0,
     "triangular2": lambda cycle, t, gamma: ops.power(0.5, cycle),
     "exp_range": lambda cycle, t, gamma: ops.power(gamma, ops.cast(t, "float32")),
@@ -19,7 +24,7 @@ SHAPES = {
 
 @register
 class Cyclical(Schedule):
-    r"""Cycles linearly between a low and a high value.
+    r"""Cycles linearly between a low and a high value, without end.
 
     $$\eta_t = \eta_0 + (\eta_1 - \eta_0) \, a \left(1 - \left\lvert \tfrac{t - 2Si}{S} - 1
       \right\rvert\right), \qquad i = \lfloor \tfrac{t}{2S} \rfloor$$
@@ -28,11 +33,11 @@ class Cyclical(Schedule):
     with a custom function, $a = f(i + 1)$ or $a = f(t)$.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the low value.
-        max_learning_rate: Float $\eta_1 \ge 0$, the high value.
-        step_size: Integer $S \ge 1$, updates from the low to the high value (half a cycle).
+        initial_learning_rate: Number >= 0, $\eta_0$: the low value.
+        max_learning_rate: Number >= 0, $\eta_1$: the high value.
+        step_size: Integer >= 1, $S$: updates from the low to the high value (half a cycle).
         shape: `"triangular"`, `"triangular2"` or `"exp_range"`.
-        gamma: Float $\gamma > 0$ for `"exp_range"`.
+        gamma: Number > 0, $\gamma$ for `"exp_range"`.
         scale_fn: Function $f$ of a float32 tensor, used instead of `shape`, or `None`. Register
             it with `keras.saving.register_keras_serializable` to save the model.
         scale_mode: Argument of $f$: `"cycle"`, the number of the cycle from 1, or
@@ -56,23 +61,14 @@ class Cyclical(Schedule):
 
     def __init__(
         self,
-        initial_learning_rate,
-        max_learning_rate,
-        step_size,
-        shape="triangular",
-        gamma=1.0,
-        scale_fn=None,
-        scale_mode="cycle",
+        initial_learning_rate: NonNegativeFloat,
+        max_learning_rate: NonNegativeFloat,
+        step_size: PositiveSteps,
+        shape: Shape = "triangular",
+        gamma: PositiveFloat = 1.0,
+        scale_fn: Callable[[Tensor], Tensor] | None = None,
+        scale_mode: Literal["cycle", "iterations"] = "cycle",
     ):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_number("max_learning_rate", max_learning_rate, 0)
-        check_steps("step_size", step_size, 1)
-        check_choice("shape", shape, SHAPES)
-        check_number("gamma", gamma, 0, open_low=True)
-        check(scale_fn is None or callable(scale_fn), "scale_fn", scale_fn, "a function, or None")
-        alone = scale_fn is None or shape == "triangular"
-        check(alone, "shape", shape, "left out where `scale_fn` takes its place")
-        check_choice("scale_mode", scale_mode, ("cycle", "iterations"))
         self.initial_learning_rate = initial_learning_rate
         self.max_learning_rate = max_learning_rate
         self.step_size = step_size
@@ -80,6 +76,8 @@ class Cyclical(Schedule):
         self.gamma = gamma
         self.scale_fn = scale_fn
         self.scale_mode = scale_mode
+        alone = scale_fn is None or shape == "triangular"
+        check(alone, "shape", shape, "left out where `scale_fn` takes its place")
 
     def __call__(self, t):
         cycle, share = turns(t, 2 * self.step_size)

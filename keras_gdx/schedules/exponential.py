@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, turns
+from keras_gdx.schedules.math import turns
 
 __all__ = ["Exponential"]
 
@@ -17,9 +17,9 @@ class Exponential(Schedule):
     $$\eta_t = \eta_0 \, \gamma^{t / D}$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates per multiplication by `decay_rate`.
-        decay_rate: Float $\gamma > 0$, the factor.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates per multiplication by `decay_rate`.
+        decay_rate: Number > 0, $\gamma$: the factor.
         staircase: If true, $t / D$ is rounded down, so it decays in steps.
 
     Raises:
@@ -37,10 +37,13 @@ class Exponential(Schedule):
     Verified against: Keras ExponentialDecay, optax exponential_decay, torch ExponentialLR
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("decay_rate", decay_rate, 0, open_low=True)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        decay_rate: PositiveFloat,
+        staircase: bool = False,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.decay_rate = decay_rate

@@ -1,9 +1,13 @@
 """Constant, then cosine decay."""
 
-from keras_gdx.config import check_number
+from typing import Annotated
+
+from annotated_types import Interval
+
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, half_wave, remaining
+from keras_gdx.schedules.math import blend, half_wave, remaining
 
 __all__ = ["FlatCosine"]
 
@@ -18,10 +22,10 @@ class FlatCosine(Schedule):
     with $F$ the integer nearest to $pD$.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        pct_start: Float $p$ in [0, 1), fraction of `decay_steps` with a constant value.
-        alpha: Float in [0, 1], last value as a fraction of the initial one (fastai: 1e-5).
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        pct_start: Number in [0, 1), $p$: fraction of `decay_steps` with a constant value.
+        alpha: Number in [0, 1]: last value as a fraction of the initial one (fastai: 1e-5).
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -37,11 +41,13 @@ class FlatCosine(Schedule):
     Verified against: its formula in NumPy
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, pct_start=0.75, alpha=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("pct_start", pct_start, 0, 1, open_high=True)
-        check_number("alpha", alpha, 0, 1)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        pct_start: Annotated[float, Interval(ge=0, lt=1)] = 0.75,
+        alpha: FractionFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.pct_start = pct_start

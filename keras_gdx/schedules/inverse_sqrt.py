@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, progress
+from keras_gdx.schedules.math import progress
 
 __all__ = ["InverseSqrt"]
 
@@ -19,8 +19,8 @@ class InverseSqrt(Schedule):
     $$\eta_t = \eta \min\left(\tfrac{t}{W}, \sqrt{\tfrac{W}{t}}\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta \ge 0$, the value at the end of warmup.
-        warmup_steps: Integer $W \ge 1$, updates of warmup.
+        initial_learning_rate: Number >= 0, $\eta$: the value at the end of warmup.
+        warmup_steps: Integer >= 1, $W$: updates of warmup.
 
     Raises:
         ValueError: If the rate is negative, or `warmup_steps` is not an integer >= 1.
@@ -36,9 +36,7 @@ class InverseSqrt(Schedule):
     Verified against: transformers get_inverse_sqrt_schedule
     """
 
-    def __init__(self, initial_learning_rate, warmup_steps):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("warmup_steps", warmup_steps, 1)
+    def __init__(self, initial_learning_rate: NonNegativeFloat, warmup_steps: PositiveSteps):
         self.initial_learning_rate = initial_learning_rate
         self.warmup_steps = warmup_steps
 

@@ -1,9 +1,9 @@
 """Linear decay."""
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, remaining
+from keras_gdx.schedules.math import blend, remaining
 
 __all__ = ["Linear"]
 
@@ -18,9 +18,9 @@ class Linear(Schedule):
     $$\eta_t = \eta_0 + (\eta_D - \eta_0) \min\left(\tfrac{t}{D}, 1\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        end_learning_rate: Float $\eta_D \ge 0$, the value from update $D$ on.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        end_learning_rate: Number >= 0, $\eta_D$: the value from update $D$ on.
 
     Raises:
         ValueError: If a rate is negative, or `decay_steps` is not an integer >= 1.
@@ -36,10 +36,12 @@ class Linear(Schedule):
     Verified against: optax, torch LinearLR, transformers
     """
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("end_learning_rate", end_learning_rate, 0)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        end_learning_rate: NonNegativeFloat = 0.0,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.end_learning_rate = end_learning_rate

@@ -1,11 +1,12 @@
 """Step decay at given updates."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
-from keras_gdx.config import check, check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, Steps, check, check_type
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps
 
 __all__ = ["MultiStep"]
 
@@ -17,10 +18,10 @@ class MultiStep(Schedule):
     $$\eta_t = \eta_0 \, \gamma^{\lvert \{i : m_i \le t\} \rvert}$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
         milestones: Non-empty list of integers $m_i \ge 0$: updates, in any order. Repeated
             values count repeatedly.
-        gamma: Float $\gamma > 0$, the factor.
+        gamma: Number > 0, $\gamma$: the factor.
 
     Raises:
         ValueError: If the rate is negative, a milestone is not an integer >= 0, or `gamma` is
@@ -37,13 +38,16 @@ class MultiStep(Schedule):
     Verified against: torch MultiStepLR
     """
 
-    def __init__(self, initial_learning_rate, milestones, gamma):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        milestones: Sequence[Steps],
+        gamma: PositiveFloat,
+    ):
         valid = isinstance(milestones, (list, tuple)) and len(milestones) > 0
         check(valid, "milestones", milestones, "a non-empty list of integers")
         for i, milestone in enumerate(milestones):
-            check_steps(f"milestones[{i}]", milestone)
-        check_number("gamma", gamma, 0, open_low=True)
+            check_type(f"milestones[{i}]", milestone, Steps)
         self.initial_learning_rate = initial_learning_rate
         self.milestones = list(milestones)
         self.gamma = gamma

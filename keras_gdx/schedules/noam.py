@@ -2,10 +2,9 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveInt, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps
 
 __all__ = ["Noam"]
 
@@ -17,9 +16,9 @@ class Noam(Schedule):
     $$\eta_t = f d^{-1/2} \min\left((t + 1)^{-1/2}, (t + 1) W^{-3/2}\right)$$
 
     Args:
-        d_model: Integer $d \ge 1$, width of the model.
-        warmup_steps: Integer $W \ge 1$, updates until the peak.
-        factor: Float $f \ge 0$.
+        d_model: Integer >= 1, $d$: width of the model.
+        warmup_steps: Integer >= 1, $W$: updates until the peak.
+        factor: Number >= 0, $f$.
 
     Raises:
         ValueError: If `d_model` or `warmup_steps` is not an integer >= 1, or `factor` is
@@ -36,10 +35,9 @@ class Noam(Schedule):
     Verified against: NumPy
     """
 
-    def __init__(self, d_model, warmup_steps, factor=1.0):
-        check_steps("d_model", d_model, 1)
-        check_steps("warmup_steps", warmup_steps, 1)
-        check_number("factor", factor, 0)
+    def __init__(
+        self, d_model: PositiveInt, warmup_steps: PositiveSteps, factor: NonNegativeFloat = 1.0
+    ):
         self.d_model = d_model
         self.warmup_steps = warmup_steps
         self.factor = factor

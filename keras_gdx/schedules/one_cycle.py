@@ -1,15 +1,32 @@
 """One-cycle policy for the learning rate and momentum."""
 
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.config import check, check_choice, check_number
+from keras_gdx.arguments import (
+    MOST_STEPS,
+    FractionFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    Tensor,
+    check,
+)
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, half_wave
+from keras_gdx.schedules.math import blend, half_wave
 
 __all__ = ["OneCycle", "OneCycleMomentum"]
 
-ANNEALS = {"cos": half_wave, "linear": lambda left: left}
+Anneal = Literal["cos", "linear"]
+ANNEALS: dict[Anneal, Callable[[Tensor], Tensor]] = {
+    "cos": half_wave,
+    "linear": lambda left: left,
+}
+Length = Annotated[int, Interval(ge=2, le=MOST_STEPS)]
+Momentum = Annotated[float, Interval(ge=0, lt=1)]
 
 
 class Cycle(Schedule):
@@ -17,26 +34,28 @@ class Cycle(Schedule):
 
     rises = True
 
-    def _check(self, total_steps, pct_start, anneal, three_phase):
-        check_steps("total_steps", total_steps, 2)
-        check_number("pct_start", pct_start, 0, 1)
-        check_choice("anneal", anneal, ANNEALS)
-        top, mirror = pct_start * total_steps - 1, 2 * pct_start * total_steps - 2
-        ends = (top, *([mirror] if three_phase else []), total_steps - 1)
-        rising = all(a < b for a, b in zip((0, *ends), ends, strict=False))
-        allowed = f"such that all phases have updates: here they end at {ends} of {total_steps}"
-        check(rising, "pct_start", pct_start, allowed)
+    def __init__(
+        self, total_steps: Length, pct_start: FractionFloat, anneal: Anneal, three_phase: bool
+    ):
         self.total_steps = total_steps
         self.pct_start = pct_start
         self.anneal = anneal
         self.three_phase = three_phase
-        self._ends = ends
+        ends = self._ends()
+        rising = all(a < b for a, b in zip((0, *ends), ends, strict=False))
+        allowed = f"such that all phases have updates: here they end at {ends} of {total_steps}"
+        check(rising, "pct_start", pct_start, allowed)
+
+    def _ends(self):
+        """The last update of each phase."""
+        top = self.pct_start * self.total_steps - 1
+        return (top, *([2 * top] if self.three_phase else []), self.total_steps - 1)
 
     def _walk(self, t, values):
         """Interpolates from each of `values` to the next, one phase each."""
         t = ops.convert_to_tensor(t)
         found, begin = values[0], 0.0
-        for end, start, stop in zip(self._ends, values[:-1], values[1:], strict=True):
+        for end, start, stop in zip(self._ends(), values[:-1], values[1:], strict=True):
             # The last end is an integer: subtracting before the cast keeps full precision.
             to_go = ops.cast(int(end) - t, "float32") + (end - int(end))
             left = ops.clip(to_go / (end - begin), 0.0, 1.0)
@@ -55,11 +74,11 @@ class OneCycle(Cycle):
     or linear.
 
     Args:
-        max_learning_rate: Float $\eta \ge 0$, the peak value.
-        total_steps: Integer $T \ge 2$, updates in the cycle.
-        div: Float $d > 0$: peak value divided by initial value.
-        final_div: Float $f > 0$: initial value divided by last value.
-        pct_start: Float $p$ in [0, 1]: fraction of the cycle in which it rises.
+        max_learning_rate: Number >= 0, $\eta$: the peak value.
+        total_steps: Integer >= 2, $T$: updates in the cycle.
+        div: Number > 0, $d$: peak value divided by initial value.
+        final_div: Number > 0, $f$: initial value divided by last value.
+        pct_start: Number in [0, 1], $p$: fraction of the cycle in which it rises.
         anneal: `"cos"` or `"linear"`.
         three_phase: If true, uses the three phases described above.
 
@@ -79,18 +98,15 @@ class OneCycle(Cycle):
 
     def __init__(
         self,
-        max_learning_rate,
-        total_steps,
-        div=25.0,
-        final_div=1e4,
-        pct_start=0.3,
-        anneal="cos",
-        three_phase=False,
+        max_learning_rate: NonNegativeFloat,
+        total_steps: Length,
+        div: PositiveFloat = 25.0,
+        final_div: PositiveFloat = 1e4,
+        pct_start: FractionFloat = 0.3,
+        anneal: Anneal = "cos",
+        three_phase: bool = False,
     ):
-        check_number("max_learning_rate", max_learning_rate, 0)
-        check_number("div", div, 0, open_low=True)
-        check_number("final_div", final_div, 0, open_low=True)
-        self._check(total_steps, pct_start, anneal, three_phase)
+        super().__init__(total_steps, pct_start, anneal, three_phase)
         self.max_learning_rate = max_learning_rate
         self.div = div
         self.final_div = final_div
@@ -110,9 +126,9 @@ class OneCycleMomentum(Cycle):
     decay, use `OneCycle(decay, n, ...)`.
 
     Args:
-        total_steps: Integer $T \ge 2$, updates in the cycle.
-        base_momentum: Float in [0, 1), the value at the peak of the learning rate.
-        max_momentum: Float in [0, 1), the value at both ends.
+        total_steps: Integer >= 2, $T$: updates in the cycle.
+        base_momentum: Number in [0, 1): the value at the peak of the learning rate.
+        max_momentum: Number in [0, 1): the value at both ends.
         pct_start: See `OneCycle`.
         anneal: See `OneCycle`.
         three_phase: See `OneCycle`.
@@ -133,16 +149,14 @@ class OneCycleMomentum(Cycle):
 
     def __init__(
         self,
-        total_steps,
-        base_momentum=0.85,
-        max_momentum=0.95,
-        pct_start=0.3,
-        anneal="cos",
-        three_phase=False,
+        total_steps: Length,
+        base_momentum: Momentum = 0.85,
+        max_momentum: Momentum = 0.95,
+        pct_start: FractionFloat = 0.3,
+        anneal: Anneal = "cos",
+        three_phase: bool = False,
     ):
-        check_number("base_momentum", base_momentum, 0, 1, open_high=True)
-        check_number("max_momentum", max_momentum, 0, 1, open_high=True)
-        self._check(total_steps, pct_start, anneal, three_phase)
+        super().__init__(total_steps, pct_start, anneal, three_phase)
         self.base_momentum = base_momentum
         self.max_momentum = max_momentum
 

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_choice, check_number, is_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, remaining, remaining_of_multiple
+from keras_gdx.schedules.math import blend, remaining, remaining_of_multiple
 
 __all__ = ["Polynomial"]
 
@@ -24,11 +24,11 @@ class Polynomial(Schedule):
     lower value.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        end_learning_rate: Float $\eta_D \ge 0$, the value from update $D$ on.
-        power: Float $p > 0$.
-        k: Float > 0, exponent of $t / D$; 1 gives the plain polynomial.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        end_learning_rate: Number >= 0, $\eta_D$: the value from update $D$ on.
+        power: Number > 0, $p$.
+        k: Number > 0: exponent of $t / D$; 1 gives the plain polynomial.
         cycle: Whether to restart after update $D$, as described above.
 
     Raises:
@@ -48,20 +48,14 @@ class Polynomial(Schedule):
 
     def __init__(
         self,
-        initial_learning_rate,
-        decay_steps,
-        end_learning_rate=0.0,
-        power=1.0,
-        k=1.0,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        end_learning_rate: NonNegativeFloat = 0.0,
+        power: PositiveFloat = 1.0,
+        k: PositiveFloat = 1.0,
         *,
-        cycle=False,
+        cycle: bool = False,
     ):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("end_learning_rate", end_learning_rate, 0)
-        check(is_number(power) and 0 < power < float("inf"), "power", power, "a number > 0")
-        check(is_number(k) and 0 < k < float("inf"), "k", k, "a number > 0")
-        check_choice("cycle", cycle, (False, True))
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.end_learning_rate = end_learning_rate

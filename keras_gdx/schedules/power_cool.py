@@ -1,11 +1,14 @@
 """Power-law decay with a linear cooldown."""
 
+from typing import Annotated
+
+from annotated_types import Interval, Le
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, remaining
+from keras_gdx.schedules.math import remaining
 
 __all__ = ["PowerCool"]
 
@@ -20,10 +23,10 @@ class PowerCool(Schedule):
     $$\eta_t = \eta_0 \max(t, 1)^{p} \min\left(1, \tfrac{T - t}{f T}\right)$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of updates 0 and 1.
-        total_steps: Integer $T \ge 1$, updates until zero.
-        power: Float $p \le 0$.
-        fraction: Float $f$ in (0, 1], fraction of the run that is cooldown.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of updates 0 and 1.
+        total_steps: Integer >= 1, $T$: updates until zero.
+        power: Number <= 0, $p$.
+        fraction: Number in (0, 1], $f$: fraction of the run that is cooldown.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -39,11 +42,13 @@ class PowerCool(Schedule):
     Verified against: its formula in NumPy
     """
 
-    def __init__(self, initial_learning_rate, total_steps, power=-0.5, fraction=0.2):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("total_steps", total_steps, 1)
-        check_number("power", power, high=0)
-        check_number("fraction", fraction, 0, 1, open_low=True)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        total_steps: PositiveSteps,
+        power: Annotated[float, Le(0)] = -0.5,
+        fraction: Annotated[float, Interval(gt=0, le=1)] = 0.2,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.total_steps = total_steps
         self.power = power

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 
@@ -20,9 +20,9 @@ class PowerDecay(Schedule):
     $$\eta_t = \eta_0 \, (1 + \beta t)^{-\gamma}$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        beta: Float $\beta \ge 0$ per update: decay sets in after about $1 / \beta$ updates.
-        gamma: Float $\gamma \ge 0$, exponent of the decay; 1 is inverse time decay, 0.5
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        beta: Number >= 0, $\beta$ per update: decay sets in after about $1 / \beta$ updates.
+        gamma: Number >= 0, $\gamma$: exponent of the decay; 1 is inverse time decay, 0.5
             inverse square-root decay.
 
     Raises:
@@ -39,10 +39,12 @@ class PowerDecay(Schedule):
     Verified against: torch ASGD
     """
 
-    def __init__(self, initial_learning_rate, beta, gamma):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_number("beta", beta, 0)
-        check_number("gamma", gamma, 0)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        beta: NonNegativeFloat,
+        gamma: NonNegativeFloat,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.beta = beta
         self.gamma = gamma

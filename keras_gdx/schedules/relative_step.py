@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import PositiveFloat
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 
@@ -31,8 +31,7 @@ class RelativeStep(Schedule):
     Verified against: closed form in NumPy
     """
 
-    def __init__(self, maximum=1e-2):
-        check_number("maximum", maximum, 0, open_low=True)
+    def __init__(self, maximum: PositiveFloat = 1e-2):
         self.maximum = maximum
 
     def __call__(self, step):

@@ -1,9 +1,9 @@
 """Reflected exponential (REX) decay."""
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, remaining
+from keras_gdx.schedules.math import remaining
 
 __all__ = ["REX"]
 
@@ -17,8 +17,8 @@ class REX(Schedule):
     $$\eta_t = \eta_0 \frac{1 - z}{\frac12 + \frac12 (1 - z)}, \qquad z = \tfrac{t}{D}$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        decay_steps: Integer $D \ge 1$, updates until zero.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        decay_steps: Integer >= 1, $D$: updates until zero.
 
     Raises:
         ValueError: If the rate is negative, or `decay_steps` is not an integer >= 1.
@@ -34,9 +34,7 @@ class REX(Schedule):
     Verified against: its formula in NumPy
     """
 
-    def __init__(self, initial_learning_rate, decay_steps):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
+    def __init__(self, initial_learning_rate: NonNegativeFloat, decay_steps: PositiveSteps):
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
 

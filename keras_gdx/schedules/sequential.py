@@ -1,11 +1,13 @@
 """Schedules one after another."""
 
+from collections.abc import Sequence
+
 from keras import ops
 
-from keras_gdx.config import check
+from keras_gdx.arguments import Number, Steps, check, check_type
 from keras_gdx.registry import register
-from keras_gdx.schedules.base import Schedule, check_operand, evaluate
-from keras_gdx.schedules.math import check_steps, elapsed
+from keras_gdx.schedules.base import Schedule, evaluate
+from keras_gdx.schedules.math import elapsed
 
 __all__ = ["Sequential"]
 
@@ -38,7 +40,7 @@ class Sequential(Schedule):
     Verified against: optax join_schedules
     """
 
-    def __init__(self, pieces):
+    def __init__(self, pieces: Sequence[tuple[Steps, Number]]):
         check(
             isinstance(pieces, (list, tuple))
             and len(pieces) > 0
@@ -48,9 +50,9 @@ class Sequential(Schedule):
             "a non-empty list of pairs (steps, schedule)",
         )
         for i, (steps, schedule) in enumerate(pieces):
-            check_steps(f"pieces[{i}][0]", steps)
-            check_operand(f"pieces[{i}][1]", schedule)
-        self.pieces = [tuple(piece) for piece in pieces]
+            check_type(f"pieces[{i}][0]", steps, Steps)
+            check_type(f"pieces[{i}][1]", schedule, Number)
+        self.pieces: list[tuple[int, Number]] = [(steps, each) for steps, each in pieces]
 
     def __call__(self, t):
         value, start = 0.0, 0

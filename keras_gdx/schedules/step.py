@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import check_steps, turns
+from keras_gdx.schedules.math import turns
 
 __all__ = ["Step"]
 
@@ -17,9 +17,9 @@ class Step(Schedule):
     $$\eta_t = \eta_0 \, \gamma^{\lfloor t / S \rfloor}$$
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$, the value of update 0.
-        step_size: Integer $S \ge 1$, updates per step.
-        gamma: Float $\gamma > 0$, the factor.
+        initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.
+        step_size: Integer >= 1, $S$: updates per step.
+        gamma: Number > 0, $\gamma$: the factor.
 
     Raises:
         ValueError: If the rate is negative, `step_size` is not an integer >= 1, or `gamma`
@@ -36,10 +36,12 @@ class Step(Schedule):
     Verified against: torch StepLR
     """
 
-    def __init__(self, initial_learning_rate, step_size, gamma):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("step_size", step_size, 1)
-        check_number("gamma", gamma, 0, open_low=True)
+    def __init__(
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        step_size: PositiveSteps,
+        gamma: PositiveFloat,
+    ):
         self.initial_learning_rate = initial_learning_rate
         self.step_size = step_size
         self.gamma = gamma

@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check, check_number
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, progress
+from keras_gdx.schedules.math import blend, progress
 
 __all__ = ["Tanh"]
 
@@ -20,11 +20,11 @@ class Tanh(Schedule):
     and $\eta_D$ from update $D$ on.
 
     Args:
-        initial_learning_rate: Float $\eta_0 \ge 0$.
-        decay_steps: Integer $D \ge 1$, updates until the last value.
-        lower: Float $l$: argument of the tangent at the start.
-        upper: Float $u > l$: argument of the tangent at the end.
-        end_learning_rate: Float $\eta_D \ge 0$.
+        initial_learning_rate: Number >= 0, $\eta_0$.
+        decay_steps: Integer >= 1, $D$: updates until the last value.
+        lower: Number, $l$: argument of the tangent at the start.
+        upper: Number above `lower`, $u$: argument of the tangent at the end.
+        end_learning_rate: Number >= 0, $\eta_D$.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -41,19 +41,19 @@ class Tanh(Schedule):
     """
 
     def __init__(
-        self, initial_learning_rate, decay_steps, lower=-7.0, upper=3.0, end_learning_rate=0.0
+        self,
+        initial_learning_rate: NonNegativeFloat,
+        decay_steps: PositiveSteps,
+        lower: float = -7.0,
+        upper: float = 3.0,
+        end_learning_rate: NonNegativeFloat = 0.0,
     ):
-        check_number("initial_learning_rate", initial_learning_rate, 0)
-        check_steps("decay_steps", decay_steps, 1)
-        check_number("lower", lower)
-        check_number("upper", upper)
-        check(lower < upper, "upper", upper, f"above `lower`, which is {lower}")
-        check_number("end_learning_rate", end_learning_rate, 0)
         self.initial_learning_rate = initial_learning_rate
         self.decay_steps = decay_steps
         self.lower = lower
         self.upper = upper
         self.end_learning_rate = end_learning_rate
+        check(lower < upper, "upper", upper, f"above `lower`, which is {lower}")
 
     def __call__(self, t):
         x = progress(t, self.decay_steps)

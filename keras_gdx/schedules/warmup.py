@@ -2,10 +2,10 @@
 
 from keras import ops
 
-from keras_gdx.config import check_number
+from keras_gdx.arguments import Number, Steps
 from keras_gdx.registry import register
-from keras_gdx.schedules.base import Schedule, check_operand, evaluate
-from keras_gdx.schedules.math import blend, check_steps, progress
+from keras_gdx.schedules.base import Schedule, evaluate
+from keras_gdx.schedules.math import blend, progress
 
 __all__ = ["Warmup"]
 
@@ -21,8 +21,8 @@ class Warmup(Schedule):
 
     Args:
         schedule: Schedule $s$ (also one of Keras' own) or a number.
-        warmup_steps: Integer $W \ge 0$, updates until the schedule begins.
-        initial: Float $v$, the value of update 0.
+        warmup_steps: Integer >= 0, $W$: updates until the schedule begins.
+        initial: Number, $v$: the value of update 0.
 
     Raises:
         ValueError: If `schedule` is neither schedule nor number, `warmup_steps` is not an
@@ -39,10 +39,7 @@ class Warmup(Schedule):
     Verified against: optax, torch SequentialLR, transformers
     """
 
-    def __init__(self, schedule, warmup_steps, initial=0.0):
-        check_operand("schedule", schedule)
-        check_steps("warmup_steps", warmup_steps)
-        check_number("initial", initial)
+    def __init__(self, schedule: Number, warmup_steps: Steps, initial: float = 0.0):
         self.schedule = schedule
         self.warmup_steps = warmup_steps
         self.initial = initial

@@ -1,16 +1,21 @@
 """Warmup-stable-decay (trapezoidal) schedule."""
 
+from collections.abc import Callable
+from typing import Literal
+
 from keras import ops
 
-from keras_gdx.config import check, check_choice, check_number
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps, Steps, Tensor, check
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
-from keras_gdx.schedules.math import blend, check_steps, half_wave, progress, remaining
+from keras_gdx.schedules.math import blend, half_wave, progress, remaining
 
 __all__ = ["WarmupStableDecay"]
 
+Shape = Literal["linear", "1-sqrt", "cosine", "exponential"]
+
 # Functions from the remaining fraction of the decay (1 to 0) to the fraction of the peak (1 to f).
-SHAPES = {
+SHAPES: dict[Shape, Callable[[Tensor, float], Tensor]] = {
     "linear": lambda left, f: blend(1.0, f, left),
     "1-sqrt": lambda left, f: blend(1.0, f, left / (1.0 + ops.sqrt(1.0 - left))),
     "cosine": lambda left, f: blend(1.0, f, half_wave(left)),
@@ -34,12 +39,12 @@ class WarmupStableDecay(Schedule):
     $\tfrac12 (1 + \cos \pi x)$ (`"cosine"`); `"exponential"` decays by $f^x$.
 
     Args:
-        peak_learning_rate: Float $\eta \ge 0$, the value of the constant phase.
-        warmup_steps: Integer $W \ge 0$, updates until the peak.
-        stable_steps: Integer $S \ge 0$, updates at the peak.
-        decay_steps: Integer $D \ge 1$, updates from the peak to the last value.
+        peak_learning_rate: Number >= 0, $\eta$: the value of the constant phase.
+        warmup_steps: Integer >= 0, $W$: updates until the peak.
+        stable_steps: Integer >= 0, $S$: updates at the peak.
+        decay_steps: Integer >= 1, $D$: updates from the peak to the last value.
         shape: Shape of the decay: `"linear"`, `"1-sqrt"`, `"cosine"` or `"exponential"`.
-        end_factor: Float $f$ in [0, 1], fraction of the peak at both ends; above 0 for
+        end_factor: Number in [0, 1], $f$: fraction of the peak at both ends; above 0 for
             `"exponential"`.
 
     Raises:
@@ -58,31 +63,21 @@ class WarmupStableDecay(Schedule):
 
     def __init__(
         self,
-        peak_learning_rate,
-        warmup_steps,
-        stable_steps,
-        decay_steps,
-        shape="linear",
-        end_factor=0.0,
+        peak_learning_rate: NonNegativeFloat,
+        warmup_steps: Steps,
+        stable_steps: Steps,
+        decay_steps: PositiveSteps,
+        shape: Shape = "linear",
+        end_factor: FractionFloat = 0.0,
     ):
-        check_number("peak_learning_rate", peak_learning_rate, 0)
-        check_steps("warmup_steps", warmup_steps)
-        check_steps("stable_steps", stable_steps)
-        check_steps("decay_steps", decay_steps, 1)
-        check_choice("shape", shape, SHAPES)
-        check_number("end_factor", end_factor, 0, 1)
-        check(
-            shape != "exponential" or end_factor > 0,
-            "end_factor",
-            end_factor,
-            "above 0 for shape='exponential'",
-        )
         self.peak_learning_rate = peak_learning_rate
         self.warmup_steps = warmup_steps
         self.stable_steps = stable_steps
         self.decay_steps = decay_steps
         self.shape = shape
         self.end_factor = end_factor
+        reaches = shape != "exponential" or end_factor > 0
+        check(reaches, "end_factor", end_factor, "above 0 for shape='exponential'")
 
     def __call__(self, t):
         up = blend(1.0, self.end_factor, progress(t, self.warmup_steps))

@@ -1,5 +1,7 @@
 """The sweep compared with a loop by hand, the restored state, and the suggestions."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -66,6 +68,24 @@ def test_leaves_nothing_behind(optimizer):
     assert after == straight
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_generators_of_python_and_numpy_are_restored():
+    def draw(*_, **__):
+        return random.random(), np.random.normal()
+
+    def first_draw(*_, **__):
+        states = random.getstate(), np.random.get_state()
+        expected.append(draw())
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+    expected: list = []
+    finder, model = LearningRateFinder(1e-4, 1.0, steps=5), model_with("sgd")
+    others = keras.callbacks.LambdaCallback(on_train_begin=first_draw, on_train_batch_begin=draw)
+    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[others, finder])
+    assert len(finder.rates) == 5
+    assert expected == [draw()]
 
 
 def test_two_replicas(mirrored):

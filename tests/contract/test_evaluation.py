@@ -74,6 +74,29 @@ def average(optimizer, trained):
     return [(y - (1 - 0.9) * z) / 0.9 for y, z in zip(trained, zs, strict=True)]
 
 
+def test_the_average_does_not_depend_on_when_beta_changes():
+    """Neither the one that is shown, nor the one in training that goes on from a file."""
+    w = keras.Variable([1.0, -2.0])
+    optimizer = keras_gdx.optimizers.ScheduleFreeSGD(0.125, beta=0.75, weight_lr_power=0.0)
+    x = z = w.numpy()
+    for t, beta in enumerate([0.75, 0.75, 0.25, 0.25, 0.9375], 1):
+        optimizer.beta = beta
+        with optimizer.evaluation_weights():
+            np.testing.assert_allclose(w.numpy(), x, rtol=1e-6)
+        if t == 4:
+            store = {}
+            optimizer.save_own_variables(store)
+            optimizer = keras_gdx.optimizers.ScheduleFreeSGD(0.125, beta=0.5, weight_lr_power=0.0)
+            optimizer.build([w])
+            optimizer.load_own_variables(store)
+            optimizer.beta = beta
+        gradient = np.array([t, 1.0], "float32")
+        optimizer.apply([gradient], [w])
+        z = z - 0.125 * gradient
+        x = x + (z - x) / t
+        np.testing.assert_allclose(w.numpy(), (1 - beta) * z + beta * x, rtol=1e-6)
+
+
 def test_weights_that_somebody_sets_after_fit_are_the_new_ones():
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     net.compile(keras_gdx.optimizers.ScheduleFreeSGD(0.1), "mse")

@@ -6,11 +6,14 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from keras_gdx.arguments import PositiveFloat, PositiveInt
 from keras_gdx.backends import backend
 from keras_gdx.engine.low_precision import LOST
 from keras_gdx.engine.state.storage import EightBit
+from keras_gdx.optimizers import LossScaleOptimizer
 from tests.contract.harness import Run, assert_same, batches
 from tests.contract.rules import core, every_rule, every_rule_in_time, make
+from tests.declared import wrong_values
 
 X, Y = next(batches(1, 64))
 
@@ -28,7 +31,7 @@ def test_keeps_dtypes_and_slots_are_wide(rule, dtype):
     assert np.isfinite(run.weights()).all()
     optimizer = core(run.optimizer)
     slots = [s.read() for slots in optimizer.state.slots for s in slots.values()] + [
-        s.read() for s in optimizer.state.sums
+        s.read() for s in optimizer.state.accumulators
     ]
     found = {keras.backend.standardize_dtype(s.dtype) for s in slots}
     assert found <= {"float64" if dtype == "float64" else "float32"}
@@ -271,3 +274,12 @@ def test_zero_and_non_finite_values_survive_eight_bits(rule):
     before = w.numpy()
     optimizer.apply([np.full((64, 80), np.inf, "float32")], [w])
     np.testing.assert_array_equal(w.numpy(), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("initial_scale", PositiveFloat), ("dynamic_growth_steps", PositiveInt)]
+)
+def test_loss_scaling_refuses_wrong_numbers(name, hint):
+    for value in wrong_values(hint):
+        with pytest.raises(ValueError, match=f"`{name}` must be"):
+            LossScaleOptimizer("sgd", **{name: value})

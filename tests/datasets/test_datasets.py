@@ -129,7 +129,7 @@ def test_folds_part_the_training_images_alone(digits):
         np.testing.assert_array_equal(np.bincount(fold.test[1]), [80] * 10)
         assert bag(fold.train[0], fold.test[0]) == bag(digits.train[0])
     assert bag(*(f.test[0] for f in folds)) == bag(digits.train[0])
-    with pytest.raises(ValueError, match="`k` must be in"):
+    with pytest.raises(ValueError, match="`k` must be an integer in"):
         digits.fold(5)
 
 

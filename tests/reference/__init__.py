@@ -1,9 +1,11 @@
-"""Papers transcribed independently in NumPy, one file for each rule and modifier."""
+"""Papers transcribed independently in NumPy, one file for each class of the package."""
 
 from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
+
+from keras_gdx.registry import REGISTRY
 
 
 def load_reference(name, function):
@@ -20,3 +22,10 @@ def load_reference(name, function):
             pytrace=False,
         )
     return import_module(f"tests.reference.{name}")
+
+
+def references(kind):
+    """Pairs of a class of this kind and its reference, for those that have one."""
+    for name, entry in REGISTRY.items():
+        if entry.kind == kind and find_spec(f"tests.reference.{name}"):
+            yield entry.cls, import_module(f"tests.reference.{name}")

@@ -8,10 +8,13 @@ the power `r`; the paper's algorithm has power 2 and `r = 0`.
 
 import numpy as np
 
+from keras_gdx.schedules import MultiStep
+
+FALLING = MultiStep(0.75, [15, 50], 0.5)  # exact in float32; the last change is yet to come
 HYPER = (
     {
         "inner": {"rule": "SGD", "kwargs": {"learning_rate": 0.125, "weight_decay": 0.2}},
-        "beta": 0.8,
+        "beta": FALLING,
         "weight_lr_power": 1.0,
         "r": 1.5,
         "warmup_steps": 8,
@@ -63,7 +66,10 @@ def average(
     weight_decay=0.0,
     **hyper,
 ):
-    """Yields `(y, x)` after every step in the direction that `direction` computes."""
+    """Yields `(y, x)` after every step in the direction that `direction` computes.
+
+    `beta` is a number, or a function of the number of earlier updates.
+    """
     x, y, z = list(weights), list(weights), list(weights)
     largest = total = 0.0
     for t, step in enumerate(direction(gradients, **hyper), 1):
@@ -72,10 +78,11 @@ def average(
         share = t**r * largest**weight_lr_power
         total += share
         c = share / total
+        b = float(beta(t - 1)) if callable(beta) else beta
         for i, u in enumerate(step):
             z[i] = z[i] - rate * (u + weight_decay * y[i])
             x[i] = (1 - c) * x[i] + c * z[i]
-            y[i] = (1 - beta) * z[i] + beta * x[i]
+            y[i] = (1 - b) * z[i] + b * x[i]
         yield list(y), list(x)
 
 

@@ -1,11 +1,11 @@
 """Defazio et al. 2024 (arXiv:2405.15682), section 2: averaged gradient descent."""
 
-from tests.reference.schedulefree import average, descent
+from tests.reference.schedulefree import FALLING, average, descent
 
 HYPER = (
     {
         "learning_rate": 0.125,
-        "beta": 0.85,
+        "beta": FALLING,
         "weight_lr_power": 0.5,
         "r": 1.0,
         "warmup_steps": 6,

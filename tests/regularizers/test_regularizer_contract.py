@@ -13,10 +13,9 @@ import pytest
 
 import keras_gdx.regularizers
 from keras_gdx.registry import REGISTRY
+from keras_gdx.regularizers.step_penalty import StepPenalty
+from tests.declared import refuses_wrong_values
 
-ACTIVITY = ("decov", "entropypenalty")  # of outputs, not of weights
-OF_STEPS = ("gradientpenalty", "jacobianpenalty")  # attached to complete models
-OF_ITS_OWN = ("l2sp", "slimming")  # `apply` selects the variables and their reference values
 REGULARIZERS = {name: entry for name, entry in REGISTRY.items() if entry.kind == "regularizer"}
 
 
@@ -42,6 +41,17 @@ def regularizer(entry):
     return regularizer
 
 
+def takes_weights(entry):
+    """Whether it is a function of the weights of any variable."""
+    of_outputs = "`activity_regularizer`" in entry.summary
+    return not (of_outputs or issubclass(entry.cls, StepPenalty))
+
+
+def chooses_weights(entry):
+    """Whether it has its own choice of the variables, or of their reference values."""
+    return hasattr(entry.cls, "chooses") or hasattr(entry.cls, "attached_to")
+
+
 def test_is_documented(entry):
     assert entry.summary.endswith(".")
     assert entry.paper
@@ -60,10 +70,14 @@ def test_config_round_trip(regularizer):
     assert repr(again) == repr(regularizer)
 
 
+def test_refuses_wrong_arguments(regularizer):
+    refuses_wrong_values(regularizer)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 @pytest.mark.parametrize("shape", [(6,), (5, 4), (3, 3, 2, 4)], ids=str)
 def test_is_a_float32_scalar_that_is_not_negative(entry, regularizer, shape, dtype):
-    if entry.name in (*ACTIVITY, *OF_STEPS, "l2sp"):
+    if not takes_weights(entry) or hasattr(regularizer, "attached_to"):
         pytest.skip("takes outputs, steps, or weights of one shape")
     w = np.random.default_rng(0).normal(size=shape)
     for weights in (keras.ops.cast(w, dtype), keras.Variable(w, dtype=dtype)):
@@ -77,7 +91,7 @@ def test_is_a_float32_scalar_that_is_not_negative(entry, regularizer, shape, dty
 
 @pytest.mark.parametrize("jit_compile", [True, False], ids=["xla", "graph"])
 def test_counts_in_fit_before_and_after_saving(entry, regularizer, jit_compile, tmp_path):
-    if entry.name in (*ACTIVITY, *OF_STEPS, *OF_ITS_OWN):
+    if not takes_weights(entry) or chooses_weights(entry):
         pytest.skip("not for kernels")
     model = keras.Sequential(
         [

@@ -156,7 +156,7 @@ def test_no_name_in_a_checkpoint_is_that_of_a_file(original, tmp_path):
     assert victim.read_text() == "mine"
     state[f"../{victim}"] = state.pop(STATE[0])
     write(tmp_path / "a", manifest, as_file(arrays))
-    assert "place in the data" in refusal(network(), tmp_path / "a")
+    assert "position in the data" in refusal(network(), tmp_path / "a")
     assert victim.read_text() == "mine"
 
 

@@ -298,7 +298,7 @@ class Head(keras.Model):
 def test_the_train_step_is_that_of_the_model(kind, tmp_path):
     inputs = keras.Input((4,))
     net = kind(inputs, keras.layers.Dense(1)(keras.layers.Dense(3, "tanh")(inputs)))
-    net.compile(keras_gdx.optimizers.Adam(1e-3), "mse", metrics=METRICS[kind])
+    net.compile(keras_gdx.optimizers.Adam(1e-3), "mse", metrics=None if kind is Head else ["mae"])
     loaded = goes_on(net, X[0], SIZE, tmp_path, 1e-3)
     for a, b in zip(loaded.variables, net.variables, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)

@@ -1,5 +1,7 @@
 """Schedules by name, with lengths as numbers, as fractions, or as long as `fit`."""
 
+from inspect import Parameter
+
 import keras
 import numpy as np
 import pytest
@@ -7,18 +9,26 @@ import tensorflow as tf
 
 import keras_gdx
 from keras_gdx import optimizers, schedules
+from keras_gdx.config import declared_arguments
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Cosine, Linear, MultiStep, OneCycle, Warmup, WarmupStableDecay
+from keras_gdx.schedules.create import LENGTHS, STEPS
 
 X = np.random.default_rng(0).normal(size=(50, 4)).astype("float32")
 Y = np.ones((50, 1), "float32")
-LONG = [
-    name
-    for name, entry in REGISTRY.items()
-    if entry.kind == "schedule"
-    and {"decay_steps", "total_steps"} & keras_gdx.config.declared_arguments(entry.cls).keys()
-    and name not in ("planned", "exponential", "onecyclemomentum")
-]
+
+
+def is_long(entry):
+    """Whether a schedule ends with the run, and `create` needs only its rate and its length."""
+    if entry.kind != "schedule" or "without end" in entry.summary:
+        return False
+    defaults = declared_arguments(entry.cls)
+    rate, *others = defaults
+    given = all(x in STEPS or defaults[x] is not Parameter.empty for x in others)
+    return "learning_rate" in rate and {*LENGTHS} & defaults.keys() and given
+
+
+LONG = [name for name, entry in REGISTRY.items() if is_long(entry)]
 
 
 def network(optimizer):

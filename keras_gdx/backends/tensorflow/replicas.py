@@ -65,7 +65,7 @@ def replicas(optimizer):
     return optimizer._distribution_strategy.num_replicas_in_sync
 
 
-def places(optimizer):
+def local_replicas(optimizer):
     """The indices of the replicas of this process."""
     strategy = optimizer._distribution_strategy
     workers = getattr(strategy.extended, "_num_workers", 1)
@@ -74,7 +74,7 @@ def places(optimizer):
     return range(first, first + local)
 
 
-def place(expected):
+def replica_index(expected):
     """The index of this replica; raises `ValueError` unless there are `expected` replicas."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync != expected:

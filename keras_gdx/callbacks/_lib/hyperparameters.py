@@ -4,7 +4,7 @@ import keras
 
 from keras_gdx.config import is_schedule
 from keras_gdx.engine.late_weights import updates_of
-from keras_gdx.integration.model_optimizers import optimizers_of
+from keras_gdx.integration.model_optimizers import layers_of, optimizers_of
 
 __all__ = []
 
@@ -31,19 +31,14 @@ def rate_groups(model):
 
 
 def _groups(optimizer):
-    layers = _layers(optimizer)
+    layers = layers_of(optimizer)
     parts = getattr(layers[-1], "optimizers", None)
     if parts is None:
         return [("", layers)]
     names = [part.name for part in parts]
     unique = len({*names}) == len(names)
     suffixes = [f"_{name}" if unique else f"_{name}_{i}" for i, name in enumerate(names)]
-    return [(suffix, _layers(part)) for suffix, part in zip(suffixes, parts, strict=True)]
-
-
-def _layers(optimizer):
-    inner = getattr(optimizer, "inner_optimizer", None) or getattr(optimizer, "inner", None)
-    return [optimizer, *(_layers(inner) if inner else ())]
+    return [(suffix, layers_of(part)) for suffix, part in zip(suffixes, parts, strict=True)]
 
 
 def number(value, step):

@@ -26,7 +26,7 @@ class Looks(NamedTuple):
 class Monitor(Counting):
     """Base class of callbacks that measure the model on their own data.
 
-    A subclass compiles the measurement in `_compile`, and runs it in `_look`. Other batches are
+    A subclass compiles the measurement in `_compile`, and runs it in `_measure`. Other batches are
     only counted.
 
     Args:
@@ -48,7 +48,7 @@ class Monitor(Counting):
         """Returns a function of the batch."""
         raise NotImplementedError
 
-    def _look(self, compiled):
+    def _measure(self, compiled):
         """Returns the results by name."""
         raise NotImplementedError
 
@@ -67,7 +67,7 @@ class Monitor(Counting):
         """Measures if a multiple of `every` batches is reached."""
         if self.count(batch):
             with Untouched(self.model):
-                found = {"step": self.memory.step, **self._look(self._compiled())}
+                found = {"step": self.memory.step, **self._measure(self._compiled())}
             self.memory = self.memory._replace(history=(*self.memory.history, found))
 
     def on_epoch_end(self, epoch, logs=None):

@@ -15,8 +15,8 @@ import numpy as np
 from keras import ops
 
 from keras_gdx.backends import backend
-from keras_gdx.engine.state.storage import BLOCK, SMALLEST
-from keras_gdx.engine.state.views import Member, Part
+from keras_gdx.engine.state.storage import BLOCK, SMALLEST, chosen
+from keras_gdx.engine.state.views import Member, Slice
 from keras_gdx.engine.variables.spec import VariableSpec
 
 PACKED = 16_384  # for larger variables, copying costs more than packing saves
@@ -93,9 +93,14 @@ class Bucket:
         """The shape of one shard, a multiple of `block` entries."""
         return (-(-self.size // (self.replicas * block)) * block,)
 
+    def members(self, entries):
+        """The entries of the bucket's variables, of a list with one for every variable."""
+        return [entries[i] for i in self.indices]
+
     def together(self, variables):
-        """The bucket's variables as one object with `value`, `dtype` and `assign`."""
-        return PackedVariable(self, variables) if self.packed else variables[0]
+        """The bucket's variables, of all, as one object with `value`, `dtype` and `assign`."""
+        members = self.members(variables)
+        return PackedVariable(self, members) if self.packed else members[0]
 
     def join(self, tensors):
         """Joins one tensor per variable into the bucket's tensor."""
@@ -104,24 +109,24 @@ class Bucket:
         flat = [x if len(x.shape) == 1 else ops.reshape(x, (-1,)) for x in tensors]
         return ops.concatenate(flat)
 
-    def parts(self, tensor):
+    def split(self, tensor):
         """Splits the bucket's tensor into one tensor per variable."""
         if not self.packed:
             return [tensor]
         ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes) - 1)]
-        pieces = ops.split(tensor, ends)
-        pairs = zip(pieces, self.shapes, strict=True)
+        flat = ops.split(tensor, ends)
+        pairs = zip(flat, self.shapes, strict=True)
         return [x if len(shape) == 1 else ops.reshape(x, shape) for x, shape in pairs]
 
     def choose(self, present, new, old):
-        """`new` for the variables that are `present`, `old` for the others.
+        """`new`, cast to the dtype of `old`, where variables are `present`; `old` elsewhere.
 
         Args:
             present: Boolean tensor with one entry per variable; `None`: all are present.
             new: The new values, in any form in which the bucket is stored.
             old: The old values, in the same form.
         """
-        return new if present is None else ops.where(self.spread(present), new, old)
+        return chosen(None if present is None else self.spread(present), new, old)
 
     def spread(self, entries):
         """Expands one entry per variable so that it broadcasts against the bucket's tensor."""
@@ -129,27 +134,27 @@ class Bucket:
             return entries[0]
         return ops.take(entries, np.repeat(np.arange(len(self.sizes)), self.sizes))
 
-    def cut(self, whole, place):
-        """The shard of the replica with number `place`."""
+    def cut(self, whole, replica):
+        """The shard of the replica with this index."""
         (length,) = self.own_shape
         flat = ops.reshape(whole, (-1,))
         if missing := self.replicas * length - self.size:
             flat = ops.pad(flat, [(0, missing)])
-        return ops.reshape(flat, (self.replicas, length))[place]
+        return ops.reshape(flat, (self.replicas, length))[replica]
 
-    def uncut(self, pieces):
+    def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
-        return ops.reshape(ops.reshape(pieces, (-1,))[: self.size], self.shape)
+        return ops.reshape(ops.reshape(shards, (-1,))[: self.size], self.shape)
 
     def uncut_shape(self, shape):
         """The shape of the complete tensor, given that of a shard."""
         return self.shape
 
-    def part(self, storage, place):
-        """The part of `storage` that belongs to the variable at position `place` of the bucket."""
+    def view(self, storage, position):
+        """The part of `storage` that belongs to the variable at this position in the bucket."""
         if not self.packed:
             return storage
-        return Part(storage, sum(self.sizes[:place]), self.shapes[place])
+        return Slice(storage, sum(self.sizes[:position]), self.shapes[position])
 
 
 class Stack(Bucket):
@@ -167,24 +172,24 @@ class Stack(Bucket):
     def join(self, tensors):
         return ops.stack([backend.dense(x) for x in tensors])
 
-    def parts(self, tensor):
+    def split(self, tensor):
         return ops.unstack(tensor, len(self.indices))
 
     def spread(self, entries):
         return ops.reshape(entries, (-1, *(1 for _ in self.shapes[0])))
 
-    def cut(self, whole, place):
+    def cut(self, whole, replica):
         """Replicas beyond the last variable repeat it; their results are dropped."""
-        return whole[ops.minimum(place, len(self.indices) - 1)]
+        return whole[ops.minimum(replica, len(self.indices) - 1)]
 
-    def uncut(self, pieces):
-        return pieces[: len(self.indices)]
+    def uncut(self, shards):
+        return shards[: len(self.indices)]
 
     def uncut_shape(self, shape):
         return (len(self.indices), *shape)
 
-    def part(self, storage, place):
-        return Member(storage, place)
+    def view(self, storage, position):
+        return Member(storage, position)
 
 
 class Task(NamedTuple):
@@ -216,7 +221,7 @@ class PackedVariable:
 
     def assign(self, value):
         """Writes each variable's part."""
-        for variable, part in zip(self.variables, self.bucket.parts(value), strict=True):
+        for variable, part in zip(self.variables, self.bucket.split(value), strict=True):
             variable.assign(part)
 
 
@@ -226,8 +231,8 @@ def buckets_of(optimizer, variables, specs, rules, dtypes, replicas):
     for index, variable in enumerate(variables):
         spec, rule = specs[index], rules[index]
         masks = tuple(spec.masks.items())
-        place = getattr(variable.value, "device", None)
-        kept = dtypes[index], variable.dtype, place
+        device = getattr(variable.value, "device", None)
+        kept = dtypes[index], variable.dtype, device
         treated = id(rule), *kept, spec.decays, spec.multiplier, masks
         kind: Any = Bucket
         alone: Any = index

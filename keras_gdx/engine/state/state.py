@@ -54,10 +54,10 @@ class State:
         slots: For each variable, its storages by name, the moving average included.
         averages: The moving average of each updated variable, or `None`. Keras' callbacks expect
             one variable each, so averages are not packed.
-        sums: For each variable, the storage of the gradients accumulated in the open window; for an
-            overwritten variable, of the largest value. `None` without accumulation.
+        accumulators: For each variable, the storage of the gradients accumulated in the open
+            window; for an overwritten variable, of the largest value. `None` without accumulation.
         largest: The variables that hold those largest values.
-        count: The number of micro-batches in `sums`.
+        count: The number of micro-batches in `accumulators`.
         seen: For each variable `DENSE` if it had a dense gradient in the window, `ROWS` if all its
             gradients named the only rows to update (`sparse="lazy"`), 0 if it had none.
         late: Whether slots that copy the weights must wait until these have values.
@@ -75,31 +75,43 @@ class State:
     """
 
     def __init__(self, optimizer, variables, model, replicas=1, late=False, new=None):
-        self.variables: list = []
-        self.late = late
-
-        def add(*args):
-            self.variables.append((new or allocate)(*args))
-            return self.variables[-1]
-
         everything = sorted(variables, key=is_overwritten)
+        updated = [v for v in everything if not is_overwritten(v)]
+        overwritten = everything[len(updated) :]
+        dtypes = [wide(v) for v in updated]
+        self.late = late
+        self.variables: list = []
         self.specs = specs_of(optimizer, everything, model)
-        variables = [v for v in everything if not is_overwritten(v)]
-        overwritten = everything[len(variables) :]
-        specs = self.specs[: len(variables)]
-        self.rules = [optimizer.rule_of(each) for each in specs]
-        dtypes = [wide(v) for v in variables]
-        self.buckets = buckets_of(optimizer, variables, specs, self.rules, dtypes, replicas)
+        self.rules = [optimizer.rule_of(spec) for spec in self.specs[: len(updated)]]
+        self.buckets = buckets_of(optimizer, updated, self.specs, self.rules, dtypes, replicas)
         self.home = {
             i: (bucket, n) for bucket in self.buckets for n, i in enumerate(bucket.indices)
         }
-        self.averages = self.sums = self.count = self.seen = None
+        self.closers: dict = {}
+        self.programs: dict = {}
+        add = partial(self._add, new or allocate, optimizer)
+        self._fill_buckets(optimizer, updated, add)
+        self.averages = self._make_averages(updated, add) if optimizer.use_ema else None
+        self.slots = [self._slots_of(i) for i in range(len(updated))] + [{} for _ in overwritten]
+        self.accumulators = self.count = self.seen = None
         self.largest: list = []
+        if optimizer.gradient_accumulation_steps:
+            self._make_window(optimizer, overwritten, add)
+        widest = max(dtypes, default="float32")
+        self.shared = {name: add([], name, (), widest, 0.0) for name in optimizer.shared}
+
+    def _add(self, new, optimizer, *args):
+        self.variables.append(new(optimizer, *args))
+        return self.variables[-1]
+
+    def _fill_buckets(self, optimizer, variables, add):
+        """Makes the slots and the gradient accumulator of each bucket."""
         for bucket in self.buckets:
-            members = [variables[i] for i in bucket.indices]
-            make = partial(add, optimizer, members)
+            members = bucket.members(variables)
+            make = partial(add, members)
             stored = {
-                s.name: _storage(optimizer, s, bucket, late, make) for s in bucket.rule.all_slots()
+                slot.name: _storage(optimizer, slot, bucket, self.late, make)
+                for slot in bucket.rule.all_slots()
             }
             bucket.slots = {name: storage for name, storage in stored.items() if storage}
             if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
@@ -107,36 +119,33 @@ class State:
                 bucket.slots[LOST] = _divided(optimizer, bucket, lost)
             if optimizer.gradient_accumulation_steps:
                 bucket.total = make("sum", bucket.shape, bucket.dtype, 0.0)
-        self.slots = [
-            {name: self._own(i, storage) for name, storage in self.home[i][0].slots.items()}
-            for i in range(len(variables))
-        ]
-        if optimizer.use_ema:
-            self.averages = [
-                add(optimizer, [v], AVERAGE, v.shape, dtype, 0.0 if late else "variable")
-                for v, dtype in zip(variables, dtypes, strict=True)
-            ]
-            for slots, average in zip(self.slots, self.averages, strict=True):
-                slots[AVERAGE] = Plain(average)
-        self.slots += [{} for _ in overwritten]
-        if optimizer.gradient_accumulation_steps:
-            count = backend.replicas(optimizer), len(backend.places(optimizer))
-            sums = {id(bucket): PartialSums(bucket.total, *count) for bucket in self.buckets}
-            self.sums = [self._own(i, sums[id(self.home[i][0])]) for i in range(len(variables))]
-            self.largest = [add(optimizer, [v], "sum", v.shape, v.dtype, 0.0) for v in overwritten]
-            self.sums += [Largest(variable, *count) for variable in self.largest]
-            self.count = add(optimizer, [], "summed", (), "int32", 0)
-            self.seen = add(optimizer, [], "seen", (len(everything),), "int32", 0)
-        widest = max(dtypes, default="float32")
-        self.shared = {name: add(optimizer, [], name, (), widest, 0.0) for name in optimizer.shared}
-        self.closers: dict = {}
-        self.programs: dict = {}
+
+    def _make_averages(self, variables, add):
+        """Makes the moving average of each variable."""
+        first = 0.0 if self.late else "variable"
+        return [add([v], AVERAGE, v.shape, wide(v), first) for v in variables]
+
+    def _make_window(self, optimizer, overwritten, add):
+        """Makes what the accumulation window needs, beside the accumulators of the buckets."""
+        count = backend.replicas(optimizer), len(backend.local_replicas(optimizer))
+        packed = {id(bucket): PartialSums(bucket.total, *count) for bucket in self.buckets}
+        self.largest = [add([v], "sum", v.shape, v.dtype, 0.0) for v in overwritten]
+        self.accumulators = [self._own(i, packed[id(self.home[i][0])]) for i in sorted(self.home)]
+        self.accumulators += [Largest(variable, *count) for variable in self.largest]
+        self.count = add([], "summed", (), "int32", 0)
+        self.seen = add([], "seen", (len(self.specs),), "int32", 0)
+
+    def _slots_of(self, index):
+        """A variable's storages by name, the moving average included."""
+        bucket, _ = self.home[index]
+        slots = {name: self._own(index, storage) for name, storage in bucket.slots.items()}
+        return slots | {AVERAGE: Plain(self.averages[index])} if self.averages else slots
 
     def copy_weights(self, variables):
         """Copies the weights into all state that starts as a copy of them, between two steps."""
         for bucket in self.buckets:
             if bucket.copied:
-                weights = bucket.join([backend.snapshot(variables[i]) for i in bucket.indices])
+                weights = bucket.join([backend.snapshot(v) for v in bucket.members(variables)])
                 for name in bucket.copied:
                     bucket.slots[name].write(weights)
         if self.averages:
@@ -158,8 +167,8 @@ class State:
 
     def _own(self, index, storage):
         """A variable's part of its bucket's storage."""
-        bucket, place = self.home[index]
-        return bucket.part(storage, place)
+        bucket, position = self.home[index]
+        return bucket.view(storage, position)
 
 
 def _storage(optimizer, slot, bucket, late, make):
@@ -192,7 +201,9 @@ def _storage(optimizer, slot, bucket, late, make):
 
 def _divided(optimizer, bucket, storage):
     """Storage for a bucket, given what one replica stores."""
-    return storage if bucket.replicas == 1 else Sharded(storage, bucket, backend.places(optimizer))
+    if bucket.replicas == 1:
+        return storage
+    return Sharded(storage, bucket, backend.local_replicas(optimizer))
 
 
 def allocate(optimizer, beside, name, shape, dtype, init):

@@ -58,9 +58,9 @@ class Storage:
         for variable, content in zip(self.variables, self.encode(value), strict=True):
             variable.assign(ops.copy(content))  # on JAX no two variables may share an array
 
-    def write_some(self, chosen, value):
-        """Replaces the values where `chosen` is true; `value` has the full shape."""
-        self.write(_chosen(chosen, value, self.read()))
+    def write_some(self, where, value):
+        """Replaces the values where `where` is true; `value` has the full shape."""
+        self.write(chosen(where, value, self.read()))
 
 
 class Plain(Storage):
@@ -87,7 +87,7 @@ class EightBit(Storage):
     def __init__(self, codes, scales, shape, *, signed):
         self.variables = (codes, scales)
         self.shape = shape
-        self.squarings = 1 if signed else 2  # x = scale * place ** 2, or ** 4
+        self.squarings = 1 if signed else 2  # x = scale * fraction ** 2, or ** 4
         self.levels = 127 if signed else 255
 
     def decode(self, contents):
@@ -112,19 +112,19 @@ class EightBit(Storage):
         return contents
 
     def _decoded(self, codes, scales):
-        place = ops.cast(codes, "float32") * (1 / self.levels)
-        x = ops.abs(place)
+        fraction = ops.cast(codes, "float32") * (1 / self.levels)
+        x = ops.abs(fraction)
         for _ in range(self.squarings):
             x = x * x
-        return ops.reshape(ops.sign(place) * x * scales, (-1,))
+        return ops.reshape(ops.sign(fraction) * x * scales, (-1,))
 
     def _encoded(self, flat):
         blocks = ops.reshape(flat, (-1, BLOCK))
         scales = ops.max(ops.abs(blocks), axis=1, keepdims=True)
-        place = ops.abs(blocks) / ops.maximum(scales, 1e-38)
+        fraction = ops.abs(blocks) / ops.maximum(scales, 1e-38)
         for _ in range(self.squarings):
-            place = ops.sqrt(place)
-        codes = ops.round(ops.sign(blocks) * place * self.levels)
+            fraction = ops.sqrt(fraction)
+        codes = ops.round(ops.sign(blocks) * fraction * self.levels)
         return [ops.cast(codes, self.variables[0].dtype), scales]
 
 
@@ -132,24 +132,24 @@ class Sharded(Storage):
     """Storage of which every replica holds its own shard.
 
     Args:
-        piece: The storage of one shard; its variables differ between replicas.
+        shard: The storage of one shard; its variables differ between replicas.
         bucket: The bucket that it belongs to.
-        places: The numbers of the replicas of this process.
+        local_replicas: The indices of the replicas of this process.
     """
 
-    def __init__(self, piece, bucket, places):
-        self.piece = piece
+    def __init__(self, shard, bucket, local_replicas):
+        self.shard = shard
         self.bucket = bucket
-        self.places = places
-        self.variables = piece.variables
-        self.shape = bucket.uncut_shape(piece.shape)
-        self.here = len(places) == bucket.replicas
+        self.local_replicas = local_replicas
+        self.variables = shard.variables
+        self.shape = bucket.uncut_shape(shard.shape)
+        self.here = len(local_replicas) == bucket.replicas
 
     def decode(self, contents):
-        return self.piece.decode(contents)
+        return self.shard.decode(contents)
 
     def encode(self, value):
-        return self.piece.encode(value)
+        return self.shard.encode(value)
 
     def read(self, copies=None):
         if not (self.here or copies):
@@ -157,20 +157,20 @@ class Sharded(Storage):
                 f"The state of `{self.variables[0].path}` is spread over several workers, and one "
                 "alone cannot read it."
             )
-        pieces = [self.decode(each) for each in self._replicas(copies or _now)]
-        return self.bucket.uncut(ops.stack(pieces))
+        shards = [self.decode(each) for each in self._replicas(copies or _now)]
+        return self.bucket.uncut(ops.stack(shards))
 
     def write(self, value):
         self.write_some(True, value)
 
-    def write_some(self, chosen, value):
-        whole = ops.broadcast_to(chosen, self.shape)
+    def write_some(self, where, value):
+        whole = ops.broadcast_to(where, self.shape)
         olds = self._replicas(_now)
-        for place, copies, old in zip(
-            self.places, self._replicas(backend.copies), olds, strict=True
+        for replica, copies, old in zip(
+            self.local_replicas, self._replicas(backend.copies), olds, strict=True
         ):
-            new = self.bucket.cut(value, place)
-            new = _chosen(self.bucket.cut(whole, place), new, self.decode(old))
+            new = self.bucket.cut(value, replica)
+            new = chosen(self.bucket.cut(whole, replica), new, self.decode(old))
             for copy, content in zip(copies, self.encode(new), strict=True):
                 copy.assign(content)
 
@@ -196,10 +196,10 @@ class PartialSums(Storage):
     def write(self, value):
         self.write_some(True, value)
 
-    def write_some(self, chosen, value):
+    def write_some(self, where, value):
         # The base class needs `read`, which lacks the replicas of other processes.
         for (copy,) in self._replicas(backend.copies):
-            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype) / self.replicas, copy))
+            copy.assign(chosen(where, ops.cast(value, copy.dtype) / self.replicas, copy))
 
 
 class Largest(PartialSums):
@@ -208,9 +208,9 @@ class Largest(PartialSums):
     def read(self, copies=None):
         return reduce(ops.maximum, (value for (value,) in self._replicas(copies or _now)))
 
-    def write_some(self, chosen, value):
+    def write_some(self, where, value):
         for (copy,) in self._replicas(backend.copies):
-            copy.assign(_chosen(chosen, ops.cast(value, copy.dtype), copy))
+            copy.assign(chosen(where, ops.cast(value, copy.dtype), copy))
 
 
 def common(values):
@@ -231,6 +231,8 @@ def _now(variable):
     return [backend.snapshot(copy) for copy in backend.copies(variable)]
 
 
-def _chosen(chosen, new, old):
+def chosen(where, new, old):
+    """`new`, cast to the dtype of `old`, where `where` is true, or everywhere if it is `None`."""
     old = ops.convert_to_tensor(old)
-    return ops.where(chosen, ops.cast(new, old.dtype), old)
+    new = ops.cast(new, old.dtype)
+    return new if where is None else ops.where(where, new, old)

@@ -15,22 +15,22 @@ class Member:
         here: Whether this process has all of them.
     """
 
-    def __init__(self, whole, place):
+    def __init__(self, whole, position):
         self.whole = whole
-        self.place = place
+        self.position = position
         self.shape = whole.shape[1:]
         self.here = whole.here
 
     def of(self, values):
         """This variable's entries of `values`; a view if that is a NumPy array."""
-        return values[self.place]
+        return values[self.position]
 
     def read(self):
         """Returns this variable's values."""
         return self.of(self.whole.read())
 
 
-class Part:
+class Slice:
     """The values of one variable in flat storage that holds several, one after the other.
 
     Attributes:

@@ -25,7 +25,7 @@ class Node:
         layer: The layer or operation.
         feeds: The nodes that its inputs come from.
         calls: The `Call`s that contain it, outermost first.
-        place: Its position in the graph; its feeds come before it.
+        position: Its index in the graph; its feeds come before it.
         above: Bit mask of the positions of all nodes that it depends on, and of its own.
         merges: How it merges features of several origins: `"sum"`, `"join"` or `None`.
         variables: Pairs of a layer and a trainable or frozen variable of it, including the layers
@@ -35,12 +35,12 @@ class Node:
         normalizes: Whether all its variables belong to normalizations.
     """
 
-    def __init__(self, layer, feeds, calls, place, merges=None, parts=None):
+    def __init__(self, layer, feeds, calls, position, merges=None, parts=None):
         self.layer = layer
         self.feeds = feeds
         self.calls = calls
-        self.place = place
-        self.above = 1 << place
+        self.position = position
+        self.above = 1 << position
         for feed in feeds:
             self.above |= feed.above
         self.merges = merges
@@ -54,7 +54,7 @@ class Node:
 
     def follows(self, other):
         """Whether it depends on the other node."""
-        return bool(self.above >> other.place & 1) and self is not other
+        return bool(self.above >> other.position & 1) and self is not other
 
     @property
     def sign(self):
@@ -73,7 +73,7 @@ class Graph:
         """The nodes on all paths from one node to another, without the first."""
         return [
             node
-            for node in self.nodes[first.place + 1 : last.place + 1]
+            for node in self.nodes[first.position + 1 : last.position + 1]
             if node.follows(first) and (node is last or last.follows(node))
         ]
 

@@ -8,13 +8,18 @@ names; only embeddings are recognized by name.
 import re
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Annotated, Literal
 
 import keras
+from annotated_types import Interval
 
-from keras_gdx.config import check, check_choice, check_number
+from keras_gdx.arguments import check, check_type
 from keras_gdx.engine.variables.blocks import Block, blocks_of
 from keras_gdx.engine.variables.graph import Graph, Node
 from keras_gdx.engine.variables.structure import depths, output_layers, paths
+
+By = Literal["blocks", "layers"]
+Share = Annotated[float, Interval(gt=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,12 @@ class LayerGroup:
     variables: tuple[str, ...]
 
 
-class LayerGroups(tuple):
+class LayerGroups(tuple[LayerGroup, ...]):
     """The groups of a model, from the input to the output. Prints as a table."""
 
     __slots__ = ()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         rows = [
             (str(n), group.name, f"{len(group.variables)} variables")
             for n, group in enumerate(self)
@@ -49,7 +54,7 @@ class LayerGroups(tuple):
         )
 
 
-def layer_groups(model, by="blocks"):
+def layer_groups(model: keras.Model, by: By = "blocks") -> LayerGroups:
     """Returns the blocks of a model, in groups from the input to the output.
 
     The number of groups matches published recipes: a ViT or BERT with 12 blocks has 14 groups,
@@ -99,7 +104,7 @@ def layer_groups(model, by="blocks"):
         2  block1  4 variables
         3  head    2 variables
     """
-    check_choice("by", by, ("blocks", "layers"))
+    check_type("by", by, By)
     names = paths(model) if isinstance(model, keras.Model) and model.built else {}
     check(names, "model", model, "a built Keras model with weights")
     known = depths(model) if by == "layers" else _depths(model)
@@ -110,7 +115,7 @@ def layer_groups(model, by="blocks"):
     return LayerGroups(_named([members[depth] for depth in sorted(members)]))
 
 
-def layer_decay(model, rate, by="blocks"):
+def layer_decay(model: keras.Model, rate: Share, by: By = "blocks") -> dict[str, float]:
     """Returns learning-rate multipliers that shrink with the distance from the output.
 
     The last group of `keras_gdx.layer_groups(model)` learns at the full learning rate, each other
@@ -135,12 +140,12 @@ def layer_decay(model, rate, by="blocks"):
         >>> sorted(set(keras_gdx.layer_decay(model, 0.5).values()))
         [0.5, 1.0]
     """
-    check_number("layer_decay", rate, 0, 1, open_low=True)
+    check_type("rate", rate, Share)
     groups, names = layer_groups(model, by), paths(model)
     trained = {names.get(id(v)) for v in model.trainable_variables}
     return {
-        f"^{re.escape(path)}$": rate ** (len(groups) - 1 - place)
-        for place, group in enumerate(groups)
+        f"^{re.escape(path)}$": rate ** (len(groups) - 1 - index)
+        for index, group in enumerate(groups)
         for path in group.variables
         if path in trained
     }
@@ -203,7 +208,7 @@ def _between(graph, homes):
             run = [*(other for each in joined.values() for other in each), node]
             runs.update(dict.fromkeys(run, run))
     unique = {id(run): run for run in runs.values()}.values()
-    return [sorted(run, key=lambda node: node.place) for run in unique]
+    return [sorted(run, key=lambda node: node.position) for run in unique]
 
 
 def _beside(run, graph, homes):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from keras_gdx.config import check
+from keras_gdx.arguments import check
 
 VECTORS = ("bias", "alpha", "beta", "gamma")  # vectors of any rank, as in attention, GRU and PReLU
 
@@ -65,6 +65,14 @@ def depths(model):
 def path_of(variable):
     """The path of a Keras variable, or the name of a `tf.Variable`."""
     return getattr(variable, "path", None) or variable.name
+
+
+def without_numbers(path):
+    """The path without the numbers that Keras appends to names of layers.
+
+    Names of optimizer variables contain the path of a model variable, with `_` for `/`.
+    """
+    return re.sub(r"_\d+(?=[/_]|$)", "", path)
 
 
 def paths(model):
