@@ -13,8 +13,8 @@ accepts anything.
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -67,6 +67,22 @@ PositiveSteps = Annotated[int, Interval(ge=1, le=MOST_STEPS)]
 
 Limits = dict[str, float]
 
+
+@dataclass(frozen=True)
+class Form:
+    """Marks a type whose values have a form of their own, such as `"10 minutes"`.
+
+        Duration = Annotated[float | str, Form(seconds, "a duration such as '10 minutes'")]
+
+    Attributes:
+        parse: Returns what a value means, or `None` if it does not have the form.
+        words: The form in words, for error messages.
+    """
+
+    parse: Callable[[Any], Any]
+    words: str
+
+
 TYPE_OF_DEFAULT = {float: Number, int: int, bool: bool}  # for arguments without annotation
 
 
@@ -76,6 +92,8 @@ def accepts(hint: Any, value: Any) -> bool:
 
 
 def _accepts(base: Any, limits: Limits, value: Any) -> bool:
+    if isinstance(base, Form):
+        return base.parse(value) is not None
     if get_origin(base) is Literal:
         return any(isinstance(value, type(x)) and value == x for x in get_args(base))
     if base is bool:
@@ -96,6 +114,8 @@ def describe(hint: Any) -> str:
 
 
 def _words(base: Any, limits: Limits) -> list[str]:
+    if isinstance(base, Form):
+        return [base.words]
     if get_origin(base) is Literal:
         return [repr(choice) for choice in get_args(base)]
     if base in (int, float):
@@ -122,10 +142,16 @@ def may_change(hint: Any) -> bool:
 
 
 def alternatives(hint: Any, limits: Limits | None = None) -> Iterator[tuple[Any, Limits]]:
-    """The types in a union, each with the limits of its numbers, such as `{"ge": 0, "lt": 1}`."""
+    """The types in a union, each with the limits of its numbers, such as `{"ge": 0, "lt": 1}`.
+
+    A type with a `Form` is represented by that.
+    """
     limits = limits or {}
     if get_origin(hint) is Annotated:
         hint, *marks = get_args(hint)
+        if isinstance(marks[0], Form):
+            yield marks[0], limits
+            return
         found = {name: x for mark in marks for name, x in asdict(mark).items() if x is not None}
         yield from alternatives(hint, limits | found)
     elif get_origin(hint) in (Union, UnionType):
@@ -162,36 +188,6 @@ def check(condition: Any, name: str, value: Any, allowed: str) -> None:
 def check_type(name: str, value: Any, hint: Any) -> None:
     """Raises the `ValueError` for an argument that is not of the type."""
     check(accepts(hint, value), name, value, describe(hint))
-
-
-def check_number(
-    name: str,
-    value: Any,
-    low: float = -math.inf,
-    high: float = math.inf,
-    *,
-    open_low: bool = False,
-    open_high: bool = False,
-) -> None:
-    """Checks that `value` is a finite number in `[low, high]`, with open ends if requested."""
-    if high < math.inf:
-        allowed = f"a number in {'(' if open_low else '['}{low}, {high}{')' if open_high else ']'}"
-    else:
-        allowed = f"a number {'>' if open_low else '>='} {low}"
-    inside = is_number(value) and math.isfinite(value) and low <= value <= high
-    at_open_end = (open_low and value == low) or (open_high and value == high)
-    check(inside and not at_open_end, name, value, allowed)
-
-
-def check_integer(name: str, value: Any, low: int) -> None:
-    """Checks that `value` is an integer of at least `low`."""
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    check(whole and value >= low, name, value, f"an integer >= {low}")
-
-
-def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
-    """Checks that `value` is one of `choices`."""
-    check(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
 
 
 def needs_tensorflow(name: str) -> None:

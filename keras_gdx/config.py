@@ -1,21 +1,17 @@
 """Serialization and validation derived from the constructor's signature."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 import keras
 
-from keras_gdx.arguments import (  # noqa: F401
+from keras_gdx.arguments import (
     TYPE_OF_DEFAULT,
-    check,
-    check_choice,
-    check_integer,
-    check_number,
+    Form,
+    alternatives,
     check_type,
-    is_number,
-    is_schedule,
-    needs_tensorflow,
 )
 
 if TYPE_CHECKING:  # mypy takes no class for hashable
@@ -57,6 +53,11 @@ class Configured:
         """
         check_type(name, value, argument_types(type(self))[name])
         return value
+
+    def parsed(self, name: str) -> Any:
+        """What an argument means whose type has a `Form`; `None` if it is `None`."""
+        value = getattr(self, name)
+        return None if value is None else argument_forms(type(self))[name].parse(value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         cls = type(self)
@@ -100,6 +101,17 @@ def argument_types(cls: type) -> dict[str, Any]:
     return found
 
 
+@cache
+def argument_forms(cls: type) -> dict[str, Form]:
+    """Maps each argument whose type has a `Form` to that."""
+    return {
+        name: base
+        for name, hint in argument_types(cls).items()
+        for base, _ in alternatives(hint)
+        if isinstance(base, Form)
+    }
+
+
 def _configured_bases(cls: type) -> list[Any]:
     return [b for b in cls.__mro__ if issubclass(b, Configured) and "__init__" in vars(b)]
 
@@ -113,6 +125,8 @@ def pack(value: Any) -> Any:
         return [pack(x) for x in value]
     if isinstance(value, dict):
         return {str(k): pack(x) for k, x in value.items()}
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
     if hasattr(value, "get_config") or (callable(value) and not isinstance(value, type)):
         return keras.saving.serialize_keras_object(value)
     return value

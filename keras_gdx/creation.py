@@ -47,6 +47,8 @@ def create(
         >>> optimizer.no_decay
         'auto'
     """
+    fits = model is None or isinstance(model, keras.Model)
+    check(fits, "model", model, "a Keras model, or None (a rate is given as `learning_rate`)")
     check_type("layer_decay", layer_decay, Share | None)
     entry = info(name)
     check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')

@@ -136,7 +136,7 @@ def memory(
         ]
         return Table(sorted(found, key=lambda m: m.state))
     if isinstance(rule, Optimizer):
-        check(not options, "options", options, "left out: the optimizer has its own")
+        check(not options, "options", options, "omitted, because the optimizer has its own")
         optimizer = rule
     else:
         optimizer = create(rule, model, **options)

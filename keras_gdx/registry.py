@@ -7,12 +7,13 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatch
 from typing import Any, Literal, TypeVar
 
 import keras
 
-from keras_gdx.arguments import check_type
+from keras_gdx.arguments import check, check_type
 
 PACKAGE = "keras_gdx"
 Kind = Literal["optimizer", "schedule", "callback", "regularizer", "constraint", "modifier"]
@@ -73,8 +74,9 @@ def register(cls: Class) -> Class:
     known = REGISTRY.get(name)
     if known and _origin(known.cls) != _origin(cls):
         raise ValueError(
-            f"There is {known.kind} {_origin(known.cls)} already, so {_origin(cls)} cannot be "
-            "registered: names are compared in lower case. Give your class another name."
+            f"The name of the {known.kind} {_origin(known.cls)} already exists, so "
+            f"{_origin(cls)} cannot be registered; names are compared in lower case. Give your "
+            "class another name."
         )
     REGISTRY[name] = Entry(
         name=name,
@@ -130,13 +132,13 @@ def info(name: str) -> Entry:
         >>> keras_gdx.info("lion").bytes_per_parameter
         4.0
     """
-    try:
-        return REGISTRY[str(name).lower()]
-    except KeyError:
-        from difflib import get_close_matches
-
-        near = get_close_matches(str(name).lower(), REGISTRY, cutoff=0.5) or sorted(REGISTRY)
-        raise ValueError(f"There is no {name!r} in keras_gdx. Nearest: {', '.join(near)}") from None
+    check(isinstance(name, str), "name", name, "a short name such as 'adamw'")
+    entry = REGISTRY.get(name.lower())
+    if entry is None:
+        near = get_close_matches(name.lower(), REGISTRY, cutoff=0.5)
+        hint = f"Nearest: {', '.join(near)}" if near else "keras_gdx.list() has all names"
+        raise ValueError(f"There is no {name!r} in keras_gdx. {hint}.")
+    return entry
 
 
 def get(optimizer: Any, argument: str = "optimizer") -> Any:

@@ -10,17 +10,20 @@ import pytest
 from keras.optimizers.schedules import LearningRateSchedule
 
 from keras_gdx import optimizers
-from keras_gdx.arguments import alternatives
+from keras_gdx.arguments import Form, alternatives
 from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.schedules import Constant
 
 CHECKED = (int, float, bool, str, NoneType, LearningRateSchedule)
+NO_FORMS = [nan, -1.5, True, b"x", [0.1], {}, object()]
 NO_NUMBERS = [nan, inf, -inf, "0.1", "fast", [0.1], True, object()]
 
 
 def wrong_values(hint):
     """Values that no argument of this type accepts; none for types that accept anything."""
     kinds = [base for base, _ in alternatives(hint)]
+    if any(isinstance(kind, Form) for kind in kinds):
+        return NO_FORMS + ([] if NoneType in kinds else [None])
     checked = [k for k in kinds if k in CHECKED or get_origin(k) in (Literal, Callable)]
     if checked != kinds or {*kinds} == {str, NoneType}:
         return []
@@ -30,7 +33,8 @@ def wrong_values(hint):
     wrong += [x for x in NO_NUMBERS if not (type(x) in kinds and type(x) in (bool, str))]
     functions = any(get_origin(k) is Callable for k in kinds)
     wrong += [] if functions or LearningRateSchedule in kinds else [Constant(1.0)]
-    return wrong + ([] if NoneType in kinds else [None])
+    wrong += [] if NoneType in kinds else [None]
+    return [x for x in wrong if x not in _choices(kinds)]
 
 
 def _outside(base, limits):

@@ -537,8 +537,21 @@ def test_creating_by_an_unknown_name(name):
 
 
 def test_an_unknown_name_is_answered_by_its_neighbours():
-    with pytest.raises(ValueError, match=r"adam\b"):
+    with pytest.raises(ValueError, match=r"Nearest: (\w+, )*adam\b"):
         keras_gdx.create("adamm")
+    with pytest.raises(ValueError, match=r"'zzzzzz' in keras_gdx\. keras_gdx\.list\(\) has all"):
+        keras_gdx.info("zzzzzz")
+
+
+@pytest.mark.parametrize("call", [keras_gdx.create, keras_gdx.info])
+def test_a_class_is_no_name(call):
+    with pytest.raises(ValueError, match="`name` must be a short name such as 'adamw'"):
+        call(optimizers.Adam)
+
+
+def test_a_rate_that_is_given_as_the_model():
+    with pytest.raises(ValueError, match=r"given as `learning_rate`\)\. Received: model=0.001"):
+        keras_gdx.create("adamw", 1e-3)
 
 
 def test_a_kind_that_there_is_not():

@@ -46,7 +46,7 @@ MUTANTS = [
     Mutant(
         "engine/clipping.py",
         "packed variables are clipped by one norm together",
-        "parts = bucket.parts(task.gradient) if bucket.packed else [task.gradient]",
+        "parts = bucket.split(task.gradient) if bucket.packed else [task.gradient]",
         "parts = [task.gradient] * len(bucket.indices)",
         "tests/contract/test_order.py",
     ),
@@ -154,8 +154,8 @@ MUTANTS = [
     Mutant(
         "engine/update.py",
         "variables without a gradient move with their bucket",
-        "            bucket.choose(present, ops.cast(x, was.dtype), was)\n",
-        "            ops.cast(x, was.dtype)\n",
+        "return [bucket.choose(present, x, was) for x, was in zip(new, old, strict=True)]",
+        "return [ops.cast(x, was.dtype) for x, was in zip(new, old, strict=True)]",
         "tests/contract/test_missing_gradients.py tests/contract/test_ways.py -k without",
     ),
     Mutant(
@@ -190,8 +190,8 @@ MUTANTS = [
     Mutant(
         "engine/low_precision.py",
         "all variables of a shape are rounded by the same random numbers",
-        "ops.stack([h.t, h.place])",
-        "ops.stack([h.t, 0.0 * h.place])",
+        "ops.stack([h.t, h.index])",
+        "ops.stack([h.t, 0.0 * h.index])",
         "tests/contract/test_programs.py -k random",
     ),
     Mutant(
@@ -218,7 +218,7 @@ MUTANTS = [
     Mutant(
         "engine/sharding.py",
         "factors are not cut to the shard",
-        "        factor = bucket.cut(factor, place)\n",
+        "        factor = bucket.cut(factor, replica)\n",
         "        factor = bucket.cut(factor, 0)\n",
         "tests/contract/test_shards.py -k equal_one",
     ),
@@ -373,12 +373,61 @@ MUTANTS = [
         "w = w",
         "tests/callbacks/test_masks.py -k own",
     ),
+    Mutant(
+        "callbacks/_lib/amount.py",
+        "an interval ends only where an execution ends at its multiple",
+        "after // self.number > before // self.number",
+        "after % self.number == 0",
+        "tests/callbacks/test_amounts.py -k interval",
+    ),
+    Mutant(
+        "callbacks/_lib/amount.py",
+        "an interval of epochs ends an epoch late",
+        "(epoch + 1) % self.number",
+        "epoch % self.number",
+        "tests/callbacks/test_amounts.py -k interval",
+    ),
+    Mutant(
+        "callbacks/base.py",
+        "batch hooks are there although they are not needed",
+        "self.hook if callback.needs_batches else default",
+        "self.hook",
+        "tests/callbacks/test_callback_contract.py -k 'nothing and plateaucontroller'",
+    ),
+    Mutant(
+        "callbacks/base.py",
+        "an interval of time begins only once",
+        "        if due:\n            self._acted_at = self._clock()\n",
+        "",
+        "tests/callbacks/test_amounts.py -k evaluates",
+    ),
+    Mutant(
+        "callbacks/energy_budget.py",
+        "the end of an epoch shortens an interval",
+        "if self._before is None",
+        "if True",
+        "tests/callbacks/test_amounts.py -k energy",
+    ),
+    Mutant(
+        "callbacks/unfreezing.py",
+        "steps are not counted",
+        "        self.advance(batch)\n",
+        "",
+        "tests/callbacks/test_amounts.py -k unfreezes",
+    ),
+    Mutant(
+        "callbacks/weight_averager.py",
+        "the first sample is a step early",
+        "is_past(self.memory.step - 1,",
+        "is_past(self.memory.step,",
+        "tests/callbacks/test_amounts.py -k start",
+    ),
     # -- replicas -----------------------------------------------------------------------------
     Mutant(
         "distribute/batch_share.py",
         "dropout is the same on every replica",
-        "place * tf.constant(STRIDE, seed.dtype)",
-        "place * tf.constant(0, seed.dtype)",
+        "index * tf.constant(STRIDE, seed.dtype)",
+        "index * tf.constant(0, seed.dtype)",
         "tests/distribute/test_prepare.py -k dropout",
     ),
 ]

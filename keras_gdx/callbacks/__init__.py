@@ -1,4 +1,4 @@
-"""Callbacks that keep their state through an interruption."""
+"""Callbacks that keep their state through an interruption. In their arguments a step is a batch."""
 
 from keras_gdx.registry import publish
 

@@ -6,14 +6,15 @@ import os
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_gdx._version import __version__
+from keras_gdx.callbacks._lib.argument_types import File
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.config import check
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.registry import register
 
 __all__ = ["AuditLog"]
@@ -48,7 +49,8 @@ class AuditLog(Callback):
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> x, path = np.ones((8, 1)), tempfile.mkdtemp() + "/run.jsonl"
-        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[AuditLog(path)])
+        >>> callback = AuditLog(path)
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[callback])
         >>> [json.loads(line)["event"] for line in open(path)], AuditLog.verify(path)
         (['begin', 'epoch', 'epoch', 'end'], 4)
 
@@ -60,15 +62,13 @@ class AuditLog(Callback):
     last = True
     writes = True
 
-    def __init__(self, path, note=""):
+    def __init__(self, path: File, note: str = ""):
         super().__init__()
-        check(isinstance(path, (str, Path)) and str(path), "path", path, "the name of a file")
-        check(isinstance(note, str), "note", note, "a text")
-        self.path = str(path)
+        self.path = path
         self.note = note
 
     @staticmethod
-    def verify(path):
+    def verify(path: str | os.PathLike[str]) -> int:
         """Verifies the hash chain; returns the number of lines.
 
         Args:
@@ -86,7 +86,7 @@ class AuditLog(Callback):
             )
         return count
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Writes the event `begin`."""
         super().on_train_begin(logs)
         Path(self.path).parent.mkdir(parents=True, exist_ok=True)
@@ -108,12 +108,12 @@ class AuditLog(Callback):
             fingerprint=self._fingerprint(),
         )  # fmt: skip
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the clock."""
         super().on_epoch_begin(epoch, logs)
         self._began = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes the event `epoch`."""
         self._write(
             "epoch",
@@ -123,18 +123,18 @@ class AuditLog(Callback):
             next=hyperparameters(self.model, NAMES),
         )
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Writes the event `end`."""
         self._write("end", fingerprint=self._fingerprint())
 
-    def _fingerprint(self):
+    def _fingerprint(self) -> str:
         """A checksum of all weights."""
         found = hashlib.sha256()
         for variable in self.model.weights:
             found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
         return found.hexdigest()
 
-    def _write(self, event, **content):
+    def _write(self, event: str, **content: Any) -> None:
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         record = {"event": event, "time": when, **content, "before": self._last}
         line = json.dumps(record, default=_text).encode()
@@ -145,7 +145,7 @@ class AuditLog(Callback):
         self._last = _sum(line)
 
 
-def _checked(path):
+def _checked(path: str | os.PathLike[str]) -> tuple[int, str, bytes]:
     """The number of lines, the hash of the last one, and the incomplete line after it."""
     *lines, rest = Path(path).read_bytes().split(b"\n")
     last = ""
@@ -160,9 +160,9 @@ def _checked(path):
     return len(lines), last, rest
 
 
-def _sum(line):
+def _sum(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def _text(thing):
-    return thing if isinstance(thing, str) else getattr(thing, "name", None) or repr(thing)
+def _text(thing: Any) -> str:
+    return str(thing if isinstance(thing, str) else getattr(thing, "name", None) or repr(thing))

@@ -1,13 +1,19 @@
 """Base classes of callbacks whose state can be saved and restored."""
 
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 
+from keras_gdx.arguments import check
 from keras_gdx.config import Configured
+from keras_gdx.integration.model_hooks import peers_of
 from keras_gdx.integration.stateful import Stateful
 
 __all__ = ["Callback", "Stateful"]
+
+Logs = dict[str, Any] | None
 
 
 class Nothing(NamedTuple):
@@ -25,11 +31,11 @@ class Callback(Configured, keras.callbacks.Callback):
     `on_train_begin`, in any order of the callbacks. To resume in the same process, call
     `callback.restore(callback.state())`.
 
-    `__init__` stores every argument under its own name. A subclass that overrides
-    `on_train_begin` or `on_epoch_begin` must call `super()`. Define a batch hook only if
-    it is needed: a single callback with `on_train_batch_end` makes Keras read every
-    batch's logs on the training thread, which waits for the device on JAX and PyTorch
-    (on TensorFlow Keras always does).
+    `__init__` stores every argument under its own name, and annotates it with its type, by
+    which a wrong value is refused. A subclass that overrides `on_train_begin` or
+    `on_epoch_begin` must call `super()`. Define a batch hook only if it is needed: a single
+    callback with `on_train_batch_end` makes Keras read every batch's logs on the training
+    thread, which waits for the device on JAX and PyTorch (on TensorFlow Keras always does).
 
     `findings` returns the results, which `TensorBoardScalars` and `TrainingReport` show.
 
@@ -41,6 +47,8 @@ class Callback(Configured, keras.callbacks.Callback):
         writes: Whether it writes files, and so runs only on the chief of several workers.
         needs_fit: Whether it works only in Keras' `fit`, not in a custom loop.
         needs_weights: Whether `fit` must build the model from its data before callbacks begin.
+        resumes_exactly: Whether a resumed run has the same state and logs as an uninterrupted
+            one. Not so if it measures time or energy, or restores the model after `fit`.
         inside_fit: Whether Keras' `fit` is running with this callback.
 
     Example:
@@ -67,18 +75,19 @@ class Callback(Configured, keras.callbacks.Callback):
     writes = False
     needs_fit = False
     needs_weights = False
+    resumes_exactly = True
     inside_fit = False
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.memory = self.fresh
         self._restored = False
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Returns the state as a dictionary."""
-        return self.memory._asdict()
+        return dict(self.memory._asdict())
 
-    def restore(self, state):
+    def restore(self, state: dict[str, Any]) -> None:
         """Restores what `state` returned; the next epoch resumes from it.
 
         Args:
@@ -95,15 +104,16 @@ class Callback(Configured, keras.callbacks.Callback):
         self.memory = self.fresh._replace(**state)
         self._restored = True
 
-    def findings(self):
+    def findings(self) -> Sequence[dict[str, Any]]:
         """Returns the results so far: rows of a table, each a dictionary.
 
-        A row's `step`, if present, is the number of batches of the run when its numbers were
+        A row's `step`, if present, is the number of steps of the run when its numbers were
         measured; dictionaries may be nested. The default is the field `history` of `memory`.
         """
-        return getattr(self.memory, "history", ())
+        history: Sequence[dict[str, Any]] = getattr(self.memory, "history", ())
+        return history
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Resets the state, unless one was restored for this run.
 
         Raises:
@@ -118,12 +128,12 @@ class Callback(Configured, keras.callbacks.Callback):
         if not self._restored:
             self.memory = self.fresh
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Makes the next `fit` start from `fresh` again, after a restored run."""
         self._restored = False
 
 
-def batches_until(batch, params):
+def batches_until(batch: int, params: dict[str, Any]) -> int:
     """Returns how many batches of the epoch are done after the one with this index.
 
     Keras counts the last execution of an epoch as full even if it had fewer batches. This is
@@ -132,35 +142,126 @@ def batches_until(batch, params):
     return min(batch + 1, params.get("steps") or batch + 1)
 
 
-class Counting(Callback):
-    """Base class of callbacks that act every `every` batches, also with `steps_per_execution`.
+class Counted(NamedTuple):
+    """The state of a callback that counts.
 
-    Keras reports an execution by the index of its last batch. A subclass calls `count` in its
-    `on_train_batch_end`, has an argument `every`, and two fields in its memory: `step`, batches
-    of the run so far, and `begin`, the value of `step` when the current epoch began (`None`
-    between epochs).
+    Attributes:
+        step: Steps of the run so far; 0 if the callback does not need them.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
     """
 
-    def on_epoch_begin(self, epoch, logs=None):
+    step: int = 0
+    begin: int | None = None
+
+
+class Counting(Callback):
+    """Base class of callbacks that count steps, also with `steps_per_execution`.
+
+    A step is a batch. Keras reports an execution by the index of its last batch. A subclass has
+    the fields of `Counted` in its memory, and calls `advance` in its `on_train_batch_end`.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Stores the step at which the epoch begins, unless a resumed epoch already has one."""
         super().on_epoch_begin(epoch, logs)
+        self._epoch = epoch
         if self.memory.begin is None:
             self.memory = self.memory._replace(begin=self.memory.step)
 
-    def count(self, batch):
-        """Counts up to this batch; returns whether that reached a multiple of `every`."""
-        reached = self.reaches(batch)
+    def advance(self, batch: int) -> None:
+        """Counts up to this batch."""
         self.memory = self.memory._replace(step=self._step_after(batch))
-        return reached
 
-    def reaches(self, batch):
-        """Whether counting up to this batch would reach a multiple of `every`."""
-        return self._step_after(batch) // self.every > self.memory.step // self.every
-
-    def _step_after(self, batch):
-        return self.memory.begin + batches_until(batch, self.params)
-
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Marks the epoch as complete."""
         super().on_epoch_end(epoch, logs)
         self.memory = self.memory._replace(begin=None)
+
+    def steps_of(self, name: str) -> int:
+        """The number of steps that an argument means.
+
+        Raises:
+            ValueError: If it is in epochs, and their number of batches is not known.
+        """
+        number, unit = self.parsed(name)
+        if unit != "epochs":
+            return int(number)
+        per_epoch = self.params.get("steps")
+        allowed = "in steps, or `fit` needs `steps_per_epoch`: the length of its data is unknown"
+        check(per_epoch, name, getattr(self, name), allowed)
+        return int(number * per_epoch)
+
+    def _step_after(self, batch: int) -> int:
+        return int(self.memory.begin) + batches_until(batch, self.params)
+
+
+class Periodic(Counting):
+    """Base class of callbacks that act whenever the amount in their argument `every` is over.
+
+    A subclass calls `count` in its `on_train_batch_end`, which tells of steps and time. The end
+    of an epoch is the business of `on_epoch_end`.
+    """
+
+    _clock = staticmethod(time.monotonic)
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Starts the clock."""
+        super().on_train_begin(logs)
+        self._acted_at = self._clock()
+        self._is_time = self._time_is_over
+        if self.parsed("every").unit == "seconds":
+            self._is_time = peers_of(self.model).poll(self._time_is_over)
+
+    def count(self, batch: int) -> bool:
+        """Counts up to this batch; returns whether `every` is over."""
+        due = self.reaches(batch) or self._is_time()
+        if due:
+            self._acted_at = self._clock()
+        self.advance(batch)
+        return due
+
+    def reaches(self, batch: int) -> bool:
+        """Whether counting up to this batch would complete the steps of `every`."""
+        after = self._step_after(batch)
+        return bool(self.parsed("every").after_steps(self.memory.step, after))
+
+    def _time_is_over(self) -> bool:
+        return bool(self.parsed("every").after_seconds(self._clock() - self._acted_at))
+
+
+class AtBatches(Periodic):
+    """Base class of callbacks that act at batches only.
+
+    For them an epoch is over after its last batch, before validation.
+    """
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Starts the clock.
+
+        Raises:
+            ValueError: If `every` is in epochs, and their number of batches is not known.
+        """
+        super().on_train_begin(logs)
+        self.steps_of("every")
+
+    def reaches(self, batch: int) -> bool:
+        """Whether counting up to this batch would complete the steps or epochs of `every`."""
+        is_last = batches_until(batch, self.params) == self.params.get("steps")
+        over = is_last and self.parsed("every").after_epoch(self._epoch)
+        return over or super().reaches(batch)
+
+
+class if_needed:  # noqa: N801
+    """Marks a batch hook that a callback has only while its `needs_batches` is true.
+
+    Otherwise it has Keras' own, which Keras knows to do nothing: see `Callback` on batch hooks.
+    """
+
+    def __init__(self, hook: Callable[..., None]):
+        self.hook = hook
+
+    def __get__(self, callback: Any, owner: type) -> Any:
+        if callback is None:
+            return self
+        default = getattr(keras.callbacks.Callback, self.hook.__name__)
+        return (self.hook if callback.needs_batches else default).__get__(callback)

@@ -1,11 +1,15 @@
 """Dynamic network surgery: pruning that can restore weights."""
 
+from typing import Annotated, Any
+
 import keras
 import numpy as np
+from annotated_types import Interval
 from keras import ops
 
+from keras_gdx.callbacks._lib.amount import EveryCount, Moment
+from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks._lib.masks import Masked, Pruning
-from keras_gdx.config import check_number
 from keras_gdx.registry import register
 
 __all__ = ["DynamicSurgery"]
@@ -14,16 +18,16 @@ __all__ = ["DynamicSurgery"]
 class Spliceable(Masked):
     """Stores dense weights behind the mask, which are updated even where pruned."""
 
-    def __init__(self, variable):
+    def __init__(self, variable: Any):
         super().__init__(variable)
         self.dense = keras.Variable(ops.convert_to_numpy(variable), trainable=False,
                                     dtype=variable.dtype)  # fmt: skip
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         return [self.mask, self.dense]
 
-    def __call__(self, w):
+    def __call__(self, w: Any) -> Any:
         mask = ops.cast(self.mask, w.dtype)
         dense = ops.cast(self.dense, w.dtype)
         dense = dense + (w - dense * mask)  # the update was applied to `dense * mask`
@@ -31,11 +35,11 @@ class Spliceable(Masked):
         self.dense.assign(ops.cast(dense, self.dense.dtype))
         return dense * mask
 
-    def renew(self, variable, mask):
+    def renew(self, variable: Any, mask: np.ndarray) -> None:
         self.mask.assign(mask)
         variable.assign(self.dense * ops.cast(self.mask, self.dense.dtype))
 
-    def begin(self, variable):
+    def begin(self, variable: Any) -> None:
         super().begin(variable)
         self.dense.assign(ops.convert_to_tensor(variable))
 
@@ -45,8 +49,8 @@ class DynamicSurgery(Pruning):
     r"""Prunes small weights, and restores (splices) them when they have grown.
 
     The model uses $w = \tilde w \odot m$; updates are applied to the dense weights $\tilde w$,
-    pruned or not, so a weight that was pruned by mistake can return. Every `every` batches, for
-    each kernel,
+    pruned or not, so a weight that was pruned by mistake can return. Whenever `every` is over,
+    for each kernel,
 
     $$m = \begin{cases} 0 & |\tilde w| < (1 - \delta) \tau \\
                         1 & |\tilde w| \ge (1 + \delta) \tau \\
@@ -59,9 +63,9 @@ class DynamicSurgery(Pruning):
     Args:
         strength: Number, $c$: larger values prune more; may be negative.
         margin: Number in [0, 1), $\delta$: gap between the pruning and splicing thresholds.
-        begin: Integer >= 0, batches before the first change.
-        end: Integer > `begin`, batches after which masks are fixed.
-        every: Integer >= 1, batches between two changes.
+        begin: Steps (batches) before the first change, or an amount such as `"2 epochs"`.
+        end: Steps after which masks are fixed, more than `begin`, or an amount as in `begin`.
+        every: Steps between two changes, or an amount such as `"1 epoch"`.
         include: Regular expression, searched for in the paths of trainable variables. `None`:
             kernels and embeddings.
         exclude: Regular expression for variables that are not pruned.
@@ -76,8 +80,8 @@ class DynamicSurgery(Pruning):
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(10)])
         >>> model.compile("adam", "mse")
         >>> x, y = np.ones((64, 8)), np.ones((64, 10))
-        >>> surgery = DynamicSurgery(0.0, end=12, every=4)
-        >>> history = model.fit(x, y, batch_size=4, verbose=0, callbacks=[surgery])
+        >>> callback = DynamicSurgery(0.0, end="12 steps", every="4 steps")
+        >>> history = model.fit(x, y, batch_size=4, verbose=0, callbacks=[callback])
         >>> 0.2 < history.history["sparsity"][0] < 0.8
         True
 
@@ -89,19 +93,24 @@ class DynamicSurgery(Pruning):
     constraint = Spliceable
 
     def __init__(
-        self, strength=0.0, margin=0.1, begin=0, end=1000, every=100, include=None, exclude=None
+        self,
+        strength: float = 0.0,
+        margin: Annotated[float, Interval(ge=0, lt=1)] = 0.1,
+        begin: Moment = 0,
+        end: Moment = 1000,
+        every: EveryCount = 100,
+        include: Pattern | None = None,
+        exclude: Pattern | None = None,
     ):
         super().__init__(begin, end, every, include, exclude)
-        check_number("strength", strength)
-        check_number("margin", margin, 0, 1, open_high=True)
         self.strength = strength
         self.margin = margin
 
-    def weights_of(self, variable, constraint):
+    def weights_of(self, variable: Any, constraint: Any) -> Any:
         """The dense weights."""
         return constraint.dense
 
-    def mask_of(self, weights, mask, step):
+    def mask_of(self, weights: np.ndarray, mask: np.ndarray, step: int) -> np.ndarray:
         """Prunes below the lower threshold and splices above the upper one."""
         size = np.abs(weights)
         threshold = max(size.mean() + self.strength * size.std(), 0.0)

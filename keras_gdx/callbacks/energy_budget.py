@@ -1,9 +1,12 @@
 """Ends training before an energy limit."""
 
-from keras_gdx.callbacks._lib.energy import kilowatt_hours
-from keras_gdx.callbacks.base import Counting
+from typing import Any, Literal
+
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat
+from keras_gdx.callbacks._lib.amount import Every
+from keras_gdx.callbacks._lib.energy import Energy
+from keras_gdx.callbacks.base import AtBatches, Logs
 from keras_gdx.callbacks.energy_monitor import EnergyMonitor
-from keras_gdx.config import check_integer
 from keras_gdx.integration.model_hooks import peers_of
 from keras_gdx.registry import register
 
@@ -11,16 +14,17 @@ __all__ = ["EnergyBudget"]
 
 
 @register
-class EnergyBudget(Counting, EnergyMonitor):
+class EnergyBudget(AtBatches, EnergyMonitor):
     """Ends training before an energy budget is used up.
 
-    It measures and logs like `EnergyMonitor`, every `every` batches, and stops when the remaining
-    budget is less than the last interval used. The epoch still ends as usual. A resumed run
-    continues counting.
+    It measures and logs like `EnergyMonitor`, also whenever `every` is over, and stops when the
+    remaining budget is less than the last interval used. The epoch still ends as usual. A resumed
+    run continues counting.
 
     Args:
         budget: Number of kilowatt-hours > 0, or a text such as `"0.5 kWh"`, `"200 Wh"`, `"90 kJ"`.
-        every: Integer >= 1: batches between two readings.
+        every: Steps (batches) between two readings, or an amount such as `"1 epoch"` or
+            `"10 seconds"`.
         watts_per_core: See `EnergyMonitor`.
         grid: See `EnergyMonitor`.
         backend: See `EnergyMonitor`.
@@ -34,8 +38,8 @@ class EnergyBudget(Counting, EnergyMonitor):
         >>> from keras_gdx.callbacks import EnergyBudget
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> x, watch = np.ones((64, 1)), EnergyBudget("20 J", every=5)
-        >>> history = model.fit(x, x, epochs=10**6, verbose=0, callbacks=[watch])
+        >>> x, callback = np.ones((64, 1)), EnergyBudget("20 J", every="5 steps")
+        >>> history = model.fit(x, x, epochs=10**6, verbose=0, callbacks=[callback])
         >>> len(history.history["loss"]) < 10**6
         True
 
@@ -44,33 +48,47 @@ class EnergyBudget(Counting, EnergyMonitor):
     Verified against: counters with known contents
     """
 
-    def __init__(self, budget, every=10, watts_per_core=10.0, grid=None, backend="counters"):
+    fresh = EnergyMonitor.fresh
+
+    def __init__(
+        self,
+        budget: Energy,
+        every: Every = 10,
+        watts_per_core: PositiveFloat = 10.0,
+        grid: NonNegativeFloat | None = None,
+        backend: Literal["counters", "codecarbon"] = "counters",
+    ):
         super().__init__(watts_per_core, grid, backend)
-        self._limit = kilowatt_hours("budget", budget)
-        check_integer("every", every, 1)
         self.budget = budget
         self.every = every
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Starts measuring."""
         super().on_train_begin(logs)
+        self._before: Any = None  # the energy used when the interval began
         self._next = 0.0  # expected energy of another interval
         self._is_over = peers_of(self.model).poll(self._ends)
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Measures every `every` batches; stops if another interval would exceed the budget."""
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        """Begins the first interval, when a restored state is there."""
+        super().on_epoch_begin(epoch, logs)
+        if self._before is None:
+            self._before = self.kilowatt_hours
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Measures if `every` is over; stops if another interval would exceed the budget."""
         if self.count(batch):
-            before = self.kilowatt_hours
             self.read()
-            self._next = self.kilowatt_hours - before
+            self._next = self.kilowatt_hours - self._before
+            self._before = self.kilowatt_hours
         if self._is_over():
             self.model.stop_training = True
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Logs the energy so far, including validation."""
         super().on_epoch_end(epoch, logs)
         if self._is_over():
             self.model.stop_training = True
 
-    def _ends(self):
-        return self.kilowatt_hours + self._next > self._limit
+    def _ends(self) -> bool:
+        return bool(self.kilowatt_hours + self._next > self.parsed("budget"))

@@ -1,12 +1,13 @@
 """Energy use of training."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat
 from keras_gdx.callbacks._lib import energy
 from keras_gdx.callbacks._lib.energy import JOULES
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.config import check_choice, check_number
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.registry import register
 
 __all__ = ["EnergyMonitor"]
@@ -25,15 +26,15 @@ class Used(NamedTuple):
         estimated: Sources that were estimated at any time.
         epochs: Number of completed epochs.
         left: Number of remaining epochs at that time.
-        step: Batches of the run so far; only `EnergyBudget` counts them.
+        step: Steps of the run so far; only `EnergyBudget` counts them.
         begin: Value of `step` when the current epoch began; `None` between epochs.
     """
 
     processor: float = 0.0
     accelerator: float = 0.0
     memory: float = 0.0
-    measured: tuple = ()
-    estimated: tuple = ()
+    measured: Sequence[str] = ()
+    estimated: Sequence[str] = ()
     epochs: int = 0
     left: int = 0
     step: int = 0
@@ -78,9 +79,9 @@ class EnergyMonitor(Callback):
         >>> from keras_gdx.callbacks import EnergyMonitor
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> watch, x = EnergyMonitor(grid=400), np.ones((8, 1))
-        >>> history = model.fit(x, x, verbose=0, callbacks=[watch]).history
-        >>> history["energy_kwh"][0] > 0, watch.report()["processor"]["how"] in (
+        >>> callback, x = EnergyMonitor(grid=400), np.ones((8, 1))
+        >>> history = model.fit(x, x, verbose=0, callbacks=[callback]).history
+        >>> history["energy_kwh"][0] > 0, callback.report()["processor"]["how"] in (
         ...     "measured", "estimated")
         (True, True)
 
@@ -90,33 +91,35 @@ class EnergyMonitor(Callback):
     """
 
     fresh = Used()
+    resumes_exactly = False
     _gauge: Any = None
 
-    def __init__(self, watts_per_core=10.0, grid=None, backend="counters"):
+    def __init__(
+        self,
+        watts_per_core: PositiveFloat = 10.0,
+        grid: NonNegativeFloat | None = None,
+        backend: Literal["counters", "codecarbon"] = "counters",
+    ):
         super().__init__()
-        check_number("watts_per_core", watts_per_core, 0, open_low=True)
-        if grid is not None:
-            check_number("grid", grid, 0)
-        check_choice("backend", backend, ("counters", "codecarbon"))
-        if backend == "codecarbon":
-            energy.codecarbon()
         self.watts_per_core = watts_per_core
         self.grid = grid
         self.backend = backend
+        if backend == "codecarbon":
+            energy.codecarbon()
 
     @property
-    def kilowatt_hours(self):
+    def kilowatt_hours(self) -> float:
         """The energy used so far, in kilowatt-hours."""
-        return sum(getattr(self.memory, source) for source in SOURCES) / JOULES
+        return float(sum(getattr(self.memory, source) for source in SOURCES) / JOULES)
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Returns the state as a dictionary, including the energy used up to now."""
         if self._gauge:
             self.read()
         return super().state()
 
     @contextmanager
-    def around_fit(self, model, callbacks):
+    def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
         """Closes the meters at the end, also on errors."""
         try:
             yield callbacks
@@ -125,13 +128,13 @@ class EnergyMonitor(Callback):
                 self._gauge.close()
                 self._gauge = None
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Reads the counters for the first time."""
         super().on_train_begin(logs)
         theirs = self.backend == "codecarbon"
         self._gauge = energy.CodeCarbon() if theirs else energy.Counters(self.watts_per_core)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Logs the energy used so far."""
         self.read()
         left = self.params["epochs"] - epoch - 1
@@ -142,7 +145,7 @@ class EnergyMonitor(Callback):
             if self.grid is not None:
                 logs["co2e_kg"] = self.kilowatt_hours * self.grid / 1000
 
-    def read(self):
+    def read(self) -> None:
         """Adds the energy used since the last reading."""
         now = self.memory._asdict()
         for source, used in self._gauge.joules().items():
@@ -151,14 +154,14 @@ class EnergyMonitor(Callback):
             now[label] = tuple(sorted({*now[label], source}))
         self.memory = Used(**now)
 
-    def report(self):
+    def report(self) -> dict[str, dict[str, Any]]:
         """Returns each number with `how`: measured, estimated or unavailable.
 
         Returns:
             A dictionary of dictionaries: `kwh` and `how` for each source, for their `total`, and
             for the `forecast` at the end of the run; `kg` and `how` for `co2e`.
         """
-        found = {}
+        found: dict[str, dict[str, Any]] = {}
         for source in SOURCES:
             how = self._how(source)
             kwh = None if how == "unavailable" else getattr(self.memory, source) / JOULES
@@ -177,13 +180,13 @@ class EnergyMonitor(Callback):
         )
         return found
 
-    def findings(self):
+    def findings(self) -> Sequence[dict[str, Any]]:
         """Returns one row per entry of the report."""
         return [{"what": what, **entry} for what, entry in self.report().items()]
 
-    def _how(self, source):
+    def _how(self, source: str) -> str:
         labels = ("estimated", "measured")
         return next((x for x in labels if source in getattr(self.memory, x)), "unavailable")
 
-    def _forecast(self):
-        return self.kilowatt_hours * (1 + self.memory.left / self.memory.epochs)
+    def _forecast(self) -> float:
+        return float(self.kilowatt_hours * (1 + self.memory.left / self.memory.epochs))

@@ -1,20 +1,24 @@
 """Recovery from bad batches: returns to the last good training state and continues."""
 
 import math
+from collections.abc import Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from annotated_types import Ge, Interval
 from keras import ops
 from keras.optimizers import LossScaleOptimizer
 
+from keras_gdx.arguments import NonNegativeInt, PositiveFloat
 from keras_gdx.backends import backend
+from keras_gdx.callbacks._lib.amount import Every
+from keras_gdx.callbacks._lib.argument_types import Folder, Verbosity
 from keras_gdx.callbacks._lib.copies import InMemory, OnDisk
 from keras_gdx.callbacks._lib.hyperparameters import number, rate_groups, set_rate
 from keras_gdx.callbacks._lib.probe import LossTotals
 from keras_gdx.callbacks._lib.say import say
-from keras_gdx.callbacks.base import Counting
+from keras_gdx.callbacks.base import AtBatches, Logs
 from keras_gdx.checkpoint import snapshot
-from keras_gdx.config import check, check_choice, check_integer, check_number
 from keras_gdx.integration.model_optimizers import all_optimizers, ours, window
 from keras_gdx.registry import register
 
@@ -28,7 +32,7 @@ class Faults(NamedTuple):
     """The state of a `FaultGuard`.
 
     Attributes:
-        step: Batches of the run so far.
+        step: Steps of the run so far.
         begin: Value of `step` when the current epoch began; `None` between epochs.
         losses: The last good losses.
         faults: One dictionary for each fault: `kind`, `epoch`, `batch`, `step`, `loss`,
@@ -37,12 +41,12 @@ class Faults(NamedTuple):
 
     step: int = 0
     begin: int | None = None
-    losses: tuple = ()
-    faults: tuple = ()
+    losses: Sequence[float] = ()
+    faults: Sequence[dict[str, Any]] = ()
 
 
 @register
-class FaultGuard(Counting):
+class FaultGuard(AtBatches):
     """Restores the last good state when the loss or the weights go bad.
 
     After every batch it checks the loss of that batch: NaN or infinity is a fault, and so is a
@@ -50,11 +54,11 @@ class FaultGuard(Counting):
 
         loss - median > spike * 1.4826 * median(|losses - median|)
 
-    over the last `window` good losses, of which there must be at least 16. Every `every` batches
-    it checks that all weights are finite, and copies the training state. On a fault it restores
-    the last copy (weights, statistics, optimizer and metrics), multiplies the learning rate by
-    `factor` and continues with the next batch. The position in the data is not restored, so the
-    bad batch is not repeated in this epoch. `faults` lists the bad batches.
+    over the last `window` good losses, of which there must be at least 16. Whenever `every` is
+    over it checks that all weights are finite, and copies the training state. On a fault it
+    restores the last copy (weights, statistics, optimizer and metrics), multiplies the learning
+    rate by `factor` and continues with the next batch. The position in the data is not restored,
+    so the bad batch is not repeated in this epoch. `faults` lists the bad batches.
 
     For bad gradients alone, the optimizers' `skip_nonfinite` is cheaper and loses only one
     update. Such a skipped update is recorded as a fault, too, but nothing is restored:
@@ -62,8 +66,9 @@ class FaultGuard(Counting):
     closed the window.
 
     Args:
-        every: Integer >= 1: batches between two copies. A copy needs the memory of weights and
-            optimizer state, and the time to copy them.
+        every: Steps (batches) between two copies, or an amount such as `"1 epoch"` or
+            `"10 minutes"`. A copy needs the memory of weights and optimizer state, and the time
+            to copy them.
         spike: Number > 0, threshold of the formula above. `None`: any finite loss is good.
         window: Integer >= 16: number of good losses in the formula.
         factor: Number in (0, 1] that multiplies the learning rate after a fault.
@@ -83,11 +88,14 @@ class FaultGuard(Counting):
         >>> from keras_gdx.callbacks import FaultGuard
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> x = np.ones((64, 1))
+        >>> x, callback = np.ones((64, 1)), FaultGuard(every="2 steps")
+        >>> options = {"batch_size": 4, "shuffle": False, "verbose": 0, "callbacks": [callback]}
+        >>> history = model.fit(x, x, **options)
+        >>> callback.faults
+        []
         >>> x[20] = np.inf
-        >>> guard = FaultGuard(every=2)
-        >>> history = model.fit(x, x, batch_size=4, shuffle=False, verbose=0, callbacks=[guard])
-        >>> [(each["kind"], each["batch"], each["back_to"]) for each in guard.faults]
+        >>> history = model.fit(x, x, **options)
+        >>> [(each["kind"], each["batch"], each["back_to"]) for each in callback.faults]
         [('loss is nan', 5, 4)]
         >>> bool(np.isfinite(model.get_weights()[0]).all())
         True
@@ -102,23 +110,15 @@ class FaultGuard(Counting):
 
     def __init__(
         self,
-        every=100,
-        spike=10.0,
-        window=64,
-        factor=1.0,
-        patience=3,
-        directory=None,
-        verbose=0,
+        every: Every = 100,
+        spike: PositiveFloat | None = 10.0,
+        window: Annotated[int, Ge(ENOUGH)] = 64,
+        factor: Annotated[float, Interval(gt=0, le=1)] = 1.0,
+        patience: NonNegativeInt = 3,
+        directory: Folder | None = None,
+        verbose: Verbosity = 0,
     ):
         super().__init__()
-        check_integer("every", every, 1)
-        if spike is not None:
-            check_number("spike", spike, 0, open_low=True)
-        check_integer("window", window, ENOUGH)
-        check_number("factor", factor, 0, 1, open_low=True)
-        check_integer("patience", patience, 0)
-        check(directory != "", "directory", directory, "the name of a directory, or None")
-        check_choice("verbose", verbose, (0, 1, 2))
         self.every = every
         self.spike = spike
         self.window = window
@@ -130,15 +130,15 @@ class FaultGuard(Counting):
         self._counted: Any = None
 
     @property
-    def faults(self):
+    def faults(self) -> list[dict[str, Any]]:
         """The faults so far, one dictionary each."""
         return list(self.memory.faults)
 
-    def findings(self):
+    def findings(self) -> Sequence[dict[str, Any]]:
         """Returns the faults."""
-        return self.memory.faults
+        return self.faults
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Checks that the model is built, and prepares the copies."""
         super().on_train_begin(logs)
         snapshot.require(self.model)
@@ -148,12 +148,12 @@ class FaultGuard(Counting):
         skipping = [] if scaled else ours(self.model)  # loss scaling skips updates by design
         self._skipping = [x for x in skipping if getattr(x, "skip_nonfinite", False)]
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Restarts the loss totals, which Keras resets every epoch."""
         super().on_epoch_begin(epoch, logs)
-        self._epoch, self._counted = epoch, None
+        self._counted = None
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Makes the first copy, after a checkpoint was restored, and starts counting."""
         if self._counted is None:
             self._count_from_here()
@@ -161,7 +161,7 @@ class FaultGuard(Counting):
             self._copies.begin(self.memory.step)
             self._copy(self.memory.step)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Checks the batch, and restores the last good state after a fault."""
         done = self.memory.step
         copying = self.count(batch)
@@ -178,16 +178,16 @@ class FaultGuard(Counting):
         if copying:
             self._copy(self.memory.step)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Waits until copies are written."""
         self._copies.close()
 
     # -- judging ----------------------------------------------------------------------------
 
-    def _count_from_here(self):
+    def _count_from_here(self) -> None:
         self._counted = self._totals(), [updates_of(x) for x in self._skipping]
 
-    def _since(self, batches):
+    def _since(self, batches: int) -> tuple[float, bool]:
         """The mean loss of the last `batches` batches, and whether an update was skipped."""
         totals, updates = self._counted
         loss = self._totals.mean_since(totals)
@@ -196,7 +196,7 @@ class FaultGuard(Counting):
         skipped = any(expected(x, then, batches) > now[0] for x, then, now in pairs)
         return loss, skipped
 
-    def _fault(self, loss):
+    def _fault(self, loss: float) -> str | None:
         if not math.isfinite(loss):
             return f"loss is {loss}"
         if self.spike is None or len(self.memory.losses) < ENOUGH:
@@ -205,12 +205,12 @@ class FaultGuard(Counting):
         deviation = DEVIATION * median([abs(each - middle) for each in self.memory.losses])
         return "spike" if loss - middle > self.spike * deviation > 0 else None
 
-    def _weights_are_finite(self):
+    def _weights_are_finite(self) -> bool:
         return all(bool(ops.all(ops.isfinite(v))) for v in self.model.trainable_variables)
 
     # -- copies -----------------------------------------------------------------------------
 
-    def _copy(self, step):
+    def _copy(self, step: int) -> None:
         self._copies.put(
             {
                 "step": step,
@@ -220,7 +220,7 @@ class FaultGuard(Counting):
             }
         )
 
-    def _go_back(self, kind, loss, batch):
+    def _go_back(self, kind: str, loss: float, batch: int) -> None:
         good = self._copies.get()
         snapshot.put(self.model, good["model"], random=False)
         if good["epoch"] == self._epoch:
@@ -235,7 +235,7 @@ class FaultGuard(Counting):
         self._count_from_here()
         self._note(kind, loss, batch, good["step"])
 
-    def _note(self, kind, loss, batch, back_to):
+    def _note(self, kind: str, loss: float, batch: int, back_to: int) -> None:
         optimizer = rate_groups(self.model)[0][1][0]
         rate = number(optimizer.learning_rate, optimizer.iterations)
         fault = {"kind": kind, "epoch": self._epoch, "batch": batch, "step": self.memory.step}
@@ -253,13 +253,13 @@ class FaultGuard(Counting):
             say(f"\nFaultGuard: {text}; back to step {back_to}, learning rate {rate:.6g}.")
 
 
-def updates_of(optimizer):
+def updates_of(optimizer: Any) -> tuple[int, int]:
     """The number of updates of an optimizer, and of micro-batches accumulated for the next."""
     waiting = optimizer.state.count
     return backend.number(optimizer.iterations), 0 if waiting is None else backend.number(waiting)
 
 
-def expected(optimizer, before, batches):
+def expected(optimizer: Any, before: tuple[int, int], batches: int) -> int:
     """The number of updates after `batches` more batches, if none is skipped."""
     made, waiting = before
-    return made + (waiting + batches) // window(optimizer)
+    return int(made + (waiting + batches) // window(optimizer))

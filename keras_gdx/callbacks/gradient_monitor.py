@@ -2,14 +2,19 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import keras
 import numpy as np
+from annotated_types import Ge
 
+from keras_gdx.arguments import check
 from keras_gdx.backends import backend
+from keras_gdx.callbacks._lib.amount import EveryCount
 from keras_gdx.callbacks._lib.monitor import Monitor
 from keras_gdx.callbacks._lib.probe import parts_of
-from keras_gdx.config import check, check_integer
+from keras_gdx.callbacks.base import Logs
 from keras_gdx.engine.variables.structure import layer_paths, path_of, paths
 from keras_gdx.registry import register
 
@@ -20,7 +25,7 @@ __all__ = ["GradientMonitor"]
 class GradientMonitor(Monitor):
     """Measures gradient, weight and update norms, gradient noise, and dead units.
 
-    After every `every`-th batch, or the execution that contains it (`steps_per_execution`):
+    Whenever `every` is over (with `steps_per_execution`, after the execution that completes it):
 
     - `gradient_norm`: norm of the gradient of the loss on `data`, computed in inference mode (no
       dropout, moving statistics), so that it depends on the weights only;
@@ -46,7 +51,7 @@ class GradientMonitor(Monitor):
 
     Args:
         data: Inputs and targets of one batch, and optionally sample weights.
-        every: Integer >= 1: batches between two measurements.
+        every: Steps (batches) between two measurements, or an amount such as `"1 epoch"`.
         parts: Integer >= 2, number of parts into which `data` is split to estimate the noise.
 
     Raises:
@@ -59,11 +64,11 @@ class GradientMonitor(Monitor):
         >>> x = np.random.default_rng(0).normal(size=(64, 3))
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, name="out")])
         >>> model.compile("sgd", "mse")
-        >>> watch = GradientMonitor((x, x[:, :1]), every=4)
-        >>> history = model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=[watch])
-        >>> [x["step"] for x in watch.history], sorted(history.history)[:2]
+        >>> callback = GradientMonitor((x, x[:, :1]), every="4 steps")
+        >>> history = model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=[callback])
+        >>> [each["step"] for each in callback.history], sorted(history.history)[:2]
         ([4, 8], ['gradient_norm', 'loss'])
-        >>> sorted(watch.history[0]["layers"]["out"])
+        >>> sorted(callback.history[0]["layers"]["out"])
         ['gradient_norm', 'update_ratio', 'weight_norm']
 
     Source: 1812.06162 for the noise scale
@@ -71,33 +76,35 @@ class GradientMonitor(Monitor):
     Verified against: gradients of each example by hand
     """
 
-    def __init__(self, data, every=100, parts=8):
+    def __init__(
+        self, data: Sequence[Any], every: EveryCount = 100, parts: Annotated[int, Ge(2)] = 8
+    ):
         super().__init__(data, every)
-        check_integer("parts", parts, 2)
+        self.parts = parts
         self._examples = len(next(parts_of(self._batch, parts))[1])
         check(self._examples > 0, "parts", parts, "at most the number of examples in `data`")
-        self.parts = parts
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Copies the weights before a step that will be measured."""
         if self.reaches(batch + self.model.steps_per_execution - 1):
             self._before = [backend.snapshot(v) for v in self.model.trainable_variables]
 
-    def _compile(self):
+    def _compile(self) -> Callable[..., Any]:
         known = paths(self.model)
         found = [known.get(id(v)) or path_of(v) for v in self.model.trainable_variables]
         self._owners = [path.rpartition("/")[0] or self.model.name for path in found]
         watched = {p: layer for p, layer in layer_paths(self.model).items() if is_relu(layer)}
         from keras_gdx.integration.diagnostics import compiled_measurement  # needs TensorFlow
 
-        return compiled_measurement(self.model, self.parts, watched)
+        measurement: Callable[..., Any] = compiled_measurement(self.model, self.parts, watched)
+        return measurement
 
-    def _measure(self, compiled):
+    def _measure(self, compiled: Callable[..., Any]) -> dict[str, Any]:
         found = compiled(self._batch, self._before)
         del self._before
         kinds = ("gradient", "weight", "moved")
         squares = np.array([found[kind] for kind in kinds])
-        by_layer: dict = defaultdict(lambda: np.zeros(len(kinds)))
+        by_layer: dict[str, Any] = defaultdict(lambda: np.zeros(len(kinds)))
         for layer, numbers in zip(self._owners, squares.T, strict=True):
             by_layer[layer] += numbers
         whole = squares.sum(axis=1)
@@ -114,21 +121,21 @@ class GradientMonitor(Monitor):
         return {**measured, "layers": layers}
 
 
-def is_relu(layer):
+def is_relu(layer: Any) -> bool:
     """Whether the layer's output is 0 for negative pre-activations."""
     if isinstance(layer, keras.layers.ReLU):
         return not layer.negative_slope
     return getattr(getattr(layer, "activation", None), "__name__", "") in ("relu", "relu6")
 
 
-def sizes(squares):
+def sizes(squares: np.ndarray) -> dict[str, float]:
     """Norms from their squares, and the update ratio."""
     gradient, weight, moved = (math.sqrt(x) for x in squares)
     ratio = moved / weight if weight else math.nan
     return {"gradient_norm": gradient, "weight_norm": weight, "update_ratio": ratio}
 
 
-def noise_scale(small, large, few, many):
+def noise_scale(small: float, large: float, few: int, many: int) -> float:
     """The noise scale, from squared gradient norms over `few` and over `many` examples.
 
     Example:

@@ -1,8 +1,10 @@
 """Learning rate and other hyperparameters in the logs."""
 
+from keras_gdx.arguments import check
+from keras_gdx.callbacks._lib.amount import Every
+from keras_gdx.callbacks._lib.argument_types import Names
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters, rate_groups
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.config import check, check_choice
+from keras_gdx.callbacks.base import Counted, Logs, Periodic, if_needed
 from keras_gdx.registry import register
 
 __all__ = ["HyperparameterLogger"]
@@ -11,7 +13,7 @@ USUAL = ("learning_rate", "weight_decay", "momentum", "beta_1", "ema_momentum")
 
 
 @register
-class HyperparameterLogger(Callback):
+class HyperparameterLogger(Periodic):
     """Writes learning rate, weight decay and momentum to the logs.
 
     `History`, the progress bar, and callbacks such as `CSVLogger` and `TensorBoard` that
@@ -24,8 +26,10 @@ class HyperparameterLogger(Callback):
         names: List of attributes of the optimizer, such as `["learning_rate", "beta_2"]`.
             `None`: those it has of `learning_rate`, `weight_decay`, `momentum`, `beta_1`,
             and, with `use_ema`, `ema_momentum`.
-        every: `"epoch"` writes at the end of each epoch, without cost per batch.
-            `"batch"` also writes after each batch, and so waits for it to finish, which
+        every: `"epoch"` writes to the logs of each epoch, `"2 epochs"` to those of every
+            second one, without cost per batch. An amount such as `"1 step"` (a step is a
+            batch), `"100 steps"` or `"10 minutes"`, or a number of steps, also writes to the
+            logs of the batch that completes it. That waits for each batch to finish, which
             Keras does anyway on TensorFlow.
 
     Raises:
@@ -39,7 +43,8 @@ class HyperparameterLogger(Callback):
         >>> rate = keras.optimizers.schedules.ExponentialDecay(0.5, 1, 0.5)
         >>> model.compile(keras.optimizers.SGD(rate, momentum=0.9), "mse")
         >>> x = np.ones((4, 1))
-        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[HyperparameterLogger()])
+        >>> callback = HyperparameterLogger()
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[callback])
         >>> history.history["learning_rate"]
         [0.25, 0.125]
         >>> sorted(history.history)
@@ -50,17 +55,18 @@ class HyperparameterLogger(Callback):
     Verified against: the optimizer's own values
     """
 
-    def __init__(self, names=None, every="epoch"):
+    fresh = Counted()
+
+    def __init__(self, names: Names | None = None, every: Every = "epoch"):
         super().__init__()
-        sequence = isinstance(names, (list, tuple)) and all(isinstance(n, str) for n in names)
-        check(names is None or sequence, "names", names, "a list of names, or None")
-        check_choice("every", every, ("epoch", "batch"))
         self.names = names
         self.every = every
-        if every == "batch":  # not a method: see `Callback` on batch hooks
-            self.on_train_batch_end = self._write  # type: ignore[method-assign]
 
-    def on_train_begin(self, logs=None):
+    @property
+    def needs_batches(self) -> bool:
+        return bool(self.parsed("every").unit != "epochs")
+
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Checks that the optimizer has all of `names`."""
         super().on_train_begin(logs)
         layers = [layer for _, found in rate_groups(self.model) for layer in found]
@@ -68,11 +74,19 @@ class HyperparameterLogger(Callback):
         missing = ", ".join(name for name in self.names or () if layers and name not in known)
         check(not missing, "names", self.names, f"what the optimizer has; it has no {missing}")
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Writes the values of the next update."""
-        self._write(epoch, logs)
+    @if_needed
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Writes the values of the next update if `every` is over."""
+        if self.count(batch):
+            self._write(logs)
 
-    def _write(self, index, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Writes the values of the next update."""
+        super().on_epoch_end(epoch, logs)
+        if self.needs_batches or self.parsed("every").after_epoch(epoch):
+            self._write(logs)
+
+    def _write(self, logs: Logs) -> None:
         if logs is not None:
             names = USUAL if self.names is None else self.names
             for key, value in hyperparameters(self.model, names).items():

@@ -1,14 +1,16 @@
 """Learning-rate range test: finds an initial learning rate on a few batches."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+from annotated_types import Ge, Gt, Interval
 
+from keras_gdx.arguments import PositiveFloat, check
 from keras_gdx.callbacks._lib.hyperparameters import check_rates, number, rate_groups
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.checkpoint import snapshot
-from keras_gdx.config import check_integer, check_number
 from keras_gdx.registry import register
 
 __all__ = ["LearningRateFinder"]
@@ -17,8 +19,8 @@ __all__ = ["LearningRateFinder"]
 class Sweep(NamedTuple):
     """The state of a `LearningRateFinder`: the rates tried, and the loss of each one's batch."""
 
-    rates: tuple = ()
-    losses: tuple = ()
+    rates: Sequence[float] = ()
+    losses: Sequence[float] = ()
 
 
 @register
@@ -45,7 +47,7 @@ class LearningRateFinder(Callback):
 
     Args:
         low: Number > 0, the first rate.
-        high: Number > `low`, the last rate.
+        high: Number > 0, the last rate, greater than `low`.
         steps: Integer >= 3, number of rates.
         smoothing: Number in [0, 1): weight of the past in the moving average of the losses.
         diverged: Number > 1: the sweep ends when the smoothed loss exceeds this multiple of its
@@ -61,9 +63,10 @@ class LearningRateFinder(Callback):
         >>> x = np.random.default_rng(0).normal(size=(320, 4))
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> finder = LearningRateFinder(1e-4, 10.0, steps=60)
-        >>> history = model.fit(x, x.sum(1), batch_size=16, epochs=5, verbose=0, callbacks=[finder])
-        >>> 1e-3 < finder.suggestions["valley"] < 1
+        >>> callback = LearningRateFinder(1e-4, 10.0, steps=60)
+        >>> options = {"batch_size": 16, "epochs": 5, "verbose": 0}
+        >>> history = model.fit(x, x.sum(1), callbacks=[callback], **options)
+        >>> 1e-3 < callback.suggestions["valley"] < 1
         True
 
     Source: 1506.01186; "valley" and "slide" after the suggestions of fastai
@@ -73,42 +76,46 @@ class LearningRateFinder(Callback):
 
     fresh = Sweep()
     needs_weights = True
+    resumes_exactly = False
 
-    def __init__(self, low=1e-7, high=10.0, steps=100, smoothing=0.9, diverged=4.0):
+    def __init__(
+        self,
+        low: PositiveFloat = 1e-7,
+        high: PositiveFloat = 10.0,
+        steps: Annotated[int, Ge(3)] = 100,
+        smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.9,
+        diverged: Annotated[float, Gt(1)] = 4.0,
+    ):
         super().__init__()
-        check_number("low", low, 0, open_low=True)
-        check_number("high", high, low, open_low=True)
-        check_integer("steps", steps, 3)
-        check_number("smoothing", smoothing, 0, 1, open_high=True)
-        check_number("diverged", diverged, 1, open_low=True)
         self.low = low
         self.high = high
         self.steps = steps
         self.smoothing = smoothing
         self.diverged = diverged
+        check(high > low, "high", high, f"a number > `low`, {low}")
 
     @property
-    def rates(self):
+    def rates(self) -> np.ndarray:
         """The rates tried so far."""
         return np.array(self.memory.rates)
 
     @property
-    def losses(self):
+    def losses(self) -> np.ndarray:
         """The loss of each rate's batch."""
         return np.array(self.memory.losses)
 
     @property
-    def smoothed(self):
+    def smoothed(self) -> np.ndarray:
         """The bias-corrected moving average of the losses."""
         return smooth(self.losses, self.smoothing)
 
     @property
-    def suggestions(self):
+    def suggestions(self) -> dict[str, float]:
         """The suggested rates by name; empty if there are too few losses."""
         finite = np.isfinite(self.smoothed)
         return suggest(self.rates[finite], self.smoothed[finite])
 
-    def plot(self):
+    def plot(self) -> Any:
         """Plots loss over rate with the suggestions; returns a matplotlib figure."""
         from matplotlib.figure import Figure
 
@@ -128,55 +135,56 @@ class LearningRateFinder(Callback):
 
     # -- the sweep --------------------------------------------------------------------------
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Copies the state that will be restored."""
         super().on_train_begin(logs)
         check_rates(self.model)
         snapshot.require(self.model)
         self._before = snapshot.take(self.model)
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Sets the rate, and resets the metrics so that they measure this batch alone."""
         self.model.reset_metrics()
-        self._rate = self.low * (self.high / self.low) ** (len(self.rates) / (self.steps - 1))
+        share = len(self.rates) / (self.steps - 1)
+        self._rate: float | None = self.low * (self.high / self.low) ** share
         for _, (optimizer, *_) in rate_groups(self.model):
             if number(optimizer.learning_rate, optimizer.iterations) == 0:
                 self._rate = None
             else:
                 optimizer.learning_rate = self._rate
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Stores the loss."""
         if self._rate is None:
             return
         rates, losses = self.memory
-        self.memory = Sweep((*rates, self._rate), (*losses, float(logs["loss"])))
+        self.memory = Sweep((*rates, self._rate), (*losses, float((logs or {})["loss"])))
         last = self.smoothed[-1]
         over = not math.isfinite(last) or last > self.diverged * np.min(self.smoothed)
         if over or len(self.memory.rates) == self.steps:
             self.model.stop_training = True
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Restores the state from before the sweep."""
         snapshot.put(self.model, self._before)
         del self._before
 
 
-def smooth(losses, weight):
+def smooth(losses: np.ndarray, weight: float) -> np.ndarray:
     """The moving average of `losses`, divided by the sum of its weights.
 
     Example:
         >>> smooth(np.array([1.0, 3.0]), 0.5).round(3)
         array([1.   , 2.333])
     """
-    average, found = 0.0, []
+    average, found = 0.0, list[float]()
     for count, loss in enumerate(losses, 1):
         average = weight * average + (1 - weight) * loss
         found.append(average / (1 - weight**count))
     return np.array(found)
 
 
-def suggest(rates, losses):
+def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
     """The suggestions for a curve of losses over rates; see `LearningRateFinder`."""
     if len(losses) < 3:
         return {}
@@ -192,7 +200,7 @@ def suggest(rates, losses):
     return {name: float(rate) for name, rate in found.items()}
 
 
-def longest_fall(losses):
+def longest_fall(losses: Sequence[float] | np.ndarray) -> tuple[int, int]:
     """The first and last index of the longest decreasing subsequence.
 
     Example:
@@ -208,7 +216,7 @@ def longest_fall(losses):
     return start[last], last
 
 
-def slide(slopes, apart=15, threshold=0.005):
+def slide(slopes: np.ndarray, apart: int = 15, threshold: float = 0.005) -> int | None:
     """The start of the final part where the slope changes by > `threshold` in `apart` points."""
     found = None
     for left in range(len(slopes) - apart - 1, -1, -1):

@@ -1,9 +1,13 @@
 """Gradual magnitude pruning."""
 
-import numpy as np
+from typing import Annotated
 
+import numpy as np
+from annotated_types import Interval
+
+from keras_gdx.callbacks._lib.amount import EveryCount, Moment
+from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks._lib.masks import Pruning
-from keras_gdx.config import check_number
 from keras_gdx.registry import register
 
 __all__ = ["MagnitudePruning"]
@@ -13,7 +17,7 @@ __all__ = ["MagnitudePruning"]
 class MagnitudePruning(Pruning):
     r"""Sets the smallest weights of each kernel to zero, increasingly many over time.
 
-    After $t$ batches, between `begin` ($t_0$) and `end` ($t_1$), the fraction
+    After $t$ steps (batches), between `begin` ($t_0$) and `end` ($t_1$), the fraction
 
     $$s(t) = s \left(1 - \left(1 - \frac{t - t_0}{t_1 - t_0}\right)^3\right)$$
 
@@ -24,9 +28,10 @@ class MagnitudePruning(Pruning):
 
     Args:
         sparsity: Number in (0, 1), the final fraction of zeros.
-        begin: Integer >= 0, batches before the first weight is pruned.
-        end: Integer > `begin`, batches until `sparsity` is reached.
-        every: Integer >= 1, batches between two mask updates.
+        begin: Steps (batches) before the first weight is pruned, or an amount such as
+            `"2 epochs"`.
+        end: Steps until `sparsity` is reached, more than `begin`, or an amount as in `begin`.
+        every: Steps between two mask updates, or an amount such as `"1 epoch"`.
         include: Regular expression, searched for in the paths of trainable variables. `None`:
             kernels and embeddings.
         exclude: Regular expression for variables that are not pruned.
@@ -41,8 +46,8 @@ class MagnitudePruning(Pruning):
         >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(10)])
         >>> model.compile("adam", "mse")
         >>> x, y = np.ones((64, 8)), np.ones((64, 10))
-        >>> prune = MagnitudePruning(0.75, end=12, every=4)
-        >>> history = model.fit(x, y, batch_size=4, verbose=0, callbacks=[prune])
+        >>> callback = MagnitudePruning(0.75, end="12 steps", every="4 steps")
+        >>> history = model.fit(x, y, batch_size=4, verbose=0, callbacks=[callback])
         >>> int(np.sum(model.layers[0].kernel.numpy() == 0)), history.history["sparsity"]
         (60, [0.75])
 
@@ -51,14 +56,21 @@ class MagnitudePruning(Pruning):
     Verified against: a loop by hand in NumPy
     """
 
-    def __init__(self, sparsity=0.5, begin=0, end=1000, every=100, include=None, exclude=None):
+    def __init__(
+        self,
+        sparsity: Annotated[float, Interval(gt=0, lt=1)] = 0.5,
+        begin: Moment = 0,
+        end: Moment = 1000,
+        every: EveryCount = 100,
+        include: Pattern | None = None,
+        exclude: Pattern | None = None,
+    ):
         super().__init__(begin, end, every, include, exclude)
-        check_number("sparsity", sparsity, 0, 1, open_low=True, open_high=True)
         self.sparsity = sparsity
 
-    def mask_of(self, weights, mask, step):
+    def mask_of(self, weights: np.ndarray, mask: np.ndarray, step: int) -> np.ndarray:
         """Masks the smallest weights, to the sparsity of this step."""
-        left = 1 - (min(step, self.end) - self.begin) / (self.end - self.begin)
+        left = 1 - (min(step, self._last) - self._first) / (self._last - self._first)
         count = round(self.sparsity * (1 - left**3) * weights.size)
         smallest = np.argsort(np.abs(weights), axis=None, kind="stable")[:count]
         keep = np.ones(weights.size, bool)

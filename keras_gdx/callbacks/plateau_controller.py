@@ -1,9 +1,14 @@
 """Changes the learning rate when a metric stops improving, or keeps improving."""
 
 import math
-import numbers
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, NamedTuple
 
+from annotated_types import Gt, Interval
+
+from keras_gdx.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, check
+from keras_gdx.callbacks._lib.amount import EveryCount
+from keras_gdx.callbacks._lib.argument_types import Mode, Verbosity
 from keras_gdx.callbacks._lib.hyperparameters import (
     check_rates,
     hyperparameters,
@@ -11,14 +16,12 @@ from keras_gdx.callbacks._lib.hyperparameters import (
     rate_groups,
     set_rate,
 )
-from keras_gdx.callbacks._lib.plateau import observe
+from keras_gdx.callbacks._lib.plateau import mode_of, observe
 from keras_gdx.callbacks._lib.probe import LossTotals
 from keras_gdx.callbacks._lib.say import say
-from keras_gdx.callbacks.base import Counting
+from keras_gdx.callbacks.base import Logs, Periodic, if_needed
 from keras_gdx.checkpoint import snapshot
-from keras_gdx.config import check, check_choice, check_integer, check_number, is_number
 from keras_gdx.registry import register
-from keras_gdx.report.metrics import direction
 
 __all__ = ["PlateauController"]
 
@@ -33,7 +36,7 @@ class Control(NamedTuple):
         streak: Improvements in a row.
         observed: Number of values so far.
         changes: One dictionary for each change of the rate.
-        step: Batches of the run so far, if `every` is a number of batches.
+        step: Steps of the run so far, if `every` is in steps.
         begin: Value of `step` when the current epoch began; `None` between epochs.
         offset: Added to Keras' running loss totals, gives the totals since the last value.
         kept: Training state at the best value, with `rollback`.
@@ -44,20 +47,21 @@ class Control(NamedTuple):
     cooldown: int = 0
     streak: int = 0
     observed: int = 0
-    changes: tuple = ()
+    changes: Sequence[dict[str, Any]] = ()
     step: int = 0
     begin: int | None = None
-    offset: tuple = (0.0, 0.0)
-    kept: dict | None = None
+    offset: Sequence[float] = (0.0, 0.0)
+    kept: dict[str, Any] | None = None
 
 
 @register
-class PlateauController(Counting):
+class PlateauController(Periodic):
     """Lowers the learning rate when a metric stops improving; can also raise it.
 
     After `patience` values without improvement the rate is multiplied by `factor`; with
     `rise`, it is multiplied by that after `patience` improvements in a row. A value is the
-    metric of an epoch or, for example with `every=200`, the mean loss of the last 200 batches.
+    metric of an epoch or, for example with `every="200 steps"`, the mean loss of the last 200
+    steps (batches).
     With the optimizers of this package this works on top of any schedule: the rest of the
     schedule is rescaled to pass through the new value and keeps its shape. Keras' own
     optimizers need a number as learning rate; with a schedule, their rate cannot be set.
@@ -80,10 +84,12 @@ class PlateauController(Counting):
             still go below it.
         start_from_epoch: Integer >= 0, the first epoch that is observed, counted from 0. Use it
             to exclude warmup.
-        every: `"epoch"`, or an integer >= 1: batches per value, counted across epochs;
-            `monitor` must then be `"loss"`.
+        every: `"epoch"`, or `"2 epochs"` for the metric of every second epoch; or an amount such
+            as `"200 steps"`, or a number of steps: steps per value, counted across epochs, for
+            which `monitor` must be `"loss"`.
         rise: Number > 1 that multiplies the rate while the metric improves, or `None`.
-        max_learning_rate: Number > 0, the highest rate that a change can set, or `None`.
+        max_learning_rate: Number > 0, the highest rate that a change can set, greater than
+            `min_learning_rate`, or `None`.
         rollback: Whether a plateau restores weights, statistics and optimizer state from the
             best value. The update count and learning rates are not restored: schedules
             continue. Needs memory for another copy of weights and optimizer state.
@@ -103,11 +109,11 @@ class PlateauController(Counting):
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(0.5), "mse")
         >>> x = np.zeros((4, 1))  # nothing to learn: the loss is 0 from the start
-        >>> control = PlateauController("loss", patience=2)
-        >>> history = model.fit(x, x, epochs=5, verbose=0, callbacks=[control])
+        >>> callback = PlateauController("loss", patience=2)
+        >>> history = model.fit(x, x, epochs=5, verbose=0, callbacks=[callback])
         >>> history.history["learning_rate"]
         [0.5, 0.5, 0.5, 0.25, 0.25]
-        >>> control.changes[0]
+        >>> callback.changes[0]
         {'kind': 'plateau', 'epoch': 2, 'loss': 0.0, 'best': 0.0, 'learning_rate': 0.25}
 
     Source: the rule of PyTorch's `ReduceLROnPlateau`, whose `patience` is one less; rising as
@@ -120,49 +126,24 @@ class PlateauController(Counting):
 
     def __init__(
         self,
-        monitor="val_loss",
+        monitor: str = "val_loss",
         *,
-        factor=0.5,
-        patience=5,
-        mode="auto",
-        min_delta=1e-4,
-        relative=True,
-        cooldown=0,
-        min_learning_rate=0.0,
-        start_from_epoch=0,
-        every="epoch",
-        rise=None,
-        max_learning_rate=None,
-        rollback=False,
-        stop=False,
-        verbose=0,
+        factor: Annotated[float, Interval(gt=0, lt=1)] = 0.5,
+        patience: NonNegativeInt = 5,
+        mode: Mode = "auto",
+        min_delta: NonNegativeFloat = 1e-4,
+        relative: bool = True,
+        cooldown: NonNegativeInt = 0,
+        min_learning_rate: NonNegativeFloat = 0.0,
+        start_from_epoch: NonNegativeInt = 0,
+        every: EveryCount = "epoch",
+        rise: Annotated[float, Gt(1)] | None = None,
+        max_learning_rate: PositiveFloat | None = None,
+        rollback: bool = False,
+        stop: bool = False,
+        verbose: Verbosity = 0,
     ):
         super().__init__()
-        check(isinstance(monitor, str), "monitor", monitor, "the name of a metric")
-        check(is_number(factor) and 0 < factor < 1, "factor", factor, "a number in (0, 1)")
-        check_choice("mode", mode, ("auto", "min", "max"))
-        check_number("min_delta", min_delta, 0)
-        check_number("min_learning_rate", min_learning_rate, 0)
-        for name, value in {"relative": relative, "rollback": rollback, "stop": stop}.items():
-            check_choice(name, value, (True, False))
-        check_choice("verbose", verbose, (0, 1, 2))
-        whole = {"patience": patience, "cooldown": cooldown, "start_from_epoch": start_from_epoch}
-        for name, value in whole.items():
-            check(isinstance(value, numbers.Integral), name, value, "an integer >= 0")
-            check_number(name, value, 0)
-        told = mode != "auto" or direction(monitor)
-        check(told, "mode", mode, f"'min' or 'max': the name {monitor!r} does not tell")
-        if every != "epoch":
-            check_integer("every", every, 1)
-            check(monitor == "loss", "monitor", monitor, "'loss', the metric that batches have")
-            # set here, not on the class: with any batch hook, Keras waits for every batch
-            self.on_train_batch_end = self._after_batch
-        if rise is not None:
-            check_number("rise", rise, 1, open_low=True)
-        if max_learning_rate is not None:
-            check_number("max_learning_rate", max_learning_rate, min_learning_rate, open_low=True)
-        least = "> 0 if training shall stop there"
-        check(min_learning_rate > 0 or not stop, "min_learning_rate", min_learning_rate, least)
         self.monitor = monitor
         self.factor = factor
         self.patience = patience
@@ -178,50 +159,62 @@ class PlateauController(Counting):
         self.rollback = self.needs_weights = rollback
         self.stop = stop
         self.verbose = verbose
+        self._check_together()
+
+    def _check_together(self) -> None:
+        mode_of(self.monitor, self.mode)
+        if self.needs_batches:
+            check(self.monitor == "loss", "monitor", self.monitor, "'loss', with `every` in steps")
+        low, high = self.min_learning_rate, self.max_learning_rate
+        check(high is None or high > low, "max_learning_rate", high, f"more than {low}")
+        check(low > 0 or not self.stop, "min_learning_rate", low, "> 0 with `stop`")
 
     @property
-    def changes(self):
+    def needs_batches(self) -> bool:
+        return bool(self.parsed("every").unit == "steps")
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
         """The changes so far, one dictionary each."""
         return list(self.memory.changes)
 
-    def findings(self):
+    def findings(self) -> Sequence[dict[str, Any]]:
         """Returns the changes."""
-        return self.memory.changes
+        return self.changes
 
     # -- hooks of `fit` ---------------------------------------------------------------------
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Checks that the learning rate can be changed."""
         super().on_train_begin(logs)
         check_rates(self.model)
         if self.rollback:
             snapshot.require(self.model)
-        if self.every != "epoch":
+        if self.needs_batches:
             self._totals = LossTotals(self.model, type(self).__name__)
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Stores the epoch."""
-        super().on_epoch_begin(epoch, logs)
-        self._epoch = epoch
-
-    def _after_batch(self, batch, logs=None):
+    @if_needed
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Observes the mean loss if `every` is over."""
         if self.count(batch):
             loss = self._loss_since()
             if self._epoch >= self.start_from_epoch:
                 self._observe(loss)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Observes the metric and changes the rate if necessary."""
         logs, self._epoch = {} if logs is None else logs, epoch
         rates = hyperparameters(self.model, ("learning_rate",))
-        if self.every != "epoch":
+        if self.needs_batches:
             self._carry()
-        elif epoch >= self.start_from_epoch and self._is_logged(logs):
+        elif epoch >= self.start_from_epoch and self._is_due(epoch, logs):
             self._observe(float(logs[self.monitor]))
         logs.update(rates)
         super().on_epoch_end(epoch, logs)
 
-    def _is_logged(self, logs):
+    def _is_due(self, epoch: int, logs: dict[str, Any]) -> bool:
+        if not self.parsed("every").after_epoch(epoch):
+            return False
         if self.monitor not in logs and not self.memory.observed:
             raise ValueError(
                 f"Argument `monitor` must be the name of something in the logs, which are "
@@ -231,24 +224,24 @@ class PlateauController(Counting):
             )
         return self.monitor in logs
 
-    # -- the loss of `every` batches --------------------------------------------------------
+    # -- the loss of `every` steps ----------------------------------------------------------
 
-    def _loss_since(self):
+    def _loss_since(self) -> float:
         """The mean loss since the last value."""
         loss = self._totals.mean_since([-o for o in self.memory.offset])
         self.memory = self.memory._replace(offset=_finite(-n for n in self._totals()))
         return loss
 
-    def _carry(self):
-        """Carries the batches since the last value over: Keras resets its totals every epoch."""
+    def _carry(self) -> None:
+        """Carries the steps since the last value over: Keras resets its totals every epoch."""
         pairs = zip(self._totals(), self.memory.offset, strict=True)
         self.memory = self.memory._replace(offset=_finite(n + o for n, o in pairs))
 
     # -- decisions --------------------------------------------------------------------------
 
-    def _rule(self):
+    def _rule(self) -> dict[str, Any]:
         return {
-            "mode": direction(self.monitor) if self.mode == "auto" else self.mode,
+            "mode": mode_of(self.monitor, self.mode),
             "min_delta": self.min_delta,
             "relative": self.relative,
             "patience": self.patience,
@@ -256,7 +249,7 @@ class PlateauController(Counting):
             "rises": self.rise is not None,
         }
 
-    def _observe(self, value):
+    def _observe(self, value: float) -> None:
         state, verdict = observe(self.memory, value, **self._rule())
         self.memory = state._replace(observed=state.observed + 1)
         if verdict == "plateau":
@@ -271,10 +264,10 @@ class PlateauController(Counting):
             kept = snapshot.take(self.model)
             del kept["random"]
             self.memory = self.memory._replace(kept=kept)
-        if verdict == "rise" and self._change(self.rise):
+        if verdict == "rise" and self.rise and self._change(self.rise):
             self._note("rise", value, f"has improved {max(self.patience, 1)} times, to")
 
-    def _change(self, factor):
+    def _change(self, factor: float) -> bool:
         """Multiplies the rates, within their limits; returns whether any changed."""
         changed = False
         for _, layers in rate_groups(self.model):
@@ -288,10 +281,10 @@ class PlateauController(Counting):
                 changed = True
         return changed
 
-    def _note(self, kind, value, what):
+    def _note(self, kind: str, value: float, what: str) -> None:
         rates = hyperparameters(self.model, ("learning_rate",))
         place = {"epoch": self._epoch}
-        if self.every != "epoch":
+        if self.needs_batches:
             place |= {"step": self.memory.step}
         change = {"kind": kind, **place, self.monitor: value, "best": self.memory.best, **rates}
         self.memory = self.memory._replace(changes=(*self.memory.changes, change))
@@ -302,7 +295,7 @@ class PlateauController(Counting):
             say(f"\n{where.capitalize()}: {self.monitor} {what} {self.memory.best}, {shown}.{end}")
 
 
-def _finite(pair):
+def _finite(pair: Iterable[float]) -> Sequence[float]:
     """The pair, or zeros if it is not finite."""
     pair = tuple(pair)
     return pair if all(map(math.isfinite, pair)) else (0.0, 0.0)

@@ -1,5 +1,11 @@
 """`PlateauController` with the arguments of Keras' callback."""
 
+from typing import Annotated, Any
+
+from annotated_types import Interval
+
+from keras_gdx.arguments import NonNegativeFloat, NonNegativeInt
+from keras_gdx.callbacks._lib.argument_types import Mode, Verbosity
 from keras_gdx.callbacks.plateau_controller import PlateauController
 from keras_gdx.registry import register
 
@@ -43,16 +49,16 @@ class ReduceLROnPlateau(PlateauController):
 
     def __init__(
         self,
-        monitor="val_loss",
-        factor=0.1,
-        patience=10,
-        verbose=0,
-        mode="auto",
-        min_delta=1e-4,
-        cooldown=0,
-        min_lr=0.0,
+        monitor: str = "val_loss",
+        factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1,
+        patience: NonNegativeInt = 10,
+        verbose: Verbosity = 0,
+        mode: Mode = "auto",
+        min_delta: NonNegativeFloat = 1e-4,
+        cooldown: NonNegativeInt = 0,
+        min_lr: NonNegativeFloat = 0.0,
         *,
-        start_from_epoch=0,
+        start_from_epoch: NonNegativeInt = 0,
     ):
         super().__init__(
             monitor,
@@ -62,15 +68,19 @@ class ReduceLROnPlateau(PlateauController):
             min_delta=min_delta,
             relative=False,
             cooldown=cooldown,
-            min_learning_rate=min_lr,
+            min_learning_rate=self.accept("min_lr", min_lr),
             start_from_epoch=start_from_epoch,
             verbose=verbose,
         )
 
     @property
-    def min_lr(self):
+    def min_lr(self) -> float:
         """The minimum learning rate, by Keras' name."""
         return self.min_learning_rate
 
-    def _rule(self):
+    @min_lr.setter
+    def min_lr(self, rate: float) -> None:
+        self.min_learning_rate = self.accept("min_lr", rate)
+
+    def _rule(self) -> dict[str, Any]:
         return super()._rule() | {"cooldown": max(self.cooldown - 1, 0)}

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from keras import ops
 
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.registry import register
 
 __all__ = ["RegularizationMonitor"]
@@ -26,9 +26,9 @@ class RegularizationMonitor(Callback):
         >>> dense = keras.layers.Dense(1, kernel_regularizer=regularizers.L2(0.5))
         >>> model = keras.Sequential([keras.Input((1,)), dense])
         >>> model.compile(keras.optimizers.SGD(0.0), "mse")
-        >>> monitor = callbacks.RegularizationMonitor()
+        >>> callback = callbacks.RegularizationMonitor()
         >>> x = np.zeros((4, 1))
-        >>> history = model.fit(x, x, verbose=0, callbacks=[monitor]).history
+        >>> history = model.fit(x, x, verbose=0, callbacks=[callback]).history
         >>> sorted(history)
         ['loss', 'regularization', 'regularization_l2']
         >>> abs(history["loss"][0] - history["regularization"][0]) < 1e-6
@@ -41,11 +41,11 @@ class RegularizationMonitor(Callback):
     Verified against: the loss of data that have none of their own
     """
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes the penalties of the current weights."""
         if logs is None:
             return
-        parts: defaultdict = defaultdict(float)
+        parts: defaultdict[str, float] = defaultdict(float)
         for variable in self.model.trainable_variables:
             if variable.regularizer is not None:
                 value = float(ops.convert_to_numpy(variable.regularizer(variable)))

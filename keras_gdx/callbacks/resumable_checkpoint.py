@@ -1,19 +1,21 @@
 """Checkpoints from which `fit` resumes bit for bit."""
 
 import random
-import re
 import signal
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 
-from keras_gdx.callbacks._lib.duration import seconds
+from keras_gdx.arguments import PositiveInt
+from keras_gdx.callbacks._lib.amount import Every
+from keras_gdx.callbacks._lib.argument_types import Folder, Verbosity
 from keras_gdx.callbacks._lib.say import say
-from keras_gdx.callbacks.base import Callback, batches_until
+from keras_gdx.callbacks.base import Callback, Logs, batches_until
 from keras_gdx.checkpoint import callback_state as keras_callbacks
 from keras_gdx.checkpoint import elastic as resize
 from keras_gdx.checkpoint import snapshot
@@ -21,7 +23,6 @@ from keras_gdx.checkpoint.directory import Directory
 from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
 from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
-from keras_gdx.config import check, check_choice, check_integer
 from keras_gdx.integration.model_hooks import begin_at, peers_of
 from keras_gdx.integration.random_state import restore_random_state
 from keras_gdx.registry import register
@@ -68,9 +69,9 @@ class ResumableCheckpoint(Callback):
     Args:
         directory: Path of the folder for this run's checkpoints; created if missing. Use one
             folder per run. All workers must see the same folder.
-        every: `"epoch"`, a number of batches such as `"500 steps"`, or a time such as
-            `"10 minutes"`. Ends of epochs are saved only with `"epoch"`; the end of training
-            is always saved.
+        every: `"epoch"` or `"2 epochs"`; or an amount such as `"500 steps"` (a step is a batch)
+            or `"10 minutes"`, or a number of steps. Ends of epochs are saved only with epochs;
+            the end of training is always saved.
         keep: Integer >= 1: number of checkpoints to keep.
         on_signal: Whether `SIGTERM` saves after the current batch and exits the program with
             code 75 ("try again"). Works only in the main thread.
@@ -86,14 +87,14 @@ class ResumableCheckpoint(Callback):
     Example:
         >>> import keras, numpy as np, tempfile
         >>> from keras_gdx.callbacks import ResumableCheckpoint
-        >>> folder = tempfile.mkdtemp()
+        >>> callback = ResumableCheckpoint(tempfile.mkdtemp(), every="3 steps")
         >>> def train(epochs):
         ...     keras.utils.set_random_seed(1)
         ...     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         ...     model.compile("adam", "mse")
         ...     x = np.arange(64.0).reshape(-1, 1) / 64
-        ...     keep = ResumableCheckpoint(folder, every="3 steps")
-        ...     fitted = model.fit(x, x, batch_size=8, epochs=epochs, verbose=0, callbacks=[keep])
+        ...     options = {"batch_size": 8, "epochs": epochs, "verbose": 0}
+        ...     fitted = model.fit(x, x, callbacks=[callback], **options)
         ...     return fitted.epoch, int(model.optimizer.iterations)
         >>> train(epochs=2)
         ([0, 1], 16)
@@ -107,13 +108,15 @@ class ResumableCheckpoint(Callback):
 
     needs_fit = needs_weights = True
 
-    def __init__(self, directory, every="epoch", keep=3, on_signal=True, verbose=0):
+    def __init__(
+        self,
+        directory: Folder,
+        every: Every = "epoch",
+        keep: PositiveInt = 3,
+        on_signal: bool = True,
+        verbose: Verbosity = 0,
+    ):
         super().__init__()
-        check(bool(directory), "directory", directory, "the name of a directory")
-        check_integer("keep", keep, 1)
-        check_choice("on_signal", on_signal, (True, False))
-        check_choice("verbose", verbose, (0, 1, 2))
-        self._steps, self._seconds = interval(every)
         self.directory = directory
         self.every = every
         self.keep = keep
@@ -127,7 +130,7 @@ class ResumableCheckpoint(Callback):
     # -- around `fit` -----------------------------------------------------------------------
 
     @contextmanager
-    def around_fit(self, model, callbacks):
+    def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
         """Finds the checkpoint, wraps the data, and installs the signal handler."""
         if keras.backend.backend() != "tensorflow":
             raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
@@ -164,12 +167,12 @@ class ResumableCheckpoint(Callback):
                 self._data = None
 
     @contextmanager
-    def _listening(self):
+    def _listening(self) -> Iterator[None]:
         if not self.on_signal or threading.current_thread() is not threading.main_thread():
             yield
             return
 
-        def note(*_):
+        def note(*_: Any) -> None:
             self._signalled = True
 
         before = signal.signal(signal.SIGTERM, note)
@@ -180,7 +183,7 @@ class ResumableCheckpoint(Callback):
 
     # -- hooks of `fit` ---------------------------------------------------------------------
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Restores the checkpoint, if there is one."""
         super().on_train_begin(logs)
         snapshot.build_optimizer(self.model)
@@ -199,7 +202,7 @@ class ResumableCheckpoint(Callback):
             where = "there is nothing to do" if over else f"going on after {self._done} batches"
             say(f"ResumableCheckpoint: {self.directory}: {where}, in epoch {epoch + 1}.")
 
-    def _bring_back(self, saved):
+    def _bring_back(self, saved: dict[str, Any]) -> None:
         """Restores the model, if necessary for another number of workers or replicas."""
         snapshot.build_as(self.model, saved["model"])
         here, there = snapshot.replicas_of(self.model), snapshot.replicas(saved["model"])
@@ -221,12 +224,12 @@ class ResumableCheckpoint(Callback):
             stacklevel=2,
         )
 
-    def _check_metrics(self, saved):
+    def _check_metrics(self, saved: dict[str, Any]) -> None:
         if saved["position"]["batch"]:
             now = snapshot.metric_values(self.model)
             check_metrics(saved["metrics"], now, self.directory)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Restores random states and, in an interrupted epoch, the metrics."""
         super().on_epoch_begin(epoch, logs)
         self._epoch, self._batch = epoch, 0
@@ -239,25 +242,25 @@ class ResumableCheckpoint(Callback):
                 snapshot.put_metrics(self.model, saved["metrics"])
                 self._first.results = self.model.get_metrics_result()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Saves if a checkpoint is due; after an epoch's last batch `on_epoch_end` does it."""
         now = batches_until(batch, self.params)
         before, self._done = self._done, self._done + now - self._batch
         self._batch = now
         self._first.results = None
         self._writer.check()
-        steps = self._steps and self._done // self._steps > before // self._steps
-        self._due = self._due or bool(steps) or self._is_time()
+        steps_are_over = self.parsed("every").after_steps(before, self._done)
+        self._due = self._due or steps_are_over or self._is_time()
         if self._batch != self.params["steps"]:
             self._act(self._epoch, self._batch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Saves if a checkpoint is due; all other callbacks have seen the end of the epoch."""
         self._epoch = epoch + 1
-        self._due = self._due or self.every == "epoch"
+        self._due = self._due or self.parsed("every").after_epoch(epoch)
         self._act(self._epoch, None)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Saves the final state, and waits until it is written."""
         begin_at(self.model, 0)
         if self._saved is None:
@@ -266,19 +269,19 @@ class ResumableCheckpoint(Callback):
 
     # -- saving -----------------------------------------------------------------------------
 
-    def _time_has_come(self):
-        return bool(self._seconds) and self._clock() - self._saved_at >= self._seconds
+    def _time_has_come(self) -> bool:
+        return bool(self.parsed("every").after_seconds(self._clock() - self._saved_at))
 
-    def _act(self, epoch, batch):
+    def _act(self, epoch: int, batch: int | None) -> None:
         if self._due or self._is_signalled():
             self._save(epoch, batch)
         if self._is_signalled():
             self._writer.wait()
             raise SystemExit(EXIT_CODE)
 
-    def _save(self, epoch, batch):
+    def _save(self, epoch: int, batch: int | None) -> None:
         self._due, self._saved_at = False, self._clock()
-        arrays: dict = {}
+        arrays: dict[str, Any] = {}
         content = pack(
             {
                 "step": self._done,
@@ -298,26 +301,9 @@ class ResumableCheckpoint(Callback):
 class Remainder(keras.callbacks.Callback):
     """Fills the logs of an epoch that had no batch left after resuming; runs before all others."""
 
-    results = None
+    results: Any = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Adds the metrics of the interrupted part of the epoch to the logs."""
         if self.results and logs is not None:
             logs.update({name: float(value) for name, value in self.results.items()})
-
-
-def interval(every):
-    """Parses `every` into steps and seconds, of which at least one is `None`.
-
-    Example:
-        >>> interval("500 steps"), interval("10 minutes"), interval("epoch")
-        ((500, None), (None, 600.0), (None, None))
-    """
-    allowed = "'epoch', a number of steps such as '500 steps', or a time such as '10 minutes'"
-    check(isinstance(every, str), "every", every, allowed)
-    if every == "epoch":
-        return None, None
-    if steps := re.fullmatch(r"(\d+) ?steps?", every):
-        check(int(steps[1]) > 0, "every", every, allowed)
-        return int(steps[1]), None
-    return None, seconds("every", every)

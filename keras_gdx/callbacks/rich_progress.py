@@ -2,11 +2,12 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.config import check
+from keras_gdx.callbacks._lib.argument_types import Names
+from keras_gdx.callbacks.base import Callback, Logs, if_needed
 from keras_gdx.registry import register
 from keras_gdx.report.clock import clock
 
@@ -39,8 +40,8 @@ class RichProgress(Callback):
         >>> from keras_gdx.callbacks import RichProgress
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> x = np.zeros((8, 1))
-        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[RichProgress()])
+        >>> x, callback = np.zeros((8, 1)), RichProgress()
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[callback])
         ... # doctest: +ELLIPSIS
         epoch 1/2  loss 0  0:0... left
         epoch 2/2  loss 0  done in 0:0...
@@ -52,46 +53,46 @@ class RichProgress(Callback):
 
     fresh = Elapsed()
     last = True
+    resumes_exactly = False
     _clock = staticmethod(time.monotonic)
-    _bars = None
+    _bars: Any = None
 
-    def __init__(self, names=None):
+    def __init__(self, names: Names | None = None):
         super().__init__()
-        valid = names is None or (
-            isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
-        )
-        check(valid, "names", names, "a list of names of logs, or None")
         self.names = names
 
+    @property
+    def needs_batches(self) -> bool:
+        return sys.stdout.isatty()
+
     @contextmanager
-    def around_fit(self, model, callbacks):
-        """Installs the batch hook only if there are bars to update."""
-        if sys.stdout.isatty():
-            self.on_train_batch_end = self._advance
+    def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
+        """Closes the bars at the end, also on errors."""
         try:
             yield callbacks
         finally:
-            self.__dict__.pop("on_train_batch_end", None)
             if self._bars:
                 self._bars.close()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Opens the bars on a terminal."""
         super().on_train_begin(logs)
         self._bars = bars(self.params) if sys.stdout.isatty() else None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the clock."""
         super().on_epoch_begin(epoch, logs)
         self._began = self._clock()
         if self._bars:
             self._bars.begin(epoch)
 
-    def _advance(self, batch, logs=None):
+    @if_needed
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Advances the bars."""
         if self._bars:
             self._bars.advance(batch)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Prints the epoch's line."""
         seconds, epochs = self.memory
         self.memory = Elapsed(seconds + self._clock() - self._began, epochs + 1)
@@ -102,7 +103,7 @@ class RichProgress(Callback):
         line = "  ".join([f"epoch {epoch + 1}/{total}", *numbers, self._time(total - epoch - 1)])
         print(line, flush=True) if self._bars is None else self._bars.tell(line)
 
-    def _time(self, left):
+    def _time(self, left: int) -> str:
         seconds, epochs = self.memory
         return f"{clock(left * seconds / epochs)} left" if left else f"done in {clock(seconds)}"
 
@@ -110,32 +111,32 @@ class RichProgress(Callback):
 class Bars:
     """Two progress bars of the package `rich`."""
 
-    def __init__(self, params, progress):
+    def __init__(self, params: dict[str, Any], progress: Any):
         self._progress = progress
         self._whole = progress.add_task("run", total=params["epochs"])
         self._epoch = progress.add_task("epoch", total=params["steps"])
         progress.start()
 
-    def begin(self, epoch):
+    def begin(self, epoch: int) -> None:
         """Starts an epoch."""
         self._progress.update(self._whole, completed=epoch)
         self._progress.reset(self._epoch)
 
-    def advance(self, batch):
+    def advance(self, batch: int) -> None:
         """Advances both bars to the end of a batch."""
         self._progress.update(self._epoch, completed=batch + 1)
 
-    def tell(self, line):
+    def tell(self, line: str) -> None:
         """Prints a line above the bars."""
         self._progress.advance(self._whole)
         self._progress.console.print(line, markup=False, highlight=False)
 
-    def close(self):
+    def close(self) -> None:
         """Closes the bars and restores the terminal."""
         self._progress.stop()
 
 
-def bars(params):
+def bars(params: dict[str, Any]) -> Bars:
     """Returns the bars; `rich` is installed because Keras depends on it."""
     from rich import progress
 

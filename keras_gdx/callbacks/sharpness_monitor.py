@@ -1,7 +1,11 @@
 """Sharpness: the largest Hessian eigenvalue of the loss."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras_gdx.arguments import PositiveInt
+from keras_gdx.callbacks._lib.amount import EveryCount
 from keras_gdx.callbacks._lib.monitor import Monitor
-from keras_gdx.config import check_integer
 from keras_gdx.registry import register
 
 __all__ = ["SharpnessMonitor"]
@@ -15,11 +19,11 @@ class SharpnessMonitor(Monitor):
     Hessian-vector product costs about two gradients. Plain gradient descent with learning rate
     `lr` is stable where the sharpness is below `2 / lr`. The loss is that of `data` in inference
     mode. The logs of the epoch have the last value as `sharpness`; `history` has all values.
-    Other batches are only counted.
+    Other steps are only counted.
 
     Args:
         data: Inputs and targets of one batch, and optionally sample weights.
-        every: Integer >= 1: batches between two measurements.
+        every: Steps (batches) between two measurements, or an amount such as `"1 epoch"`.
         iterations: Integer >= 1: Hessian-vector products per measurement.
 
     Raises:
@@ -31,9 +35,9 @@ class SharpnessMonitor(Monitor):
         >>> x = np.array([[1.0, 0.0], [0.0, 3.0]])  # H = 2/2 * x'x, eigenvalues 1 and 9
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
         >>> model.compile("sgd", "mse")
-        >>> watch = SharpnessMonitor((x, x[:, :1]), every=1)
-        >>> history = model.fit(x, x[:, :1], verbose=0, callbacks=[watch])
-        >>> round(watch.history[0]["sharpness"], 3)
+        >>> callback = SharpnessMonitor((x, x[:, :1]), every="1 step")
+        >>> history = model.fit(x, x[:, :1], verbose=0, callbacks=[callback])
+        >>> round(callback.history[0]["sharpness"], 3)
         9.0
 
     Source: 2103.00065
@@ -41,15 +45,15 @@ class SharpnessMonitor(Monitor):
     Verified against: the eigenvalues of full Hessians
     """
 
-    def __init__(self, data, every=100, iterations=20):
+    def __init__(self, data: Sequence[Any], every: EveryCount = 100, iterations: PositiveInt = 20):
         super().__init__(data, every)
-        check_integer("iterations", iterations, 1)
         self.iterations = iterations
 
-    def _compile(self):
+    def _compile(self) -> Callable[..., Any]:
         from keras_gdx.integration.diagnostics import compiled_curvature  # needs TensorFlow
 
-        return compiled_curvature(self.model, self.iterations)
+        curvature: Callable[..., Any] = compiled_curvature(self.model, self.iterations)
+        return curvature
 
-    def _measure(self, compiled):
+    def _measure(self, compiled: Callable[..., Any]) -> dict[str, Any]:
         return {"sharpness": float(compiled(self._batch))}

@@ -1,32 +1,43 @@
 """Snapshot ensembles: several models from one training run."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 import keras
 import numpy as np
 
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.config import check, check_integer
+from keras_gdx.arguments import PositiveInt, check
+from keras_gdx.callbacks._lib.amount import amount_in
+from keras_gdx.callbacks.base import Logs, Periodic, if_needed
 from keras_gdx.registry import register
 
 __all__ = ["SnapshotEnsemble"]
 
 
 class Snapshots(NamedTuple):
-    """The state of a `SnapshotEnsemble`: each member's weights, as in `model.weights`."""
+    """The state of a `SnapshotEnsemble`.
 
-    members: tuple = ()
+    Attributes:
+        step: Steps of the run so far, if `every` is in steps.
+        begin: Value of `step` when the current epoch began; `None` between epochs.
+        members: Each member's weights, as in `model.weights`.
+    """
+
+    step: int = 0
+    begin: int | None = None
+    members: Sequence[Sequence[np.ndarray]] = ()
 
 
 @register
-class SnapshotEnsemble(Callback):
+class SnapshotEnsemble(Periodic):
     """Stores the weights after every cycle; `predict` averages over these members.
 
     Use it with a learning rate that falls to zero and restarts, such as `CosineRestarts` with
-    cycles of `every` epochs: the model then converges to one minimum after another.
+    cycles of that length: the model then converges to one minimum after another.
 
     Args:
-        every: Integer >= 1, epochs per cycle.
+        every: Length of a cycle: epochs, or an amount such as `"2 epochs"` or `"500 steps"` (a
+            step is a batch).
         keep: Integer >= 1, number of members to keep, the most recent ones. `None` keeps all.
             Each member is a copy of the weights in host memory.
 
@@ -38,9 +49,9 @@ class SnapshotEnsemble(Callback):
         >>> from keras_gdx.callbacks import SnapshotEnsemble
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> x, ensemble = np.ones((8, 1)), SnapshotEnsemble(every=2)
-        >>> history = model.fit(x, x, epochs=5, verbose=0, callbacks=[ensemble])
-        >>> len(ensemble.members), ensemble.predict(x, verbose=0).shape
+        >>> x, callback = np.ones((8, 1)), SnapshotEnsemble(every="2 epochs")
+        >>> history = model.fit(x, x, epochs=5, verbose=0, callbacks=[callback])
+        >>> len(callback.members), callback.predict(x, verbose=0).shape
         (2, (8, 1))
 
     Source: 1704.00109
@@ -50,26 +61,42 @@ class SnapshotEnsemble(Callback):
 
     fresh = Snapshots()
 
-    def __init__(self, every, keep=None):
+    def __init__(
+        self,
+        every: Annotated[int | str, amount_in("epochs", "steps")],
+        keep: PositiveInt | None = None,
+    ):
         super().__init__()
-        check_integer("every", every, 1)
-        if keep is not None:
-            check_integer("keep", keep, 1)
         self.every = every
         self.keep = keep
 
     @property
-    def members(self):
+    def needs_batches(self) -> bool:
+        return bool(self.parsed("every").unit == "steps")
+
+    @property
+    def members(self) -> list[list[np.ndarray]]:
         """The weights of each member, as `model.get_weights` returns them."""
         return [list(member) for member in self.memory.members]
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Stores a member at the end of a cycle."""
-        if (epoch + 1) % self.every == 0:
-            members = (*self.memory.members, tuple(self.model.get_weights()))
-            self.memory = Snapshots(members[-self.keep :] if self.keep else members)
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        """Stores a member if a cycle of epochs is over."""
+        super().on_epoch_end(epoch, logs)
+        if self.parsed("every").after_epoch(epoch):
+            self._store()
 
-    def predict(self, x, **options):
+    @if_needed
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Stores a member if a cycle of steps is over."""
+        if self.count(batch):
+            self._store()
+
+    def _store(self) -> None:
+        members = (*self.memory.members, tuple(self.model.get_weights()))
+        members = members[-self.keep :] if self.keep else members
+        self.memory = self.memory._replace(members=members)
+
+    def predict(self, x: Any, **options: Any) -> Any:
         """Returns the mean of all members' predictions; restores the model's weights afterwards.
 
         Args:

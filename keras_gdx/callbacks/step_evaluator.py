@@ -1,14 +1,17 @@
-"""Validation every `every` batches."""
+"""Validation within epochs."""
 
-from typing import NamedTuple
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import keras
 
-from keras_gdx.callbacks._lib.plateau import Plateau, observe
-from keras_gdx.callbacks.base import Counting
-from keras_gdx.config import check, check_choice, check_integer, check_number
+from keras_gdx.arguments import NonNegativeFloat, check
+from keras_gdx.callbacks._lib.amount import Every
+from keras_gdx.callbacks._lib.argument_types import Mode
+from keras_gdx.callbacks._lib.plateau import Plateau, mode_of, observe
+from keras_gdx.callbacks.base import AtBatches, Logs
 from keras_gdx.registry import register
-from keras_gdx.report.metrics import direction
 
 __all__ = ["StepEvaluator"]
 
@@ -17,7 +20,7 @@ class Evaluations(NamedTuple):
     """The state of a `StepEvaluator`.
 
     Attributes:
-        step: Batches of the run so far.
+        step: Steps of the run so far.
         begin: Value of `step` when the current epoch began; `None` between epochs.
         history: One dictionary for each evaluation: `step`, and what `evaluate` returned.
         best: Best value of the metric so far.
@@ -26,14 +29,14 @@ class Evaluations(NamedTuple):
 
     step: int = 0
     begin: int | None = None
-    history: tuple = ()
+    history: Sequence[dict[str, Any]] = ()
     best: float | None = None
     wait: int = 0
 
 
 @register
-class StepEvaluator(Counting):
-    """Evaluates the model every `every` batches; can stop training early.
+class StepEvaluator(AtBatches):
+    """Evaluates the model whenever `every` is over; can stop training early.
 
     Use it when epochs are long. It calls `model.evaluate`, and so uses the optimizer's
     evaluation weights if it has any. The metrics of the current epoch are restored afterwards,
@@ -41,10 +44,11 @@ class StepEvaluator(Counting):
 
     Args:
         validation_data: Dataset or other `x` of `evaluate`, or a pair of inputs and targets.
-        every: Integer >= 1: batches between two evaluations, counted across epochs.
+        every: Steps (batches) between two evaluations, counted across epochs, or an amount such
+            as `"500 steps"`, `"1 epoch"` or `"10 minutes"`.
         monitor: Name of a metric that `evaluate` returns, such as `"loss"`.
-        patience: Integer >= 1: batches without improvement after which training stops,
-            rounded up to evaluations. `None`: it never stops.
+        patience: Steps without improvement after which training stops, or an amount in the unit
+            of `every`; rounded up to evaluations. `None`: it never stops.
         mode: `"min"`, `"max"`, or `"auto"` to infer it from the metric's name.
         min_delta: Number >= 0, the smallest change that is an improvement.
         **options: Other arguments of `evaluate`, such as `batch_size` or `steps`.
@@ -59,9 +63,9 @@ class StepEvaluator(Counting):
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> x = np.ones((64, 1))
-        >>> evaluator = StepEvaluator((x, x), every=6)
-        >>> history = model.fit(x, x, batch_size=4, verbose=0, callbacks=[evaluator])
-        >>> [each["step"] for each in evaluator.history]
+        >>> callback = StepEvaluator((x, x), every="6 steps")
+        >>> history = model.fit(x, x, batch_size=4, verbose=0, callbacks=[callback])
+        >>> [each["step"] for each in callback.history]
         [6, 12]
 
     Source: by definition
@@ -73,25 +77,17 @@ class StepEvaluator(Counting):
 
     def __init__(
         self,
-        validation_data,
-        every,
-        monitor="loss",
-        patience=None,
-        mode="auto",
-        min_delta=0.0,
-        **options,
+        validation_data: Any,
+        every: Every,
+        monitor: str = "loss",
+        patience: Every | None = None,
+        mode: Mode = "auto",
+        min_delta: NonNegativeFloat = 0.0,
+        **options: Any,
     ):
         super().__init__()
-        check(
-            validation_data is not None, "validation_data", validation_data, "data to evaluate on"
-        )
-        check_integer("every", every, 1)
-        check_choice("mode", mode, ("auto", "min", "max"))
-        check_number("min_delta", min_delta, 0)
-        if patience is not None:
-            check_integer("patience", patience, 1)
-        self._mode = direction(monitor) if mode == "auto" else mode
-        check(self._mode is not None, "mode", mode, f"'min' or 'max' for the metric {monitor!r}")
+        known = validation_data is not None
+        check(known, "validation_data", validation_data, "data to evaluate on")
         self.validation_data = validation_data
         self.every = every
         self.monitor = monitor
@@ -99,18 +95,22 @@ class StepEvaluator(Counting):
         self.mode = mode
         self.min_delta = min_delta
         self.options = options
+        mode_of(monitor, mode)
+        unit = self.parsed("every").unit
+        same = patience is None or self.parsed("patience").unit == unit
+        check(same, "patience", patience, f"in the unit of `every`, {unit}")
 
     @property
-    def history(self):
+    def history(self) -> list[dict[str, Any]]:
         """The results so far, one dictionary per evaluation."""
         return list(self.memory.history)
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Evaluates if a multiple of `every` batches is reached."""
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Evaluates if `every` is over."""
         if self.count(batch):
             self._evaluate(self.memory.step)
 
-    def _evaluate(self, step):
+    def _evaluate(self, step: int) -> None:
         metrics = [v for metric in self.model.metrics for v in metric.variables]
         before = [keras.ops.copy(v) for v in metrics]
         pair = isinstance(self.validation_data, (list, tuple))
@@ -124,14 +124,14 @@ class StepEvaluator(Counting):
         if self.patience is not None:
             self._judge(result[self.monitor])
 
-    def _judge(self, value):
+    def _judge(self, value: float) -> None:
         state, event = observe(
             Plateau(self.memory.best, self.memory.wait),
             value,
-            mode=self._mode,
+            mode=mode_of(self.monitor, self.mode),
             min_delta=self.min_delta,
             relative=False,
-            patience=-(-self.patience // self.every),
+            patience=math.ceil(self.parsed("patience").number / self.parsed("every").number),
         )
         self.memory = self.memory._replace(best=state.best, wait=state.wait)
         if event == "plateau":

@@ -1,10 +1,12 @@
 """Scalars for TensorBoard."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.config import check
+from keras_gdx.callbacks._lib.argument_types import Folder
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.registry import register
 from keras_gdx.report.findings import numbers, sources
 
@@ -38,7 +40,8 @@ class TensorBoardScalars(Callback):
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> x, folder = np.ones((8, 1)), tempfile.mkdtemp()
-        >>> history = model.fit(x, x, verbose=0, callbacks=[TensorBoardScalars(folder)])
+        >>> callback = TensorBoardScalars(folder)
+        >>> history = model.fit(x, x, verbose=0, callbacks=[callback])
         >>> len(glob.glob(folder + "/train/*"))
         1
 
@@ -49,18 +52,16 @@ class TensorBoardScalars(Callback):
 
     last = True
     writes = True
-    _sources: dict = {}
+    _sources: dict[str, Any] = {}
 
-    def __init__(self, log_dir="logs"):
+    def __init__(self, log_dir: Folder = "logs"):
         super().__init__()
-        valid = isinstance(log_dir, (str, Path)) and str(log_dir)
-        check(valid, "log_dir", log_dir, "the name of a folder")
+        self.log_dir = log_dir
         _tensorflow()
-        self.log_dir = str(log_dir)
-        self._files: dict = {}
+        self._files: dict[str, Any] = {}
 
     @contextmanager
-    def around_fit(self, model, callbacks):
+    def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
         """Collects the callbacks with findings; closes the files at the end, also on errors."""
         self._sources = sources(callbacks)
         try:
@@ -70,12 +71,12 @@ class TensorBoardScalars(Callback):
                 file.close()
             self._files, self._sources = {}, {}
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Skips findings from before an interruption, which are already written."""
         super().on_train_begin(logs)
         self._written = {name: len(source.findings()) for name, source in self._sources.items()}
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Writes new findings."""
         for name, source in self._sources.items():
             found = source.findings()
@@ -83,39 +84,39 @@ class TensorBoardScalars(Callback):
                 self._write_rows(name, found[self._written[name] :])
                 self._written[name] = len(found)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes the logs."""
         for name, value in (logs or {}).items():
             kind = "validation" if name.startswith("val_") else "train"
             self._write(kind, f"epoch_{name.removeprefix('val_')}", value, epoch)
         self._flush()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Writes the findings of the end of training."""
         self.on_train_batch_end(0)
         self._flush()
 
-    def _write_rows(self, name, rows):
+    def _write_rows(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         for row in rows:
             if "step" in row:
                 for tag, value in numbers(row).items():
                     self._write("train", f"{name}/{tag}", value, row["step"])
         self._flush()
 
-    def _write(self, kind, tag, value, step):
+    def _write(self, kind: str, tag: str, value: Any, step: int) -> None:
         summary = _tensorflow().summary
         if kind not in self._files:
-            self._files[kind] = summary.create_file_writer(f"{self.log_dir}/{kind}")
+            self._files[kind] = summary.create_file_writer(str(Path(self.log_dir, kind)))
         # Keras' `TensorBoard` may have turned recording off for this step.
         with self._files[kind].as_default(), summary.record_if(True):
             summary.write(tag, float(value), step, _metadata())
 
-    def _flush(self):
+    def _flush(self) -> None:
         for file in self._files.values():
             file.flush()
 
 
-def _tensorflow():
+def _tensorflow() -> Any:
     try:
         import tensorflow
     except ImportError as error:
@@ -125,7 +126,7 @@ def _tensorflow():
     return tensorflow
 
 
-def _metadata():
+def _metadata() -> Any:
     """Summary metadata that marks a value as a scalar."""
     metadata = _tensorflow().compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
     metadata.plugin_data.plugin_name = "scalars"

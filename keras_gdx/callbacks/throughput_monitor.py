@@ -3,8 +3,8 @@
 import sys
 import time
 
-from keras_gdx.callbacks.base import Callback
-from keras_gdx.config import check_integer
+from keras_gdx.arguments import PositiveInt
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.registry import register
 
 __all__ = ["ThroughputMonitor"]
@@ -33,8 +33,8 @@ class ThroughputMonitor(Callback):
         >>> from keras_gdx.callbacks import ThroughputMonitor
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> x, watch = np.ones((32, 1)), [ThroughputMonitor(batch_size=8)]
-        >>> history = model.fit(x, x, batch_size=8, verbose=0, callbacks=watch).history
+        >>> x, callback = np.ones((32, 1)), ThroughputMonitor(batch_size=8)
+        >>> history = model.fit(x, x, batch_size=8, verbose=0, callbacks=[callback]).history
         >>> history["examples_per_second"][0] > 1
         True
 
@@ -43,27 +43,28 @@ class ThroughputMonitor(Callback):
     Verified against: the clock
     """
 
-    def __init__(self, batch_size=None):
+    resumes_exactly = False
+
+    def __init__(self, batch_size: PositiveInt | None = None):
         super().__init__()
-        if batch_size is not None:
-            check_integer("batch_size", batch_size, 1)
         self.batch_size = batch_size
         self._clock = time.perf_counter
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the clock."""
         super().on_epoch_begin(epoch, logs)
-        self._begin, self._end, self._steps = self._clock(), None, 0
+        self._begin, self._steps = self._clock(), 0
+        self._end: float | None = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Counts batches: an epoch may end early, or have an unknown length."""
         self._steps = batch + 1
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Stops the clock before validation."""
         self._end = self._clock()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes the measurements to the logs."""
         taken = (self._end or self._clock()) - self._begin
         if logs is None:
@@ -76,7 +77,7 @@ class ThroughputMonitor(Callback):
             logs["peak_memory_mib"] = peak / 2**20
 
 
-def peak_memory():
+def peak_memory() -> int | None:
     """Peak resident memory of this process in bytes; `None` if the system does not report it."""
     try:
         import resource

@@ -3,9 +3,11 @@
 import time
 from typing import NamedTuple
 
-from keras_gdx.callbacks._lib.duration import seconds
+from keras_gdx.arguments import check
+from keras_gdx.callbacks._lib.argument_types import Verbosity
+from keras_gdx.callbacks._lib.duration import Duration
 from keras_gdx.callbacks._lib.say import say
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.integration.model_hooks import peers_of
 from keras_gdx.registry import register
 
@@ -41,8 +43,8 @@ class TimeBudget(Callback):
         >>> from keras_gdx.callbacks import TimeBudget
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> x = np.ones((4, 1))
-        >>> history = model.fit(x, x, epochs=10**6, verbose=0, callbacks=[TimeBudget("2s")])
+        >>> x, callback = np.ones((4, 1)), TimeBudget("2s")
+        >>> history = model.fit(x, x, epochs=10**6, verbose=0, callbacks=[callback])
         >>> len(history.history["loss"]) < 10**6
         True
 
@@ -52,30 +54,28 @@ class TimeBudget(Callback):
     """
 
     fresh = Spent()
+    resumes_exactly = False
 
-    def __init__(self, budget, reserve=None, verbose=0):
+    def __init__(self, budget: Duration, reserve: Duration | None = None, verbose: Verbosity = 0):
         super().__init__()
-        self._limit = seconds("budget", budget)
-        if reserve is not None:
-            self._limit -= seconds("reserve", reserve)
-            if self._limit <= 0:
-                raise ValueError(
-                    f"Argument `reserve` must be less than `budget`, which is {budget!r}. "
-                    f"Received: reserve={reserve!r}"
-                )
         self.budget = budget
         self.reserve = reserve
         self.verbose = verbose
+        check(self._limit > 0, "reserve", reserve, f"less than `budget`, {budget!r}")
         self._clock = time.monotonic
 
-    def on_train_begin(self, logs=None):
+    @property
+    def _limit(self) -> float:
+        return float(self.parsed("budget") - (self.parsed("reserve") or 0.0))
+
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Starts the clock, at the time that earlier parts of the run used."""
         super().on_train_begin(logs)
         self._begin = self._clock() - self.memory.seconds
         self._shortest = float("inf")  # not the mean: the first batch includes compilation
         self._is_over = peers_of(self.model).poll(self._ends)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Stops if another batch, as short as the shortest, would take too long."""
         spent = self._clock() - self._begin
         self._shortest = min(self._shortest, spent - self.memory.seconds)
@@ -85,11 +85,11 @@ class TimeBudget(Callback):
             if self.verbose:
                 say(f"TimeBudget: stopping after {spent:.0f} s of {self.budget!r}.")
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Adds the time of validation."""
         self.memory = Spent(self._clock() - self._begin)
         if self._is_over():
             self.model.stop_training = True
 
-    def _ends(self):
-        return self.memory.seconds + self._shortest > self._limit
+    def _ends(self) -> bool:
+        return bool(self.memory.seconds + self._shortest > self._limit)

@@ -5,6 +5,7 @@ import os
 import time
 import uuid
 import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_gdx.arguments import check
+from keras_gdx.callbacks._lib.argument_types import File
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
-from keras_gdx.callbacks.base import Callback
+from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
-from keras_gdx.config import check
 from keras_gdx.integration.model_hooks import Epochs
 from keras_gdx.registry import register
 from keras_gdx.report.findings import sources
@@ -34,8 +36,8 @@ class Told(NamedTuple):
         epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs`, `settings`.
     """
 
-    parts: tuple = ()
-    epochs: tuple = ()
+    parts: Sequence[dict[str, Any]] = ()
+    epochs: Sequence[dict[str, Any]] = ()
 
 
 @register
@@ -68,7 +70,8 @@ class TrainingReport(Callback):
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)], name="small")
         >>> model.compile("sgd", "mse")
         >>> x, path = np.ones((8, 1)), tempfile.mkdtemp() + "/report.html"
-        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[TrainingReport(path)])
+        >>> callback = TrainingReport(path)
+        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[callback])
         >>> "<title>small: training report</title>" in open(path).read()
         True
 
@@ -80,26 +83,25 @@ class TrainingReport(Callback):
     fresh = Told()
     last = True
     writes = True
+    resumes_exactly = False
     _clock = staticmethod(time.time)
-    _others: tuple = ()
+    _others: Sequence[Any] = ()
     _examples: Any = None
     _running = False
 
-    def __init__(self, path):
+    def __init__(self, path: File):
         super().__init__()
-        allowed = "the name of a file"
-        check(isinstance(path, (str, Path)) and str(path), "path", path, allowed)
-        check(not os.path.isdir(path), "path", path, f"{allowed}, and this is a folder")
-        self.path = str(path)
+        self.path = path
+        check(not os.path.isdir(path), "path", path, "the name of a file, and this is a folder")
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Returns the state as a dictionary, up to now."""
         if self._running:
             self._see()
         return super().state()
 
     @contextmanager
-    def around_fit(self, model, callbacks):
+    def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
         """Collects the other callbacks' findings, and reports a run that ends with an error."""
         epochs = next(each for each in callbacks if isinstance(each, Epochs))
         self._examples = epochs.batch_size
@@ -115,7 +117,7 @@ class TrainingReport(Callback):
         finally:
             self._others, self._examples, self._running = (), None, False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Checks that a page can be created and written."""
         super().on_train_begin(logs)
         self._running = False
@@ -133,18 +135,18 @@ class TrainingReport(Callback):
                 error.errno, f"The report cannot be written: {error.strerror}", self.path
             ) from error
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Begins a part of the run at its first epoch, when a checkpoint is already restored."""
         super().on_epoch_begin(epoch, logs)
         self._began = self._clock()
         if not self._running:
             made_of = facts(self.model, self.params, self._examples, self._others)
-            part = {"began": self._began, "seen": self._began, "first": epoch + 1}
+            part: dict[str, Any] = {"began": self._began, "seen": self._began, "first": epoch + 1}
             part |= {"state": "running", "facts": made_of}
             self.memory = self.memory._replace(parts=(*self.memory.parts, part))
             self._running = True
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Stores the epoch and writes the page."""
         optimizer = self.model.optimizer
         numbers = {name: float(v) for name, v in (logs or {}).items() if _is_number(v)}
@@ -160,7 +162,7 @@ class TrainingReport(Callback):
         self._see()
         self._write()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Writes the final page, unless the resumed run was already complete."""
         done = self.memory.epochs[-1]["epoch"] if self.memory.epochs else 0
         if self._running:
@@ -170,13 +172,13 @@ class TrainingReport(Callback):
             self._write()
         self._running = False
 
-    def _see(self, **changes):
+    def _see(self, **changes: Any) -> None:
         """Updates the entry of the current part of the run."""
         *before, part = self.memory.parts
         part = {**part, "seen": self._clock(), **changes}
         self.memory = self.memory._replace(parts=(*before, part))
 
-    def _write(self):
+    def _write(self) -> None:
         """Replaces the page; an error is only a warning, so that it cannot end the run."""
         beside = self._beside()
         try:
@@ -200,11 +202,11 @@ class TrainingReport(Callback):
                 stacklevel=2,
             )
 
-    def _beside(self):
+    def _beside(self) -> Path:
         """A unique temporary name in the page's folder."""
         path = Path(self.path)
         return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
 
 
-def _is_number(value):
+def _is_number(value: Any) -> bool:
     return not isinstance(value, str) and np.ndim(value) == 0

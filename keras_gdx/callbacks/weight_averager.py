@@ -1,12 +1,15 @@
 """Weight averaging over epochs or batches: EMA, SWA and LAWA."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.callbacks.base import Counting
-from keras_gdx.config import check_choice, check_integer, check_number
+from keras_gdx.arguments import PositiveInt
+from keras_gdx.callbacks._lib.amount import EveryCount, amount_in
+from keras_gdx.callbacks.base import Logs, Periodic, if_needed
 from keras_gdx.engine.state.state import is_overwritten
 from keras_gdx.engine.variables.structure import layers_of
 from keras_gdx.integration.random_state import random_variables
@@ -19,7 +22,7 @@ class Averages(NamedTuple):
     """The state of a `WeightAverager`.
 
     Attributes:
-        step: Batches of the run so far, if `every` is a number of batches.
+        step: Steps of the run so far, if `every` or `start` is in steps.
         begin: Value of `step` when the current epoch began; `None` between epochs.
         samples: Number of samples so far.
         sampled: Epoch of the last end-of-epoch sample.
@@ -31,20 +34,20 @@ class Averages(NamedTuple):
     begin: int | None = None
     samples: int = 0
     sampled: int = -1
-    values: tuple = ()
-    trained: tuple = ()
+    values: Sequence[Any] = ()
+    trained: Sequence[np.ndarray] = ()
 
 
 @register
-class WeightAverager(Counting):
+class WeightAverager(Periodic):
     r"""Averages weights; validates with the averages and leaves them in the model.
 
-    The samples are the weights $w_1, w_2, \dots$ at the end of each epoch, or every `every`
-    batches:
+    The samples are the weights $w_1, w_2, \dots$ at the end of each epoch, or whenever `every` is
+    over:
 
     - `"ema"`: $a_n = d_n a_{n-1} + (1 - d_n) w_n$, $d_n = \min(d, n / (n + 9))$, which gives
       early samples less weight.
-    - `"swa"`: the mean of all samples since `start`. (With `every=1` this is tail averaging.)
+    - `"swa"`: the mean of all samples since `start`. (With `every="step"` this is tail averaging.)
     - `"lawa"`: the mean of the last `window` samples.
 
     All floating-point weights are averaged, including batch-normalization statistics, which
@@ -59,8 +62,10 @@ class WeightAverager(Counting):
         kind: `"ema"`, `"swa"` or `"lawa"`.
         decay: Number in [0, 1), $d$ of `"ema"`.
         window: Integer >= 1, number of samples that `"lawa"` averages.
-        start: Integer >= 0, the first epoch that is sampled, counted from 0.
-        every: `"epoch"`, or an integer >= 1: batches between two samples.
+        start: Epochs before the first sample, or an amount such as `"2 epochs"` or
+            `"1000 steps"`.
+        every: `"epoch"` or `"2 epochs"`; or an amount such as `"10 steps"`, or a number of steps
+            (batches) between two samples.
         refresh: Inputs of the model, one batch or a list of batches, from which the
             batch-normalization statistics are recomputed at the end; `None` keeps their average.
 
@@ -75,8 +80,8 @@ class WeightAverager(Counting):
         >>> seen, x = [], np.ones((8, 1))
         >>> watch = keras.callbacks.LambdaCallback(
         ...     on_epoch_end=lambda epoch, logs: seen.append(model.get_weights()[0][0, 0]))
-        >>> average = WeightAverager("swa", start=2)
-        >>> history = model.fit(x, x, epochs=4, verbose=0, callbacks=[watch, average])
+        >>> callback = WeightAverager("swa", start="2 epochs")
+        >>> history = model.fit(x, x, epochs=4, verbose=0, callbacks=[watch, callback])
         >>> bool(np.isclose(model.get_weights()[0][0, 0], (seen[2] + seen[3]) / 2))
         True
 
@@ -87,27 +92,30 @@ class WeightAverager(Counting):
 
     fresh = Averages()
 
-    def __init__(self, kind="ema", decay=0.99, window=5, start=0, every="epoch", refresh=None):
+    def __init__(
+        self,
+        kind: Literal["ema", "swa", "lawa"] = "ema",
+        decay: Annotated[float, Interval(ge=0, lt=1)] = 0.99,
+        window: PositiveInt = 5,
+        start: Annotated[int | str, amount_in("epochs", "steps", least=0)] = 0,
+        every: EveryCount = "epoch",
+        refresh: Any = None,
+    ):
         super().__init__()
-        check_choice("kind", kind, ("ema", "swa", "lawa"))
-        check_number("decay", decay, 0, 1, open_high=True)
-        check_integer("window", window, 1)
-        check_integer("start", start, 0)
-        if every != "epoch":
-            check_integer("every", every, 1)
         self.kind = kind
         self.decay = decay
         self.window = window
         self.start = start
         self.every = every
         self.refresh = refresh
-        self._aside = None
-        # set here, not on the class: with any batch hook, Keras waits for every batch
-        if every != "epoch":
-            self.on_train_batch_end = self._after_batch
+        self._aside: list[np.ndarray] | None = None
 
     @property
-    def averages(self):
+    def needs_batches(self) -> bool:
+        return "steps" in (self.parsed("every").unit, self.parsed("start").unit)
+
+    @property
+    def averages(self) -> list[np.ndarray]:
         """The averages, in the order of `model.weights`; empty before the first sample.
 
         Weights that layers overwrite, such as float8 scales, are not averaged or listed.
@@ -118,28 +126,29 @@ class WeightAverager(Counting):
 
     # -- sampling ---------------------------------------------------------------------------
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Restores the trained weights when a run resumes."""
         super().on_epoch_begin(epoch, logs)
-        self._epoch = epoch
         if self.memory.trained:
             self._assign(self.memory.trained)
             self.memory = self.memory._replace(trained=())
 
-    def _after_batch(self, batch, logs=None):
-        if self.count(batch) and self._epoch >= self.start:
+    @if_needed
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        """Samples the weights if `every` is over."""
+        if self.count(batch):
             self._sample()
 
-    def _at_end_of_epoch(self):
-        if (
-            self.every == "epoch"
-            and self._epoch >= self.start
-            and self._epoch != self.memory.sampled
-        ):
+    def _at_end_of_epoch(self) -> None:
+        over = self.parsed("every").after_epoch(self._epoch)
+        if over and self._epoch != self.memory.sampled:
             self._sample()
             self.memory = self.memory._replace(sampled=self._epoch)
 
-    def _sample(self):
+    def _sample(self) -> None:
+        if not self.parsed("start").is_past(self.memory.step - 1, self._epoch):
+            return
+        values: Sequence[Any]
         new, old, n = self._read(), self.memory.values, self.memory.samples + 1
         if self.kind == "lawa":
             past = old or ((),) * len(new)
@@ -153,25 +162,25 @@ class WeightAverager(Counting):
 
     # -- swapping ---------------------------------------------------------------------------
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: Logs = None) -> None:
         """Swaps in the averages for validation."""
         self._at_end_of_epoch()
         if self.memory.samples:
             self._aside = self._exact()
             self._assign(self.averages)
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: Logs = None) -> None:
         """Restores the trained weights."""
         if self._aside is not None:
             self._assign(self._aside)
             self._aside = None
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Samples the weights, unless `on_test_begin` did."""
         super().on_epoch_end(epoch, logs)
         self._at_end_of_epoch()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Logs = None) -> None:
         """Leaves the averages in the model."""
         if not self.memory.samples:
             return
@@ -183,23 +192,23 @@ class WeightAverager(Counting):
 
     # -- weights ----------------------------------------------------------------------------
 
-    def _weights(self):
+    def _weights(self) -> list[Any]:
         floats = [v for v in self.model.weights if "float" in str(v.dtype)]
         return [v for v in floats if not is_overwritten(v)]
 
-    def _exact(self):
+    def _exact(self) -> list[np.ndarray]:
         return [ops.convert_to_numpy(v) for v in self._weights()]
 
-    def _read(self):
+    def _read(self) -> list[np.ndarray]:
         return [np.array(x, np.promote_types(x.dtype, "float32")) if x.dtype.kind == "f"
                 else np.asarray(x, "float32") for x in self._exact()]  # fmt: skip
 
-    def _assign(self, values):
+    def _assign(self, values: Sequence[np.ndarray]) -> None:
         for variable, value in zip(self._weights(), values, strict=True):
             variable.assign(ops.cast(value, variable.dtype))
 
 
-def refresh_statistics(model, inputs):
+def refresh_statistics(model: Any, inputs: Any) -> None:
     """Sets batch-normalization statistics to their means over batches of inputs."""
     layers = [x for x in layers_of(model) if hasattr(x, "moving_mean") and hasattr(x, "momentum")]
     before = [layer.momentum for layer in layers]

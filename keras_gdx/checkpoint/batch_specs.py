@@ -25,7 +25,7 @@ def inputs_of(model):
     if (symbols := _symbols(model, "input")) is not None:
         return symbols
     shapes = (model.get_build_config() or {}).get("input_shape")
-    check(shapes is not None, "inputs", None, "given for a model that does not know its own")
+    check(shapes is not None, "inputs", None, "given, because the model has no symbolic ones")
     return tree.map_shape_structure(
         lambda shape: tf.TensorSpec((None, *shape[1:]), model.input_dtype), shapes
     )

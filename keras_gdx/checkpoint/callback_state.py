@@ -1,7 +1,7 @@
 """Saves and restores the state of callbacks, including Keras' own."""
 
+import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,7 +22,7 @@ def states(callbacks: Iterable[Any]) -> list[dict[str, Any]]:
 
 
 def restore_ours(
-    callbacks: Iterable[Any], saved: Iterable[dict[str, Any]], source: str | Path
+    callbacks: Iterable[Any], saved: Iterable[dict[str, Any]], source: str | os.PathLike[str]
 ) -> None:
     """Restores callbacks that implement `Stateful`. Call it before `fit`.
 
@@ -35,8 +35,8 @@ def restore_ours(
                 callback.restore(state["memory"])
             except Exception as error:
                 raise ValueError(
-                    f"{type(callback).__name__} cannot go on from what the checkpoint in {source} "
-                    f"remembers: {error}"
+                    f"{type(callback).__name__} cannot resume from its state in the checkpoint "
+                    f"{source}: {error}"
                 ) from error
 
 

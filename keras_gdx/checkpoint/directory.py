@@ -145,8 +145,8 @@ class Directory:
         while missing := [i for i in missing if not _part(unfinished, i).exists()]:
             if self._alone.wait(0.01) or time.monotonic() > deadline:
                 raise TimeoutError(
-                    f"Worker {missing[0]} has not written its part of {unfinished}. The "
-                    "checkpoints before it are whole."
+                    f"Worker {missing[0]} has not written its part of {unfinished}. Earlier "
+                    "checkpoints are complete."
                 )
 
     def give_up(self) -> None:
@@ -178,7 +178,7 @@ class Directory:
                 self._known[step] = self._needed(folder)
             except DamagedError as error:
                 warnings.warn(
-                    f"The checkpoint {folder} is damaged ({error}); the one before it is used.",
+                    f"The checkpoint {folder} is damaged ({error}); the previous one is used.",
                     stacklevel=2,
                 )
                 continue
@@ -201,8 +201,8 @@ class Directory:
         if step is None:
             if found := self.found():
                 raise ValueError(
-                    f"All {len(found)} checkpoints in {self.path} are damaged. Remove them to "
-                    "start again from the beginning."
+                    f"All {len(found)} checkpoints in {self.path} are damaged. Delete them to "
+                    "train from the beginning."
                 )
             return None
         (folder, manifest), *_ = self._known[step]
@@ -222,8 +222,8 @@ class Directory:
                 self._check(content)
         except Exception as error:
             raise ValueError(
-                f"{folder} is no checkpoint, although its checksums are right. Remove it to go on "
-                f"from the one before. What is wrong: {error}"
+                f"The checkpoint {folder} has valid checksums but invalid contents. Delete it to "
+                f"resume from the previous one. Reason: {error}"
             ) from error
         return content
 
@@ -275,7 +275,7 @@ def _plain(folder: Path, name: str) -> Path:
     """The path of a checkpoint's file; links are rejected."""
     path = folder / name
     if folder.is_symlink() or path.is_symlink() or (path.exists() and not path.is_file()):
-        raise DamagedError(f"{name}: no plain file")
+        raise DamagedError(f"{name}: not a regular file")
     return path
 
 

@@ -7,8 +7,8 @@ synchronizations) are averaged. So the run continues as on one device, up to rou
 draws different masks.
 """
 
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,7 +22,10 @@ from keras_gdx.integration.model_optimizers import keras_accumulators, ours
 
 
 def put(
-    model: keras.Model, snapshots: Sequence[dict[str, Any]], first: bool, source: str | Path
+    model: keras.Model,
+    snapshots: Sequence[dict[str, Any]],
+    first: bool,
+    source: str | os.PathLike[str],
 ) -> None:
     """Restores the state that a different number of replicas saved.
 

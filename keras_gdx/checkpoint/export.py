@@ -71,7 +71,7 @@ def export(
     shared_out = any(
         bucket.replicas > 1 for x in optimizers if x.built for bucket in x.state.buckets
     )
-    check(not shared_out, "model", model, "loaded outside of a strategy, which has its state whole")
+    check(not shared_out, "model", model, "loaded outside a strategy, with unsharded state")
     swapped = [x for x in ours(model) if x.weight_swap.swapped]
     for optimizer in swapped:  # the exported model continues from the trained weights
         optimizer.weight_swap.leave()

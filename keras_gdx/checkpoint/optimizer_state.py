@@ -49,9 +49,9 @@ def save_state(optimizer, store):
         spread = sum(not each.here for each in kept)
         if spread:
             warnings.warn(
-                f"{spread} tensors of {type(optimizer).__name__} are spread over several workers "
-                "and are not in this file. Training that goes on from it begins with fresh ones; "
-                "that of `ResumableCheckpoint` goes on with all.",
+                f"{spread} tensors of {type(optimizer).__name__} are sharded over several "
+                "workers and are not saved in this file. Training that resumes from it "
+                "initializes them again; `ResumableCheckpoint` saves all of them.",
                 stacklevel=3,
             )
         storages = dict(_storages(optimizer.state))
@@ -86,16 +86,16 @@ def load_state(optimizer, store):
     manifest = contents.manifest()
     if reason := _reason(optimizer, manifest, contents):
         fresh = not backend.number(optimizer.iterations)
-        goes_on = "starts afresh" if fresh else "goes on with the state that it has"
-        warnings.warn(f"{reason}, so {title(optimizer)} {goes_on}.", stacklevel=3)
+        outcome = "starts from scratch" if fresh else "keeps its current state"
+        warnings.warn(f"{reason}, so {title(optimizer)} {outcome}.", stacklevel=3)
         return False
     problems = _restore(optimizer, manifest["variables"], contents)
     for each in inner:
         each.left_alone = any(each is getattr(optimizer, part) for part in optimizer.parts)
     if problems:
         warnings.warn(
-            f"Not all of the state of {title(optimizer)} was restored. What did not "
-            f"match, and starts afresh or was left out: {', '.join(problems)}.",
+            f"Not all of the state of {title(optimizer)} was restored. These entries did not "
+            f"match and were not loaded: {', '.join(problems)}.",
             stacklevel=3,
         )
     return True
@@ -110,9 +110,9 @@ def _inside(optimizer) -> list[Any]:
 def _reason(optimizer, manifest, contents):
     """Why there is nothing to restore; `None` if there is something."""
     if not contents.keys:
-        return "The file has no state of an optimizer"
+        return "The file has no optimizer state"
     if manifest is None:
-        return "The file has the state of an optimizer that is not of keras_gdx"
+        return "The file has the state of an optimizer that is not from keras_gdx"
     here = type(optimizer).__name__, around(optimizer)
     there = manifest["rule"], manifest.get("around", here[1])  # older files lack it
     whose = f"The file has the state of {named(*there)}"
@@ -120,7 +120,7 @@ def _reason(optimizer, manifest, contents):
         return whose
     if optimizer.state is None and manifest["variables"]:
         return (
-            f"{whose}, and this one is not built yet (to go on from that state call "
+            f"{whose}, and this one is not built yet (to resume from that state, call "
             "`optimizer.build(model.trainable_variables)` first)"
         )
     if optimizer.state is not None and optimizer.state.specs and not manifest["variables"]:

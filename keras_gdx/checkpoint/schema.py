@@ -1,6 +1,6 @@
 """Checks the content of a checkpoint before it is used."""
 
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def check_copy(content: Any) -> None:
     _check_model(content["model"])
 
 
-def check_metrics(saved: Any, now: Any, source: str | Path) -> None:
+def check_metrics(saved: Any, now: Any, source: str | os.PathLike[str]) -> None:
     """Raises `ValueError` if metrics of an unfinished epoch do not fit the model.
 
     Args:
@@ -34,7 +34,7 @@ def check_metrics(saved: Any, now: Any, source: str | Path) -> None:
     if shapes[0] != shapes[1]:
         raise ValueError(
             f"The checkpoint in {source} was saved in the middle of an epoch with other metrics "
-            "than this model has. Compile with the metrics of then until the epoch is over."
+            "than this model has. Compile with the same metrics until the epoch ends."
         )
 
 
@@ -91,13 +91,13 @@ def _check_model(model: dict[str, Any]) -> None:
     """Raises `ValueError` unless all values have the shapes and dtypes of the layout."""
     layout, values = model["layout"], model["values"]
     if len(layout) != len(values):
-        raise ValueError(f"there are values of {len(values)} variables, and not of {len(layout)}")
+        raise ValueError(f"it has values of {len(values)} variables instead of {len(layout)}")
     for (path, shape, dtype), copies in zip(layout, values, strict=True):
         if not copies or not all(_fits(value, shape, dtype) for value in copies):
             raise ValueError(f"the value of {path!r} is not one of shape {shape} and {dtype!r}")
     for positions in model["moved"].values():
         if any(i is not None and i >= len(layout) for i in positions):
-            raise ValueError("an optimizer has moved variables that are not there")
+            raise ValueError("an optimizer refers to variables that do not exist")
 
 
 def _fits(value: Any, shape: list[int], dtype: str) -> bool:

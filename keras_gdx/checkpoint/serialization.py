@@ -95,7 +95,7 @@ def _key(key: Any) -> Any:
     key = key.item() if isinstance(key, np.generic) else key
     if not isinstance(key, PLAIN):
         raise TypeError(
-            f"The key {key!r} of a dictionary cannot be saved: it is no number or text."
+            f"The key {key!r} of a dictionary cannot be saved: it is neither a number nor a string."
         )
     return key
 
@@ -103,7 +103,7 @@ def _key(key: Any) -> Any:
 def _array(value: Any) -> tuple[str, Array]:
     if not hasattr(value, "__array__"):
         raise TypeError(
-            f"{value!r} of {type(value)} cannot be saved: it is no number, text or array."
+            f"{value!r} of {type(value)} cannot be saved: it is not a number, a string or an array."
         )
     value = np.array(value)  # a copy: the original may change while this is written
     if value.dtype.kind not in NATIVE:

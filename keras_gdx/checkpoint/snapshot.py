@@ -82,11 +82,11 @@ def check_layout(variables, snapshot, source):
     saved, now = snapshot["layout"], layout(variables)
     if saved != now:
         pairs = zip_longest(saved, now)
-        different = [f"{_text(a)} there, {_text(b)} here" for a, b in pairs if a != b]
+        different = [f"{_text(a)} in the checkpoint, {_text(b)} now" for a, b in pairs if a != b]
         raise ValueError(
             f"The checkpoint in {source} was saved with another model or optimizer, and nothing "
-            f"was restored. It has {len(saved)} variables and this one {len(now)}; what differs "
-            f"first: {'; '.join(different[:3])}."
+            f"was restored. The checkpoint has {len(saved)} variables, the model and its "
+            f"optimizers {len(now)}. First differences: {'; '.join(different[:3])}."
         )
 
 
@@ -166,7 +166,10 @@ def require(model):
     build_optimizer(model)
     others = {name: each for name, each in optimizers_of(model).items() if name}
     for name, optimizer in others.items():
-        known = f"built before `fit`: call `model.{name}.build(variables)` with those that it moves"
+        known = (
+            f"built before `fit`: call `model.{name}.build(variables)` with the variables that "
+            "it trains"
+        )
         check(optimizer.built, name, optimizer.name, known)
 
 

@@ -58,9 +58,9 @@ def require_seeds(arguments):
         seeds = [getattr(dataset, "_seed", None), getattr(dataset, "_seed2", None)]
         if all(seed is not None and int(seed) == 0 for seed in seeds):
             raise ValueError(
-                "A tf.data pipeline shuffles without a seed: every worker would do so in its own "
-                "way, and examples would be left out. Give `shuffle` a seed, or call "
-                "keras.utils.set_random_seed before the pipeline is made."
+                "A tf.data pipeline shuffles without a seed, so every worker would use another "
+                "order, and examples would be skipped. Pass a seed to `shuffle`, or call "
+                "keras.utils.set_random_seed before the pipeline is created."
             )
         if hasattr(dataset, "_inputs"):
             datasets += dataset._inputs()

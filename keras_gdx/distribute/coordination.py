@@ -54,11 +54,11 @@ class WorkerGroup:
         if problem:
             raise problem
         if (found == UNREADABLE).any():
-            raise ValueError("Another worker cannot read the checkpoints. It says why.")
+            raise ValueError("Another worker cannot read the checkpoints; see its error message.")
         common = set.intersection(*({*row.tolist()} for row in found)) - {NONE}
         if not common and (found != NONE).any():
             raise ValueError(
-                "The workers have no whole checkpoint in common. They must all see the same "
+                "The workers have no complete checkpoint in common. All must use the same "
                 f"directory. This one found {mine or 'none'}."
             )
         return max(common, default=None)
@@ -67,7 +67,7 @@ class WorkerGroup:
         """Returns a function: whether any worker answered yes before the last batch."""
         index = len(self._questions)
         if index == QUESTIONS:
-            raise ValueError(f"Several workers can ask {QUESTIONS} questions at most.")
+            raise ValueError(f"At most {QUESTIONS} conditions can be polled over several workers.")
         self._questions.append(question)
         return lambda: self._answers[index] > 0
 
@@ -93,7 +93,7 @@ def watched(peers):
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise RuntimeError(
-            f"Another of the {peers.count} workers is lost; this is worker {peers.index}. It "
-            "cannot be taken back: end all of them and start all again. With ResumableCheckpoint "
-            "they go on where the last checkpoint was."
+            f"One of the {peers.count} workers was lost; this is worker {peers.index}. The lost "
+            "one cannot rejoin: stop all workers and start them again. With ResumableCheckpoint "
+            "they resume from the last checkpoint."
         ) from error

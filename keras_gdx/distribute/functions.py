@@ -62,9 +62,9 @@ def function_of(model, step, votes=()):
                 logs = unless_empty(model, share.size, lambda: in_share(share, data))
         if trains and not share.scaled:
             raise ValueError(
-                f"The train_step of {type(model).__name__} computes its loss by itself, so the "
-                "gradients of all replicas would be summed where their mean is meant. Let it call "
-                "self.compute_loss, or an instance of keras.losses.Loss."
+                f"The train_step of {type(model).__name__} computes its loss with neither "
+                "self.compute_loss nor a keras.losses.Loss, so gradients would be summed over "
+                "the replicas instead of averaged. Use one of the two."
             )
         if is_multi_worker(strategy):
             return together(share, logs, votes)

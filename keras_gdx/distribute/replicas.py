@@ -89,9 +89,9 @@ class Replicas:
         seed = get_random_seed()
         if seed is None:
             raise ValueError(
-                "Several workers need one seed: without it each shuffles the data in its own "
-                "way, and examples are left out. Call keras.utils.set_random_seed with the "
-                "same number on all workers, before the model is made."
+                "All workers need the same seed; otherwise each shuffles the data in another "
+                "order, and examples are skipped. Call keras.utils.set_random_seed with the "
+                "same number on all workers, before the model is created."
             )
         agreement.require_seeds(arguments)
         ours = [c for c in callbacks if isinstance(c, Callback) and not _writes(c)]

@@ -11,8 +11,8 @@ def require_scope(model: keras.Model) -> None:
     """Raises `ValueError` if part of the model was created outside its strategy's scope."""
     if apart := outside(model):
         raise ValueError(
-            f"Made outside of strategy.scope(): {some(apart)}. Make all layers, and the optimizer "
-            "that the model is compiled with, inside of `with strategy.scope():`."
+            f"Created outside strategy.scope(): {some(apart)}. Create all layers, and the "
+            "optimizer that the model is compiled with, inside `with strategy.scope():`."
         )
 
 

@@ -51,7 +51,7 @@ def strategy(
     if kind == "workers":
         from keras_gdx.distribute.workers import join
 
-        check(len(workers) > 1, "kind", kind, "something else where TF_CONFIG names no workers")
+        check(len(workers) > 1, "kind", kind, "another kind, because TF_CONFIG names no workers")
         return join(workers, replicas, timeout)
     if kind == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect()
@@ -74,11 +74,11 @@ def workers_of(text: str | None) -> list[str]:
         workers = [*cluster.get("chief", []), *cluster.get("worker", [])]
         servers = cluster.get("ps", [])
     except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"The variable TF_CONFIG is not what TensorFlow takes: {text}") from error
+        raise ValueError(f"The environment variable TF_CONFIG is invalid: {text}") from error
     if servers:
         raise ValueError(
-            "TF_CONFIG names parameter servers. Keras 3 cannot train with them: make all of them "
-            "workers."
+            "TF_CONFIG names parameter servers. Keras 3 does not support them: configure all "
+            "tasks as workers."
         )
     return workers
 
@@ -88,7 +88,7 @@ def devices_of(replicas: int | None) -> list[str]:
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         count = replicas or len(gpus)
-        check(count <= len(gpus), "replicas", replicas, f"at most {len(gpus)}, the GPUs there are")
+        check(count <= len(gpus), "replicas", replicas, f"at most {len(gpus)}, the number of GPUs")
         return [f"GPU:{i}" for i in range(count)]
     count = replicas or 1
     cut_processor(count)
@@ -107,8 +107,8 @@ def cut_processor(count: int) -> None:
         )
     except RuntimeError as error:
         raise ValueError(
-            f"Argument `replicas` cannot be {count}: TensorFlow runs already, with "
-            f"{len(known)} device(s). Call `strategy` before anything else."
+            f"Argument `replicas` cannot be {count}: TensorFlow is already initialized, with "
+            f"{len(known)} device(s). Call `strategy` before anything else that uses TensorFlow."
         ) from error
 
 

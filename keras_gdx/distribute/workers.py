@@ -59,8 +59,9 @@ def join(workers, replicas, timeout):
     except (tf.errors.OpError, RuntimeError) as error:
         if "program startup" in str(error):
             raise ValueError(
-                "Workers cannot be joined: TensorFlow runs already. Call `strategy` before "
-                "anything else that uses it, variables and random numbers too."
+                "The workers cannot be connected, because TensorFlow is already initialized. "
+                "Call `strategy` before anything else that uses TensorFlow, including variables "
+                "and random numbers."
             ) from error
         raise TimeoutError(_missing(workers, me, timeout)) from error
 
@@ -115,9 +116,9 @@ def _same_variables(shape):
         yield
     except tf.errors.OpError as error:
         raise ValueError(
-            "The workers differ in their model, or one of them has ended: the first value of a "
-            f"variable of shape {tuple(shape)} found no counterpart. All must run the same "
-            "program: look at their logs."
+            "The workers differ in their model, or one of them has exited: the initial value of "
+            f"a variable of shape {tuple(shape)} has no counterpart on another worker. All must "
+            "run the same program; see their logs."
         ) from error
 
 

@@ -62,14 +62,14 @@ class DataPosition:
         if self._resume["source"] is not None and not isinstance(self._source(), Stateful):
             raise ValueError(
                 f"The checkpoint in {source} has the state of a `PyDataset` with `state` and "
-                "`restore`, and the data of now has none. Use the data of then."
+                "`restore`, but the current data has none. Use the same data."
             )
         before, now = self._resume["num_batches"], self._iterators._num_batches
         if self._resume["batch"] and now not in (None, before):
             raise ValueError(
-                f"The checkpoint in {source} was saved in an epoch of {before} batches, and now "
-                f"there are {now}. Use the data and the batch size of then until the epoch is "
-                "over, or another directory."
+                f"The checkpoint in {source} was saved in an epoch of {before} batches, but now "
+                f"there are {now}. Use the same data and batch size until the epoch ends, or "
+                "another directory."
             )
 
     def forget_state(self):
@@ -180,16 +180,18 @@ class DataPosition:
     def _state(self, iterator):
         try:
             if self._iterators.steps_per_epoch is not None:
-                raise ValueError("with `steps_per_epoch` one iterator goes through all epochs")
+                raise ValueError(
+                    "with `steps_per_epoch`, one iterator continues through all epochs"
+                )
             return state_of(iterator)
         except (ValueError, tf.errors.OpError) as error:
             if not self._warned:
                 self._warned = True
                 reason = str(error).splitlines()[0]
                 warnings.warn(
-                    "This data cannot save its position. After an interruption the batches "
-                    "before it will be read again and dropped, which is exact if the data comes "
-                    f"in the same order every time (shuffles need a seed). Reason: {reason}",
+                    "This data cannot save its position. After an interruption, earlier batches "
+                    "are read again and discarded, which is exact only if the data has the same "
+                    f"order every time (shuffling needs a seed). Reason: {reason}",
                     stacklevel=4,
                 )
             return None

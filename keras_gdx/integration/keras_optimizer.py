@@ -69,9 +69,9 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         fixed = is_schedule(self._learning_rate) or isinstance(self._learning_rate, keras.Variable)
         if is_schedule(value) or callable(value) or not fixed:
             raise TypeError(
-                f"The `learning_rate` of {type(self).__name__} was made {self._given_rate!r} by "
-                f"its constructor and cannot become {value!r}: steps may be compiled with it. "
-                "Build a new optimizer."
+                f"The `learning_rate` of {type(self).__name__} is {self._given_rate!r} and "
+                f"cannot become {value!r}, because steps may be compiled with it. Create a new "
+                "optimizer."
             )
         if ops.is_tensor(value) or isinstance(value, (keras.Variable, np.ndarray)):
             value = float(ops.convert_to_numpy(value))
@@ -81,7 +81,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             planned = float(ops.convert_to_numpy(planned(self.iterations)))
             if planned == 0:
                 raise ValueError(
-                    "The schedule of the learning rate is 0 at this update; no factor makes it "
+                    "The learning-rate schedule is 0 at this update, so it cannot be scaled to "
                     f"{value}."
                 )
             self._rate_factor.assign(value / planned)
@@ -187,7 +187,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         grads = list(grads)
         if trainable_variables is None:
             known = self.built or not grads
-            check(known, "trainable_variables", None, "given until the optimizer is built")
+            check(known, "trainable_variables", None, "given before the optimizer is built")
             trainable_variables = self.built_with
         variables = list(trainable_variables)
         if len(grads) != len(variables):
@@ -217,7 +217,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
 
     def update_step(self, gradient: Tensor, variable: Any, learning_rate: Tensor) -> None:
         """Not used: `apply` updates all variables together."""
-        raise TypeError("Call `apply`: a keras_gdx optimizer moves all variables together.")
+        raise TypeError("Call `apply`: a keras_gdx optimizer updates all variables together.")
 
     def flush(self) -> None:
         """Applies the gradients of an accumulation window that is still open.
@@ -233,7 +233,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     def _model_variables_moving_average(self):
         """The moving averages, where Keras' callbacks look for them."""
         if not self.use_ema:
-            raise AttributeError("There are no averages without `use_ema`.")
+            raise AttributeError("There are no moving averages without `use_ema`.")
         return self.averages()
 
     @no_automatic_dependency_tracking

@@ -9,6 +9,6 @@ def check_file(filepath, overwrite=True, zipped=None, include_optimizer=True, **
         not (include_optimizer and str(filepath).endswith((".h5", ".hdf5"))),
         "filepath",
         str(filepath),
-        "the name of a `.keras` file: Keras cannot go on training from a whole model in `.h5`. For "
-        "the model without its optimizer, pass `include_optimizer=False`",
+        "the name of a `.keras` file: Keras cannot resume training from a model in `.h5`. To "
+        "save the model without its optimizer, pass `include_optimizer=False`",
     )

@@ -92,8 +92,8 @@ def _build(model, asking, iterators):
 def _refusal(model, callback, reason):
     return ValueError(
         f"{type(callback).__name__} needs the weights of {model.name!r} before the first batch, "
-        "and the model cannot be built from the data of `fit`. Build it before: call it on a "
-        f"batch, or begin it with an `Input`. The reason: {reason}"
+        "and the model cannot be built from the data of `fit`. Build it first: call it on a "
+        f"batch, or start it with an `Input`. Reason: {reason}"
     )
 
 

@@ -310,9 +310,9 @@ class Epochs(keras.callbacks.Callback):
         """Plans one schedule; returns whether this replaced an earlier plan."""
         if not self.params.get("steps"):
             raise ValueError(
-                f"The schedule {schedule.name!r} must know how long the run is, and the "
-                "number of batches is unknown. Give `steps_per_epoch` to `fit`, or "
-                "`total_steps` to the schedule."
+                f"The schedule {schedule.name!r} needs the length of the run, but the number of "
+                "batches is unknown. Pass `steps_per_epoch` to `fit`, or `total_steps` to the "
+                "schedule."
             )
         now = updates_of(optimizer)
         updates = self._updates(optimizer)
@@ -367,7 +367,7 @@ class Epochs(keras.callbacks.Callback):
                     f"Epoch {epoch + 1} trains nothing: the learning rate of {optimizer.name!r} "
                     f"is 0 from update {now} on, past the end of its schedule "
                     f"{optimizer.configured_rate()!r}. Compile with a new schedule, or let `fit` "
-                    "say how long it is: `schedules.create(name)` without `total_steps`.",
+                    "determine its length: `schedules.create(name)` without `total_steps`.",
                     stacklevel=2,
                 )
 

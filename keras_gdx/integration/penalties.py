@@ -56,8 +56,8 @@ def install(model):
         if penalties and not asked:
             names = ", ".join(type(penalty).__name__ for penalty in penalties.values())
             raise ValueError(
-                f"{names} cannot count: the `train_step` of {type(model).__name__} does not call "
-                "`compute_loss(x, y, y_pred, sample_weight, training=True)`."
+                f"{names} cannot be applied: the `train_step` of {type(model).__name__} does not "
+                "call `compute_loss(x, y, y_pred, sample_weight, training=True)`."
             )
         return logs
 
@@ -86,8 +86,8 @@ class Step:
         if not self._inputs:
             found = ", ".join(str(getattr(a, "dtype", a)) for a in flat)
             raise ValueError(
-                "A penalty on derivatives by the inputs needs an input `x` of floating point "
-                f"numbers in `compute_loss`. Received: x of {found}"
+                "A penalty on derivatives with respect to the inputs needs a floating-point "
+                f"input `x` in `compute_loss`. Received: x of {found}"
             )
         self.model = model
         self.size = tf.shape(self._inputs[0])[0]
@@ -160,8 +160,8 @@ class Step:
         found = [_wide(g) for g in gradients if g is not None]
         if not found:
             raise ValueError(
-                "A penalty on derivatives by the inputs has none: the outputs are not a "
-                "differentiable function of `x` (indices of an `Embedding` are not)."
+                "A penalty on derivatives with respect to the inputs found none: the outputs "
+                "are not a differentiable function of `x` (with an `Embedding` they never are)."
             )
         return sum(tf.reduce_sum(tf.square(self._rows(g)), axis=1) for g in found)
 

@@ -215,7 +215,7 @@ class Optimizer(Rule, KerasOptimizer):
         with backend.outside_graph():
             shards = self._shards()
             if shards > 1 and self.evaluates_others:  # each process then needs all shards
-                known = "false on several workers: the weights to evaluate with need all state"
+                known = "False on several workers: evaluation weights need the complete state"
                 check(shards == len(backend.local_replicas(self)), "shard_state", True, known)
             self._admit(variables)
             late = comes_late(self, self.model_variables)
@@ -312,8 +312,8 @@ class Optimizer(Rule, KerasOptimizer):
             self.hyperparameters.set(name, value)
         elif value != old and not (isinstance(value, list) and tuple(value) == old):
             raise ValueError(
-                f"Argument `{name}` is {old!r} and shapes the state or the compiled step, so it "
-                f"cannot become {value!r} once the optimizer is built. Build a new optimizer."
+                f"Argument `{name}` is {old!r} and determines the state or the compiled step, so "
+                f"it cannot become {value!r} once the optimizer is built. Create a new optimizer."
             )
 
     # -- evaluation weights ------------------------------------------------------------------

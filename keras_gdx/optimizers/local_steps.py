@@ -76,7 +76,7 @@ class LocalSteps(Wrapper):
         check(ours, "inner", inner, "an optimizer of keras_gdx: others reduce their gradients")
         for option in ("use_ema", "skip_nonfinite", "shard_state"):
             value = getattr(self.inner, option)
-            check(not value, f"inner.{option}", value, "`False`: replicas would have to agree")
+            check(not value, f"inner.{option}", value, "`False`: replicas update independently")
         self.outer: Any = None
         if outer is not None:
             self.outer = get(outer, "outer")

@@ -80,7 +80,7 @@ class Muon(Optimizer):
         check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
         for option, default in WHOLE.items():
             value = getattr(fallback, option)
-            check(value == default, f"fallback.{option}", value, f"{default!r}: give it to Muon")
+            check(value == default, f"fallback.{option}", value, f"{default!r}; set it on Muon")
         self.momentum = momentum
         self.nesterov = nesterov
         self.ns_steps = ns_steps

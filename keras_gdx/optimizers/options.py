@@ -100,7 +100,7 @@ def _check_together(optimizer: Any) -> None:
     check(not shared, "after", optimizer.after, "modifiers that are not in `before` too")
     clips = {name: getattr(optimizer, name) for name in CLIPS}
     given = {name: value for name, value in clips.items() if value is not None}
-    check(len(given) <= 1, "clipnorm", given, "the only one of the three kinds of clipping")
+    check(len(given) <= 1, "clipnorm", given, "the only clipping option")
     if optimizer.shard_state:
         check(optimizer.divisible, "shard_state", True, f"False for {type(optimizer).__name__}")
         check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")

@@ -26,7 +26,7 @@ class Rule:
     after: Sequence[Any] = ()  # modifiers of the direction
 
     def direction(self, h: Scalars, g: Tensor, w: Tensor, *slots: Any) -> Any:
-        """Returns `(u, *new_slots)`; the update subtracts `lr * u`.
+        """Returns `(u, *new_slots)`, or `u` without slots; the update subtracts `lr * u`.
 
         Args:
             h: This update's scalars: `t` (from 1), `lr`, `weight_decay` (`None` if this
@@ -130,7 +130,8 @@ class Rule:
         needed = {s.name for s in self.own_slots()}
         names = [s.name for s in declared(self.slots)]
         old = [slots.get(n) if n in needed else 0.0 for n in names]
-        u, *new = self.direction(h, g, w, *old)
+        found = self.direction(h, g, w, *old)
+        u, *new = found if isinstance(found, tuple) else (found,)
         return u, dict(zip(names, new, strict=True))
 
     def bytes_per_parameter(self, shape: Shape) -> float:

@@ -23,7 +23,7 @@ from keras_gdx.registry import get, register
 
 __all__ = ["ScheduleFree", "ScheduleFreeAdamW", "ScheduleFreeSGD"]
 
-FIXED = 'one number for all updates if `sparse="lazy"`: rows keep the `y` of their own last one'
+FIXED = 'the same in all updates with `sparse="lazy"`, which leaves other rows as they are'
 
 
 Beta = Annotated[Number, Interval(gt=0, lt=1)]
@@ -46,7 +46,7 @@ class Averaging(Optimizer):
         **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
-        check(not self.use_ema, "use_ema", self.use_ema, "false: x is an average already")
+        check(not self.use_ema, "use_ema", self.use_ema, "False: weights are averaged already")
         check(not is_schedule(beta) or self.sparse != "lazy", "beta", beta, FIXED)
         self.beta = beta
         self.weight_lr_power = weight_lr_power
@@ -244,7 +244,7 @@ class ScheduleFree(Averaging):
         rule = get(self.default_inner if inner is None else inner, "inner")
         simple = isinstance(rule, Optimizer) and not (rule.parts or rule.uses_global_stats)
         simple = simple and not hasattr(rule, "inner")
-        check(simple, "inner", rule, "a rule of keras_gdx that looks at one variable at a time")
+        check(simple, "inner", rule, "a rule of keras_gdx that updates each variable on its own")
         super().__init__(
             rule.configured_rate(),
             beta=beta,

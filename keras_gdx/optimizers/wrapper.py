@@ -40,7 +40,7 @@ class Wrapper(Optimizer):
         super().__init__(0.0, name=name)
         self.inner = get(self.default_inner if inner is None else inner, "inner")
         kept = getattr(self.inner, "precision", None)
-        check(kept is None, "inner.precision", kept, "`None`: weights are given back rounded")
+        check(kept is None, "inner.precision", kept, "`None`: synchronization rounds weights")
         self.sync_period = sync_period
 
     def synchronize(self) -> None:

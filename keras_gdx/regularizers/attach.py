@@ -90,9 +90,9 @@ def apply(
     forgotten = _remember(model, chosen, own)
     if forgotten:
         warnings.warn(
-            "The regularizer is in force, but a saved model will not have it for "
-            f"{', '.join(v.path for v in forgotten)}: "
-            "the layers around these variables do not save it. Apply it again after loading.",
+            "The regularizer is applied, but a saved model will not have it for "
+            f"{', '.join(v.path for v in forgotten)}: the layers of these variables do not "
+            "serialize it. Apply it again after loading.",
             stacklevel=2,
         )
     if regularizer is include is exclude is None and hasattr(model.compute_loss, "penalties"):

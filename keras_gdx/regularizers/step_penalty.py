@@ -24,7 +24,7 @@ class StepPenalty(Penalty):
             hasattr(step, "by_loss"),
             "regularizer",
             self,
-            "one of weights or outputs: this one is of whole train steps, attach it to a model "
-            "with `keras_gdx.regularizers.apply`",
+            "a penalty on weights or outputs. This one applies to complete train steps: attach "
+            "it to a model with `keras_gdx.regularizers.apply`",
         )
         return self.factor * self.value(step)

@@ -170,9 +170,9 @@ class Planned(Schedule):
     def __call__(self, t: Tensor) -> Tensor:
         if self.schedule is None:
             raise ValueError(
-                f"How long is the run? The schedule {self.name!r} has no `total_steps`, and "
-                "`fit` of a model that is compiled with an optimizer of keras_gdx has not "
-                "begun. Give `total_steps`, or call `plan(total_steps)`."
+                f"The schedule {self.name!r} needs the length of the run: it has no "
+                "`total_steps`, and `fit` of a model that is compiled with an optimizer of "
+                "keras_gdx has not started. Pass `total_steps`, or call `plan(total_steps)`."
             )
         return self.schedule(ops.maximum(t - self.begin, 0) if self.begin else t)
 

@@ -77,7 +77,7 @@ class Cyclical(Schedule):
         self.scale_fn = scale_fn
         self.scale_mode = scale_mode
         alone = scale_fn is None or shape == "triangular"
-        check(alone, "shape", shape, "left out where `scale_fn` takes its place")
+        check(alone, "shape", shape, "omitted if `scale_fn` is given")
 
     def __call__(self, t):
         cycle, share = turns(t, 2 * self.step_size)

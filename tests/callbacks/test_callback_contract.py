@@ -1,7 +1,14 @@
-"""The contract of every registered callback."""
+"""The contract of every registered callback.
 
+It tests the variable `callback` of the docstring's example, with the model and the data of the
+example's `fit` if it has one.
+"""
+
+import doctest
+import inspect
 import json
-from tempfile import mkdtemp
+import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -9,8 +16,10 @@ import pytest
 
 import keras_gdx.callbacks
 from keras_gdx.callbacks import Stateful
-from keras_gdx.optimizers import SGD
+from keras_gdx.callbacks.base import if_needed
+from keras_gdx.config import declared_arguments
 from keras_gdx.registry import REGISTRY
+from tests.declared import refuses_wrong_values
 
 ENTRIES = [entry for entry in REGISTRY.values() if entry.kind == "callback"]
 BATCH_HOOKS = [
@@ -18,63 +27,61 @@ BATCH_HOOKS = [
     for kind in ("", "train_", "test_", "predict_")
     for end in ("begin", "end")
 ]
-
-X = np.ones((16, 3), "float32")
-ARGUMENTS = {
-    "auditlog": lambda: (mkdtemp() + "/run.jsonl",),
-    "batchsizeschedule": lambda: ({1: 2, 4: 4},),
-    "dynamicsurgery": lambda: (0.0, 0.1, 0, 14, 3),
-    "magnitudepruning": lambda: (0.5, 0, 14, 3),
-    "snapshotensemble": lambda: (2,),
-    "unfreezing": lambda: ({0: "bias", 2: "kernel"},),
-    "energybudget": lambda: ("1 kWh",),
-    "gradientmonitor": lambda: ((X, X[:, :1]), 3),
-    "sharpnessmonitor": lambda: ((X, X[:, :1]), 3),
-    "resumablecheckpoint": lambda: (mkdtemp(),),
-    "stepevaluator": lambda: ((X, X[:, :1]), 3),
-    "tensorboardscalars": lambda: (mkdtemp(),),
-    "timebudget": lambda: ("1h",),
-    "trainingreport": lambda: (mkdtemp() + "/report.html",),
-}
-AT_BATCHES = (  # callbacks that act at batches
-    "dynamicsurgery",
-    "magnitudepruning",
-    "energybudget",
-    "faultguard",
-    "gradientmonitor",
-    "learningratefinder",
-    "resumablecheckpoint",
-    "sharpnessmonitor",
-    "stepevaluator",
-    "tensorboardscalars",
-    "throughputmonitor",
-    "timebudget",
-)
-CLOCKS = (
-    "energybudget",
-    "energymonitor",
-    "richprogress",
-    "timebudget",
-    "throughputmonitor",
-    "trainingreport",
-)  # whose results differ from run to run
-WITH_DATA = ("gradientmonitor", "sharpnessmonitor", "stepevaluator")
-PUTS_BACK = ("learningratefinder",)  # a run with it leaves the weights unchanged
-OURS = ("batchsizeschedule",)  # need an optimizer of this package
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "callbacks.md"
 
 
-def made(cls):
-    return cls(*ARGUMENTS.get(cls.__name__.lower(), tuple)())
+class Fit(Exception):  # noqa: N818
+    """Ends an example where it trains; has the arguments of that `fit`."""
 
 
-def model_for(cls, problem):
-    if is_one_of(cls, OURS):
-        return problem.model(SGD(0.5, gradient_accumulation_steps=1))
-    return problem.model()
+class Example:
+    """What the docstring of a callback shows: the callback, and how to train with it.
+
+    Args:
+        cls: Class of the callback.
+        problem: Model and data for an example without `fit`.
+    """
+
+    def __init__(self, cls, problem):
+        names = vars(inspect.getmodule(cls)).copy()
+        self.model, self.x, self.y = problem.model(), problem.x, problem.y
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(keras.Model, "fit", self._fit)
+                for statement in doctest.DocTestParser().get_examples(cls.__doc__):
+                    exec(compile(statement.source, f"<{cls.__name__}>", "single"), names)
+        except Fit as fit:
+            self.model, self.x, self.y = fit.args
+        assert type(names.get("callback")) is cls, "the example has no variable `callback`"
+        self.callback = names["callback"]
+
+    @staticmethod
+    def _fit(model, x, y, **options):
+        raise Fit(model, x, y)
+
+    def train(self, epochs, **options):
+        """Trains in about five batches per epoch; returns the history."""
+        keras.utils.set_random_seed(1)
+        size = -(-len(self.x) // 5)
+        options = {"batch_size": size, "shuffle": False, "verbose": 0} | options
+        data = {"validation_data": (self.x, self.y)}
+        callbacks = [self.callback]
+        return self.model.fit(
+            self.x, self.y, epochs=epochs, callbacks=callbacks, **data, **options
+        ).history
 
 
-def is_one_of(cls, names):
-    return cls.__name__.lower() in names
+@pytest.fixture
+def example(cls, problem, tmp_path, monkeypatch):
+    """Makes the example of a callback."""
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+
+    def make():
+        keras.utils.set_random_seed(0)
+        return Example(cls, problem)
+
+    return make
 
 
 every_callback = pytest.mark.parametrize(
@@ -100,10 +107,10 @@ def test_there_are_callbacks():
 
 
 @every_callback
-def test_configuration_survives(cls):
-    if is_one_of(cls, WITH_DATA):
+def test_configuration_survives(cls, example):
+    if any(name.endswith("data") for name in declared_arguments(cls)):
         pytest.skip("data are no configuration")
-    callback = made(cls)
+    callback = example().callback
     again = cls.from_config(json.loads(json.dumps(callback.get_config())))
     assert again.get_config() == callback.get_config()
     other = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(callback))
@@ -112,42 +119,52 @@ def test_configuration_survives(cls):
 
 
 @every_callback
-def test_state_survives_as_json(cls, problem):
-    callback = made(cls)
-    problem.fit(model_for(cls, problem), [callback], epochs=3)
-    again = made(cls)
-    again.restore(through_json(callback.state()))
-    np.testing.assert_equal(again.state(), callback.state())
-    assert isinstance(callback, Stateful)
+def test_what_the_types_exclude_is_refused(cls, example):
+    refuses_wrong_values(example().callback)
 
 
 @every_callback
-def test_unknown_state_is_refused(cls):
+def test_every_argument_is_annotated(cls):
+    for base in cls.__mro__:
+        if base.__module__.startswith("keras_gdx.") and "__init__" in vars(base):
+            for parameter in [*inspect.signature(base.__init__).parameters.values()][1:]:
+                assert parameter.annotation is not inspect.Parameter.empty, parameter
+
+
+@every_callback
+def test_state_survives_as_json(cls, example):
+    trained, again = example(), example().callback
+    trained.train(epochs=3)
+    again.restore(through_json(trained.callback.state()))
+    np.testing.assert_equal(again.state(), trained.callback.state())
+    assert isinstance(again, Stateful)
+
+
+@every_callback
+def test_unknown_state_is_refused(cls, example):
     with pytest.raises(ValueError, match="does not remember unheard_of"):
-        made(cls).restore({"unheard_of": 1})
+        example().callback.restore({"unheard_of": 1})
 
 
 @every_callback
-def test_interrupted_is_uninterrupted(cls, problem):
-    if is_one_of(cls, CLOCKS):
-        pytest.skip("times differ")
-    if is_one_of(cls, PUTS_BACK):
-        pytest.skip("it ends where it began")
-    whole, first, second = made(cls), made(cls), made(cls)
-    straight = problem.fit(model_for(cls, problem), [whole], epochs=6)
-    model = model_for(cls, problem)
-    before = problem.fit(model, [first], epochs=3)
-    second.restore(through_json(first.state()))
-    after = problem.fit(model, [second], epochs=6, initial_epoch=3)
-    np.testing.assert_equal(second.state(), whole.state())
-    assert {key: before[key] + after[key] for key in straight} == straight
+def test_interrupted_is_uninterrupted(cls, example):
+    if not cls.resumes_exactly:
+        pytest.skip("it measures time, or ends where it began")
+    whole, parts, second = example(), example(), example().callback
+    straight = whole.train(epochs=4)
+    before = parts.train(epochs=2)
+    second.restore(through_json(parts.callback.state()))
+    parts.callback = second
+    after = parts.train(epochs=4, initial_epoch=2)
+    np.testing.assert_equal(second.state(), whole.callback.state())
+    assert {key: before.get(key, []) + after.get(key, []) for key in straight} == straight
 
 
 @every_callback
-def test_findings_are_rows(cls, problem):
-    callback = made(cls)
-    problem.fit(model_for(cls, problem), [callback], epochs=2)
-    rows = callback.findings()
+def test_findings_are_rows(cls, example):
+    trained = example()
+    trained.train(epochs=2)
+    rows = trained.callback.findings()
     assert all(isinstance(row, dict) and row for row in rows)
     steps = [row["step"] for row in rows if "step" in row]
     assert steps == sorted(steps)
@@ -155,13 +172,32 @@ def test_findings_are_rows(cls, problem):
 
 
 @every_callback
-def test_batches_cost_nothing(cls):
-    """Where Keras reads logs on another thread, a single such hook disables that."""
-    if is_one_of(cls, AT_BATCHES):
+def test_batches_cost_nothing(cls, example):
+    """Where Keras reads logs on another thread, a single batch hook disables that."""
+    if always_at_batches(cls):
         pytest.skip("its work is there")
+    callback = example().callback
     for hook in BATCH_HOOKS:
-        assert getattr(cls, hook) is getattr(keras.callbacks.Callback, hook)
-        assert hook not in vars(made(cls))
+        found = getattr(callback, hook)
+        assert found.__func__ is getattr(keras.callbacks.Callback, hook)
+
+
+def always_at_batches(cls):
+    hooks = [inspect.getattr_static(cls, hook) for hook in BATCH_HOOKS]
+    theirs = [inspect.getattr_static(keras.callbacks.Callback, hook) for hook in BATCH_HOOKS]
+    return any(
+        mine is not default and not isinstance(mine, if_needed)
+        for mine, default in zip(hooks, theirs, strict=True)
+    )
+
+
+def test_the_page_tells_which_work_at_the_end_of_an_epoch():
+    rows = PAGE.read_text(encoding="utf-8").partition("## Cost")[2].splitlines()
+    first = next(i for i, row in enumerate(rows) if row.startswith("| at the end of an epoch"))
+    last = next(i for i, row in enumerate(rows) if row.startswith("| every batch"))
+    names = re.findall(r"`(\w+)`", "".join(row.split("|")[2] for row in rows[first:last]))
+    assert len(names) > 8
+    assert not [name for name in names if always_at_batches(getattr(keras_gdx.callbacks, name))]
 
 
 @every_callback

@@ -149,7 +149,7 @@ def test_names_and_their_configuration():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"names": "learning_rate"}, {"names": [1]}, {"every": 10}, {"every": "step"}]
+    "arguments", [{"names": "learning_rate"}, {"names": [1]}, {"every": 0}, {"every": "now"}]
 )
 def test_bad_arguments(arguments):
     with pytest.raises(ValueError, match=f"Argument `{next(iter(arguments))}` must be"):

@@ -265,20 +265,13 @@ def test_layers_that_thaw_are_seen(monitor):
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda: GradientMonitor((X, Y), parts=1), "parts"),
         (lambda: GradientMonitor((X, Y), parts=65), "parts"),
-        (lambda: GradientMonitor((X, Y), every=0), "every"),
         (lambda: GradientMonitor(X), "data"),
         (lambda: SharpnessMonitor(None), "data"),
-        (lambda: SharpnessMonitor((X, Y), iterations=0), "iterations"),
-        (lambda: EnergyMonitor(watts_per_core=0), "watts_per_core"),
-        (lambda: EnergyMonitor(grid=-1), "grid"),
-        (lambda: EnergyMonitor(backend="guess"), "backend"),
         (lambda: EnergyBudget("much"), "budget"),
         (lambda: EnergyBudget(0), "budget"),
-        (lambda: EnergyBudget("1 kWh", every=0), "every"),
     ],
-    ids=[f"bad{i}" for i in range(12)],
+    ids=[f"bad{i}" for i in range(5)],
 )
 def test_bad_arguments(make, name):
     with pytest.raises(ValueError, match=f"Argument `{name}`"):
@@ -463,6 +456,6 @@ def test_the_budget_is_kept(monkeypatch):
 
 
 def test_units():
-    assert kilowatt_hours("x", "200 Wh") == pytest.approx(0.2)
-    assert kilowatt_hours("x", "3.6 kJ") == pytest.approx(0.001)
-    assert kilowatt_hours("x", 1) == 1.0
+    assert kilowatt_hours("200 Wh") == pytest.approx(0.2)
+    assert kilowatt_hours("3.6 kJ") == pytest.approx(0.001)
+    assert kilowatt_hours(1) == 1.0

@@ -138,7 +138,7 @@ def test_bad_input():
         MagnitudePruning(0.5, begin=10, end=10)
     with pytest.raises(ValueError, match="margin"):
         DynamicSurgery(margin=1.0)
-    with pytest.raises(ValueError, match="No variable is left"):
+    with pytest.raises(ValueError, match="select no variable"):
         fit(model_with("sgd"), MagnitudePruning(0.5, include="nothing"))
     model = model_with(optimizers.SGD(RATE))
     fit(model, keras.callbacks.Callback())

@@ -30,7 +30,7 @@ class Clock:
      ("10 minutes", 600), ("3min 5sec", 185), (7, 7), (0.5, 0.5)],
 )  # fmt: skip
 def test_durations(text, expected):
-    assert seconds("budget", text) == expected
+    assert seconds(text) == expected
 
 
 @pytest.mark.parametrize(

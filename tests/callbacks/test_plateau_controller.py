@@ -491,7 +491,7 @@ def test_a_model_without_weights_cannot_go_back():
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"every": 0, "monitor": "loss"}, {"every": "batch", "monitor": "loss"}, {"rise": 1.0},
+        {"every": 0, "monitor": "loss"}, {"every": "10 minutes", "monitor": "loss"}, {"rise": 1.0},
         {"max_learning_rate": 0}, {"max_learning_rate": 0.1, "min_learning_rate": 0.2},
         {"rollback": "yes"}, {"stop": 2, "min_learning_rate": 1e-3}, {"min_learning_rate": 0.0,
         "stop": True}, {"monitor": "val_loss", "every": 5},
@@ -509,7 +509,7 @@ def test_bad_arguments_beyond_those_of_keras(arguments):
     [
         {"monitor": 1}, {"factor": 1.0}, {"factor": 0}, {"factor": "half"}, {"patience": -1},
         {"patience": 1.5}, {"cooldown": -1}, {"min_delta": -1}, {"mode": "up"}, {"verbose": "x"},
-        {"start_from_epoch": True}, {"mode": "auto", "monitor": "reward"},
+        {"start_from_epoch": True}, {"monitor": "val_los", "mode": "auto"},
     ],
     ids=str,
 )  # fmt: skip

@@ -35,7 +35,7 @@ class OnlyKernels(Optimizer):
     """A rule that asks for the role of a variable."""
 
     def direction(self, h, g, w):
-        return (g if h.role.kind == "kernel" else 2 * g,)
+        return g if h.role.kind == "kernel" else 2 * g
 
 
 def test_variables_with_different_roles_share_no_program():

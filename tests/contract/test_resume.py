@@ -210,7 +210,7 @@ def test_state_of_another_rule_is_not_for_this_one():
     store = {}
     other.optimizer.save_own_variables(store)
     before = copy.deepcopy(weights(net))
-    with pytest.warns(UserWarning, match="state of Lion, so AdamW goes on with the state that it"):
+    with pytest.warns(UserWarning, match="state of Lion, so AdamW keeps its current state"):
         net.optimizer.load_own_variables(store)
     for a, b in zip(before, weights(net), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -42,7 +42,7 @@ def stored(optimizer, replica):
 def test_two_replicas_with_pieces_equal_one(rule, option, mirrored):
     options = suited(rule, ALL[option])
     if rule in WRAPPERS and "precision" in options:
-        pytest.skip("weights are given back rounded")
+        pytest.skip("synchronization rounds weights")
     data = list(batches(5))
     # 16-bit gradients have other sums on one device, so two replicas are compared with two
     dtype, other = ("bfloat16", mirrored) if "precision" in options else ("float32", None)
@@ -220,7 +220,7 @@ def test_is_exported_from_one_device(mirrored, tmp_path):
         net = network()
         net.compile(make("adamw", shard_state=True), "mse")
     net.fit(*examples(), verbose=0)
-    with pytest.raises(ValueError, match="outside of a strategy"):
+    with pytest.raises(ValueError, match="outside a strategy"):
         keras_gdx.export(net, str(tmp_path / "exported"))
     assert not (tmp_path / "exported").exists()
     net.save(tmp_path / "model.keras")

@@ -266,12 +266,12 @@ def test_what_was_made_outside_of_the_scope_is_refused(mirrored):
     with mirrored.scope():
         model = keras.Sequential([keras.Input((6,)), layer])
         model.compile(plain(), "mse")
-    with pytest.raises(ValueError, match=r"outside of strategy.scope.*: outside/kernel, outside/b"):
+    with pytest.raises(ValueError, match=r"outside strategy.scope.*: outside/kernel, outside/b"):
         distribute.prepare(model)
     for make in (plain, of_keras):
         optimizer = make()
         with mirrored.scope():
             model = keras.Sequential([keras.Input((6,)), layers.Dense(2)])
             model.compile(optimizer, "mse")
-        with pytest.raises(ValueError, match=r"outside of strategy.scope.*: optimizer"):
+        with pytest.raises(ValueError, match=r"outside strategy.scope.*: optimizer"):
             distribute.prepare(model)

@@ -69,7 +69,7 @@ def test_killed_again_and_again(whole, tmp_path):
         if ended[victim][1] == -signal.SIGKILL:
             killed += 1
             errors, code = ended[1 - victim]
-            assert code == 0 or "workers is lost" in errors, errors[-3000:]
+            assert code == 0 or "workers was lost" in errors, errors[-3000:]
         if all(code == 0 for _, code in ended):  # it finished first: compare, and run again
             assert results(tmp_path) == [whole, whole]
             (tmp_path / "run").rename(tmp_path / f"run-{time.monotonic_ns()}")
@@ -139,7 +139,7 @@ def test_a_directory_of_ones_own_is_refused(tmp_path):
     kept = f"[callbacks.ResumableCheckpoint('{tmp_path}/' + str({{}})), callbacks.TimeBudget(1)]"
     succeed(lambda index: ["-c", ONE_OF_TWO, kept.format(0), str(index)])
     for errors in told(kept.format("index")):
-        assert "no whole checkpoint in common" in errors
+        assert "no complete checkpoint in common" in errors
 
 
 RESIZED = """

@@ -61,7 +61,7 @@ ones = np.ones((int(given["EXAMPLES"]), 1))
 model.fit(*([unseeded] if given["DATA"] else [ones, ones]), verbose=0)
 """
 DIFFERENT = {
-    "no seed": ({"SEED": ""}, {"SEED": ""}, "Several workers need one seed"),
+    "no seed": ({"SEED": ""}, {"SEED": ""}, "All workers need the same seed"),
     "seeds": ({}, {"SEED": "2"}, "The workers differ in their seed"),
     "optimizers": ({}, {"MOMENTUM": "0.2"}, "The workers differ in their optimizer"),
     "models": ({}, {"WIDTH": "2"}, "The workers differ in their model"),
@@ -139,7 +139,7 @@ def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(tmp_path
     for index in range(2):
         found = np.load(tmp_path / f"{index}.npy")
         np.testing.assert_allclose(found, expected, atol=2e-3)  # the state has 8 bits
-    assert "12 tensors of AdamW are spread over several workers" in chief
+    assert "12 tensors of AdamW are sharded over several workers" in chief
     with pytest.warns(UserWarning, match="momentum \\(not saved\\)"):
         saved = keras.saving.load_model(end)
     found = np.concatenate([w.ravel() for w in saved.get_weights()])
@@ -167,7 +167,7 @@ model.fit(np.ones((64, 4)), np.ones((64, 4)), batch_size=16, verbose=0, callback
 @pytest.mark.timeout(400)
 def test_a_window_that_is_open_on_several_workers_is_not_in_a_file(tmp_path):
     chief, _ = succeed(lambda index: ["-c", IN_A_WINDOW, str(tmp_path / "model.keras")])
-    assert "2 tensors of AdamW are spread over several workers" in chief
+    assert "2 tensors of AdamW are sharded over several workers" in chief
     saved = keras.saving.load_model(tmp_path / "model.keras")
     assert int(saved.optimizer.iterations) == 1  # the window of the fourth batch starts again
     assert int(saved.optimizer.state.count) == 0
@@ -189,4 +189,4 @@ with strategy.scope():
 def test_state_that_evaluation_needs_is_not_spread_over_workers():
     for errors, code in workers(lambda index: ["-c", FREE]):
         assert code == 1
-        assert "`shard_state` must be false on several workers" in errors
+        assert "`shard_state` must be False on several workers" in errors

@@ -287,7 +287,7 @@ def test_says_what_is_wrong():
     model = functional()
     with pytest.raises(ValueError, match=r"include='conv'.*trainable variables are: .*/kernel"):
         apply(model, Lp(1), include="conv")
-    with pytest.raises(ValueError, match="No variable is left"):
+    with pytest.raises(ValueError, match="select no variable"):
         apply(model, Lp(1), exclude=".")
     with pytest.raises(ValueError, match="`include` must be None or a regular expression"):
         apply(model, Lp(1), include="*kernel")

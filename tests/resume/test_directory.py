@@ -54,7 +54,7 @@ def test_a_damaged_checkpoint_is_passed_over(file, damage, tmp_path):
         path.write_bytes(content[:half])
     else:
         path.write_bytes(content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :])
-    with pytest.warns(UserWarning, match="is damaged .*; the one before it is used"):
+    with pytest.warns(UserWarning, match="is damaged .*; the previous one is used"):
         found, history = fit(tmp_path / "b", every="1 step", epochs=3)
     assert history.epoch == [0, 1, 2]
     for a, b in zip(found.get_weights(), expected.get_weights(), strict=True):
@@ -92,7 +92,7 @@ def test_another_model_is_refused(other, tmp_path):
         other = {
             "optimizer": {"sgd": optimizers.SGD, "lion": optimizers.Lion}[other["optimizer"]](0.1)
         }
-    with pytest.raises(ValueError, match=r"another model or optimizer.*what differs first"):
+    with pytest.raises(ValueError, match=r"another model or optimizer.*First differences"):
         fit(tmp_path, **other)
 
 
@@ -205,12 +205,11 @@ def test_records_come_back():
         ({"directory": ""}, "directory"),
         ({"every": "0 steps"}, "every"),
         ({"every": "often"}, "every"),
-        ({"every": 500}, "every"),
         ({"keep": 0}, "keep"),
         ({"on_signal": "SIGTERM"}, "on_signal"),
     ],
     ids=str,
 )
 def test_bad_arguments(arguments, message):
-    with pytest.raises(ValueError, match=f"Argument `{message}`"):
+    with pytest.raises(ValueError, match=f"Argument `{message}"):
         ResumableCheckpoint(**{"directory": "x"} | arguments)

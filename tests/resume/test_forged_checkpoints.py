@@ -203,5 +203,5 @@ def test_an_epoch_with_other_metrics(original, tmp_path):
     net = network()
     net.compile(net.optimizer, "mse", metrics=["mae", "mse"])
     before = net.get_weights()
-    assert "Compile with the metrics of then" in refusal(net, tmp_path / "a")
+    assert "Compile with the same metrics" in refusal(net, tmp_path / "a")
     assert all(map(np.array_equal, net.get_weights(), before))

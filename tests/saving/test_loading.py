@@ -78,8 +78,8 @@ def saved(tmp_path_factory):
     return make
 
 
-NONE = "The file has no state of an optimizer"
-FOREIGN = "The file has the state of an optimizer that is not of keras_gdx"
+NONE = "The file has no optimizer state"
+FOREIGN = "The file has the state of an optimizer that is not from keras_gdx"
 WHOSE = "The file has the state of "
 TOLD = {  # how the warning begins, for `AdamW` that is built and for one that is not
     ("nothing", 0): (NONE, NONE),
@@ -107,10 +107,10 @@ def test_weights_of_any_file(name, steps, built, skip, saved, recwarn):
         assert messages(recwarn) == []
         assert same(state(net), state(source))
         return
-    goes_on = "goes on with the state that it has" if built else "starts afresh"
+    outcome = "keeps its current state" if built else "starts from scratch"
     [text] = messages(recwarn)
     assert text.startswith(told)
-    assert text.endswith(f"so AdamW {goes_on}.")
+    assert text.endswith(f"so AdamW {outcome}.")
     assert same(state(net), before)
 
 
@@ -192,8 +192,8 @@ def test_loss_scaling_may_come_or_go(saved, tmp_path, recwarn):
     plain.load_weights(tmp_path / "scaled.weights.h5")
     net.load_weights(saved("nothing", 0)[1])
     told = messages(recwarn)
-    assert told[0].startswith(WHOSE + "LossScaleOptimizer around AdamW, so AdamW goes on")
-    assert told[1:] == [NONE + ", so AdamW goes on with the state that it has."]
+    assert told[0].startswith(WHOSE + "LossScaleOptimizer around AdamW, so AdamW keeps")
+    assert told[1:] == [NONE + ", so AdamW keeps its current state."]
 
 
 def test_loss_scaling_around_what_has_something_inside(saved, recwarn):
@@ -264,7 +264,7 @@ def test_a_model_with_the_state_of_another_rule_says_so(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (members | {"model.weights.h5": weights.getvalue()}).items():
             archive.writestr(name, content)
-    with pytest.warns(UserWarning, match="state of Lion, so AdamW starts afresh"):
+    with pytest.warns(UserWarning, match="state of Lion, so AdamW starts from scratch"):
         net = keras.models.load_model(path)
     assert same(net.get_weights(), source.get_weights())
     assert int(net.optimizer.iterations) == 0

@@ -125,7 +125,7 @@ def test_a_loaded_run_goes_on_with_its_length(tmp_path):
 
 
 def test_says_what_it_needs_before_it_knows():
-    with pytest.raises(ValueError, match="How long is the run"):
+    with pytest.raises(ValueError, match="needs the length of the run"):
         schedules.create("cosine", 0.1)(3)
     net = network(keras_gdx.optimizers.SGD(schedules.create("cosine", 0.1)))
     endless = tf.data.Dataset.from_tensors((X, Y)).repeat()

@@ -1,6 +1,6 @@
 """A program such as users write: type checkers must find nothing in it."""
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import keras
 import numpy as np
@@ -44,7 +44,10 @@ model = keras.Sequential(
 model.compile(optimizer, "mse")
 x, y = np.ones((8, 4)), np.ones((8, 1))
 logger = callbacks.HyperparameterLogger()
-model.fit(x, y, batch_size=4, epochs=1, callbacks=[logger])
+guard = callbacks.FaultGuard(every="10 minutes", directory=None, verbose=True)
+prune = callbacks.MagnitudePruning(0.5, begin="1 epoch", end=100, every="5 steps")
+model.fit(x, y, batch_size=4, epochs=1, callbacks=[logger, guard, prune])
+assert_type(guard.faults, list[dict[str, Any]])
 
 assert_type(regularizers.apply(model, regularizers.GroupLasso(0.1, axis=-2)), list[str])
 assert_type(keras_gdx.layer_decay(model, 0.75), dict[str, float])

@@ -1,7 +1,7 @@
 """Mistakes, one a line: type checkers must find each, and each raises an error when it runs."""
 
 import keras_gdx
-from keras_gdx import constraints, modifiers, optimizers, regularizers, schedules
+from keras_gdx import callbacks, constraints, modifiers, optimizers, regularizers, schedules
 
 optimizers.Adam("fast")
 optimizers.Adam(beta_1="0.9")
@@ -31,6 +31,13 @@ regularizers.L2(l1=0.1)
 regularizers.GroupLasso(axis=0.5)
 regularizers.Scheduled(regularizers.L2(), 0.5)
 constraints.SoftThreshold("0.1")
+callbacks.FaultGuard(every=1.5)
+callbacks.FaultGuard(spike="10")
+callbacks.PlateauController(mode="least")
+callbacks.WeightAverager(kind="mean")
+callbacks.ResumableCheckpoint(3)
+callbacks.Unfreezing(["head"])
+callbacks.TimeBudget([1, "hour"])
 keras_gdx.create("adam", layer_decay="0.9")
 keras_gdx.list(kind="optimiser")
 keras_gdx.optimisers.SGD()

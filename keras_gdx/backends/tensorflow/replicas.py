@@ -79,9 +79,9 @@ def replica_index(expected):
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync != expected:
         raise ValueError(
-            f"The optimizer was built in the scope of a strategy with {expected} replicas, each of "
-            "which has a piece of its state, and can make a step there only. Here are "
-            f"{context.num_replicas_in_sync}."
+            f"The optimizer was built for a strategy with {expected} replicas, each of which "
+            f"holds a shard of its state, so it can be applied on {expected} replicas only. It "
+            f"is applied on {context.num_replicas_in_sync}."
         )
     return context.replica_id_in_sync_group
 

@@ -1,9 +1,11 @@
-"""Parses durations."""
+"""Durations."""
 
 import math
 import re
+from functools import cache
+from typing import Annotated, Any
 
-from keras_gdx.config import check, is_number
+from keras_gdx.arguments import Form, is_number
 
 __all__ = []
 
@@ -12,19 +14,29 @@ WORDS = r"(d)(?:ays?)?|(h)(?:ours?)?|(m)(?:in(?:ute)?s?)?|(s)(?:ec(?:ond)?s?)?"
 PART = rf"(\d+(?:\.\d+)?)\s*(?:{WORDS})(?![a-z])"
 
 
-def seconds(name, value):
+def seconds(value: Any) -> float | None:
     """Converts a duration such as `"2h30m"`, `"90 s"` or `"1.5 hours"`, or a number, to seconds.
 
-    Raises:
-        ValueError: If `value` is not a duration, or not above 0.
+    Returns:
+        A number > 0, or `None` if `value` is no duration.
+
+    Example:
+        >>> seconds("2h30m"), seconds("soon")
+        (9000.0, None)
     """
-    allowed = "a number of seconds > 0, or a text such as '2h30m', '90s' or '1.5 hours'"
     if isinstance(value, str):
-        text = value.strip().lower()
-        check(re.fullmatch(rf"(?:{PART}\s*)+", text), name, value, allowed)
-        found = sum(float(n) * UNITS["".join(unit)] for n, *unit in re.findall(PART, text))
-    else:
-        check(is_number(value) and math.isfinite(value), name, value, allowed)
-        found = float(value)
-    check(found > 0, name, value, allowed)
-    return found
+        value = _read(value.strip().lower())
+    return float(value) if is_number(value) and math.isfinite(value) and value > 0 else None
+
+
+@cache
+def _read(text: str) -> float | None:
+    if not re.fullmatch(rf"(?:{PART}\s*)+", text):
+        return None
+    return sum(float(n) * UNITS["".join(unit)] for n, *unit in re.findall(PART, text))
+
+
+Duration = Annotated[
+    float | str,
+    Form(seconds, "a number of seconds > 0, or a text such as '2h30m', '90s' or '1.5 hours'"),
+]

@@ -1,15 +1,18 @@
 """Reads an optimizer's hyperparameters, resolving schedules and variables; sets learning rates."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
-from keras_gdx.config import is_schedule
+from keras_gdx.arguments import is_schedule
 from keras_gdx.engine.late_weights import updates_of
 from keras_gdx.integration.model_optimizers import layers_of, optimizers_of
 
 __all__ = []
 
 
-def rate_groups(model):
+def rate_groups(model: Any) -> list[tuple[str, list[Any]]]:
     """Finds the optimizers of a model that have a learning rate, and those they wrap.
 
     Returns:
@@ -30,7 +33,7 @@ def rate_groups(model):
     ]
 
 
-def _groups(optimizer):
+def _groups(optimizer: Any) -> list[tuple[str, list[Any]]]:
     layers = layers_of(optimizer)
     parts = getattr(layers[-1], "optimizers", None)
     if parts is None:
@@ -41,7 +44,7 @@ def _groups(optimizer):
     return [(suffix, layers_of(part)) for suffix, part in zip(suffixes, parts, strict=True)]
 
 
-def number(value, step):
+def number(value: Any, step: Any) -> float:
     """Returns the float value of a number, variable, schedule or callable at `step`."""
     if is_schedule(value):
         value = value(step)
@@ -51,7 +54,7 @@ def number(value, step):
     return float(keras.ops.convert_to_numpy(value))
 
 
-def check_rates(model):
+def check_rates(model: Any) -> None:
     """Raises `ValueError` if a learning rate of `model` is known to be fixed."""
     for _, layers in rate_groups(model):
         rate = layers[0].learning_rate
@@ -62,7 +65,7 @@ def check_rates(model):
             raise ValueError(_refusal(layers))
 
 
-def set_rate(layers, rate):
+def set_rate(layers: list[Any], rate: float) -> None:
     """Sets the learning rate of one of `rate_groups`.
 
     Raises:
@@ -74,7 +77,7 @@ def set_rate(layers, rate):
         raise ValueError(_refusal(layers)) from error
 
 
-def _refusal(layers):
+def _refusal(layers: list[Any]) -> str:
     return (
         f"The learning rate of {layers[-1].name!r} cannot be changed: it is a callable, or the "
         "schedule of one of Keras' own optimizers. Give a number as `learning_rate`, or, for a "
@@ -82,7 +85,7 @@ def _refusal(layers):
     )
 
 
-def hyperparameters(model, names):
+def hyperparameters(model: Any, names: Sequence[str]) -> dict[str, float]:
     """Returns the value of each hyperparameter in use, for the next update.
 
     Args:
@@ -90,7 +93,7 @@ def hyperparameters(model, names):
         names: Attributes of optimizers; missing ones and `None` are left out, and so is
             `ema_momentum` without `use_ema`. A wrapper's value has precedence.
     """
-    found = {}
+    found: dict[str, float] = {}
     for suffix, layers in rate_groups(model):
         for name in names:
             user = next((layer for layer in layers if _in_use(layer, name) is not None), None)
@@ -99,6 +102,6 @@ def hyperparameters(model, names):
     return found
 
 
-def _in_use(optimizer, name):
+def _in_use(optimizer: Any, name: str) -> Any:
     averages = name != "ema_momentum" or getattr(optimizer, "use_ema", True)
     return getattr(optimizer, name, None) if averages else None

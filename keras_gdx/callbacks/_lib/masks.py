@@ -1,13 +1,16 @@
 """Base classes of callbacks that prune weights during training."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
-from keras_gdx.callbacks.base import Counting
-from keras_gdx.config import check_integer, needs_tensorflow
+from keras_gdx.arguments import check, needs_tensorflow
+from keras_gdx.callbacks._lib.amount import EveryCount, Moment
+from keras_gdx.callbacks._lib.argument_types import Pattern
+from keras_gdx.callbacks.base import AtBatches, Logs
 from keras_gdx.engine.variables.structure import VECTORS, select
 from keras_gdx.integration.model_optimizers import ours
 
@@ -18,71 +21,83 @@ class Pruned(NamedTuple):
     """The state of a pruning callback.
 
     Attributes:
-        step: Batches of the run so far.
+        step: Steps of the run so far.
         begin: Value of `step` when the current epoch began; `None` between epochs.
         kept: For each variable its mask, and any other state of its constraint.
     """
 
     step: int = 0
     begin: int | None = None
-    kept: tuple = ()
+    kept: Sequence[Any] = ()
 
 
 class Masked(keras.constraints.Constraint):
     """Keeps pruned weights at zero in every update, after the variable's own constraint."""
 
-    def __init__(self, variable):
+    def __init__(self, variable: Any):
         self.inner = variable.constraint
         self.mask = keras.Variable(np.ones(variable.shape, "uint8"), trainable=False, dtype="uint8")
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         """The state of this constraint."""
         return [self.mask]
 
-    def __call__(self, w):
+    def __call__(self, w: Any) -> Any:
         w = w if self.inner is None else self.inner(w)
         return w * ops.cast(self.mask, w.dtype)
 
-    def renew(self, variable, mask):
+    def renew(self, variable: Any, mask: np.ndarray) -> None:
         """Applies a new mask."""
         self.mask.assign(mask)
         variable.assign(variable * ops.cast(self.mask, variable.dtype))
 
-    def begin(self, variable):
+    def begin(self, variable: Any) -> None:
         """Resets the mask to keep all weights."""
         self.mask.assign(ops.ones_like(self.mask))
 
 
-class Pruning(Counting):
+class Pruning(AtBatches):
     """Base class: selects variables, schedules mask updates, and saves the masks.
 
-    A subclass computes new masks in `mask_of`.
+    A subclass computes new masks in `mask_of`, and declares its arguments with the types here.
     """
 
     fresh = Pruned()
     needs_fit = needs_weights = True
     constraint: Any = Masked
 
-    def __init__(self, begin, end, every, include, exclude):
+    def __init__(
+        self,
+        begin: Moment,
+        end: Moment,
+        every: EveryCount,
+        include: Pattern | None,
+        exclude: Pattern | None,
+    ):
         super().__init__()
-        check_integer("begin", begin, 0)
-        check_integer("end", end, begin + 1)
-        check_integer("every", every, 1)
         self.begin = begin
         self.end = end
         self.every = every
         self.include = include
         self.exclude = exclude
-        self._masked: list = []
+        self._masked: list[tuple[Any, Any]] = []
+        first, last = self.parsed("begin"), self.parsed("end")
+        check(first.unit != last.unit or first < last, "end", end, f"more than `begin`, {begin!r}")
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Converts `begin` and `end` to steps."""
+        super().on_train_begin(logs)
+        self._first, self._last = self.steps_of("begin"), self.steps_of("end")
+        check(self._first < self._last, "end", self.end, f"more than `begin`, {self.begin!r}")
 
     @property
-    def sparsity_now(self):
+    def sparsity_now(self) -> float:
         """The fraction of masked variables' weights that is zero."""
         masks = [ops.convert_to_numpy(c.mask) for _, c in self._masked]
-        return 1 - sum(m.sum(dtype=int) for m in masks) / sum(m.size for m in masks)
+        return float(1 - sum(m.sum(dtype=int) for m in masks) / sum(m.size for m in masks))
 
-    def on_weights(self, model):
+    def on_weights(self, model: Any) -> None:
         """Installs the constraints, before the optimizer is built and steps are compiled."""
         name = type(self).__name__
         needs_tensorflow(name)
@@ -102,12 +117,12 @@ class Pruning(Counting):
             model.train_function = None
         self._masked = [(v, v.constraint) for v in chosen]
 
-    def state(self):
+    def state(self) -> dict[str, Any]:
         """Returns the state as a dictionary, including the masks."""
         kept = [[ops.convert_to_numpy(x) for x in c.variables] for _, c in self._masked]
-        return self.memory._replace(kept=kept or self.memory.kept)._asdict()
+        return dict(self.memory._replace(kept=kept or self.memory.kept)._asdict())
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts with all weights, or with restored masks."""
         if self.memory.step == 0:
             for variable, constraint in self._masked:
@@ -119,13 +134,13 @@ class Pruning(Counting):
         super().on_epoch_begin(epoch, logs)
         self.memory = self.memory._replace(kept=())
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Updates the masks when due."""
         done = self.memory.step
         due = self.count(batch)
         step = self.memory.step
-        due = due and self.begin <= step <= self.end
-        if due or done < self.end <= step:
+        due = due and self._first <= step <= self._last
+        if due or done < self._last <= step:
             for variable, constraint in self._masked:
                 w = np.asarray(
                     ops.convert_to_numpy(self.weights_of(variable, constraint)), "float32"
@@ -133,16 +148,16 @@ class Pruning(Counting):
                 mask = ops.convert_to_numpy(constraint.mask).astype(bool)
                 constraint.renew(variable, self.mask_of(w, mask, step).astype("uint8"))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Writes the sparsity to the logs."""
         super().on_epoch_end(epoch, logs)
         if logs is not None:
-            logs["sparsity"] = float(self.sparsity_now)
+            logs["sparsity"] = self.sparsity_now
 
-    def weights_of(self, variable, constraint):
+    def weights_of(self, variable: Any, constraint: Any) -> Any:
         """The weights from which `mask_of` computes the mask."""
         return variable
 
-    def mask_of(self, weights, mask, step):
+    def mask_of(self, weights: np.ndarray, mask: np.ndarray, step: int) -> np.ndarray:
         """Returns the new mask, an array of booleans."""
         raise NotImplementedError

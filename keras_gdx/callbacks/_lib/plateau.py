@@ -1,7 +1,10 @@
 """Detects plateaus and improvements of a metric."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
+
+from keras_gdx.arguments import check
+from keras_gdx.report.metrics import direction
 
 __all__ = []
 
@@ -22,17 +25,20 @@ class Plateau(NamedTuple):
     streak: int = 0
 
 
+State = TypeVar("State", bound=Any)  # a `Plateau`, or a named tuple with its fields
+
+
 def observe(
-    state,
-    value,
+    state: State,
+    value: float,
     *,
-    mode="min",
-    min_delta=1e-4,
-    relative=True,
-    patience=10,
-    cooldown=0,
-    rises=False,
-):
+    mode: str = "min",
+    min_delta: float = 1e-4,
+    relative: bool = True,
+    patience: int = 10,
+    cooldown: int = 0,
+    rises: bool = False,
+) -> tuple[State, str | None]:
     """Pure function: the new state and event after one more value of the metric.
 
     Args:
@@ -67,7 +73,22 @@ def observe(
     return state._replace(wait=0, cooldown=cooldown), "plateau"
 
 
-def _improves(value, best, mode, min_delta, relative):
+def mode_of(monitor: str, mode: str) -> str:
+    """Returns `"min"` or `"max"`, by the metric's name if `mode` is `"auto"`.
+
+    Raises:
+        ValueError: If the name does not tell.
+    """
+    found: str | None = direction(monitor) if mode == "auto" else mode
+    if found is None:
+        allowed = "a metric whose name tells if lower is better, or `mode` be 'min' or 'max'"
+        check(False, "monitor", monitor, allowed)
+    return str(found)
+
+
+def _improves(
+    value: float, best: float | None, mode: str, min_delta: float, relative: bool
+) -> bool:
     if best is None or not math.isfinite(value):
         return math.isfinite(value)
     margin = min_delta * abs(best) if relative else min_delta

@@ -1,16 +1,20 @@
 """Reads losses and batches without affecting training."""
 
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
+from typing import Any
+
 import keras
 import numpy as np
 
+from keras_gdx.arguments import check
 from keras_gdx.backends import backend
 from keras_gdx.checkpoint import snapshot
-from keras_gdx.config import check
 
 __all__ = []
 
 
-def batch_of(name, data):
+def batch_of(name: str, data: Any) -> tuple[Any, ...]:
     """Unpacks `data` to `(x, y, sample_weight)`; sample weights are optional.
 
     Raises:
@@ -21,15 +25,15 @@ def batch_of(name, data):
     return tuple(_each(np.asarray, part) for part in (*data, None)[:3])
 
 
-def parts_of(batch, count):
+def parts_of(batch: tuple[Any, ...], count: int) -> Iterator[tuple[Any, ...]]:
     """Splits the batch into `count` equal parts; drops the remainder."""
     size = len(keras.tree.flatten(batch[0])[0]) // count
     for place in range(count):
         here = slice(place * size, (place + 1) * size)
-        yield tuple(_each(lambda x, here=here: x[here], part) for part in batch)
+        yield tuple(_each(itemgetter(here), part) for part in batch)
 
 
-def _each(fn, part):
+def _each(fn: Callable[[Any], Any], part: Any) -> Any:
     return None if part is None else keras.tree.map_structure(fn, part)
 
 
@@ -44,17 +48,17 @@ class LossTotals:
         asking: Name of the caller, for error messages.
     """
 
-    def __init__(self, model, asking):
+    def __init__(self, model: Any, asking: str):
         self._model = model
         self._asking = asking
         self._metrics = [m for m in model.metrics if m.name == "loss"]
 
-    def __call__(self):
+    def __call__(self) -> list[float]:
         backend.sync(self._model)
         pairs = [[backend.number(v) for v in m.variables] for m in self._metrics]
         return [sum(each) for each in zip(*pairs, strict=True)] or [0.0, 0.0]
 
-    def mean_since(self, before):
+    def mean_since(self, before: Iterable[float]) -> float:
         """The mean loss since a call of this object returned `before`.
 
         Raises:
@@ -68,17 +72,17 @@ class LossTotals:
                 'not update. Let the model have a `keras.metrics.Mean(name="loss")` as an '
                 "attribute, and call its `update_state` in every step."
             )
-        return total / count
+        return float(total / count)
 
 
 class Untouched:
     """Context that restores the model's metrics on exit."""
 
-    def __init__(self, model):
+    def __init__(self, model: Any):
         self.model = model
 
-    def __enter__(self):
+    def __enter__(self) -> None:
         self.values = snapshot.metric_values(self.model)
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         snapshot.put_metrics(self.model, self.values)

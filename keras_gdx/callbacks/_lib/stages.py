@@ -1,29 +1,37 @@
-"""Arguments that are dictionaries from epochs to values."""
+"""Dictionaries that give a value from some moment of the training on."""
 
-from keras_gdx.config import check, check_integer
+from collections.abc import Callable
+from typing import Any
+
+from keras_gdx.arguments import Form
+from keras_gdx.callbacks._lib.amount import Amount, amount
 
 __all__ = []
 
 
-def by_epoch(name, stages, allowed):
-    """Returns the dictionary with integer keys, which JSON converts to strings.
+def stages_of(valid: Callable[[Any], bool], words: str, *units: str) -> Form:
+    """The form of an argument that maps amounts of training to values.
 
     Args:
-        name: Name of the argument.
-        stages: Dictionary from epochs to values.
-        allowed: Description of valid values, for the error message.
-
-    Raises:
-        ValueError: If `stages` is empty or not a dictionary, or an epoch is not an integer >= 0.
-
-    Example:
-        >>> by_epoch("stages", {"0": "head", 2: "body"}, "a dictionary")
-        {0: 'head', 2: 'body'}
+        valid: Whether a value is valid.
+        words: What the values are, for error messages.
+        *units: See `amount`.
     """
-    check(isinstance(stages, dict) and len(stages) > 0, name, stages, allowed)
-    found = {}
-    for epoch, value in stages.items():
-        number = int(epoch) if isinstance(epoch, str) and epoch.isdigit() else epoch
-        check_integer(name, number, 0)
-        found[number] = value
-    return found
+
+    def parse(stages: Any) -> dict[Amount, Any] | None:
+        if not isinstance(stages, dict) or not stages:
+            return None
+        found: dict[Amount, Any] = {}
+        for key, value in stages.items():
+            when = amount(_number(key), units, least=0)
+            if when is None or when in found or not valid(value):
+                return None
+            found[when] = value
+        return found
+
+    return Form(parse, f"a dictionary from {' or '.join(units)} >= 0, each once, to {words}")
+
+
+def _number(key: Any) -> Any:
+    """The integer that JSON made a string."""
+    return int(key) if isinstance(key, str) and key.isdigit() else key

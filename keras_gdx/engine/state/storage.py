@@ -154,8 +154,8 @@ class Sharded(Storage):
     def read(self, copies=None):
         if not (self.here or copies):
             raise ValueError(
-                f"The state of `{self.variables[0].path}` is spread over several workers, and one "
-                "alone cannot read it."
+                f"The state of `{self.variables[0].path}` is sharded over several workers, so "
+                "one of them cannot read all of it."
             )
         shards = [self.decode(each) for each in self._replicas(copies or _now)]
         return self.bucket.uncut(ops.stack(shards))

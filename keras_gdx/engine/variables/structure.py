@@ -238,7 +238,7 @@ def select(variables, include, exclude, usual):
     if not chosen:
         paths = ", ".join(v.path for v in variables[:20]) + (", ..." if variables[20:] else "")
         raise ValueError(
-            f"No variable is left. Received: include={include!r}, "
+            f"The arguments select no variable. Received: include={include!r}, "
             f"exclude={exclude!r}. The trainable variables are: {paths}"
         )
     return chosen
