@@ -123,7 +123,8 @@ def test_an_infinity_on_one_replica_is_no_step(rule, program):
 def test_one_reduction_per_update_and_none_per_micro_batch(rule, program):
     outside, inside = collectives(program("replicas"), DATA[0])
     assert not outside
-    assert [op.type for op in inside] == ["CollectiveReduceV2"] * 2  # one by each replica
+    reductions = [op for op in inside if "Reduce" in op.type]  # pieces are gathered besides
+    assert len(reductions) == 2  # one by each replica
 
 
 @every_rule

@@ -117,7 +117,7 @@ def test_one_all_reduce_when_it_is_due_and_none_before(outer, mirrored):
     run = Run(lambda: LocalSteps(Adam(0.02), outer=outer and outer()), mirrored)
     outside, inside = collectives(run, next(batches(1)))
     assert not outside
-    assert [op.type for op in inside] == ["CollectiveReduceV2"] * 2  # one by each replica
+    assert len([op for op in inside if "Reduce" in op.type]) == 2  # one by each replica
 
 
 X, Y = next(batches(1, 56))
