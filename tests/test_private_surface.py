@@ -54,6 +54,7 @@ PRIVATE = {
         "_initialize_local_devices": "to cut the processor of a worker into several devices",
     },
     "model on TensorFlow": {
+        "_compile_loss": "whose metrics log the loss of each output",
         "_autoconvert_optionals": "what Keras does to a batch with missing parts",
         "_initial_epoch": "to begin with the epoch that was interrupted",
         "_maybe_symbolic_build": "the one method of the model that `fit` gives its data to",
