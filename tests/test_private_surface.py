@@ -56,6 +56,7 @@ PRIVATE = {
     },
     "model on TensorFlow": {
         "_compile_config": "the loss that the model was compiled with, to tell if it has changed",
+        "_compile_loss": "whose metrics log the loss of each output",
         "_autoconvert_optionals": "what Keras does to a batch with missing parts",
         "_initial_epoch": "to begin with the epoch that was interrupted",
         "_maybe_symbolic_build": "the one method of the model that `fit` gives its data to",

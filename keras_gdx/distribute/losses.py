@@ -6,6 +6,7 @@ Outside the steps of a prepared model their behavior is unchanged.
 import functools
 
 import keras
+import tensorflow as tf
 from keras.src.losses import loss as keras_loss  # the functions that reduce and scale losses
 
 from keras_gdx.distribute.batch_share import current
@@ -43,6 +44,28 @@ def install():
     for name in ("scale", "unscale"):
         original = getattr(keras_loss, f"{name}_loss_for_distribution")
         setattr(keras_loss, f"{name}_loss_for_distribution", _converted(name, original))
+
+
+def weigh(model):
+    """Makes the logged loss of each output a mean over the replicas' shares of the batch.
+
+    Keras counts one per replica, however many examples that has.
+    """
+    for metric in getattr(model._compile_loss, "metrics", ()):
+        if "update_state" not in vars(metric):
+            vars(metric)["update_state"] = _weighted(metric.update_state)
+
+
+def _weighted(update):
+    @functools.wraps(update)
+    def weighted(values, sample_weight=None):
+        if (share := current()) is None:
+            return update(values, sample_weight)
+        values = tf.where(share.size > 0, values, tf.zeros_like(values))
+        weight = share.value * share.replicas
+        return update(values, weight if sample_weight is None else weight * sample_weight)
+
+    return weighted
 
 
 def _converted(name, original):

@@ -59,23 +59,23 @@ def pass_on(process: subprocess.Popen[bytes], who: str, output: Output) -> None:
     rest = b""  # the line that has not ended, from its last "\r" on
     shown = None  # what it was when it was shown last
 
-    def show(texts: list[bytes]) -> None:
-        nonlocal shown
+    def show(texts: list[bytes], before: bytes | None) -> bytes | None:
         for text in texts:
-            if text != shown:
+            if text != before:
                 output.show(who, _decoded(text))
-            shown = text
+            before = text
+        return before
 
     for chunk in _chunks(process):
         *lines, rest = (rest + chunk).split(b"\n")
         for line in lines:
             *passing, last = line.removesuffix(b"\r").split(b"\r")
-            show(passing)
+            show(passing, shown)
             output.line(who, _decoded(last))
             shown = None
         *passing, rest = rest.split(b"\r")
         if passing or shown is not None:
-            show([*passing, rest])
+            shown = show([*passing, rest], shown)
         if len(rest) > LONGEST:
             output.line(who, _decoded(rest))
             rest, shown = b"", None

@@ -104,6 +104,7 @@ class Replicas:
             yield
 
     def _function(self, step):
+        losses.weigh(self.model)
         if step != self.model.train_step:
             return functions.function_of(self.model, step)
         require_means(self.model)

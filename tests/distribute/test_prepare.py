@@ -190,6 +190,30 @@ def test_a_step_that_computes_its_own_loss_is_refused(mirrored):
         distribute.prepare(model).fit(X, Y, verbose=0)
 
 
+def test_the_losses_of_outputs_count_examples(mirrored):
+    """The last batch is uneven, and smaller than the number of replicas."""
+
+    def logs(strategy):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            inputs = keras.Input((6,))
+            outputs = {name: layers.Dense(2, name=name)(inputs) for name in "ab"}
+            model = keras.Model(inputs, outputs)
+            model.compile(plain(), "mse")
+        distribute.prepare(model)
+        y = {"a": Y[:11], "b": Y[:11] + 1}
+        options = {"batch_size": 4, "verbose": 0}
+        history = model.fit(X[:11], y, shuffle=False, **options).history
+        last = model.fit(X[:9], {k: v[:9] for k, v in y.items()}, shuffle=False, **options).history
+        seen = model.evaluate(X[:11], y, return_dict=True, **options)
+        return {k: [*history[k], *last[k], seen[k]] for k in seen}
+
+    one, two = logs(tf.distribute.get_strategy()), logs(mirrored)
+    assert {*two} == {"loss", "a_loss", "b_loss"}
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, rtol=1e-5, err_msg=name)
+
+
 class Terms(keras.Sequential):
     """Two optimizers, and terms written by hand beside `compute_loss`."""
 
