@@ -59,12 +59,18 @@ class LossTotals:
         return [sum(each) for each in zip(*pairs, strict=True)] or [0.0, 0.0]
 
     def mean_since(self, before: Iterable[float]) -> float:
-        """The mean loss since a call of this object returned `before`.
+        """The mean loss since a call of this object returned `before`, or the totals were reset.
+
+        Call it only after at least one batch: an equal count then shows that they were reset, as
+        `train_on_batch` and `LearningRateFinder` do before every batch.
 
         Raises:
             ValueError: If no loss was counted since then.
         """
-        total, count = (now - then for now, then in zip(self(), before, strict=True))
+        now, then = self(), tuple(before)
+        if now[1] <= then[1]:
+            then = (0.0, 0.0)
+        total, count = now[0] - then[0], now[1] - then[1]
         if count == 0:
             name = type(self._model).__name__
             raise ValueError(
