@@ -254,7 +254,9 @@ class PlateauController(Periodic):
         self.memory = state._replace(observed=state.observed + 1)
         if verdict == "plateau":
             if self.rollback and self.memory.kept:
-                snapshot.put(self.model, self.memory.kept, random=False, progress=False)
+                snapshot.put(
+                    self.model, self.memory.kept, random=False, counts=False, settings=False
+                )
             changed = self._change(self.factor)
             if self.stop and not changed:
                 self.model.stop_training = True

@@ -91,7 +91,7 @@ def _write(model, path, inputs, targets):
         shown = {}
         for each in (x for x in ours(model) if x.built):
             moved = each.model_variables  # some may be frozen since
-            if (values := each.evaluation_values(moved)) is not None:
+            if (values := each.weight_swap.values(moved)) is not None:
                 pairs = zip(moved, values, strict=True)
                 shown.update({id(v): ops.cast(value, v.dtype) for v, value in pairs})
         if not shown:

@@ -20,19 +20,21 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import keras
 import numpy as np
 
 from keras_gdx.backends import backend
 from keras_gdx.engine.late_weights import begin_anew, updates_of
+from keras_gdx.engine.variables.masks import hold
 from keras_gdx.engine.variables.structure import layers_of
 from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.file_transaction import all_or_nothing
 from keras_gdx.integration.legacy_files import check_file
 from keras_gdx.integration.model_building import building
-from keras_gdx.integration.model_optimizers import ours, window
+from keras_gdx.integration.model_optimizers import keras_averages, ours, window
+from keras_gdx.integration.weight_swap import added_to, evaluation_weights, show, train
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
@@ -81,24 +83,23 @@ def _evaluating(original):
         if (replicas := replicas_of(self)) is not None:
             replicas.before(original.__name__)
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
-            for optimizer in optimizers:  # validation at the end of an epoch of `fit`
-                optimizer.flush()
-        with _evaluation_weights(optimizers):
+            close_epoch(self)  # validation at the end of an epoch of `fit`
+        with evaluation_weights(self):
             return original(self, *args, **kwargs)
 
     return evaluating
 
 
-@contextmanager
-def _evaluation_weights(optimizers):
-    """Swaps in the evaluation weights of all optimizers that need it."""
-    entered: list = []
-    try:
-        entered += [x for x in optimizers if x.evaluates_others and x.weight_swap.enter()]
-        yield
-    finally:
-        for optimizer in entered:
-            optimizer.weight_swap.leave()
+def close_epoch(model):
+    """Completes what updates of the epoch have begun, before the weights are evaluated."""
+    for optimizer in ours(model):
+        optimizer.flush()
+    for variable in model.weights:
+        hold(variable)
+    for variable, average in keras_averages(model):
+        hold(variable, average)
+    for swap in added_to(model):
+        swap.owner.close_epoch()
 
 
 def _loading(original):
@@ -113,6 +114,8 @@ def _loading(original):
         loads = [x.loads for x in training]
         with all_or_nothing(self.variables if optimizers else ()):
             result = original(self, *args, **kwargs)
+        for variable in self.weights:
+            hold(variable)
         for optimizer, values, count in zip(training, before, loads, strict=True):
             if optimizer.loads == count:
                 pairs = zip(optimizer.model_variables, values, strict=True)
@@ -129,8 +132,9 @@ def _equal(a, b):
 def _training(original):
     @functools.wraps(original)
     def train_on_batch(self, *args, **kwargs):
-        for optimizer in introduced(self):
-            optimizer.weight_swap.leave()
+        optimizers = introduced(self)
+        train(self)
+        for optimizer in optimizers:
             begin_anew(optimizer)
         return original(self, *args, **kwargs)
 
@@ -179,8 +183,8 @@ def _around(model, listed, arguments, stack):
         arguments: The other arguments of `fit`, by name.
         stack: `ExitStack` on which the contexts are entered.
     """
+    train(model)
     for optimizer in ours(model):
-        optimizer.weight_swap.leave()
         begin_anew(optimizer)
     replicas = replicas_of(model)
     if replicas is not None:
@@ -271,8 +275,7 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Restores the trained weights."""
-        for optimizer in ours(self.model):
-            optimizer.weight_swap.leave()
+        train(self.model)
         if self._begins:  # checkpoints have been restored by now
             self._begins = False
             self._plan(epoch)
@@ -280,10 +283,8 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Closes the accumulation window; swaps in the evaluation weights."""
-        for optimizer in ours(self.model):
-            optimizer.flush()
-            if optimizer.evaluates_others:
-                optimizer.weight_swap.enter()
+        close_epoch(self.model)
+        show(self.model)
         if (replicas := replicas_of(self.model)) is not None:
             replicas.before("epoch")
 
