@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
 
 import keras
@@ -29,6 +30,16 @@ class Configured:
     `__init__` must store every argument that it declares in an attribute of the same name. Values
     that are Keras objects are serialized too, also inside lists, tuples and dictionaries.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        constructor = next(iter(_configured_bases(cls)), cls)
+        unknown = kwargs.keys() - declared_arguments(cls).keys()
+        if unknown and constructor.__module__.startswith("keras_gdx."):  # others may take more
+            name = min(unknown)
+            near = get_close_matches(name, declared_arguments(cls), 1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise TypeError(f"{cls.__name__} has no argument `{name}`.{hint}")
+        return super().__new__(cls)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments as a serializable dictionary."""

@@ -82,8 +82,13 @@ def test_the_class_of_a_schedule_is_no_schedule(rule, schedule):
 
 @every_rule
 def test_an_unknown_argument_is_refused(rule):
-    with pytest.raises((TypeError, ValueError), match="betta"):
+    with pytest.raises(TypeError, match=r"has no argument `betta`"):
         make(rule, betta=0.9)
+
+
+def test_the_nearest_argument_is_named():
+    with pytest.raises(TypeError, match=r"Adam has no argument `betta_1`. Did you mean `beta_1`"):
+        optimizers.Adam(betta_1=0.9)
 
 
 @every_rule

@@ -101,7 +101,7 @@ def test_what_was_compared_is_here(name):
         ("noam", "timm"),
         ("lp", "torch, NumPy"),
         ("constant", "NumPy"),
-        ("qhm", "closed form in NumPy"),
+        ("unheard_of", "closed form in NumPy"),
     ],
 )
 def test_a_false_claim_is_noticed(name, verified):

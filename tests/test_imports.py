@@ -35,13 +35,14 @@ LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.spl
 def imports(path):
     """The parts of the package that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        modules = [alias.name for alias in getattr(node, "names", ())]
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        modules = [alias.name for alias in node.names]
         if isinstance(node, ast.ImportFrom):
             whole = node.module == PACKAGE.name
             modules = [f"{node.module}.{name}" for name in modules] if whole else [node.module]
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            parts = (module.split(".") for module in modules)
-            yield from (part[1] for part in parts if part[0] == PACKAGE.name and len(part) > 1)
+        parts = (module.split(".") for module in modules)
+        yield from (part[1] for part in parts if part[0] == PACKAGE.name and len(part) > 1)
 
 
 def part_of(path):

@@ -9,6 +9,7 @@ import re
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -54,6 +55,7 @@ PRIVATE = {
         "_initialize_local_devices": "to cut the processor of a worker into several devices",
     },
     "model on TensorFlow": {
+        "_compile_config": "the loss that the model was compiled with, to tell if it has changed",
         "_autoconvert_optionals": "what Keras does to a batch with missing parts",
         "_initial_epoch": "to begin with the epoch that was interrupted",
         "_maybe_symbolic_build": "the one method of the model that `fit` gives its data to",
@@ -79,6 +81,13 @@ PRIVATE = {
         "_inputs": "the pipelines that it is made of",
         "_seed": "whether workers would shuffle in the same way",
         "_seed2": "the same",
+    },
+    "callback": {
+        "_batches_seen_since_last_saving": "when `ModelCheckpoint` saves next, with `save_freq`",
+        "_last_batch_seen": "the same",
+        "_ema_weights_in_model": "whether `SwapEMAWeights` has swapped",
+        "_global_test_batch": "the steps that `TensorBoard` writes",
+        "_global_train_batch": "the same",
     },
     "layer": {
         "_inbound_nodes": "to walk from a model's outputs back to the layers that have weights",
@@ -145,6 +154,11 @@ def probes():
     inputs = keras.Input((1,))
     found = {"optimizer": optimizer, "layer": layer, "tensor": layer(inputs)}
     found["functional model"] = keras.Model(inputs, found["tensor"])
+    callbacks = keras.callbacks
+    attributes = vars(callbacks.ModelCheckpoint("x.keras")) | vars(callbacks.SwapEMAWeights())
+    attributes |= vars(callbacks.TensorBoard())
+    listed = {name: value for name, value in attributes.items() if name in PRIVATE["callback"]}
+    found["callback"] = SimpleNamespace(**listed)
     found["variable"] = keras.Variable([1.0])
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
@@ -156,6 +170,7 @@ def probes():
         found["adapter of arrays"] = iterators.data_adapter
         found["adapter of batches"] = PyDatasetAdapter(keras.utils.PyDataset())
         found["model"] = keras.Sequential([layer])
+        found["model"].compile("sgd", "mse")
         found["strategy of workers"] = tf.distribute.MultiWorkerMirroredStrategy().extended
 
         found["pipeline that shuffles"] = tf.data.Dataset.range(2).shuffle(2)
@@ -229,6 +244,8 @@ def attributes(tree):
             yield from ((f.name, f.lineno) for f in node.body if isinstance(f, ast.FunctionDef))
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
             yield from ((a.value, a.lineno) for a in node.args if isinstance(a, ast.Constant))
+        elif isinstance(node, ast.Tuple):  # a table of names
+            yield from ((a.value, a.lineno) for a in node.elts if isinstance(a, ast.Constant))
 
 
 def foreign_attributes(tree):

@@ -305,8 +305,8 @@ MUTANTS = [
     Mutant(
         "checkpoint/snapshot.py",
         "Keras' global random state is forgotten",
-        "[*found, *random_variables()]",
-        "found",
+        "found += [*random_variables(), *held_variables(model)]",
+        "found += held_variables(model)",
         "tests/defects/test_interruptions.py tests/resume/test_positions.py",
     ),
     Mutant(
@@ -326,8 +326,8 @@ MUTANTS = [
     Mutant(
         "integration/data_position.py",
         "a resumed epoch trains on its last batch again",
-        'begin < resume["batch"]',
-        'begin < resume["batch"] - 1',
+        "return passed, done - passed * size",
+        "return max(passed - 1, 0), done - passed * size",
         "tests/resume/test_positions.py",
     ),
     Mutant(
@@ -341,15 +341,15 @@ MUTANTS = [
     Mutant(
         "callbacks/learning_rate_finder.py",
         "the finder leaves the state of its sweep",
-        "        snapshot.put(self.model, self._before)\n",
-        "",
+        "            snapshot.put(self.model, before)\n",
+        "            pass\n",
         "tests/callbacks/test_learning_rate_finder.py -k leaves",
     ),
     Mutant(
         "callbacks/learning_rate_finder.py",
         "the finder leaves Python's and NumPy's random states",
-        "snapshot.put(self.model, self._before)",
-        "snapshot.put(self.model, self._before, random=False)",
+        "snapshot.put(self.model, before)",
+        "snapshot.put(self.model, before, random=False)",
         "tests/callbacks/test_learning_rate_finder.py -k generators",
     ),
     Mutant(

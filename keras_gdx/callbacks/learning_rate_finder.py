@@ -92,6 +92,7 @@ class LearningRateFinder(Callback):
         self.steps = steps
         self.smoothing = smoothing
         self.diverged = diverged
+        self._before: Any = None  # during the sweep, the state to restore
         check(high > low, "high", high, f"a number > `low`, {low}")
 
     @property
@@ -165,9 +166,14 @@ class LearningRateFinder(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs = None) -> None:
+        """Ends the sweep."""
+        self.undo()
+
+    def undo(self) -> None:
         """Restores the state from before the sweep."""
-        snapshot.put(self.model, self._before)
-        del self._before
+        before, self._before = self._before, None
+        if before is not None:
+            snapshot.put(self.model, before)
 
 
 def smooth(losses: np.ndarray, weight: float) -> np.ndarray:

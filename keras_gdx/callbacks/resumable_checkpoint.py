@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 import time
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +17,14 @@ from keras_gdx.callbacks._lib.amount import Every
 from keras_gdx.callbacks._lib.argument_types import Folder, Verbosity
 from keras_gdx.callbacks._lib.say import say
 from keras_gdx.callbacks.base import Callback, Logs, batches_until
-from keras_gdx.checkpoint import callback_state as keras_callbacks
 from keras_gdx.checkpoint import elastic as resize
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.checkpoint.directory import Directory
+from keras_gdx.checkpoint.lock import locked
 from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
 from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
+from keras_gdx.integration import callback_state, settings
 from keras_gdx.integration.model_hooks import begin_at, peers_of
 from keras_gdx.integration.random_state import restore_random_state
 from keras_gdx.registry import register
@@ -41,8 +43,7 @@ class ResumableCheckpoint(Callback):
     bit for bit if the hardware is deterministic. A checkpoint contains weights and statistics,
     optimizers (including a partly filled accumulation window), the metrics of the current
     epoch, the random states of layers, Keras, Python and NumPy, the history, the state of
-    callbacks (those with `state` and `restore`, and Keras' `EarlyStopping`,
-    `ReduceLROnPlateau` and `ModelCheckpoint`), and the position in the data:
+    callbacks (those with `state` and `restore`, and Keras' own), and the position in the data:
 
     - Arrays and `keras.utils.PyDataset` are shuffled by a seed and the epoch, so every epoch
       has another order. (After `keras.utils.set_random_seed` Keras repeats the same
@@ -82,7 +83,8 @@ class ResumableCheckpoint(Callback):
             checkpoint belongs to another model or optimizer or to an epoch with another
             number of batches, all checkpoints are damaged, or the newest was written by a
             newer version. Model and optimizer are then unchanged.
-        OSError: If the directory cannot be written, or the disk is full.
+        OSError: If the directory cannot be written, another program writes to it, or the
+            disk is full.
 
     Example:
         >>> import keras, numpy as np, tempfile
@@ -134,14 +136,22 @@ class ResumableCheckpoint(Callback):
         """Finds the checkpoint, wraps the data, and installs the signal handler."""
         if keras.backend.backend() != "tensorflow":
             raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
-        from keras_gdx.integration.data_position import DataPosition
-
         peers = peers_of(model)
-        run = f"{peers.same(random.getrandbits(62)):x}"
+        run = f"{peers.same(uuid.uuid4().int >> 66):x}"
         self._files = Directory(
             self.directory, self.keep, peers.count, peers.index, run, check_checkpoint
         )
         self._files.prepare()
+        with locked(self.directory, peers) as self._check_lock:
+            self._files.clear()
+            with self._resuming(model, callbacks, peers):
+                yield [self._first, *self._others, self]
+
+    @contextmanager
+    def _resuming(self, model: keras.Model, callbacks: list[Any], peers: Any) -> Iterator[None]:
+        """Reads the checkpoint, if there is one, and ends the writing on exit."""
+        from keras_gdx.integration.data_position import DataPosition
+
         self._saved = self._files.read(peers.choose)
         self.resumed = self._saved is not None
         self._is_time = peers.poll(self._time_has_come)
@@ -154,13 +164,13 @@ class ResumableCheckpoint(Callback):
         if self._saved:
             seed, position = self._saved["seed"], self._saved["position"]
             memories = self._saved["callbacks"]
-            keras_callbacks.restore_ours(self._others, memories, self.directory)
+            callback_state.restore_ours(self._others, memories, self.directory)
         self._data, self._writer = DataPosition(seed, position), Writer()
         self._first = Remainder()
         self._signalled = False
         with self._data.of(model), self._listening():
             try:
-                yield [self._first, *self._others, self]
+                yield
             finally:
                 self._files.give_up()
                 self._writer.close()
@@ -180,6 +190,8 @@ class ResumableCheckpoint(Callback):
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+        if self._signalled:  # after the last batch: everything is saved
+            raise SystemExit(EXIT_CODE)
 
     # -- hooks of `fit` ---------------------------------------------------------------------
 
@@ -188,12 +200,15 @@ class ResumableCheckpoint(Callback):
         super().on_train_begin(logs)
         snapshot.build_optimizer(self.model)
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
+        self._settings = settings.settings_of(self.model)
+        callback_state.warn_of_others(self._others)
         if not self._saved:
             return
         with snapshot.as_before_if_refused(self.model, self.directory):
             self._data.check(self.directory)
             self._bring_back(self._saved)
-        keras_callbacks.restore_keras(self._others, self._saved["callbacks"])
+            self._tell_of_changes(self._saved)
+        callback_state.restore_keras(self._others, self._saved["callbacks"])
         self._done = self._saved["step"]
         epoch = self._epoch = self._saved["epoch"]
         over = self._saved["stopped"] or epoch >= self.params["epochs"]
@@ -216,6 +231,7 @@ class ResumableCheckpoint(Callback):
         resize.put(self.model, [part["model"] for part in parts], first, self.directory)
         saved["metrics"] = resize.metrics(self.model, [part["metrics"] for part in parts], first)
         self._check_metrics(saved)
+        saved["model"] = snapshot.take(self.model) | {"random": saved["model"]["random"]}
         self._data.forget_state()
         warnings.warn(
             f"The checkpoint in {self.directory} was saved by {writers} workers with {there} "
@@ -223,6 +239,29 @@ class ResumableCheckpoint(Callback):
             "would, up to rounding, but not bit for bit, and dropout draws other masks.",
             stacklevel=2,
         )
+
+    def _tell_of_changes(self, saved: dict[str, Any]) -> None:
+        """Warns if the program sets something else than when the checkpoint was saved."""
+        changed = [*settings.differences(saved["settings"], self._settings), *self._data.changes()]
+        now = settings.settings_of(self.model)
+        replaced = {path for path, *_ in settings.differences(self._settings, now)}
+        restored = settings.kept_in_variables(self.model)
+        ignored = [each for each in changed if each[0] in replaced]
+        in_force = [each for each in changed if each[0].split(".")[-1] not in restored]
+        found = []
+        if in_force:
+            found.append(f"{settings.described(in_force)}. Training goes on with what is set now.")
+        if ignored:
+            found.append(
+                f"{settings.described(ignored)}. The checkpoint's value is used; to change it, "
+                "assign it in a callback."
+            )
+        if found:
+            warnings.warn(
+                f"The program has changed since the checkpoint in {self.directory} was saved, so "
+                f"it will not end as an uninterrupted run would: {' '.join(found)}",
+                stacklevel=2,
+            )
 
     def _check_metrics(self, saved: dict[str, Any]) -> None:
         if saved["position"]["batch"]:
@@ -238,7 +277,8 @@ class ResumableCheckpoint(Callback):
             begin_at(self.model, 0)  # the initial epoch was set for this `fit` only
             restore_random_state(saved["model"]["random"])
             self._batch = saved["position"]["batch"]
-            if self._batch:
+            if self._batch:  # the epoch had begun: what callbacks do then is done already
+                snapshot.put(self.model, saved["model"])
                 snapshot.put_metrics(self.model, saved["metrics"])
                 self._first.results = self.model.get_metrics_result()
 
@@ -280,6 +320,7 @@ class ResumableCheckpoint(Callback):
             raise SystemExit(EXIT_CODE)
 
     def _save(self, epoch: int, batch: int | None) -> None:
+        self._check_lock()
         self._due, self._saved_at = False, self._clock()
         arrays: dict[str, Any] = {}
         content = pack(
@@ -291,7 +332,8 @@ class ResumableCheckpoint(Callback):
                 "position": self._data.position(batch),
                 "model": snapshot.take(self.model),
                 "metrics": snapshot.metric_values(self.model),
-                "callbacks": keras_callbacks.states(self._others),
+                "callbacks": callback_state.states(self._others),
+                "settings": self._settings,
             },
             arrays,
         )

@@ -4,12 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import keras
-
 from keras_gdx.arguments import NonNegativeFloat, check
 from keras_gdx.callbacks._lib.amount import Every
 from keras_gdx.callbacks._lib.argument_types import Mode
 from keras_gdx.callbacks._lib.plateau import Plateau, mode_of, observe
+from keras_gdx.callbacks._lib.probe import Untouched
 from keras_gdx.callbacks.base import AtBatches, Logs
 from keras_gdx.registry import register
 
@@ -111,13 +110,10 @@ class StepEvaluator(AtBatches):
             self._evaluate(self.memory.step)
 
     def _evaluate(self, step: int) -> None:
-        metrics = [v for metric in self.model.metrics for v in metric.variables]
-        before = [keras.ops.copy(v) for v in metrics]
         pair = isinstance(self.validation_data, (list, tuple))
         data = self.validation_data if pair else (self.validation_data,)
-        found = self.model.evaluate(*data, verbose=0, return_dict=True, **self.options)
-        for variable, value in zip(metrics, before, strict=True):
-            variable.assign(value)
+        with Untouched(self.model):
+            found = self.model.evaluate(*data, verbose=0, return_dict=True, **self.options)
         check(self.monitor in found, "monitor", self.monitor, f"one of {sorted(found)}")
         result = {"step": step, **{name: float(value) for name, value in found.items()}}
         self.memory = self.memory._replace(history=(*self.memory.history, result))

@@ -274,11 +274,13 @@ def refresh_statistics(model: Any, inputs: Any) -> None:
     weights = {id(v) for v in model.weights}
     others = [v for v in model.variables if id(v) not in weights]  # seeds of the layers
     random = [(v, ops.convert_to_numpy(v)) for v in [*others, *random_variables()]]
-    for place, batch in enumerate(inputs if isinstance(inputs, list) else [inputs]):
-        for layer in layers:
-            layer.momentum = place / (place + 1)
-        model(ops.convert_to_tensor(batch), training=True)
-    for layer, momentum in zip(layers, before, strict=True):
-        layer.momentum = momentum
-    for variable, value in random:
-        variable.assign(value)
+    try:
+        for place, batch in enumerate(inputs if isinstance(inputs, list) else [inputs]):
+            for layer in layers:
+                layer.momentum = place / (place + 1)
+            model(ops.convert_to_tensor(batch), training=True)
+    finally:
+        for layer, momentum in zip(layers, before, strict=True):
+            layer.momentum = momentum
+        for variable, value in random:
+            variable.assign(value)

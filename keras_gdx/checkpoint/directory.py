@@ -78,7 +78,7 @@ class Directory:
         self._alone = threading.Event()
 
     def prepare(self) -> None:
-        """Creates the directory, tests writing to it, and removes unfinished checkpoints."""
+        """Creates the directory, and tests writing to it."""
         probe = self.path / f".probe-{uuid.uuid4().hex}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -91,6 +91,9 @@ class Directory:
             ) from error  # fmt: skip
         finally:
             shutil.rmtree(probe, ignore_errors=True)
+
+    def clear(self) -> None:
+        """Removes unfinished checkpoints. No other program may be writing."""
         if self.index == 0:
             for left in self.path.glob(f"{UNFINISHED}*"):
                 shutil.rmtree(left, ignore_errors=True)

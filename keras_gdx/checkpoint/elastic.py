@@ -18,6 +18,7 @@ from keras_gdx.backends import backend
 from keras_gdx.checkpoint.snapshot import check_layout, put_the_rest, replicas, variables_of
 from keras_gdx.engine.state.storage import common
 from keras_gdx.engine.state.views import read_all, write_all
+from keras_gdx.integration.held import held_variables
 from keras_gdx.integration.model_optimizers import keras_accumulators, ours
 
 
@@ -47,7 +48,8 @@ def put(
         id(variable): [value for process in each for value in process]
         for variable, each in zip(there, processes, strict=True)
     }
-    added = {id(v) for v in keras_accumulators(model)}
+    metrics_of_the_run = [v for v in held_variables(model) if v.aggregation == "sum"]
+    added = {id(v) for v in (*keras_accumulators(model), *metrics_of_the_run)}
     state_of_ours = {id(v) for optimizer in states for v in optimizer.state.variables}
     for variable in variables_of(model):
         if id(variable) not in state_of_ours:

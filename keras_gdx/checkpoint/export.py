@@ -4,10 +4,12 @@ from os import PathLike
 from typing import Any
 
 import keras
-from keras import ops, tree
+from keras import tree
 
 from keras_gdx.arguments import check
-from keras_gdx.integration.model_optimizers import optimizers_of, ours, wrapped
+from keras_gdx.checkpoint.batch_specs import inputs_of, targets_of
+from keras_gdx.integration.keras_optimizer import KerasOptimizer
+from keras_gdx.integration.model_optimizers import all_optimizers, inside, ours
 
 __all__ = ["export"]
 
@@ -23,24 +25,27 @@ def export(
         loss = loaded.train_step(x, y, learning_rate)["loss"]
         y = loaded.serve(x)
 
-    `train_step` does what `fit` does with one batch: loss, penalties, gradients, and the optimizer
-    with all its options and state. If the learning rate is a single number, it is an argument.
-    If it follows a schedule, or a `MultiOptimizer` has several, the function uses its own. An open
-    accumulation window stays open. `serve` uses the evaluation weights: the moving averages, if the
-    optimizer keeps them. Both are also signatures, for TensorFlow Serving, unless inputs or targets
-    are structures.
+    `train_step` is the model's own, and does what `fit` does with one batch: loss, penalties,
+    gradients, and the optimizer with all its options and state. It returns the logs of this batch,
+    `loss` and the metrics. If the learning rate is a single number, it is an argument. If it
+    follows a schedule, or there are several, the function uses its own. An open accumulation window
+    stays open. A model without a loss has `()` for targets.
+
+    `serve` uses the evaluation weights: the moving averages, if the optimizer keeps them. As with
+    `model.export`, both are also signatures for TensorFlow Serving, where `serve` is the default,
+    and the loaded model has `variables`, here with `optimizer_variables`.
 
     Args:
-        model: A built and compiled Keras model whose optimizer is one of this package.
+        model: A built and compiled Keras model with an optimizer of this package.
         path: Folder to write.
-        inputs: `tf.TensorSpec` of the inputs, or a structure of them. `None`: the model's own,
-            which a subclassed model does not have.
-        targets: The same for the targets. `None`: like the outputs, in float32; for losses named
-            `Sparse...`, in int64 without the last axis.
+        inputs: `tf.TensorSpec` of the inputs, or a structure of them. `None`: the model's own.
+        targets: The same for the targets. `None`: like the outputs that have a loss; for losses of
+            labels, such as `SparseCategoricalCrossentropy`, in int64 without the last axis.
 
     Raises:
-        ValueError: If the model is not built or not compiled, its optimizer is not one of this
-            package or has sharded state (`shard_state`), or inputs or targets are unknown.
+        ValueError: If the model is not built or not compiled, no optimizer is one of this package,
+            one has sharded state (`shard_state`), inputs or targets are unknown, or `train_step`
+            fails with them.
         ImportError: If Keras does not run on TensorFlow.
 
     Example:
@@ -60,98 +65,110 @@ def export(
         raise ImportError("`keras_gdx.export` needs Keras on TensorFlow.")
     check(isinstance(model, keras.Model) and model.built, "model", model, "a built Keras model")
     check(getattr(model, "compiled", False), "model", model, "compiled")
-    others = ", ".join(name for name in optimizers_of(model) if name)
-    check(not others, "model", model, f"trained by its compiled optimizer alone, not by {others}")
-    model.optimizer.build(model.trainable_variables)  # creates the parts of a `MultiOptimizer`
-    optimizers = ours(model)
+    trained_by = _trained_by(model)
+    optimizers = [x for x in trained_by if isinstance(x, KerasOptimizer)]
     check(optimizers, "model", model, "compiled with an optimizer of keras_gdx")
     shared_out = any(
         bucket.replicas > 1 for x in optimizers if x.built for bucket in x.state.buckets
     )
     check(not shared_out, "model", model, "loaded outside a strategy, with unsharded state")
-    swapped = [x for x in optimizers if x.weight_swap.swapped]
+    swapped = [x for x in ours(model) if x.weight_swap.swapped]
     for optimizer in swapped:  # the exported model continues from the trained weights
         optimizer.weight_swap.leave()
     try:
-        _write(model, path, inputs, targets)
+        _write(model, path, inputs, targets, _with_a_rate(trained_by))
     finally:
         for optimizer in swapped:
             optimizer.weight_swap.enter()
 
 
-def _write(model, path, inputs, targets):
-    import tensorflow as tf
-
-    optimizer = model.optimizer
-    inputs = _specs("x", "inputs", inputs, _tensors(model, "input"), False)
-    targets = _specs("y", "targets", targets, _tensors(model, "output"), _sparse(model))
-    settable = _with_a_rate(ours(model))
-
-    def serve(x):
-        shown = {}
-        for each in (x for x in ours(model) if x.built):
-            moved = each.model_variables  # some may be frozen since
-            if (values := each.weight_swap.values(moved)) is not None:
-                pairs = zip(moved, values, strict=True)
-                shown.update({id(v): ops.cast(value, v.dtype) for v, value in pairs})
-        if not shown:
-            return model(x, training=False)
-        kinds = model.trainable_variables, model.non_trainable_variables
-        values = ([shown.get(id(v), v.value) for v in kind] for kind in kinds)
-        return model.stateless_call(*values, x, training=False)[0]
-
-    def train_step(x, y, learning_rate=None):
-        if settable:
-            settable.set_rate(learning_rate)
-        with tf.GradientTape() as tape:
-            outputs = model(x, training=True)
-            loss = model.compute_loss(x=x, y=y, y_pred=outputs, training=True)
-            scaled = optimizer.scale_loss(loss)
-        if trained := model.trainable_variables:
-            optimizer.apply(tape.gradient(scaled, [v.value for v in trained]), trained)
-        return {"loss": loss}
-
-    module = tf.Module()
-    module.kept = [v.value for v in (*model.variables, *optimizer.variables)]
-    rate = [tf.TensorSpec((), tf.float32, "learning_rate")] if settable else []
-    module.serve = tf.function(serve, [inputs], autograph=False)
-    module.train_step = tf.function(train_step, [inputs, targets, *rate], autograph=False)
-    flat = all(isinstance(spec, tf.TensorSpec) for spec in (inputs, targets))
-    signatures = {"serve": module.serve, "train_step": module.train_step} if flat else None
-    tf.saved_model.save(module, path, signatures=signatures)
-
-
-def _specs(name, argument, given, tensors, sparse):
-    """The argument's specification: the given one, or that of the model's own tensors."""
-    import tensorflow as tf
-
-    if given is not None:
-        return given
-    check(tensors is not None, argument, None, "given, because the model has no symbolic ones")
-
-    def spec(tensor):
-        if sparse:
-            return tf.TensorSpec(tensor.shape[:-1], tf.int64, name)
-        return tf.TensorSpec(tensor.shape, tensor.dtype if name == "x" else tf.float32, name)
-
-    return tree.map_structure(spec, tensors)
-
-
-def _tensors(model, side):
-    """The symbolic inputs or outputs, in the model's structure; `None` if there are none."""
-    several = getattr(model, f"{side}s", None) or [None]
-    return getattr(model, side, several[0] if len(several) == 1 else several)
-
-
-def _sparse(model):
-    """Whether targets are class indices."""
-    loss = model.loss
-    return str(getattr(loss, "name", loss)).lower().startswith("sparse")
+def _trained_by(model):
+    """The optimizers that the train step may use, and those inside them."""
+    if type(model).train_step is not keras.Model.train_step:
+        return all_optimizers(model)
+    if model.optimizer:
+        model.optimizer.build(model.trainable_variables)  # creates the parts of a `MultiOptimizer`
+    return [*inside(model.optimizer)]
 
 
 def _with_a_rate(optimizers):
     """The only optimizer, if there is just one and its rate is a number; otherwise `None`."""
-    parts = {id(getattr(x, part)) for x in optimizers for part in x.parts}
-    wrappers = {id(x) for x in optimizers if wrapped(x)}
-    own = [x for x in optimizers if id(x) not in parts | wrappers]
-    return own[0] if len(own) == 1 and "learning_rate" in own[0].rate_variables() else None
+    single = [x for x in optimizers if len([*inside(x)]) == 1]
+    if len(single) == 1 and isinstance(single[0], KerasOptimizer):
+        return single[0] if "learning_rate" in single[0].rate_variables() else None
+    return None
+
+
+def _write(model, path, inputs, targets, settable):
+    """Writes the SavedModel; `settable` is the optimizer whose rate is an argument, or `None`."""
+    import tensorflow as tf
+
+    inputs = inputs_of(model) if inputs is None else inputs
+    targets = targets_of(model, inputs) if targets is None else targets
+    rate = [tf.TensorSpec((), tf.float32, "learning_rate")] if settable else []
+
+    def serve(x):
+        return _evaluated(model, x)
+
+    def train_step(x, y, learning_rate=None):
+        if settable:
+            settable.set_rate(learning_rate)
+        model.reset_metrics()
+        logs = model.train_step((x, y) if tree.flatten(y) else (x,))
+        model.reset_metrics()  # those too that the step has only now created
+        return logs
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint("serve", serve, [inputs])
+    step = archive.add_endpoint("train_step", train_step, [inputs, targets, *rate])
+    try:
+        step.get_concrete_function()
+    except Exception as error:
+        raise ValueError(
+            f"The `train_step` of {type(model).__name__} cannot be exported for targets of "
+            f"{targets}. Pass the `targets` that the model is trained with, or write `serve` "
+            f"alone with `model.export`. The reason: {error}"
+        ) from error
+    state = [v.value for x in all_optimizers(model) for v in x.variables]
+    archive.add_variable_collection("optimizer_variables", state)
+    archive.write_out(path, verbose=False)
+
+
+def _evaluated(model, x):
+    """The outputs with the evaluation weights."""
+    shown: list = []
+    for each in (x for x in ours(model) if x.built):
+        moved = each.model_variables  # some may be frozen since
+        if (values := each.weight_swap.values(moved)) is not None:
+            shown += zip(moved, values, strict=True)
+    if not shown:
+        return model(x, training=False)
+    with _Shown(shown) as scope:
+        outputs = model(x, training=False)
+    scope.write()
+    return outputs
+
+
+class _Shown(keras.StatelessScope):
+    """Context in which variables have other values; what is written to the rest is collected.
+
+    Args:
+        values: Pairs of a Keras variable and its value.
+    """
+
+    def __init__(self, values):
+        super().__init__(values)
+        self._replaced = {id(v) for v, _ in values}
+        self._updates: dict = {}
+
+    def add_update(self, update):
+        """Called by Keras for each assignment of a value to a variable."""
+        super().add_update(update)
+        self._updates[id(update[0])] = update
+
+    def write(self):
+        """Assigns what was collected, such as the state of a recurrent layer."""
+        for key, (variable, value) in self._updates.items():
+            if key not in self._replaced:
+                variable.assign(value)

@@ -77,6 +77,7 @@ POSITION = {
     "num_batches": (count, None),
     "state": ({str: bytes}, None),
     "source": object,
+    "settings": dict,
 }
 COPY = {"step": count, "epoch": count, "model": MODEL, "metrics": [[array_or_number]]}
 CHECKPOINT = COPY | {
@@ -84,6 +85,7 @@ CHECKPOINT = COPY | {
     "seed": count,
     "position": POSITION,
     "callbacks": [{"class": str, "memory": (dict, None)}],
+    "settings": dict,
 }
 
 

@@ -8,7 +8,8 @@ import keras
 from keras_gdx.arguments import check
 from keras_gdx.backends import backend
 from keras_gdx.engine.variables.masks import Masked, hold
-from keras_gdx.engine.variables.structure import without_numbers
+from keras_gdx.engine.variables.structure import layers_of, without_numbers
+from keras_gdx.integration.held import held_variables
 from keras_gdx.integration.model_optimizers import (
     all_optimizers,
     moved_by,
@@ -169,7 +170,8 @@ def put_the_rest(model, snapshot, settings=True):
 
 def require(model):
     """Raises `ValueError` unless the model can be copied; builds its compiled optimizer."""
-    check(model.built, "model", model.name, "built, so that its weights can be kept")
+    built = model.built or all(layer.built for layer in layers_of(model) if layer is not model)
+    check(built, "model", model.name, "built, so that its weights can be kept")
     build_optimizer(model)
     others = {name: each for name, each in optimizers_of(model).items() if name}
     for name, optimizer in others.items():
@@ -204,11 +206,12 @@ def settings_of(model):
 
 
 def variables_of(model):
-    """All variables of the model, its optimizers and Keras' random state; no metrics."""
+    """All variables reachable from the model, and Keras' random state; no metrics of an epoch."""
     found = [*model.variables]
     for optimizer in all_optimizers(model):
         found += optimizer.variables
-    return list({id(v): v for v in [*found, *random_variables()]}.values())
+    found += [*random_variables(), *held_variables(model)]
+    return list({id(v): v for v in found}.values())
 
 
 def metric_values(model):
@@ -227,7 +230,14 @@ def put_metrics(model, values):
 
 def layout(variables):
     """What must match: name without the numbers that Keras adds, shape, dtype."""
-    return [[without_numbers(v.path), list(v.shape), str(v.dtype)] for v in variables]
+    return [
+        [
+            without_numbers(getattr(v, "path", v.name)),
+            list(v.shape),
+            keras.backend.standardize_dtype(v.dtype),
+        ]
+        for v in variables
+    ]
 
 
 def _text(entry):

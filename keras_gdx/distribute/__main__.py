@@ -21,8 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("script", help="Python program that each of them runs")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the script")
     given = parser.parse_args(arguments)
-    if not Path(given.script).is_file():
+    script = Path(given.script)
+    if not script.is_file():
         parser.error(f"there is no script {given.script}")
+    if script.suffix == ".py":  # what cannot be run is not tried again
+        try:
+            compile(script.read_bytes(), given.script, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            parser.error(f"the script is not Python: {error}")
     command = [sys.executable, given.script, *given.arguments]
     try:
         return launch(command, given.workers, given.restarts, given.grace)

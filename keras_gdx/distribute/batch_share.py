@@ -6,7 +6,8 @@ the share `n_r / n`, and
 
     sum over replicas of  share * (mean loss of the replica's examples)
 
-is the loss of the global batch, for any split.
+is the loss of the global batch, for any split. A custom train step may add terms of its own to the
+loss. There the gradients get the share instead, and every term counts as a mean over the examples.
 """
 
 import threading
@@ -44,21 +45,22 @@ class BatchShare:
         even: Whether all replicas are known to have equally many examples.
         loss_call: The innermost `LossCall` in progress, or `None`. Inside one, losses are means
             over this replica's examples; outside, they are its share of the global loss.
-        scaled: Whether any loss was scaled. If not, summing gradients over the replicas
-            would not give their mean.
+        scaled: Whether any loss was scaled. If not, nothing says that the loss is a mean.
         held: Inside `holding`, the list that collects gradients and their variables.
 
     Args:
         x: Inputs of this replica.
+        by_gradient: Whether gradients get the share, instead of losses.
     """
 
-    def __init__(self, x):
+    def __init__(self, x, by_gradient=False):
         self._context = tf.distribute.get_replica_context()
         first = next(part for part in keras.tree.flatten(x) if part is not None)
         self.replicas = self._context.num_replicas_in_sync
         self.size = tf.shape(first)[0]
         self.loss_call: Any = None
         self.scaled = False
+        self.by_gradient = by_gradient
         self.held: list | None = None
         # a step traced for a static batch size runs with that size on all replicas
         self.even = first.shape[:1].is_fully_defined() and not tf.executing_eagerly()
@@ -82,22 +84,27 @@ class BatchShare:
     def scale(self, loss):
         """Converts a mean over this replica's examples to its share of the global loss."""
         self.scaled = True
-        if self.loss_call is not None:
+        if self.loss_call is not None or self.by_gradient:
             return loss
         share = loss * ops.cast(self.value, loss.dtype)
         return tf.where(self.size > 0, share, tf.zeros_like(share))
 
     def unscale(self, loss):
         """Inverts `scale`."""
-        return loss if self.loss_call is not None else self.mean_of(loss)
+        means = self.loss_call is not None or self.by_gradient
+        return loss if means else self.mean_of(loss)
 
     def mean_of(self, share):
         """The value whose share this is."""
         return tf.math.divide_no_nan(share, ops.cast(self.value, share.dtype))
 
     def gradient(self, gradient):
-        """This replica's gradient, set to zero (instead of NaN) if it has no examples."""
+        """This replica's part of a gradient: none, instead of NaN, if it has no examples."""
+        if self.even and not self.by_gradient:
+            return gradient
         values = backend.values(gradient)
+        if self.by_gradient:
+            values = values * tf.cast(self.value, values.dtype)
         kept = tf.where(self.size > 0, values, tf.zeros_like(values))
         return backend.with_values(gradient, kept)
 

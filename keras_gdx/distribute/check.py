@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras.src.utils.rng_utils import get_random_seed  # all workers must have the same seed
 
 from keras_gdx.arguments import check as check_argument
+from keras_gdx.distribute.added_losses import adding, sums
 from keras_gdx.distribute.scope import outside, some
 from keras_gdx.distribute.statistics import statistics_of
 from keras_gdx.engine.variables.structure import layer_paths
@@ -105,7 +106,8 @@ def _losses(model: keras.Model) -> Found:
         yield (
             f"train_step of {type(model).__name__}",
             "gradients times the number of replicas, unless it divides its loss",
-            "right if it calls self.compute_loss or a keras.losses.Loss, and an error if not",
+            "right if it calls self.compute_loss or a keras.losses.Loss, and an error if not; "
+            "terms written by hand count as means over the examples",
         )
     if type(model).compute_loss is not keras.Model.compute_loss:
         yield (
@@ -113,6 +115,20 @@ def _losses(model: keras.Model) -> Found:
             "gradients times the number of replicas",
             "a mean over each replica's examples, times their share",
         )
+    if added := adding(model):
+        summed = set(sums(model))
+        if means := [path for path in added if path not in summed]:
+            yield (
+                f"add_loss in {some(means)}",
+                "counts as many times as there are replicas",
+                "counts as a mean over the examples",
+            )
+        if summed:
+            yield (
+                f"add_loss of a sum over the examples in {some(sorted(summed))}",
+                "right",
+                "an error: divide it by the number of examples",
+            )
     for loss in keras.tree.flatten(model.loss):
         name = getattr(loss, "name", None) or getattr(loss, "__name__", str(loss))
         if getattr(loss, "reduction", None) == "mean_with_sample_weight":

@@ -1,5 +1,6 @@
 """Starts workers on this machine, watches them, and restarts all if one is lost."""
 
+import functools
 import json
 import os
 import signal
@@ -8,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 from keras_gdx.arguments import NonNegativeFloat, NonNegativeInt, PositiveInt, check, check_type
 from keras_gdx.distribute import guard
+from keras_gdx.distribute.output import Output, pass_on
 
 __all__ = ["launch"]
 
@@ -32,11 +34,13 @@ def launch(
 
     Each worker gets a `TF_CONFIG` with free ports of `127.0.0.1`, so that
     `keras_gdx.distribute.strategy("auto")` joins them. Each line of their output is prefixed with
-    `[worker 0]` and so on. A lost worker cannot rejoin: if one exits with a code other than 0,
-    the others get `SIGTERM`, are killed if they do not end within `grace` seconds, and all are
-    restarted. With `ResumableCheckpoint` they resume from the last checkpoint. `SIGTERM` and
-    `SIGINT` to this process are forwarded to all workers, and nothing is restarted. If this
-    process dies for any reason, the workers and their child processes end.
+    `[worker 0]` and so on; progress bars are shown as they move. A lost worker cannot rejoin: if
+    one exits with a code other than 0, the others get `SIGTERM`, are killed if they do not end
+    within `grace` seconds, and all are restarted. With `ResumableCheckpoint` they resume from the
+    last checkpoint. `SIGTERM` and `SIGINT` to this process are forwarded to all workers, and
+    nothing is restarted. The same happens, with `SIGTERM`, if the output cannot be written any
+    more, as in `... | head`. If this process dies for any reason, the workers and their child
+    processes end, except those that a worker has put into a session of their own.
 
     From a shell, use `python -m keras_gdx.distribute --workers 2 train.py`.
 
@@ -49,7 +53,8 @@ def launch(
     Returns:
         The exit code: 0, or that of the worker that failed first in the last attempt (128 plus
         the signal's number if a signal ended it). After a signal to this process: 75 ("try
-        again") if any worker exited with 75, otherwise 128 plus the signal's number.
+        again") if any worker exited with 75, otherwise 128 plus the signal's number, which is
+        that of `SIGPIPE` if the output could not be written.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -69,20 +74,23 @@ def launch(
     check_type("restarts", restarts, NonNegativeInt)
     check_type("grace", grace, NonNegativeFloat)
     with _signals() as received:
+        output = Output(received)
+        say = functools.partial(output.line, "cluster")
         for attempt in range(restarts + 1):
-            with Cluster(command, workers, grace) as cluster:
+            with Cluster(command, workers, grace, output) as cluster:
                 lost = cluster.wait(received)
                 if received:
-                    codes = cluster.stop(received[0])
-                    _say(f"stopped by {signal.Signals(received[0]).name}")
+                    unheard = received[0] == signal.SIGPIPE
+                    codes = cluster.stop(signal.SIGTERM if unheard else received[0])
+                    say(f"stopped by {signal.Signals(received[0]).name}")
                     return TRY_AGAIN if TRY_AGAIN in codes else 128 + received[0]
                 if lost is None:
                     return 0
                 code = cluster.running[lost].returncode
-                _say(f"worker {lost} {_how(code)}; stopping the others")
+                say(f"worker {lost} {_how(code)}; stopping the others")
                 cluster.stop(signal.SIGTERM)
             if attempt < restarts:
-                _say(f"starting all again, {attempt + 1} of {restarts} times")
+                say(f"starting all again, {attempt + 1} of {restarts} times")
     return code
 
 
@@ -93,19 +101,22 @@ class Cluster:
         command: List of the program and its arguments.
         count: Number of workers.
         grace: Seconds that they have to end after `SIGTERM`.
+        output: Where what they print goes.
     """
 
-    def __init__(self, command: Sequence[str | Path], count: int, grace: float):
+    def __init__(self, command: Sequence[str | Path], count: int, grace: float, output: Output):
         self._addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
         self._command = [sys.executable, str(GUARD), str(grace), *map(str, command)]
         self.running: list[Any] = []
         self._readers: list[threading.Thread] = []
+        self._output = output
 
     def __enter__(self) -> Self:
         for index in range(len(self._addresses)):
             process = self._start(index)
             self.running.append(process)
-            reader = threading.Thread(target=_pass_on, args=(index, process.stdout), daemon=True)
+            arguments = process, f"worker {index}", self._output
+            reader = threading.Thread(target=pass_on, args=arguments, daemon=True)
             reader.start()
             self._readers.append(reader)
         return self
@@ -174,16 +185,6 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _pass_on(index: int, lines: Iterable[bytes]) -> None:
-    for line in lines:
-        _say(line.decode(errors="replace").rstrip(), f"worker {index}")
-
-
-def _say(text: str, who: str = "cluster") -> None:
-    # one write including the newline, because several threads print
-    print(f"[{who}] {text}\n", end="", flush=True)
 
 
 def _how(code: int) -> str:

@@ -54,7 +54,7 @@ def function_of(model, step, votes=()):
 
     def in_replica(data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        share = BatchShare(x)
+        share = BatchShare(x, by_gradient=trains and own)
         with share.entered():
             if share.even or not trains:
                 logs = in_share(share, data)
@@ -63,8 +63,8 @@ def function_of(model, step, votes=()):
         if trains and not share.scaled:
             raise ValueError(
                 f"The train_step of {type(model).__name__} computes its loss with neither "
-                "self.compute_loss nor a keras.losses.Loss, so gradients would be summed over "
-                "the replicas instead of averaged. Use one of the two."
+                "self.compute_loss nor a keras.losses.Loss, so it may be a mean or a sum over "
+                "the examples. Use one of the two for the means."
             )
         if is_multi_worker(strategy):
             return together(share, logs, votes)

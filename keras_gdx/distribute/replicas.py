@@ -10,6 +10,7 @@ from keras.src.utils.rng_utils import get_random_seed  # all workers must have t
 from keras_gdx.callbacks.base import Callback
 from keras_gdx.distribute import consistency as agreement
 from keras_gdx.distribute import functions, losses
+from keras_gdx.distribute.added_losses import require_means
 from keras_gdx.distribute.batch_share import current
 from keras_gdx.distribute.coordination import WorkerGroup, watched
 from keras_gdx.distribute.loss_call import LossCall
@@ -18,6 +19,7 @@ from keras_gdx.distribute.scope import require_scope
 from keras_gdx.distribute.statistics import Statistics
 from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.model_hooks import introduce
+from keras_gdx.integration.model_optimizers import optimizers_of
 
 WRITERS = (
     keras.callbacks.CSVLogger,
@@ -54,12 +56,12 @@ class Replicas:
             introduce(model)
 
     def take_over(self):
-        """Adapts the optimizers; called whenever the model is compiled."""
+        """Adapts the optimizers; doing so again is harmless."""
         require_scope(self.model)
         take_over(self.model)
-        own = vars(self.model.optimizer)
-        if "apply" not in own:
-            own["apply"] = self._apply(self.model.optimizer.apply)
+        for optimizer in optimizers_of(self.model).values():
+            if "apply" not in vars(optimizer):
+                vars(optimizer)["apply"] = self._apply(optimizer.apply)
 
     def before(self, event):
         """Averages the replicas' statistics before the model is evaluated or saved."""
@@ -104,6 +106,8 @@ class Replicas:
     def _function(self, step):
         if step != self.model.train_step:
             return functions.function_of(self.model, step)
+        require_means(self.model)
+        self.take_over()  # attributes may be optimizers that are newer than the last `compile`
         peers = self.peers
         votes = () if peers.count == 1 else (peers.votes,)
         function = functions.function_of(self.model, step, votes)
@@ -126,8 +130,7 @@ class Replicas:
                 return method(grads, trainable_variables)
             if share.held is not None:
                 return share.held.append((grads, trainable_variables))
-            if not share.even:
-                grads = [None if g is None else share.gradient(g) for g in grads]
+            grads = [None if g is None else share.gradient(g) for g in grads]
             return method(grads, trainable_variables)
 
         return wrapped

@@ -5,6 +5,7 @@ one method of the model, where it is intercepted here. Batches that were already
 skipped inside the iterator, so Keras still does the counting, the logs and the end of the epoch.
 """
 
+import itertools
 import sys
 import tempfile
 import warnings
@@ -21,7 +22,13 @@ from keras.src.trainers.data_adapters import array_slicing  # how Keras slices a
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from keras_gdx.integration.model_building import on_data
+from keras_gdx.integration.model_building import has_own_step, on_data, trace_step
+from keras_gdx.integration.random_state import (
+    random_counts,
+    random_state,
+    restore_random_state,
+)
+from keras_gdx.integration.settings import described, differences
 from keras_gdx.integration.stateful import Stateful
 
 
@@ -44,6 +51,7 @@ class DataPosition:
         self._skip = 0
         self._begun = 0  # passes over the data begun so far
         self._drawn = 0  # batches drawn in the current pass
+        self._begun_before: Any = None  # what to restore in an epoch that had begun
         self._iterators: Any = None  # Keras' epoch iterator of the data
         self._iterator: Any = None  # the iterator of the current epoch
         self._warned = False
@@ -64,13 +72,29 @@ class DataPosition:
                 f"The checkpoint in {source} has the state of a `PyDataset` with `state` and "
                 "`restore`, but the current data has none. Use the same data."
             )
-        before, now = self._resume["num_batches"], self._iterators._num_batches
-        if self._resume["batch"] and now not in (None, before):
+        if self._resume["batch"] and (changed := self.changes()):
             raise ValueError(
-                f"The checkpoint in {source} was saved in an epoch of {before} batches, but now "
-                f"there are {now}. Use the same data and batch size until the epoch ends, or "
-                "another directory."
+                f"The checkpoint in {source} was saved in the middle of an epoch, and the data has "
+                f"changed: {described(changed)}. Use the same data and batch size until the epoch "
+                "ends, or another directory."
             )
+
+    def changes(self):
+        """What differs from the data of the run to resume, as `settings.differences` says it."""
+        return list(differences(self._resume["settings"], self._settings(), "data"))
+
+    def _settings(self):
+        """What is known of the data, apart from its contents."""
+        iterators, adapter = self._iterators, self._iterators.data_adapter
+        known = {"steps_per_epoch": iterators.steps_per_epoch, "num_batches": adapter.num_batches}
+        if iterators.steps_per_epoch is not None:  # Keras rounds it up to whole executions
+            known["steps_per_execution"] = iterators.steps_per_execution
+        if isinstance(adapter, ArrayDataAdapter):
+            examples, shuffle = adapter._num_samples, adapter._shuffle
+            known |= {"examples": examples, "batch_size": adapter.batch_size, "shuffle": shuffle}
+        elif isinstance(adapter, PyDatasetAdapter):
+            known |= {"shuffle": adapter.shuffle}
+        return known
 
     def forget_state(self):
         """Reads batches again to resume: the saved iterator is one for other replicas."""
@@ -101,6 +125,7 @@ class DataPosition:
             "num_batches": iterators._num_batches,
             "state": None if self._ordered or over else self._state(iterator),
             "source": source.state() if isinstance(source, Stateful) else None,
+            "settings": self._settings(),
         }
 
     def _source(self):
@@ -117,12 +142,25 @@ class DataPosition:
             iterators._enumerate_iterator,
             self._enumerated,
         )
-        if self._resume:
-            build_all(model, iterators)
+        build_all(model, iterators)
+        source = self._source()
+        if source is not None and not isinstance(source, Stateful) and (own := _shuffles(source)):
+            warnings.warn(
+                f"`{type(source).__name__}.{own}` changes the data between epochs, and that is not "
+                "in the checkpoints: a resumed run has another order. Give it `state()` and "
+                "`restore(state)`, or let `fit(shuffle=True)` shuffle the batches.",
+                stacklevel=2,
+            )
 
     def _begun_again(self):
         """The data from its beginning, without the first `_skip` batches."""
         order, self._begun = self._begun, self._begun + 1
+        if self._begun_before:  # `on_epoch_begin` of the data has been called a second time
+            source, random = self._begun_before
+            self._begun_before = None
+            restore_random_state(random)
+            if source is not None:
+                self._source().restore(source)
         skip, self._skip = self._skip, 0
         if not self._ordered:
             return self._begin()
@@ -135,21 +173,35 @@ class DataPosition:
         resume, self._resume = self._resume, None
         if resume:
             self._go_back(resume)
-        for begin, end, iterator in self._enumerate():
-            if resume and begin < resume["batch"]:
-                continue
+        done = resume["batch"] if resume else 0
+        passed, moved = self._executions(done)
+        for begin, end, iterator in itertools.islice(self._enumerate(), passed, None):
             if iterator is not self._iterator:
                 self._iterator, self._drawn = iterator, 0
                 if resume and not resume["over"]:
                     self._draw(iterator, resume)
+                    self._iterators._steps_seen = resume["drawn"] + end - begin + 1
             resume = None
             self._drawn += end - begin + 1
-            yield begin, end, iterator
+            yield begin + moved, end + moved, iterator
+
+    def _executions(self, done):
+        """Where Keras' executions of several batches go on after the first `done` batches.
+
+        Returns:
+            How many executions of the epoch are left out, and the number of batches by which the
+            others are moved, which is not 0 if `steps_per_execution` has changed.
+        """
+        size, steps = self._iterators.steps_per_execution, self._iterators.num_batches
+        passed = done // size if steps is None else -(-steps // size) - -(-(steps - done) // size)
+        return passed, done - passed * size
 
     def _go_back(self, resume):
         """Restores what outlives a single iterator."""
-        if resume["source"] is not None:
-            self._iterators.data_adapter.py_dataset.restore(resume["source"])
+        if resume["batch"]:
+            self._begun_before = resume["source"], random_state()
+        elif resume["source"] is not None:
+            self._source().restore(resume["source"])
         if self._iterators._num_batches is None:
             self._iterators._num_batches = resume["num_batches"]  # Keras counts the first time
         # Between epochs, the next iterator does not exist yet, or was just made.
@@ -175,7 +227,6 @@ class DataPosition:
             for _ in range(resume["drawn"]):
                 next(iterator)
         self._drawn = resume["drawn"]
-        self._iterators._steps_seen += resume["drawn"] - resume["batch"]
 
     def _state(self, iterator):
         try:
@@ -198,12 +249,27 @@ class DataPosition:
 
 
 def build_all(model, iterators):
-    """Creates the variables that Keras would create in the first step, so they can be restored."""
-    spec = keras.tree.map_structure(
-        lambda x: SimpleNamespace(shape=tuple(x.shape), dtype=x.dtype.name),
-        iterators.data_adapter.get_tf_dataset().element_spec,
-    )
-    model._symbolic_build(data_batch=spec)
+    """Creates the variables that Keras would create in the first step, so they can be restored.
+
+    Raises:
+        ValueError: If it cannot be done, which is better known now than when the run resumes.
+    """
+    spec = iterators.data_adapter.get_tf_dataset().element_spec
+    plain = all(hasattr(each, "shape") for each in keras.tree.flatten(spec))
+    try:
+        if plain and (model.run_eagerly or not has_own_step(model)):
+            model._symbolic_build(data_batch=keras.tree.map_structure(_shape_and_dtype, spec))
+        else:
+            trace_step(model, spec)
+    except Exception as error:
+        raise ValueError(
+            f"The variables of {model.name!r} cannot be created before the first step, so a run of "
+            f"it could not be resumed. The reason: {error}"
+        ) from error
+
+
+def _shape_and_dtype(spec):
+    return SimpleNamespace(shape=tuple(spec.shape), dtype=spec.dtype.name)
 
 
 # -- data in a known order ---------------------------------------------------------------------
@@ -255,6 +321,14 @@ def _batches(adapter, rng, skip):
     return served.get_tf_dataset()
 
 
+def _shuffles(dataset):
+    """The method with which a `PyDataset` may change itself between epochs, or `None`."""
+    for name in ("on_epoch_begin", "on_epoch_end"):
+        if getattr(type(dataset), name) is not getattr(keras.utils.PyDataset, name):
+            return name
+    return None
+
+
 class Batches(keras.utils.PyDataset):
     """Some batches of a `PyDataset`, in a given order."""
 
@@ -262,13 +336,24 @@ class Batches(keras.utils.PyDataset):
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
         self.dataset = dataset
         self.order = order
+        self._warned = False
 
     @property
     def num_batches(self):
         return None if self.dataset.num_batches is None else len(self.order)
 
     def __getitem__(self, index):
-        return self.dataset[int(self.order[index])]
+        before = random_counts()
+        batch = self.dataset[int(self.order[index])]
+        if not self._warned and random_counts() != before:
+            self._warned = True
+            warnings.warn(
+                f"`{type(self.dataset).__name__}` draws random numbers of NumPy or Python, "
+                "and batches are prepared ahead of the training, so a resumed run draws others. "
+                "Draw from a generator made of the index: `np.random.default_rng(index)`.",
+                stacklevel=2,
+            )
+        return batch
 
 
 # -- the state of a tf.data iterator -----------------------------------------------------------

@@ -76,17 +76,45 @@ def _is_built(model):
 
 
 def _build(model, asking, iterators):
-    """Calls the model on symbolic inputs with the specification of one batch."""
-    data = keras.tree.map_structure(_symbol, iterators.data_adapter.get_tf_dataset().element_spec)
-    x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+    """Calls the model on symbolic inputs; if it cannot be called on them, traces a step."""
+    spec = iterators.data_adapter.get_tf_dataset().element_spec
     seemed_built = model.built and model.weights
     try:
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(keras.tree.map_structure(_symbol, spec))
         with model.distribute_strategy.scope():
             model(x)
     except Exception as error:
-        if not seemed_built:  # otherwise only a layer that is never called is unbuilt
-            raise _refusal(model, asking[0], error) from error
+        try:
+            trace_step(model, spec)
+        except Exception as second:
+            if not seemed_built:  # otherwise only a layer that is never called is unbuilt
+                reason = f"{error} The train step: {second}" if has_own_step(model) else error
+                raise _refusal(model, asking[0], reason) from error
     _tell(model, asking)
+
+
+def has_own_step(model):
+    """Whether a model has a train step of its own, which may use its data in any way."""
+    return type(model).train_step is not keras.Model.train_step
+
+
+def trace_step(model, spec):
+    """Traces one train step, which creates all the variables that the first step would create.
+
+    Args:
+        model: The compiled model.
+        spec: The specification of one batch.
+    """
+    import tensorflow as tf
+
+    step = model._autoconvert_optionals(model.train_step)
+
+    @tf.autograph.experimental.do_not_convert
+    def run(batch):
+        model.distribute_strategy.run(step, args=(batch,))
+
+    with model.distribute_strategy.scope():
+        tf.function(run).get_concrete_function(spec)
 
 
 def _refusal(model, callback, reason):

@@ -13,6 +13,8 @@ Callbacks can use these hooks of `fit`:
 - `last`: if true, the callback runs after all callbacks without it.
 - `needs_weights`: if true, the model is built before the first callback begins. Then
   `on_weights(model)` is called, if defined.
+- `undo()` takes back what the callback has changed for the time of a `fit` or an evaluation. It is
+  called when `fit` ends, in whatever way, and when an error ends an evaluation.
 - `resumed`: whether this `fit` continues an interrupted run.
 """
 
@@ -20,7 +22,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import keras
 import numpy as np
@@ -84,7 +86,7 @@ def _evaluating(original):
             replicas.before(original.__name__)
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
             close_epoch(self)  # validation at the end of an epoch of `fit`
-        with evaluation_weights(self):
+        with evaluation_weights(self), _undoing(kwargs.get("callbacks")):
             return original(self, *args, **kwargs)
 
     return evaluating
@@ -100,6 +102,25 @@ def close_epoch(model):
         hold(variable, average)
     for swap in added_to(model):
         swap.owner.close_epoch()
+
+
+@contextmanager
+def _undoing(callbacks):
+    """Lets callbacks take back what they have changed if an evaluation does not reach its end."""
+    try:
+        yield
+    except BaseException:  # an interruption by the user, too
+        for callback in _listed(callbacks):
+            if hasattr(callback, "undo"):
+                callback.undo()
+        raise
+
+
+def _listed(callbacks):
+    """The callbacks that Keras was given in one of several forms, as a list."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        return list(callbacks.callbacks)
+    return keras.tree.flatten(callbacks or [])
 
 
 def _loading(original):
@@ -149,7 +170,7 @@ def _fitting(original):
         call = signature.bind(self, *args, **kwargs)
         given = call.arguments.get("callbacks")
         whole = given if isinstance(given, keras.callbacks.CallbackList) else None
-        listed = list(whole.callbacks) if whole else keras.tree.flatten(given or [])
+        listed = _listed(given)
         follow(self)  # layers may have been added since `compile`
         if not (introduced(self) or replicas_of(self) or any(map(_is_hooked, listed))):
             return original(self, *args, **kwargs)
@@ -169,7 +190,7 @@ def _fitting(original):
 
 
 def _is_hooked(callback):
-    return hasattr(callback, "around_fit") or any(
+    return any(hasattr(callback, name) for name in ("around_fit", "undo")) or any(
         getattr(callback, name, False) for name in ("last", "needs_weights")
     )
 
@@ -198,6 +219,8 @@ def _around(model, listed, arguments, stack):
         if hasattr(callback, "inside_fit"):
             callback.inside_fit = True
             stack.callback(setattr, callback, "inside_fit", False)
+        if hasattr(callback, "undo"):
+            stack.callback(callback.undo)
         if hasattr(callback, "around_fit"):
             callbacks = stack.enter_context(callback.around_fit(model, callbacks))
     return callbacks

@@ -22,6 +22,12 @@ def random_state():
     return {"python": random.getstate(), "numpy": np.random.get_state(legacy=False)}
 
 
+def random_counts():
+    """What changes when a number is drawn from Python's or NumPy's generator."""
+    numpy = np.random.get_state(legacy=False)["state"]
+    return hash(random.getstate()), hash(numpy["key"].tobytes()), numpy["pos"]
+
+
 def restore_random_state(state):
     """Restores what `random_state` returned."""
     _restore(state, random, np.random)

@@ -58,6 +58,31 @@ def test_trained_weights_are_untouched(problem):
     np.testing.assert_equal(with_it.weights, without.weights)
 
 
+@pytest.mark.parametrize("alone", [False, True])
+def test_an_interrupted_evaluation_leaves_the_trained_weights(alone, problem):
+    class Interrupt(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            if self.model is not None and (not alone or self.due):
+                raise KeyboardInterrupt
+
+    trail, interrupt, average = Trail(), Interrupt(), WeightAverager("ema", every=1)
+    interrupt.due = False
+    model = problem.model(keras.optimizers.SGD(0.1))
+    if alone:
+        problem.fit(model, [trail, average, interrupt], epochs=1)
+        trail.weights.append(model.get_weights())
+        model.set_weights([w + 1 for w in trail.weights[-1]])
+        trail.weights.append(model.get_weights())
+        interrupt.due = True
+        with pytest.raises(KeyboardInterrupt):
+            model.evaluate(problem.x, problem.y, verbose=0, callbacks=[average, interrupt])
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            problem.fit(model, [trail, average, interrupt], epochs=1)
+    for a, b in zip(model.get_weights(), trail.weights[-1], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_two_replicas(problem, mirrored):
     def run(scope):
         with scope:

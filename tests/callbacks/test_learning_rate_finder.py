@@ -88,6 +88,24 @@ def test_generators_of_python_and_numpy_are_restored():
     assert expected == [draw()]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_leaves_nothing_behind_if_it_is_interrupted(error):
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3:
+                raise error
+
+    model = model_with(optimizers.AdamW(0.01))
+    model.optimizer.build(model.trainable_variables)
+    before = [np.array(v) for v in (*model.weights, *model.optimizer.variables)]
+    finder = LearningRateFinder(1e-4, 1.0, steps=10)
+    with pytest.raises(error):
+        model.fit(X, Y, batch_size=16, epochs=9, verbose=0, callbacks=[finder, Interrupt()])
+    assert len(finder.rates) == 4
+    for a, b in zip((*model.weights, *model.optimizer.variables), before, strict=True):
+        np.testing.assert_array_equal(np.array(a), b)
+
+
 def test_two_replicas(mirrored):
     with mirrored.scope():
         model = model_with(optimizers.SGD(0.1))

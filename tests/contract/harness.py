@@ -90,6 +90,22 @@ class Run:
         return [np.asarray(v.numpy()) for v in self.optimizer.variables]
 
 
+def collectives(run, batch):
+    """The collective operations of a step: those outside of any branch, and those inside."""
+    graph = run.step.get_concrete_function(*(run._split(x) for x in batch)).graph
+    outside, *inside = (
+        [op for op in g.get_operations() if op.type.startswith("Collective")]
+        for g in _graphs(graph)
+    )
+    return outside, [op for ops in inside for op in ops]
+
+
+def _graphs(graph):
+    yield graph
+    for function in graph._functions.values():
+        yield from _graphs(function.graph if hasattr(function, "graph") else function)
+
+
 START = np.concatenate([v.numpy().ravel() for v in variables()])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import keras_gdx
 from keras_gdx.config import declared_arguments
+from keras_gdx.optimizers.wrapper import Wrapper
 from keras_gdx.registry import REGISTRY
 
 ENTRIES = {name: entry for name, entry in REGISTRY.items() if entry.kind == "optimizer"}
@@ -16,36 +17,12 @@ WRAPPERS = [  # they have the options of `inner`
 ]
 DIFFERENT = ("localsteps",)  # on replicas they take other steps than on one device, by definition
 RULES = sorted(ENTRIES.keys() - {*DIFFERENT})
-
-FIRST = ("adamw", "dog", "lookahead", "muon", "schedulefreeadamw")  # one of each kind
-
-every_rule = pytest.mark.parametrize("rule", RULES)
 WHOLE_MATRIX = os.environ.get("KERAS_GDX_MATRIX") == "full"
-
-
-def every_rule_in_time(name=None, choices=(), most=None, rules=RULES):
-    """The rules as parameters; those similar to a rule in `FIRST` are marked as slow.
-
-    Args:
-        name: Name of a second parameter, if there is one.
-        choices: Its values. The first rule of each kind is tested with all of them.
-        most: The most demanding value, the only one that the other rules are tested with.
-        rules: The rules.
-    """
-    found = []
-    for rule in rules:
-        marks = () if rule in FIRST else pytest.mark.slow
-        if name is None:
-            found.append(pytest.param(rule, marks=marks))
-            continue
-        some = choices if rule in FIRST or WHOLE_MATRIX else [most]
-        found += [pytest.param(rule, choice, marks=marks) for choice in some]
-    return pytest.mark.parametrize("rule" if name is None else ("rule", name), found)
 
 
 def suited(rule, options):
     """The options, without EMA for rules whose weights are averages already."""
-    if not rule.startswith("schedulefree"):
+    if not make(rule).evaluates_others:
         return options
     return {name: value for name, value in options.items() if "ema" not in name}
 
@@ -78,3 +55,39 @@ def make(rule, learning_rate=None, **options):
 def core(optimizer):
     """The optimizer that implements the options: for `Lookahead` the inner one."""
     return optimizer.inner if isinstance(optimizer, keras_gdx.optimizers.Lookahead) else optimizer
+
+
+def kind_of(rule):
+    """All that the engine distinguishes about a rule, by name.
+
+    Rules of one kind take the same ways through the engine, so what the engine promises is tested
+    on the first rule of each kind.
+    """
+    optimizer = make(rule)
+    slots = optimizer.all_slots()
+    shapes = (4, 8), (8,), (2, 2, 2, 2)
+    return {
+        "wraps": isinstance(optimizer, Wrapper),
+        "mixes entries": not optimizer.elementwise,
+        "divides": optimizer.divisible,
+        "looks at the model": optimizer.uses_global_stats,
+        "has parts": bool(optimizer.parts),
+        "has masks": bool(optimizer.masks),
+        "evaluates others": optimizer.evaluates_others,
+        "slots of other shapes": any(s.shape(shape) != shape for s in slots for shape in shapes),
+        "copies weights": any(slot.init == "variable" for slot in slots),
+        "slots without a value": any(slot.init != slot.init for slot in slots),
+    }
+
+
+def first_of_each_kind(rules):
+    found = {}
+    for rule in rules:
+        found.setdefault(str(kind_of(rule)), rule)
+    return tuple(found.values())
+
+
+# every rule, if this is set
+FIRST = tuple(RULES) if WHOLE_MATRIX else first_of_each_kind(RULES)
+every_rule = pytest.mark.parametrize("rule", RULES)
+first_rules = pytest.mark.parametrize("rule", FIRST)

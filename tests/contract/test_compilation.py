@@ -2,6 +2,7 @@
 
 import re
 from functools import cache, partial
+from itertools import product
 
 import keras
 import numpy as np
@@ -10,26 +11,13 @@ import tensorflow as tf
 
 from keras_gdx import modifiers
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import every_rule_in_time, make
-
-OPTIONS = {
-    "plain": {},
-    "everything": {
-        "gradient_accumulation_steps": 2,
-        "skip_nonfinite": True,
-        "global_clipnorm": 0.5,
-        "weight_decay": 0.1,
-    },
-}
+from tests.contract.rules import FIRST, first_rules, make, suited
 
 
-@every_rule_in_time("option", OPTIONS, "everything")
-def test_xla_equals_graph_equals_eager(rule, option):
+@first_rules
+def test_xla_equals_graph_equals_eager(rule):
     data = list(batches(4))
-    runs = [
-        Run(lambda: make(rule, **OPTIONS[option]), mode=m).train(data)
-        for m in ("xla", "graph", "eager")
-    ]
+    runs = [Run(lambda: make(rule), mode=mode).train(data) for mode in ("xla", "graph", "eager")]
     assert_same(runs[0], runs[1])
     assert_same(runs[2], runs[1])
 
@@ -66,17 +54,15 @@ def test_xla_equals_eager_with_every_option(rule, option):
     assert_same(xla, eager, **({"rtol": 1e-2, "atol": 1e-3} if low else {}))
 
 
-@every_rule_in_time("option", ["everything", "eight bits", "averages"], "everything")
+@first_rules
+@pytest.mark.parametrize("option", ["eight bits", "averages"])
 def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     """Requirements of XLA-only accelerators, as far as a CPU can check them."""
     options = {
-        "everything": OPTIONS["everything"],
         "eight bits": {"state_dtype": "int8", "clipnorm": 0.5},
         "averages": {"use_ema": True, "ema_overwrite_frequency": 2},
     }[option]
-    if rule.startswith("schedulefree") and "use_ema" in options:
-        pytest.skip("its weights are an average already")
-    optimizer = make(rule, **options)
+    optimizer = make(rule, **suited(rule, options))
     # one is large enough for 8 bits, the others are not
     weights = [keras.Variable(np.ones(shape, "float32")) for shape in ((96, 64), (64,), (2, 2, 3))]
     optimizer.build(weights)
@@ -91,7 +77,7 @@ def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     assert not re.findall(r'custom_call_target="([^"]+)"', program)  # no calls to the host
     assert "<=" not in program  # no dimension that is known only at run time
     step(gradients)
-    assert optimizer.iterations.numpy() == (1 if option != "everything" else 0)
+    assert optimizer.iterations.numpy() == 1
 
 
 def fitted(rule, **options):
@@ -109,8 +95,10 @@ def fitted(rule, **options):
 eagerly_fitted = cache(partial(fitted, run_eagerly=True))
 
 
-@every_rule_in_time("way", [(False, 1), (True, 1), (False, 4), (True, 4)], (True, 4))
-def test_trains_in_fit(rule, way):
-    jit, steps = way
+@pytest.mark.parametrize(
+    ("rule", "jit", "steps"),
+    [("adam", False, 1), ("adam", True, 1), *product(FIRST, [False, True], [4])],
+)
+def test_trains_in_fit(rule, jit, steps):
     found = fitted(rule, jit_compile=jit, steps_per_execution=steps)
     np.testing.assert_allclose(found, eagerly_fitted(rule), atol=5e-6)

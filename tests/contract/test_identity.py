@@ -14,7 +14,7 @@ from keras_gdx import modifiers
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Cosine
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, every_rule, every_rule_in_time, make
+from tests.contract.rules import core, every_rule, first_rules, make
 
 EVERY_OPTION = {
     "weight_decay": Constant(0.1),
@@ -85,7 +85,7 @@ def test_config_round_trip_of_every_option(rule, rate):
     )
 
 
-@every_rule_in_time()
+@first_rules
 def test_an_equal_config_takes_equal_steps(rule):
     options = {k: v for k, v in EVERY_OPTION.items() if k != "name"}
     data = list(batches(4))

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import keras_gdx
 from tests.contract.harness import batches, loss, variables
-from tests.contract.rules import every_rule, every_rule_in_time, make
+from tests.contract.rules import first_rules, make
 
 DATA = list(batches(4))
 
@@ -36,14 +36,14 @@ def by_gradients(objective, sources):
     return tf.gradients(objective(), sources)
 
 
-@every_rule_in_time()
+@first_rules
 def test_tf_gradients_in_a_function_equals_a_tape(rule):
     first = trained(make(rule), by_gradients)
     assert np.abs(first - trained(keras_gdx.optimizers.SGD(0.0), by_tape)).max() > 1e-3
     np.testing.assert_allclose(first, trained(make(rule), by_tape), rtol=1e-6, atol=1e-7)
 
 
-@every_rule
+@first_rules
 def test_inside_a_multi_optimizer(rule):
     if not hasattr(keras.optimizers, "MultiOptimizer"):
         pytest.skip("this Keras has none")
@@ -65,7 +65,7 @@ def test_inside_a_multi_optimizer(rule):
     assert (weights[0][0] != weights[1][0]).any() or rule == "sgd"
 
 
-@every_rule_in_time()
+@first_rules
 def test_a_compiled_model_is_saved_as_a_saved_model(rule, tmp_path):
     x, y = next(batches(1, 16))
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])

@@ -8,23 +8,30 @@ import tensorflow as tf
 import keras_gdx
 from keras_gdx import modifiers
 from keras_gdx.schedules import Constant
-from tests.contract.harness import START, Run, assert_same, batches
-from tests.contract.rules import every_rule, every_rule_in_time, make, suited
+from tests.contract.harness import START, Run, assert_same, batches, collectives
+from tests.contract.rules import FIRST, first_rules, make, suited
 
 OPTIONS = {
-    "plain": {},
-    "clipnorm": {"clipnorm": 0.3},
-    "global_clipnorm": {"global_clipnorm": 0.5},
-    "clipvalue": {"clipvalue": 0.05},
     "accumulation": {"gradient_accumulation_steps": 2},
-    "ema": {"use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3},
+    "ema": {
+        "use_ema": True,
+        "ema_momentum": 0.8,
+        "ema_overwrite_frequency": 3,
+        "clipvalue": 0.05,
+    },
     "decay": {
         "weight_decay": Constant(0.1),
         "no_decay": ["bias"],
         "lr_multipliers": {"kernel": 0.5},
+        "global_clipnorm": 0.5,
+        "skip_nonfinite": True,
+        "loss_scale_factor": 8.0,
     },
-    "skip_nonfinite": {"skip_nonfinite": True, "loss_scale_factor": 8.0},
-    "modifiers": {"before": [modifiers.Grokfast(0.5)], "after": [modifiers.Cautious()]},
+    "modifiers": {
+        "before": [modifiers.Grokfast(0.5)],
+        "after": [modifiers.Cautious()],
+        "clipnorm": 0.3,
+    },
     "bfloat16_state": {"state_dtype": "bfloat16"},
     "all_together": {
         "gradient_accumulation_steps": 2,
@@ -36,7 +43,8 @@ OPTIONS = {
 }
 
 
-@every_rule_in_time("option", OPTIONS, "all_together")
+@first_rules
+@pytest.mark.parametrize("option", OPTIONS)
 def test_two_replicas_equal_one(rule, option, mirrored):
     options = suited(rule, OPTIONS[option])
     data = list(batches(5))
@@ -54,7 +62,7 @@ def test_two_replicas_equal_one(rule, option, mirrored):
         np.testing.assert_array_equal(*copies, err_msg=v.path)
 
 
-@every_rule
+@first_rules
 def test_infinity_on_any_replica_is_no_step(rule, mirrored):
     (x, y), *_ = batches(1)
     poisoned = x.copy()
@@ -68,35 +76,15 @@ def test_infinity_on_any_replica_is_no_step(rule, mirrored):
     assert run.optimizer.iterations.numpy() == 1
 
 
-@every_rule
-def test_one_all_reduce_per_update(rule, mirrored):
-    """Nothing is sent for a micro-batch; everything is sent in one reduction per update."""
-    run = Run(lambda: make(rule, gradient_accumulation_steps=2), mirrored)
-    x, y = next(batches(1))
-    args = (run._split(x), run._split(y))
-    graph = run.step.get_concrete_function(*args).graph
-    sent = [
-        op for g in _graphs(graph) for op in g.get_operations() if "CollectiveReduce" in op.type
-    ]
-    assert len(sent) == 2  # one for each replica
-    assert not [op for op in graph.get_operations() if "CollectiveReduce" in op.type]
-
-
-def _graphs(graph):
-    yield graph
-    for function in graph._functions.values():
-        yield from _graphs(function.graph if hasattr(function, "graph") else function)
-
-
-@every_rule_in_time("dtype", ["bfloat16", "float16"], "bfloat16")
+@pytest.mark.parametrize(
+    ("rule", "dtype"), [*((rule, "bfloat16") for rule in FIRST), ("adam", "float16")]
+)
 def test_gradients_travel_in_sixteen_bits(rule, dtype, mirrored):
     """Half the bytes; the rounding error of the step is the same on both replicas."""
     x, y = next(batches(1))
     run = Run(lambda: make(rule, reduce_dtype=dtype), mirrored)
-    args = (run._split(x), run._split(y))
-    graph = run.step.get_concrete_function(*args).graph
-    sent = [op for g in _graphs(graph) for op in g.get_operations() if "CollectiveR" in op.type]
-    assert {op.get_attr("T").name for op in sent} == {dtype}
+    sent, _ = collectives(run, (x, y))
+    assert {op.get_attr("T").name for op in sent if "Reduce" in op.type} == {dtype}
     run.train([(x, y)])
     for v in [*run.model, *run.optimizer.variables]:
         copies = [np.asarray(c) for c in mirrored.experimental_local_results(v.value)]
@@ -121,7 +109,7 @@ def test_sums_that_travel_in_sixteen_bits_are_rounded_to_these_bits(dtype, bits,
     assert (error <= sizes * 2.0**-bits + 1e-6).all()  # one rounding each, and that of the sum
 
 
-@every_rule_in_time()
+@first_rules
 def test_trains_in_fit_under_a_strategy(rule, mirrored):
     x, y = next(batches(1, 64))
     results = []

@@ -11,15 +11,9 @@ import keras_gdx
 from keras_gdx.engine.state.storage import PartialSums, Plain
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, every_rule, every_rule_in_time, make, rate_of, suited
+from tests.contract.rules import core, first_rules, make, rate_of, suited
 
 DATA = list(batches(8, 64))
-
-
-PARTED = {
-    "averages": {"use_ema": True},
-    "bfloat16": {"weight_decay": 0.1, "state_dtype": "bfloat16"},
-}
 
 
 def model(rule, **options):
@@ -65,7 +59,8 @@ def restored_from(kind, net, rule, path):
     return again
 
 
-@every_rule_in_time("kind", ["keras", "weights", "checkpoint"], "keras")
+@first_rules
+@pytest.mark.parametrize("kind", ["keras", "weights", "checkpoint"])
 def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
     net = train(model(rule), DATA[:4])  # one update, and one micro-batch of the next
     again = restored_from(kind, net, rule, tmp_path)
@@ -76,10 +71,11 @@ def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@every_rule_in_time("option", ["averages", "bfloat16"], "averages")
-def test_fit_in_two_parts_equals_fit_in_one(rule, option, tmp_path):
+@first_rules
+def test_fit_in_two_parts_equals_fit_in_one(rule, tmp_path):
     """Also where `fit` ends with evaluation weights in the model."""
-    options = suited(rule, PARTED[option])
+    options = {"use_ema": True, "weight_decay": 0.1, "state_dtype": "bfloat16"}
+    options = suited(rule, options)
     x, y = DATA[0]
     whole, parts = model(rule, **options), model(rule, **options)
     whole.fit(x, y, epochs=4, batch_size=16, shuffle=False, verbose=0)
@@ -92,7 +88,7 @@ def test_fit_in_two_parts_equals_fit_in_one(rule, option, tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-@every_rule
+@first_rules
 def test_state_moves_between_numbers_of_replicas_and_state_dtypes(rule, mirrored, tmp_path):
     data = list(batches(4))
     two = Run(lambda: make(rule), mirrored).train(data[:2])

@@ -11,24 +11,23 @@ from keras_gdx.callbacks import ResumableCheckpoint
 from keras_gdx.registry import REGISTRY
 from tests.contract.harness import assert_same, batches
 from tests.contract.rules import (
-    RULES,
+    FIRST,
     WHOLE_MATRIX,
     WRAPPERS,
     core,
-    every_rule_in_time,
     make,
     suited,
 )
 from tests.contract.test_replicas import OPTIONS
 from tests.contract.tower import Tower
 
-DIVISIBLE = [rule for rule in RULES if REGISTRY[rule].cls.divisible]
+DIVISIBLE = [rule for rule in FIRST if REGISTRY[rule].cls.divisible]
 ALL = OPTIONS | {
     "kahan": {"precision": "kahan"},
     "one by one": {"fused": False},
     "programs": {"fused": True},
 }
-SOME = ["all_together", "clipnorm", "modifiers", "kahan", "programs"]
+SOME = ["modifiers", "kahan", "programs"]  # the others together are in `test_every_rule`
 CHOSEN = [*ALL] if WHOLE_MATRIX else SOME
 
 
@@ -38,7 +37,8 @@ def stored(optimizer, replica):
     return sum(getattr(v, "values", [v])[replica].numpy().nbytes for v in native)
 
 
-@every_rule_in_time("option", CHOSEN, "all_together", DIVISIBLE)
+@pytest.mark.parametrize("rule", DIVISIBLE)
+@pytest.mark.parametrize("option", CHOSEN)
 def test_two_replicas_with_pieces_equal_one(rule, option, mirrored):
     options = suited(rule, ALL[option])
     if rule in WRAPPERS and "precision" in options:
@@ -109,8 +109,9 @@ def test_eight_bits_are_the_same_bits(mirrored):
         np.testing.assert_array_equal(mine, its)
 
 
-@pytest.mark.parametrize("rule", ["adamw", "muon", "schedulefreeadamw"])
-@pytest.mark.parametrize("state_dtype", [None, "int8"])
+@pytest.mark.parametrize(
+    ("rule", "state_dtype"), [("adamw", "int8"), ("muon", None), ("schedulefreeadamw", "int8")]
+)
 @pytest.mark.parametrize("there", [True, False])
 def test_a_file_is_read_at_another_number_of_replicas(rule, state_dtype, there, mirrored, tmp_path):
     """State saved by two replicas is loaded by one device, and the other way round."""
@@ -169,7 +170,7 @@ def test_training_that_was_interrupted_goes_on_with_all_pieces(mirrored, tmp_pat
     def fit(folder, stop=None):
         keras.utils.set_random_seed(0)
         with mirrored.scope():
-            net = network()
+            net = network(depth=1)
             net.compile(make("adamw", shard_state=True, state_dtype="int8"), "mse")
         keeping = [ResumableCheckpoint(str(tmp_path / folder), every="1 steps")]
         try:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
+from tests.contract.rules import FIRST, RULES, core, first_rules, make, suited
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 
@@ -28,7 +28,7 @@ REPEATED = [slices([1, 3, 1], VALUES), slices([0, 0, 5], VALUES[::-1] * 0.1)] * 
 ALL = [slices(list(range(6)), np.random.default_rng(i).normal(size=(6, 4))) for i in range(4)]
 
 
-@every_rule
+@first_rules
 @pytest.mark.parametrize(
     "options",
     [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"gradient_accumulation_steps": 2}],
@@ -41,22 +41,28 @@ def test_sparse_equals_its_dense_twin(rule, options):
     np.testing.assert_allclose(sparse, dense, atol=2e-6, rtol=2e-5)
 
 
+@pytest.mark.parametrize("rule", [rule for rule in RULES if not core(make(rule)).elementwise])
+def test_rules_that_mix_rows_cannot_be_lazy(rule):
+    with pytest.raises(ValueError, match="lazy"):
+        make(rule, sparse="lazy")
+
+
+LAZY = [rule for rule in FIRST if core(make(rule)).elementwise]
+lazy_rules = pytest.mark.parametrize("rule", LAZY)
+
+
 def lazy(rule, **options):
-    if not core(make(rule)).elementwise:
-        with pytest.raises(ValueError, match="lazy"):
-            make(rule, sparse="lazy")
-        pytest.skip("mixes rows, and says so")
     return make(rule, sparse="lazy", **options)
 
 
-@every_rule
+@lazy_rules
 def test_lazy_on_all_rows_equals_dense(rule):
     found = trained(lazy(rule, weight_decay=0.1), ALL)
     dense = trained(make(rule, weight_decay=0.1), [tf.convert_to_tensor(g) for g in ALL])
     np.testing.assert_allclose(found, dense, atol=2e-6, rtol=2e-5)
 
 
-@every_rule
+@lazy_rules
 def test_lazy_leaves_other_rows_alone(rule):
     if rule == "lookahead":
         pytest.skip("its slow weights pull every row")
@@ -67,7 +73,6 @@ def test_lazy_leaves_other_rows_alone(rule):
 
 
 COMPILED = {
-    "plain": {},
     "clipnorm": {"clipnorm": 0.3, "use_ema": True},
     "clipvalue": {"clipvalue": 0.1, "use_ema": True, "gradient_accumulation_steps": 2},
     "global_clipnorm": {"global_clipnorm": 0.3, "weight_decay": 0.1},
@@ -110,7 +115,8 @@ def moved(optimizer, mode, names=NAMED, indices=tf.identity):
     return [np.asarray(v) for v in (*model, *optimizer.variables)]
 
 
-@every_rule_in_time("option", COMPILED, "everything")
+@lazy_rules
+@pytest.mark.parametrize("option", COMPILED)
 def test_lazy_xla_equals_graph_equals_eager(rule, option):
     """XLA has fixed sizes only: padding must not count as row 0."""
     options = suited(rule, COMPILED[option])
@@ -134,7 +140,7 @@ def test_lazy_rows_whose_number_only_a_compiled_step_knows(state_dtype):
         np.testing.assert_allclose(b, a, atol=2e-3 if state_dtype else 2e-6, rtol=2e-2)
 
 
-@every_rule
+@lazy_rules
 def test_lazy_on_two_replicas(rule, mirrored):
     """Each replica has gradients for different rows, one of them in common."""
     results = []

@@ -1,7 +1,6 @@
 """However a step is executed and its state is stored, the weights are the same."""
 
 from functools import cache
-from itertools import product
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ import tensorflow as tf
 from keras_gdx import modifiers
 from keras_gdx.engine.state import packing
 from tests.contract.harness import SHAPES, Run, assert_same, batches
-from tests.contract.rules import core, every_rule, every_rule_in_time, make, suited
+from tests.contract.rules import core, first_rules, make, suited
 
 COMBINED = {
     "weight_decay": 0.1,
@@ -38,9 +37,10 @@ def plain_run(rule):
     return Run(lambda: make(rule, fused=False, **options)).train(batches(6))
 
 
-@every_rule_in_time("way", list(product(["graph", "xla"], ["auto", True])), ("graph", True))
-def test_packed_and_fused_equal_plain(rule, way):
-    mode, fused = way
+@first_rules
+@pytest.mark.parametrize(("mode", "fused"), [("graph", "auto"), ("xla", True)])
+def test_packed_and_fused_equal_plain(rule, mode, fused):
+    """`test_every_rule` has the two other pairs."""
     plain, options = plain_run(rule), suited(rule, COMBINED)
     other = Run(lambda: make(rule, fused=fused, **options), mode=mode).train(batches(6))
     assert_same(plain, other)
@@ -53,14 +53,14 @@ def test_packed_and_fused_equal_plain(rule, way):
             )
 
 
-@every_rule_in_time()
+@first_rules
 def test_fused_with_modifiers_equals_plain(rule):
     plain = Run(lambda: make(rule, fused=False, **MODIFIED)).train(batches(4))
     fused = Run(lambda: make(rule, fused=True, **MODIFIED)).train(batches(4))
     assert_same(plain, fused)
 
 
-@every_rule_in_time()
+@first_rules
 def test_fused_on_two_replicas_equals_plain_on_one(rule, mirrored):
     options = suited(rule, COMBINED)
     fused = Run(lambda: make(rule, fused=True, **options), mirrored).train(batches(6))
@@ -70,7 +70,7 @@ def test_fused_on_two_replicas_equals_plain_on_one(rule, mirrored):
         np.testing.assert_array_equal(first.numpy(), second.numpy())
 
 
-@every_rule
+@first_rules
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
 def test_fused_keeps_low_precision_state_as_plain_does(rule, state_dtype):
     """Equal, except where rounding crosses the edge of a code."""
@@ -90,7 +90,7 @@ def test_fused_keeps_low_precision_state_as_plain_does(rule, state_dtype):
     assert np.abs(found[0] - found[1]).mean() < 1e-3 * moved
 
 
-@every_rule
+@first_rules
 @pytest.mark.parametrize("fused", ["auto", True, False])
 def test_variables_without_a_gradient_stay_in_a_packed_group(rule, fused):
     """A frozen branch shares flat state with trained variables, and does not change."""
@@ -114,7 +114,7 @@ def test_variables_without_a_gradient_stay_in_a_packed_group(rule, fused):
     assert len(optimizer.state.buckets) == (1 if packed else 3)
 
 
-@every_rule
+@first_rules
 def test_state_moves_between_layouts(rule):
     data = list(batches(6))
     whole = Run(lambda: make(rule, fused=False)).train(data)

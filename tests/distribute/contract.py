@@ -1,22 +1,12 @@
-"""The contract of the rules on more replicas than a test process can have; also a program.
-
-`python -m tests.distribute.contract RESULT REPLICAS OPTION...` trains with every rule, as one
-worker of `TF_CONFIG` or alone, and writes the difference of its weights from those of one device.
-"""
-
-import itertools
-import json
-import os
-import sys
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+"""Which rules are compared with which options on more replicas than a test process can have."""
 
 import numpy as np
 
-from keras_gdx import distribute
-
-# modules that use TensorFlow are imported below, after the strategy is created
-
+from keras_gdx.registry import REGISTRY
+from tests.contract.harness import batches
+from tests.contract.rules import FIRST, make, suited
+from tests.contract.test_replicas import OPTIONS
+from tests.contract.tower import Tower
 
 PIECES = {
     "gradient_accumulation_steps": 2,
@@ -27,43 +17,20 @@ PIECES = {
 }
 
 
-def difference(rule, option, strategy):
-    """The largest difference of a weight after five steps on unequal shards of batches."""
-    from tests.contract.harness import batches
-    from tests.contract.rules import make, suited
-    from tests.contract.test_replicas import OPTIONS
-    from tests.contract.tower import Tower
+def combinations(*options, workers=1):
+    """The pairs of one rule of each kind and an option that are supported on that many workers."""
 
+    def possible(rule, option):
+        alone = workers > 1 and make(rule).evaluates_others
+        return option != "pieces" or (REGISTRY[rule].cls.divisible and not alone)
+
+    return [(rule, option) for rule in FIRST for option in options if possible(rule, option)]
+
+
+def trained(rule, option, strategy=None):
+    """The weights after five steps on unequal parts of batches."""
     options = PIECES if option == "pieces" else suited(rule, OPTIONS[option])
-    many, one = (
-        Tower(lambda: make(rule, **options), s).train(batches(5)) for s in (strategy, None)
-    )
-    for run in (many, one):
-        run.optimizer.flush()
-    assert np.abs(one.weights() - one.start).max() > 1e-3, "nothing moved, so nothing was compared"
-    return float(np.abs(many.weights() - one.weights()).max())
-
-
-def combinations(options, workers):
-    """All rules with all options that they support on that many workers."""
-    from keras_gdx.registry import REGISTRY
-    from tests.contract.rules import RULES
-
-    for rule, option in itertools.product(RULES, options):
-        averages = rule.startswith("schedulefree")
-        divisible = REGISTRY[rule].cls.divisible and not (averages and workers > 1)
-        if divisible or option != "pieces":
-            yield rule, option
-
-
-def main(result, replicas, *options):
-    """Trains, compares and writes."""
-    strategy = distribute.strategy(replicas=int(replicas))
-    workers = strategy.num_replicas_in_sync // int(replicas)
-    found = [[*pair, difference(*pair, strategy)] for pair in combinations(options, workers)]
-    with open(result, "w", encoding="utf-8") as file:
-        json.dump(found, file)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run = Tower(lambda: make(rule, **options), strategy).train(batches(5))
+    run.optimizer.flush()
+    assert np.abs(run.weights() - run.start).max() > 1e-3, "nothing moved, so nothing was compared"
+    return run.weights().tolist()

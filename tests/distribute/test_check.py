@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import layers
 
 from keras_gdx import distribute, optimizers
-from tests.distribute.jobs import OwnLoss, mean_of_weights, scalar
+from tests.distribute.jobs import OwnLoss, X, Y, mean_of_weights, scalar
 from tests.distribute.test_prepare import OwnStep
 
 ALWAYS = "batches that do not divide by the number of replicas"
@@ -63,6 +63,38 @@ def test_optimizers():
 )
 def test_losses(loss, expected):
     assert said(compiled(loss=loss))[1:] == expected
+
+
+class Added(layers.Layer):
+    """Adds a loss that `reduce` makes of the squares of its inputs."""
+
+    def __init__(self, reduce, **options):
+        super().__init__(**options)
+        self.reduce = reduce
+
+    def call(self, x):
+        self.add_loss(0.01 * self.reduce(x * x))
+        return x
+
+
+def of_the_weights(x):
+    return keras.ops.sum(keras.ops.ones(3))
+
+
+def test_added_losses():
+    parts = [Added(keras.ops.mean, name="mean"), Added(of_the_weights, name="weights")]
+    model = compiled(*parts, layers.Dropout(0.5, name="drop"), Added(keras.ops.sum, name="sum"))
+    assert said(model)[1:-1] == [
+        "add_loss in mean, weights",
+        "add_loss of a sum over the examples in sum",
+    ]
+
+
+def test_an_added_sum_is_refused(mirrored):
+    with mirrored.scope():
+        model = compiled(Added(keras.ops.sum, name="sum"))
+    with pytest.raises(ValueError, match="add_loss in sum adds a sum over the examples"):
+        distribute.prepare(model).fit(X, Y, verbose=0)
 
 
 def test_methods_of_its_own():

@@ -1,5 +1,6 @@
 """Real processes that are started, lost, unresponsive and orphaned. Most need no TensorFlow."""
 
+import io
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from keras_gdx.distribute import __main__ as command_line
-from keras_gdx.distribute import guard
+from keras_gdx.distribute import guard, output
 from keras_gdx.distribute.cluster import free_ports, launch
 from tests.distribute.processes import ROOT
 
@@ -176,6 +177,113 @@ def test_what_a_worker_has_started_ends_with_it(end, tmp_path):
     gone(tmp_path)
 
 
+def test_a_session_of_its_own_outlives_a_worker(tmp_path, capfd):
+    """It holds the pipe of the worker open, one silently and one talking without end."""
+    text = (
+        "for command in (['sleep', '600'], ['yes']):\n"
+        "    child = subprocess.Popen(command, start_new_session=True)\n"
+        "    (folder / f'other-{command[0]}').write_text(str(child.pid))\n"
+        "sys.exit('the last words')"
+    )
+    began = time.monotonic()
+    try:
+        assert launch(program(tmp_path, text), 1, restarts=0) == 1
+        assert time.monotonic() - began < SECONDS
+        assert is_alive(*pids(tmp_path, "other-sleep"))
+    finally:
+        for pid in filter(is_alive, pids(tmp_path, "other-*")):
+            os.kill(pid, signal.SIGKILL)
+    assert "[worker 0] the last words" in capfd.readouterr().out
+
+
+class Reader(io.StringIO):
+    """A standard output whose reader answers a word by making a file."""
+
+    def __init__(self, word, answer):
+        super().__init__()
+        self.word, self.answer = word, answer
+
+    def write(self, text):
+        if self.word in text:
+            self.answer.touch()
+        return super().write(text)
+
+
+def test_a_progress_bar_is_seen_as_it_moves(tmp_path, monkeypatch):
+    text = (
+        "print('\\r1/2', end='', flush=True)\n"
+        f"end = time.monotonic() + {SECONDS}\n"
+        "while not (folder / 'seen').exists():\n"
+        "    time.sleep(0.01)\n"
+        "    if time.monotonic() > end: sys.exit(1)\n"
+        "print('\\r2/2')"
+    )
+    monkeypatch.setattr(sys, "stdout", seen := Reader("1/2", tmp_path / "seen"))
+    assert launch(program(tmp_path, text), 1, restarts=0) == 0
+    assert seen.getvalue() == "[worker 0] 1/2\r[worker 0] 2/2\n"
+
+
+def test_workers_that_nobody_listens_to_are_stopped(tmp_path, monkeypatch):
+    text = (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
+        "together()\nwhile True: print('x' * 1000)"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    with monkeypatch.context() as patch, open(writer, "w") as nobody:
+        patch.setattr(sys, "stdout", nobody)
+        assert launch(program(tmp_path, text), grace=SECONDS) == 75
+    assert len(pids(tmp_path)) == 2
+    gone(tmp_path)
+
+
+class Said:
+    """A process that has said what it is given, and ended."""
+
+    def __init__(self, chunks):
+        reader, writer = os.pipe()
+        self.stdout, self.writer = os.fdopen(reader, "rb"), writer
+        self.chunks = iter(chunks)
+
+    def poll(self):
+        if (chunk := next(self.chunks, None)) is None:
+            return 0
+        os.write(self.writer, chunk)
+        return None
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ([b"a\nb"], "[w] a\n[w] b\n"),
+        ([b"a", b"b\n"], "[w] ab\n"),
+        ([b"a\r\n\r\n"], "[w] a\n[w] \n"),
+        ([b"a\r", b"\nb\n"], "[w] a\n[w] b\n"),
+        ([b"\r1", b"\r2", b"\n"], "[w] 1\r[w] 2\n"),
+        ([b"1\r", b"2\r", b"3\n"], "[w] 1\r[w] 2\r[w] 3\n"),
+        ([b"\r1", b"0"], "[w] 1\r[w] 10\n"),
+        ([b"1\r  \ra\n"], "[w] 1\r[w] a\n"),
+        ([b"x" * 60_000, b"x" * 10_000, b"y"], f"[w] {'x' * 70_000}\n[w] y\n"),
+        ([b"\xff\n"], "[w] \N{REPLACEMENT CHARACTER}\n"),
+    ],
+    ids=str,
+)
+def test_lines_and_what_overwrites_them(said, heard, capsys):
+    process = Said(said)
+    output.pass_on(process, "w", output.Output([]))
+    process.stdout.close()
+    os.close(process.writer)
+    assert capsys.readouterr().out == heard
+
+
+def test_an_open_line_ends_when_another_speaks(capsys):
+    both = output.Output([])
+    for who, text in (("a", "1"), ("a", "2"), ("b", "1"), ("a", "3")):
+        both.show(who, text)
+    both.line("b", "end")
+    assert capsys.readouterr().out == "[a] 1\r[a] 2\n[b] 1\n[a] 3\n[b] end\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_handed_on_and_nothing_started_again(number, supervisor, tmp_path):
     text = (
@@ -272,48 +380,10 @@ def test_bad_command_lines(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
-DYING = """
-import glob, json, os, signal, sys, threading, time
-from tests.resume import training
-folder, result, replicas = sys.argv[1:]
-index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
-died = f"{result}-died"
-
-def die():
-    while not glob.glob(f"{folder}/checkpoint-*"):
-        time.sleep(0.002)
-    open(died, "w").close()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-if index == 1 and not os.path.exists(died):
-    threading.Thread(target=die, daemon=True).start()
-training.main(folder, f"{result}-{index}", replicas)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_real_workers_are_killed_and_end_as_if_they_had_not_been(tmp_path):
-    """The supervisor, TensorFlow workers and checkpoints together."""
-    results = {}
-    for name in ("whole", "killed"):
-        folder = tmp_path / name
-        folder.mkdir()
-        arguments = [str(folder / "run"), str(folder / "result"), "1"]
-        if name == "whole":
-            (folder / "result-died").touch()
-        script = folder / "train.py"
-        script.write_text(DYING)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "keras_gdx.distribute", str(script), *arguments],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        said, _ = process.communicate(timeout=200)
-        assert process.returncode == 0, said[-3000:]
-        assert ("starting all again" in said) == (name == "killed")
-        results[name] = [json.loads((folder / f"result-{i}").read_text()) for i in range(2)]
-    assert results["killed"] == results["whole"]
+def test_a_script_that_is_not_python_is_not_tried(tmp_path, capsys):
+    script = tmp_path / "train.py"
+    script.write_text("\ndef f(:\n")
+    with pytest.raises(SystemExit) as end:
+        command_line.main([str(script)])
+    assert end.value.code == 2
+    assert "the script is not Python: invalid syntax (train.py, line 2)" in capsys.readouterr().err

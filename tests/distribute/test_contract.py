@@ -1,52 +1,42 @@
-"""Every rule on several replicas and workers equals the rule on one device."""
+"""A rule of each kind on several replicas and workers equals the rule on one device."""
 
-import json
+from functools import cache
 
+import numpy as np
 import pytest
 
-from tests.contract.rules import WHOLE_MATRIX
-from tests.contract.test_replicas import OPTIONS
-from tests.distribute.contract import combinations
-from tests.distribute.processes import succeed
+from tests.distribute.conftest import SECONDS
+from tests.distribute.contract import combinations, trained
 
-SOME = ["all_together", "bfloat16_state", "pieces"]
-CHOSEN = [*OPTIONS, "pieces"] if WHOLE_MATRIX else SOME
-SECONDS = 60 + 300 * len(CHOSEN)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(SECONDS),
     pytest.mark.xdist_group("processes"),
 ]
+expected = cache(trained)
 
 
-def limit(rule, option):
-    """Rounding: DoG's rate amplifies it, one bit of the input changes its weights by 1e-6."""
-    return 1e-3 if option == "bfloat16_state" else 5e-6 if rule == "dog" else 1e-6
+def check(rule, option, reports):
+    # Rounding: DoG's rate amplifies it, one bit of the input changes its weights by 1e-6.
+    limit = 1e-3 if option == "bfloat16_state" else 5e-6 if rule == "dog" else 1e-6
+    for report in reports:
+        found = report[f"{rule} {option}"]["result"]
+        np.testing.assert_allclose(found, expected(rule, option), rtol=0, atol=limit)
 
 
-def compare(folder, workers, replicas, options):
-    """Runs the contract with that many workers and replicas each, and checks what they write."""
-
-    def program(index):
-        result = str(folder / f"result-{index}")
-        return ["-m", "tests.distribute.contract", result, str(replicas), *options]
-
-    succeed(program, workers, SECONDS)
-    for index in range(workers):
-        found = json.loads((folder / f"result-{index}").read_text())
-        assert [(rule, option) for rule, option, _ in found] == [*combinations(options, workers)]
-        for rule, option, difference in found:
-            assert difference <= limit(rule, option), (rule, option)
+@pytest.mark.parametrize(("rule", "option"), combinations("all_together", "pieces"))
+def test_four_replicas_equal_one(rule, option, session):
+    check(rule, option, session(1, 4)[0])
 
 
-def test_four_replicas_equal_one(tmp_path):
-    compare(tmp_path, 1, 4, CHOSEN)
-
-
-def test_two_workers_equal_one_device(tmp_path):
-    compare(tmp_path, 2, 1, CHOSEN)
+@pytest.mark.parametrize(
+    ("rule", "option"), [*combinations("all_together", workers=2), ("adam", "bfloat16_state")]
+)
+def test_two_workers_equal_one_device(rule, option, session):
+    check(rule, option, session(2, 1)[0])
 
 
 @pytest.mark.parametrize(("workers", "replicas"), [(2, 2), (4, 1)])
-def test_more_of_them_equal_one_device(workers, replicas, tmp_path):
-    compare(tmp_path, workers, replicas, ["pieces"])
+@pytest.mark.parametrize(("rule", "option"), combinations("pieces", workers=2))
+def test_more_of_them_equal_one_device(rule, option, workers, replicas, session):
+    check(rule, option, session(workers, replicas)[0])

@@ -190,6 +190,41 @@ def test_a_step_that_computes_its_own_loss_is_refused(mirrored):
         distribute.prepare(model).fit(X, Y, verbose=0)
 
 
+class Terms(keras.Sequential):
+    """Two optimizers, and terms written by hand beside `compute_loss`."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape(persistent=True) as tape:
+            outputs = self(x)
+            loss = self.compute_loss(x, y, outputs)
+            weights = sum(tf.reduce_sum(w.value**2) for w in self.trainable_variables)
+            total = loss + 0.3 * tf.reduce_mean(outputs**2) + 0.1 * weights
+        parts = zip(self.layers, (self.optimizer, self.second), strict=True)
+        for layer, optimizer in parts:
+            trained = layer.trainable_variables
+            optimizer.apply(tape.gradient(total, trained), trained)
+        return self.compute_metrics(x, y, outputs)
+
+
+@pytest.mark.parametrize("optimizer", [plain, lambda: keras.optimizers.SGD(0.1)])
+def test_terms_written_by_hand_count_as_means(optimizer, mirrored):
+    """The last batch is uneven, and smaller than the number of replicas."""
+
+    def trained(strategy):
+        keras.utils.set_random_seed(1)
+        with strategy.scope():
+            model = Terms([keras.Input((6,)), layers.Dense(3), layers.Dense(2)])
+            model.compile(optimizer(), "mse")
+            model.second = optimizer()
+        distribute.prepare(model).fit(X[:9], Y[:9], batch_size=4, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    one, two = trained(tf.distribute.get_strategy()), trained(mirrored)
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
 def test_batch_functions(mirrored):
     one = dense()
     with mirrored.scope():

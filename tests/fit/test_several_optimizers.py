@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gdx import callbacks, optimizers, schedules
+from keras_gdx.checkpoint import snapshot
 from keras_gdx.integration.model_optimizers import optimizers_of
 
 X = np.ones((6, 1), "float32")
@@ -152,3 +153,70 @@ def test_a_loss_of_ones_own_counts():
     )
     fit(model, 3, [plateau])
     assert [change["step"] for change in plateau.changes] == [4, 6, 8]
+
+
+class Helper:
+    """An object of the user's own, of which Keras knows nothing."""
+
+    def __init__(self):
+        self.optimizer = keras.optimizers.Adam(0.1)
+        self.scale = tf.Variable([1.0, 2.0])
+
+
+class Holder(keras.Model):
+    """Everything that it holds changes in training and changes the weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = dense()
+        self.helpers = {"one": Helper()}
+        self.seen = keras.metrics.Sum(name="seen")
+        self.noise = tf.random.Generator.from_seed(3)
+
+    @property
+    def metrics(self):  # `fit` resets these in every epoch
+        return [metric for metric in super().metrics if metric is not self.seen]
+
+    def call(self, x):
+        return self.dense(x)
+
+    def train_step(self, data):
+        helper, x = self.helpers["one"], data[0] if isinstance(data, tuple) else data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(self(x + self.noise.normal(())) ** 2) * helper.scale[0]
+            loss += self.seen.result() * tf.reduce_mean(self(x))
+        (gradient,) = tape.gradient(loss, self.trainable_weights)
+        helper.optimizer.apply([gradient], self.trainable_weights)
+        helper.scale.assign(helper.scale * 0.9)
+        self.seen.update_state(0.1)
+        return {"loss": loss}
+
+
+def test_all_that_a_model_holds_is_restored(tmp_path):
+    class Crash(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.helpers["one"].optimizer.iterations == 5:
+                raise KeyboardInterrupt
+
+    def run(folder, *more):
+        keras.utils.set_random_seed(0)
+        model = Holder()
+        model.compile()
+        kept = callbacks.ResumableCheckpoint(tmp_path / folder, every="1 step")
+        fit(model, 3, [*more, kept])
+        return [v.numpy() for v in snapshot.variables_of(model)]
+
+    whole = run("whole")
+    with pytest.raises(KeyboardInterrupt):
+        run("parts", Crash())
+    found = run("parts")
+    assert len(found) == 12  # the compiled optimizer has 3, the helper's 4; Keras' seed
+    for a, b in zip(found, whole, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_cannot_be_saved_is_refused_by_name(tmp_path):
+    model = two(MAKERS["averages"])
+    model.words = tf.lookup.experimental.MutableHashTable("string", "int64", -1)
+    with pytest.raises(ValueError, match=r"`model.words` is a MutableHashTable"):
+        fit(model, listed=[callbacks.ResumableCheckpoint(tmp_path)])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,18 +16,21 @@ import pytest
 
 from keras_gdx import optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
+from keras_gdx.checkpoint import lock
 from keras_gdx.checkpoint.directory import ARRAYS, MANIFEST, Directory, _checksum
+from keras_gdx.checkpoint.lock import locked
 from keras_gdx.checkpoint.serialization import pack, unpack
+from keras_gdx.integration.coordination import SingleProcess
 
 X = np.arange(16.0).reshape(16, 1) / 16
 
 
-def fit(folder, units=1, optimizer=None, epochs=2, **options):
+def fit(folder, units=1, optimizer=None, epochs=2, more=(), **options):
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(units)])
     model.compile(optimizer or optimizers.Adam(0.1), "mse")
     kept = ResumableCheckpoint(folder, **options)
-    history = model.fit(X, X, batch_size=4, epochs=epochs, verbose=0, callbacks=[kept])
+    history = model.fit(X, X, batch_size=4, epochs=epochs, verbose=0, callbacks=[kept, *more])
     return model, history
 
 
@@ -106,6 +110,7 @@ FULL = """
 import os, resource, sys, time
 import numpy as np, keras
 from keras_gdx.callbacks import ResumableCheckpoint
+from keras_gdx.checkpoint import lock
 model = keras.Sequential([keras.Input((64,)), keras.layers.Dense(4096)])
 model.compile("adam", "mse")
 x, y = np.ones((64, 64)), np.ones((64, 4096))
@@ -133,6 +138,69 @@ def test_a_full_disk(tmp_path):
     assert "failed True True" in done.stdout, done.stderr[-2000:]
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000000003"]
     assert Directory(tmp_path, 3).read()["step"] == 3
+
+
+def test_two_programs_on_one_directory(tmp_path):
+    """The second is refused by name of the first, which goes on undisturbed."""
+
+    class Second(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch:
+                return
+            (tmp_path / ".unfinished-x").mkdir()  # it belongs to the first
+            expected = rf"saves its checkpoints there: process {os.getpid()} on .*heard of . s ago"
+            with pytest.raises(BlockingIOError, match=expected):
+                fit(tmp_path)
+            assert (tmp_path / ".unfinished-x").exists()
+
+    fit(tmp_path, epochs=1, more=[Second()])
+    assert [p.name for p in written(tmp_path)] == ["checkpoint-000000004"]
+    fit(tmp_path)  # it is free again
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in written(tmp_path)}
+
+
+def test_the_lock_of_a_killed_program_is_taken_over_at_once(tmp_path):
+    hold = (
+        "import os, sys\n"
+        "from keras_gdx.checkpoint.lock import locked\n"
+        "from keras_gdx.integration.coordination import SingleProcess\n"
+        "with locked(sys.argv[1], SingleProcess()):\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", hold, str(tmp_path)], timeout=240, check=False)
+    assert (tmp_path / ".lock").exists()
+    begin = time.monotonic()
+    with locked(tmp_path, SingleProcess()):
+        assert time.monotonic() - begin < 5
+
+
+def test_the_lock_of_another_machine_is_taken_over_when_it_has_expired(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "LEASE", 0.5)
+    elsewhere = Path(tmp_path / ".lock")
+    with locked(tmp_path, SingleProcess()):
+        own = elsewhere.read_text()
+    elsewhere.write_text(re.sub("host=.*", "host=elsewhere", own))
+    with locked(tmp_path, SingleProcess()) as check:
+        check()
+        elsewhere.unlink()  # as if another one had taken it over
+        elsewhere.write_text(own)
+        time.sleep(0.5)
+        with pytest.raises(BlockingIOError, match="another one has taken over"):
+            check()
+
+
+def test_workers_share_one_lock(tmp_path):
+    class Other(SingleProcess):
+        index = 1
+
+    class Late(Other):
+        def same(self, number):
+            return 0  # the first worker was refused
+
+    with locked(tmp_path, SingleProcess()), locked(tmp_path, Other()):
+        pass
+    with pytest.raises(BlockingIOError), locked(tmp_path, Late()):
+        pass
 
 
 def test_parts_may_be_renamed_before_their_writers_go_on(tmp_path, monkeypatch):

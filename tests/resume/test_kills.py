@@ -9,8 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
+from keras_gdx.callbacks import ResumableCheckpoint
 from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,3 +76,27 @@ def test_a_signal_saves_and_leaves(whole, tmp_path):
     assert not (tmp_path / "result").exists()
     assert start(tmp_path / "run", tmp_path / "result").wait(240) == 0
     assert json.loads((tmp_path / "result").read_text()) == whole
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_train_end"])
+def test_a_signal_at_the_edge_of_training_is_not_swallowed(hook, tmp_path):
+    """Also if nothing is left to train."""
+
+    def fit(epochs, *more):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        listed = [*more, ResumableCheckpoint(tmp_path)]
+        history = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=epochs, verbose=0,
+                            callbacks=listed)  # fmt: skip
+        return history.epoch
+
+    before = signal.getsignal(signal.SIGTERM)
+    stop = keras.callbacks.LambdaCallback(
+        **{hook: lambda logs: signal.raise_signal(signal.SIGTERM)}
+    )
+    for _ in range(2):
+        with pytest.raises(SystemExit) as left:
+            fit(1, stop)
+        assert left.value.code == EXIT_CODE
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert fit(1) == [0]

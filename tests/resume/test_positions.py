@@ -95,6 +95,16 @@ def test_several_steps_per_execution(tmp_path):
     assert found == whole
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, 4), (2, 3)])
+def test_another_number_of_steps_per_execution(before, after, straight, tmp_path):
+    """No batch is left out or trained on twice, wherever the new executions begin."""
+    options = {"every": "1 step", "folder": tmp_path, "steps_per_execution": before}
+    with pytest.raises(Interrupted):
+        train("arrays", "of Keras", [Interruption(10 // before)], **options)
+    found = train("arrays", "of Keras", [], folder=tmp_path, steps_per_execution=after)
+    assert found["weights"] == straight("arrays", "of Keras")["weights"]
+
+
 def test_a_finished_run_stays_finished(tmp_path):
     whole = train("arrays", "schedule-free", [], folder=tmp_path)
     again = train("arrays", "schedule-free", [Interruption(1)], folder=tmp_path)

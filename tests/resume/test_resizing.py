@@ -105,7 +105,7 @@ def test_with_pipelines(way, straight, mirrored, tmp_path):
 def test_in_an_epoch_of_other_batches(tmp_path):
     with pytest.raises(Interrupted):
         train("accumulating", tmp_path, callbacks=[Interruption(5)])
-    with pytest.raises(ValueError, match="an epoch of 7 batches, and now there are 4"):
+    with pytest.raises(ValueError, match="num_batches` was 7, now 4"):
         train("accumulating", tmp_path, data=lambda: arrays() | {"batch_size": 16})
 
 

@@ -1,7 +1,7 @@
 """Masks of pruned weights, which hold in every copy of the weights.
 
-An average or an interpolation of weights from before and after pruning is not zero where the weights
-are. So whatever puts such a copy in the place of the weights passes it through `masked`.
+Older weights are not zero where the mask is now, and neither are averages with them. So whatever
+puts such a copy in the place of the weights applies the mask to it.
 """
 
 from typing import Any
