@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Literal, NamedTuple
 
+import keras
 import numpy as np
 from annotated_types import Interval
 from keras import ops
@@ -107,7 +108,8 @@ class WeightAverager(Periodic):
             batch-normalization statistics are recomputed at the end; `None` keeps their average.
 
     Raises:
-        ValueError: If an argument is out of range, or `fit` has another `WeightAverager`.
+        ValueError: If an argument is out of range, or `fit` has another callback that
+            evaluates averages: another one of these, or Keras' `SwapEMAWeights`.
 
     Example:
         >>> import keras, numpy as np
@@ -203,25 +205,28 @@ class WeightAverager(Periodic):
 
     @contextmanager
     def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
-        """Restores the trained weights if `fit` does not reach its end."""
+        """Restores the trained weights if `fit` does not reach its end.
+
+        Raises:
+            ValueError: If another callback decides what is evaluated, too.
+        """
+        kinds = (WeightAverager, keras.callbacks.SwapEMAWeights)
+        others = [type(x).__name__ for x in callbacks if isinstance(x, kinds) and x is not self]
+        allowed = "without another callback that evaluates averages beside `WeightAverager`"
+        check(not others, "callbacks", others, allowed)
         try:
             yield callbacks
         except BaseException:
-            self._swap.leave()
+            if self._swap is not None:
+                self._swap.leave()
             raise
         finally:
             self._detach(model)
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Adds the averages to what the model is evaluated and saved with.
-
-        Raises:
-            ValueError: If another `WeightAverager` does so.
-        """
+        """Adds the averages to what the model is evaluated and saved with."""
         super().on_train_begin(logs)
         self._detach(self.model)
-        others = [*added_to(self.model)]
-        check(not others, "callbacks", "several `WeightAverager`", "with one `WeightAverager`")
         self._swap = WeightSwap(Averaged(self))
         added_to(self.model).append(self._swap)
 

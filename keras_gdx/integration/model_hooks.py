@@ -36,7 +36,7 @@ from keras_gdx.integration.file_transaction import all_or_nothing
 from keras_gdx.integration.legacy_files import check_file
 from keras_gdx.integration.model_building import building
 from keras_gdx.integration.model_optimizers import keras_averages, ours, window
-from keras_gdx.integration.weight_swap import added_to, evaluation_weights, show, train
+from keras_gdx.integration.weight_swap import added_to, evaluation_weights, finish, show, train
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
@@ -313,8 +313,7 @@ class Epochs(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         """Swaps in the evaluation weights. Keras does so only for the compiled optimizer."""
-        for optimizer in ours(self.model):
-            optimizer.weight_swap.enter()
+        finish(self.model)
 
     # -- the length of the run ----------------------------------------------------------------
 

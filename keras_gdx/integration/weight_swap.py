@@ -14,7 +14,7 @@ from keras_gdx.backends import backend
 from keras_gdx.engine.late_weights import updates_of
 from keras_gdx.engine.state.state import LOW_PRECISION
 from keras_gdx.engine.variables.masks import masked
-from keras_gdx.integration.model_optimizers import ours
+from keras_gdx.integration.model_optimizers import keras_averages, ours
 
 
 class WeightSwap:
@@ -77,6 +77,11 @@ class WeightSwap:
             trained, self.trained = self.trained, None
             self._assign(trained)
 
+    def enter_again(self):
+        """Swaps the evaluation weights in once more, if something has overwritten them."""
+        if self.swapped:
+            self._assign(self.values(self.trained))
+
     def changed(self, shown=None):
         """The positions of the variables that were set since `enter`.
 
@@ -130,6 +135,24 @@ def train(model):
     """Restores the trained weights."""
     for swap in reversed(swaps_of(model)):
         swap.leave()
+
+
+def finish(model):
+    """Swaps in the weights to keep after `fit`, which include the EMA of `use_ema`.
+
+    Averages that were added have precedence, because validation used them.
+    """
+    if not averaged(model):
+        for optimizer in ours(model):
+            optimizer.weight_swap.enter()
+    elif any(keras_averages(model)):  # Keras has just left these in the model
+        for swap in added_to(model):
+            swap.enter_again()
+
+
+def averaged(model):
+    """Whether the model has averages that were added to it."""
+    return any(swap.swapped for swap in added_to(model))
 
 
 @contextmanager
