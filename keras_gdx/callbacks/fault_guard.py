@@ -192,6 +192,7 @@ class FaultGuard(AtBatches):
         """The mean loss of the last `batches` batches, and whether an update was skipped."""
         totals, updates = self._counted
         loss = self._totals.mean_since(totals)
+        loss = math.nan if loss is None else loss  # another guard has found a fault
         self._count_from_here()
         pairs = zip(self._skipping, updates, self._counted[1], strict=True)
         skipped = any(expected(x, then, batches) > now[0] for x, then, now in pairs)

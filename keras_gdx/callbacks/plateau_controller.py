@@ -198,7 +198,7 @@ class PlateauController(Periodic):
         """Observes the mean loss if `every` is over."""
         if self.count(batch):
             loss = self._loss_since()
-            if self._epoch >= self.start_from_epoch:
+            if loss is not None and self._epoch >= self.start_from_epoch:
                 self._observe(loss)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -226,8 +226,8 @@ class PlateauController(Periodic):
 
     # -- the loss of `every` steps ----------------------------------------------------------
 
-    def _loss_since(self) -> float:
-        """The mean loss since the last value."""
+    def _loss_since(self) -> float | None:
+        """The mean loss since the last value; `None` if a fault was just undone."""
         loss = self._totals.mean_since([-o for o in self.memory.offset])
         self.memory = self.memory._replace(offset=_finite(-n for n in self._totals()))
         return loss

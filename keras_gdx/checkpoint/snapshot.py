@@ -188,10 +188,14 @@ def build_optimizer(model):
         model.optimizer.build(model.trainable_variables)
 
 
+def pruned(model):
+    """The constraints of a model that hold masks of pruned weights."""
+    return [v.constraint for v in model.weights if isinstance(v.constraint, Masked)]
+
+
 def settings_of(model):
     """The variables that callbacks set: learning rates, numbers among the arguments, masks."""
-    found = [x for v in model.weights if isinstance(v.constraint, Masked)
-             for x in v.constraint.variables]  # fmt: skip
+    found = [constraint.mask for constraint in pruned(model)]
     for optimizer in all_optimizers(model):
         if isinstance(optimizer.learning_rate, keras.Variable):
             found.append(optimizer.learning_rate)
@@ -210,6 +214,8 @@ def variables_of(model):
     found = [*model.variables]
     for optimizer in all_optimizers(model):
         found += optimizer.variables
+    for constraint in pruned(model):
+        found += constraint.variables
     found += [*random_variables(), *held_variables(model)]
     return list({id(v): v for v in found}.values())
 
