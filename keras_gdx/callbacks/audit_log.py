@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import platform
 import time
@@ -16,6 +17,7 @@ from keras_gdx.callbacks._lib.argument_types import File
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.registry import register
+from keras_gdx.report.findings import logged
 
 __all__ = ["AuditLog"]
 
@@ -119,7 +121,7 @@ class AuditLog(Callback):
             "epoch",
             epoch=epoch + 1,
             seconds=round(time.monotonic() - self._began, 3),
-            logs={name: float(value) for name, value in (logs or {}).items()},
+            logs={name: _recorded(value) for name, value in (logs or {}).items()},
             next=hyperparameters(self.model, NAMES),
         )
 
@@ -162,6 +164,12 @@ def _checked(path: str | os.PathLike[str]) -> tuple[int, str, bytes]:
 
 def _sum(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
+
+
+def _recorded(value: Any) -> float | str | None:
+    """A value of the logs as JSON, which has no infinity and no NaN."""
+    number = logged({"": value}).get("", math.nan)
+    return number if math.isfinite(number) else None if value is None else _text(value)
 
 
 def _text(thing: Any) -> str:

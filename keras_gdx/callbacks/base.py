@@ -80,6 +80,7 @@ class Callback(Configured, keras.callbacks.Callback):
 
     def __init__(self) -> None:
         super().__init__()
+        self.params: dict[str, Any] = {}  # stays empty in a `CallbackList` without them
         self.memory = self.fresh
         self._restored = False
 

@@ -9,7 +9,8 @@ from keras import ops
 
 from keras_gdx.callbacks._lib.amount import EveryCount, Moment
 from keras_gdx.callbacks._lib.argument_types import Pattern
-from keras_gdx.callbacks._lib.masks import Masked, Pruning
+from keras_gdx.callbacks._lib.masks import Pruning
+from keras_gdx.engine.variables.masks import Masked
 from keras_gdx.registry import register
 
 __all__ = ["DynamicSurgery"]

@@ -137,7 +137,7 @@ class EnergyMonitor(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Logs the energy used so far."""
         self.read()
-        left = self.params["epochs"] - epoch - 1
+        left = self.params.get("epochs", epoch + 1) - epoch - 1
         self.memory = self.memory._replace(epochs=self.memory.epochs + 1, left=left)
         if logs is not None:
             logs["energy_kwh"] = self.kilowatt_hours

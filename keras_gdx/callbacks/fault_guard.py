@@ -57,7 +57,8 @@ class FaultGuard(AtBatches):
     over the last `window` good losses, of which there must be at least 16. Whenever `every` is
     over it checks that all weights are finite, and copies the training state. On a fault it
     restores the last copy (weights, statistics, optimizer and metrics), multiplies the learning
-    rate by `factor` and continues with the next batch. The position in the data is not restored,
+    rate by `factor` and continues with the next batch. What callbacks have set since the copy,
+    such as a lower learning rate or masks, stays. The position in the data is not restored,
     so the bad batch is not repeated in this epoch. `faults` lists the bad batches.
 
     For bad gradients alone, the optimizers' `skip_nonfinite` is cheaper and loses only one
@@ -191,6 +192,7 @@ class FaultGuard(AtBatches):
         """The mean loss of the last `batches` batches, and whether an update was skipped."""
         totals, updates = self._counted
         loss = self._totals.mean_since(totals)
+        loss = math.nan if loss is None else loss  # another guard has found a fault
         self._count_from_here()
         pairs = zip(self._skipping, updates, self._counted[1], strict=True)
         skipped = any(expected(x, then, batches) > now[0] for x, then, now in pairs)
@@ -222,7 +224,7 @@ class FaultGuard(AtBatches):
 
     def _go_back(self, kind: str, loss: float, batch: int) -> None:
         good = self._copies.get()
-        snapshot.put(self.model, good["model"], random=False)
+        snapshot.put(self.model, good["model"], random=False, settings=False)
         if good["epoch"] == self._epoch:
             snapshot.put_metrics(self.model, good["metrics"])
         else:
@@ -231,7 +233,6 @@ class FaultGuard(AtBatches):
             for _, layers in rate_groups(self.model):
                 now = number(layers[0].learning_rate, layers[0].iterations)
                 set_rate(layers, now * self.factor)
-            self._copy(good["step"])
         self._count_from_here()
         self._note(kind, loss, batch, good["step"])
 

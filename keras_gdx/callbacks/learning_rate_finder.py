@@ -166,14 +166,17 @@ class LearningRateFinder(Callback):
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Ends the sweep."""
-        self.undo()
+        """Restores the state from before the sweep, so that others save that."""
+        self._restore()
 
     def undo(self) -> None:
-        """Restores the state from before the sweep."""
-        before, self._before = self._before, None
-        if before is not None:
-            snapshot.put(self.model, before)
+        """Restores the state from before the sweep, whatever others did at the end of training."""
+        self._restore()
+        self._before = None
+
+    def _restore(self) -> None:
+        if self._before is not None:
+            snapshot.put(self.model, self._before)
 
 
 def smooth(losses: np.ndarray, weight: float) -> np.ndarray:

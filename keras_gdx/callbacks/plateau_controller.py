@@ -198,7 +198,7 @@ class PlateauController(Periodic):
         """Observes the mean loss if `every` is over."""
         if self.count(batch):
             loss = self._loss_since()
-            if self._epoch >= self.start_from_epoch:
+            if loss is not None and self._epoch >= self.start_from_epoch:
                 self._observe(loss)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
@@ -226,8 +226,8 @@ class PlateauController(Periodic):
 
     # -- the loss of `every` steps ----------------------------------------------------------
 
-    def _loss_since(self) -> float:
-        """The mean loss since the last value."""
+    def _loss_since(self) -> float | None:
+        """The mean loss since the last value; `None` if a fault was just undone."""
         loss = self._totals.mean_since([-o for o in self.memory.offset])
         self.memory = self.memory._replace(offset=_finite(-n for n in self._totals()))
         return loss
@@ -254,7 +254,9 @@ class PlateauController(Periodic):
         self.memory = state._replace(observed=state.observed + 1)
         if verdict == "plateau":
             if self.rollback and self.memory.kept:
-                snapshot.put(self.model, self.memory.kept, random=False, progress=False)
+                snapshot.put(
+                    self.model, self.memory.kept, random=False, counts=False, settings=False
+                )
             changed = self._change(self.factor)
             if self.stop and not changed:
                 self.model.stop_training = True

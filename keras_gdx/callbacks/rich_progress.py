@@ -10,6 +10,7 @@ from keras_gdx.callbacks._lib.argument_types import Names
 from keras_gdx.callbacks.base import Callback, Logs, if_needed
 from keras_gdx.registry import register
 from keras_gdx.report.clock import clock
+from keras_gdx.report.findings import logged
 
 __all__ = ["RichProgress"]
 
@@ -96,11 +97,17 @@ class RichProgress(Callback):
         """Prints the epoch's line."""
         seconds, epochs = self.memory
         self.memory = Elapsed(seconds + self._clock() - self._began, epochs + 1)
-        total = self.params["epochs"]
-        logs = logs or {}
+        logs, numbers = logs or {}, logged(logs)
         names = logs if self.names is None else [name for name in self.names if name in logs]
-        numbers = [f"{name} {logs[name]:.4g}" for name in names]
-        line = "  ".join([f"epoch {epoch + 1}/{total}", *numbers, self._time(total - epoch - 1)])
+        shown = [
+            f"{name} {numbers[name]:.4g}" if name in numbers else f"{name} {logs[name]}"
+            for name in names
+        ]
+        if total := self.params.get("epochs"):
+            shown = [f"epoch {epoch + 1}/{total}", *shown, self._time(total - epoch - 1)]
+        else:
+            shown = [f"epoch {epoch + 1}", *shown]
+        line = "  ".join(shown)
         print(line, flush=True) if self._bars is None else self._bars.tell(line)
 
     def _time(self, left: int) -> str:
@@ -113,8 +120,8 @@ class Bars:
 
     def __init__(self, params: dict[str, Any], progress: Any):
         self._progress = progress
-        self._whole = progress.add_task("run", total=params["epochs"])
-        self._epoch = progress.add_task("epoch", total=params["steps"])
+        self._whole = progress.add_task("run", total=params.get("epochs"))
+        self._epoch = progress.add_task("epoch", total=params.get("steps"))
         progress.start()
 
     def begin(self, epoch: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from keras_gdx.arguments import PositiveInt, check
 from keras_gdx.callbacks._lib.amount import amount_in
 from keras_gdx.callbacks.base import Logs, Periodic, if_needed
+from keras_gdx.integration.weight_swap import evaluation_weights
 from keras_gdx.registry import register
 
 __all__ = ["SnapshotEnsemble"]
@@ -92,7 +93,8 @@ class SnapshotEnsemble(Periodic):
             self._store()
 
     def _store(self) -> None:
-        members = (*self.memory.members, tuple(self.model.get_weights()))
+        with evaluation_weights(self.model):
+            members = (*self.memory.members, tuple(self.model.get_weights()))
         members = members[-self.keep :] if self.keep else members
         self.memory = self.memory._replace(members=members)
 

@@ -8,7 +8,7 @@ from typing import Any
 from keras_gdx.callbacks._lib.argument_types import Folder
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.registry import register
-from keras_gdx.report.findings import numbers, sources
+from keras_gdx.report.findings import logged, numbers, sources
 
 __all__ = ["TensorBoardScalars"]
 
@@ -85,8 +85,8 @@ class TensorBoardScalars(Callback):
                 self._written[name] = len(found)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Writes the logs."""
-        for name, value in (logs or {}).items():
+        """Writes the numbers in the logs."""
+        for name, value in logged(logs).items():
             kind = "validation" if name.startswith("val_") else "train"
             self._write(kind, f"epoch_{name.removeprefix('val_')}", value, epoch)
         self._flush()

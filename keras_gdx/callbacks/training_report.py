@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from keras_gdx.arguments import check
 from keras_gdx.callbacks._lib.argument_types import File
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
@@ -20,7 +18,7 @@ from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
 from keras_gdx.integration.model_hooks import Epochs
 from keras_gdx.registry import register
-from keras_gdx.report.findings import sources
+from keras_gdx.report.findings import logged, sources
 from keras_gdx.report.page import page
 from keras_gdx.report.run_facts import facts, parameters
 
@@ -149,7 +147,7 @@ class TrainingReport(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Stores the epoch and writes the page."""
         optimizer = self.model.optimizer
-        numbers = {name: float(v) for name, v in (logs or {}).items() if _is_number(v)}
+        numbers = logged(logs)
         now = hyperparameters(self.model, USUAL)
         named = {*now, *optimizer.get_config()}
         row = {
@@ -166,7 +164,7 @@ class TrainingReport(Callback):
         """Writes the final page, unless the resumed run was already complete."""
         done = self.memory.epochs[-1]["epoch"] if self.memory.epochs else 0
         if self._running:
-            early = self.model.stop_training or done < self.params["epochs"]
+            early = self.model.stop_training or done < self.params.get("epochs", done)
             self._see(state="stopped early" if early else "finished")
         if self.memory.parts:
             self._write()
@@ -206,7 +204,3 @@ class TrainingReport(Callback):
         """A unique temporary name in the page's folder."""
         path = Path(self.path)
         return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-
-
-def _is_number(value: Any) -> bool:
-    return not isinstance(value, str) and np.ndim(value) == 0

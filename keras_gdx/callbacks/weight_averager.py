@@ -1,21 +1,56 @@
 """Weight averaging over epochs or batches: EMA, SWA and LAWA."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Literal, NamedTuple
 
+import keras
 import numpy as np
 from annotated_types import Interval
 from keras import ops
 
-from keras_gdx.arguments import PositiveInt
+from keras_gdx.arguments import PositiveInt, check
 from keras_gdx.callbacks._lib.amount import EveryCount, amount_in
 from keras_gdx.callbacks.base import Logs, Periodic, if_needed
 from keras_gdx.engine.state.state import is_overwritten
 from keras_gdx.engine.variables.structure import layers_of
 from keras_gdx.integration.random_state import random_variables
+from keras_gdx.integration.weight_swap import WeightSwap, added_to, trained_weights
 from keras_gdx.registry import register
 
 __all__ = ["WeightAverager"]
+
+
+class Averaged:
+    """What `WeightSwap` asks its owner, answered for a `WeightAverager`."""
+
+    built = True
+
+    def __init__(self, averager: "WeightAverager"):
+        self.averager = averager
+
+    @property
+    def iterations(self) -> int:
+        """The number of samples."""
+        samples: int = self.averager.memory.samples
+        return samples
+
+    @property
+    def model_variables(self) -> list[Any]:
+        """The variables that are averaged."""
+        return self.averager._weights()
+
+    def evaluation_values(self, trained: Sequence[Any]) -> list[np.ndarray]:
+        """The averages, in the variables' dtypes."""
+        pairs = zip(self.model_variables, self.averager.averages, strict=True)
+        return [ops.cast(value, v.dtype) for v, value in pairs]
+
+    def adopt(self, indices: Sequence[int]) -> None:
+        """Does nothing: weights that are set count from the next sample on."""
+
+    def close_epoch(self) -> None:
+        """Samples the trained weights."""
+        self.averager.sample_epoch()
 
 
 class Averages(NamedTuple):
@@ -51,9 +86,12 @@ class WeightAverager(Periodic):
     - `"lawa"`: the mean of the last `window` samples.
 
     All floating-point weights are averaged, including batch-normalization statistics, which
-    `refresh` recomputes from data. Validation in `fit` uses the averages, after which the
-    trained weights are restored, bit for bit. After `fit` the model has the averages; a resumed
-    `fit` (`restore(state())`, or `ResumableCheckpoint`) starts from the trained weights.
+    `refresh` recomputes from data. During `fit` the averages of the trained weights are what is
+    evaluated and saved: validation uses them, and from there to the next epoch the model has
+    them, so that `ModelCheckpoint` and `EarlyStopping` keep what was validated. Then the trained
+    weights are restored, bit for bit. After `fit` the model has the averages, or the weights that
+    `EarlyStopping` restored; a resumed `fit` (`restore(state())`, or `ResumableCheckpoint`) starts
+    from the trained weights.
 
     The averages are stored on the host, in at least float32. To average in every update, the
     optimizers' `use_ema` is cheaper: it runs on the device, in the compiled step.
@@ -70,7 +108,8 @@ class WeightAverager(Periodic):
             batch-normalization statistics are recomputed at the end; `None` keeps their average.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or `fit` has another callback that
+            evaluates averages: another one of these, or Keras' `SwapEMAWeights`.
 
     Example:
         >>> import keras, numpy as np
@@ -79,7 +118,7 @@ class WeightAverager(Periodic):
         >>> model.compile("sgd", "mse")
         >>> seen, x = [], np.ones((8, 1))
         >>> watch = keras.callbacks.LambdaCallback(
-        ...     on_epoch_end=lambda epoch, logs: seen.append(model.get_weights()[0][0, 0]))
+        ...     on_train_batch_end=lambda batch, logs: seen.append(model.get_weights()[0][0, 0]))
         >>> callback = WeightAverager("swa", start="2 epochs")
         >>> history = model.fit(x, x, epochs=4, verbose=0, callbacks=[watch, callback])
         >>> bool(np.isclose(model.get_weights()[0][0, 0], (seen[2] + seen[3]) / 2))
@@ -108,7 +147,7 @@ class WeightAverager(Periodic):
         self.start = start
         self.every = every
         self.refresh = refresh
-        self._aside: list[np.ndarray] | None = None
+        self._swap: Any = None
 
     @property
     def needs_batches(self) -> bool:
@@ -127,8 +166,9 @@ class WeightAverager(Periodic):
     # -- sampling ---------------------------------------------------------------------------
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        """Restores the trained weights when a run resumes."""
+        """Restores the trained weights."""
         super().on_epoch_begin(epoch, logs)
+        self._swap.leave()
         if self.memory.trained:
             self._assign(self.memory.trained)
             self.memory = self.memory._replace(trained=())
@@ -139,7 +179,8 @@ class WeightAverager(Periodic):
         if self.count(batch):
             self._sample()
 
-    def _at_end_of_epoch(self) -> None:
+    def sample_epoch(self) -> None:
+        """Samples the weights at the end of an epoch, once, if `every` is over."""
         over = self.parsed("every").after_epoch(self._epoch)
         if over and self._epoch != self.memory.sampled:
             self._sample()
@@ -162,37 +203,56 @@ class WeightAverager(Periodic):
 
     # -- swapping ---------------------------------------------------------------------------
 
-    def on_test_begin(self, logs: Logs = None) -> None:
-        """Swaps in the averages for validation."""
-        self._at_end_of_epoch()
-        if self.memory.samples:
-            self._aside = self._exact()
-            self._assign(self.averages)
+    @contextmanager
+    def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
+        """Restores the trained weights if `fit` does not reach its end.
 
-    def on_test_end(self, logs: Logs = None) -> None:
-        """Ends the validation with the averages."""
-        self.undo()
+        Raises:
+            ValueError: If another callback decides what is evaluated, too.
+        """
+        kinds = (WeightAverager, keras.callbacks.SwapEMAWeights)
+        others = [type(x).__name__ for x in callbacks if isinstance(x, kinds) and x is not self]
+        allowed = "without another callback that evaluates averages beside `WeightAverager`"
+        check(not others, "callbacks", others, allowed)
+        try:
+            yield callbacks
+        except BaseException:
+            if self._swap is not None:
+                self._swap.leave()
+            raise
+        finally:
+            self._detach(model)
 
-    def undo(self) -> None:
-        """Restores the trained weights."""
-        if self._aside is not None:
-            self._assign(self._aside)
-            self._aside = None
+    def on_train_begin(self, logs: Logs = None) -> None:
+        """Adds the averages to what the model is evaluated and saved with."""
+        super().on_train_begin(logs)
+        self._detach(self.model)
+        self._swap = WeightSwap(Averaged(self))
+        added_to(self.model).append(self._swap)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Samples the weights, unless `on_test_begin` did."""
+        """Samples the weights, and swaps in the averages until the next epoch begins."""
         super().on_epoch_end(epoch, logs)
-        self._at_end_of_epoch()
+        if not self.inside_fit:  # in `fit`, the model was given them before all callbacks
+            self.sample_epoch()
+            self._swap.enter()
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Leaves the averages in the model."""
+        """Keeps the trained weights for a run that resumes; the model has the averages."""
         if not self.memory.samples:
             return
-        trained = self.memory.trained or tuple(self._exact())
-        self.memory = self.memory._replace(trained=trained)
-        self._assign(self.averages)
-        if self.refresh is not None:
+        aside = trained_weights(self.model)
+        trained = [ops.convert_to_numpy(aside.get(id(v), v)) for v in self._weights()]
+        self.memory = self.memory._replace(trained=tuple(trained))
+        averaged = self._swap.swapped and not self._swap.changed()
+        if averaged and self.refresh is not None:
             refresh_statistics(self.model, self.refresh)
+        if not self.inside_fit:
+            self._detach(self.model)
+
+    def _detach(self, model: Any) -> None:
+        with suppress(ValueError):
+            added_to(model).remove(self._swap)
 
     # -- weights ----------------------------------------------------------------------------
 

@@ -140,7 +140,7 @@ def _evaluated(model, x):
     shown: list = []
     for each in (x for x in ours(model) if x.built):
         moved = each.model_variables  # some may be frozen since
-        if (values := each.evaluation_values(moved)) is not None:
+        if (values := each.weight_swap.values(moved)) is not None:
             shown += zip(moved, values, strict=True)
     if not shown:
         return model(x, training=False)

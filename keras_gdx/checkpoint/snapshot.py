@@ -7,6 +7,7 @@ import keras
 
 from keras_gdx.arguments import check
 from keras_gdx.backends import backend
+from keras_gdx.engine.variables.masks import Masked, hold
 from keras_gdx.engine.variables.structure import layers_of, without_numbers
 from keras_gdx.integration.held import held_variables
 from keras_gdx.integration.model_optimizers import (
@@ -16,6 +17,7 @@ from keras_gdx.integration.model_optimizers import (
     ours,
 )
 from keras_gdx.integration.random_state import random_state, random_variables, restore_random_state
+from keras_gdx.integration.weight_swap import added_to, trained_weights
 from keras_gdx.schedules.create import plans_of
 
 
@@ -23,15 +25,9 @@ def take(model):
     """Copies weights, statistics, slots and random states of a compiled model."""
     random = random_state()  # first: Keras draws from Python's when it makes its own
     variables = variables_of(model)
-    trained: dict = {}
-    shown = []
-    for optimizer in ours(model):
-        optimizer.weight_swap.settle()
-        swapped = optimizer.weight_swap.swapped
-        shown.append(swapped)
-        if swapped:  # the model holds evaluation weights
-            pairs = zip(optimizer.model_variables, optimizer.weight_swap.trained, strict=True)
-            trained.update((id(v), keras.ops.convert_to_numpy(value)) for v, value in pairs)
+    trained = {
+        key: keras.ops.convert_to_numpy(value) for key, value in trained_weights(model).items()
+    }
     return {
         "layout": layout(variables),
         "values": [
@@ -40,10 +36,10 @@ def take(model):
         "optimizers": [
             {
                 "numbers": _numbers(x),
-                "shown": is_shown,
+                "shown": x.weight_swap.swapped,
                 "plans": [[plan.begin, plan.total_steps] for plan in plans_of(x)],
             }
-            for x, is_shown in zip(ours(model), shown, strict=True)
+            for x in ours(model)
         ],
         "moved": moved(model),
         "random": random,
@@ -101,22 +97,33 @@ def replicas_of(model):
     return max(len(backend.copies(v)) for v in variables_of(model))
 
 
-def put(model, snapshot, random=True, progress=True):
+def put(model, snapshot, random=True, counts=True, settings=True):
     """Restores the state that `take` copied.
 
     Args:
         model: The model.
         snapshot: What `take` returned.
         random: Whether to restore Python's and NumPy's random states.
-        progress: Whether to restore the update count, the learning rates and the other numbers
-            among the optimizers' arguments.
+        counts: Whether to restore the numbers of updates.
+        settings: Whether to restore what callbacks set: learning rates and the other numbers
+            among the optimizers' arguments, and masks. Otherwise the run goes on: the current
+            masks are applied, and averages stay in the model if they are there.
     """
-    stay = set() if progress else {id(v) for v in progress_of(model)}
+    stay = {id(x.iterations) for x in all_optimizers(model) if not counts}
+    stay |= {id(v) for v in settings_of(model) if not settings}
+    shown = [swap for swap in added_to(model) if swap.swapped and not settings]
+    for swap in added_to(model):
+        swap.trained = None
     for variable, values in zip(variables_of(model), snapshot["values"], strict=True):
         if id(variable) not in stay:
             for part, value in zip(backend.copies(variable), values, strict=True):
                 part.assign(value)
-    put_the_rest(model, snapshot, progress)
+    if not settings:
+        for variable in model.weights:
+            hold(variable)
+    put_the_rest(model, snapshot, settings)
+    for swap in shown:
+        swap.enter()
     if random:
         restore_random_state(snapshot["random"])
 
@@ -144,13 +151,13 @@ def as_before_if_refused(model, source):
         ) from error
 
 
-def put_the_rest(model, snapshot, progress=True):
+def put_the_rest(model, snapshot, settings=True):
     """Restores what is not a variable. Call it after the variables are restored."""
     for optimizer, saved in zip(ours(model), snapshot["optimizers"], strict=True):
         optimizer.weight_swap.trained = None
         if not optimizer.built:
             continue
-        if progress:
+        if settings:
             _put_numbers(optimizer, saved["numbers"])
         for plan, (begin, total) in zip(plans_of(optimizer), saved["plans"], strict=True):
             if total is not None and (begin, total) != (plan.begin, plan.total_steps):
@@ -181,11 +188,15 @@ def build_optimizer(model):
         model.optimizer.build(model.trainable_variables)
 
 
-def progress_of(model):
-    """The variables that hold the progress of training: update counts, rates and numbers."""
-    found = []
+def pruned(model):
+    """The constraints of a model that hold masks of pruned weights."""
+    return [v.constraint for v in model.weights if isinstance(v.constraint, Masked)]
+
+
+def settings_of(model):
+    """The variables that callbacks set: learning rates, numbers among the arguments, masks."""
+    found = [constraint.mask for constraint in pruned(model)]
     for optimizer in all_optimizers(model):
-        found.append(optimizer.iterations)
         if isinstance(optimizer.learning_rate, keras.Variable):
             found.append(optimizer.learning_rate)
     for optimizer in ours(model):
@@ -203,6 +214,8 @@ def variables_of(model):
     found = [*model.variables]
     for optimizer in all_optimizers(model):
         found += optimizer.variables
+    for constraint in pruned(model):
+        found += constraint.variables
     found += [*random_variables(), *held_variables(model)]
     return list({id(v): v for v in found}.values())
 

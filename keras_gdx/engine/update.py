@@ -9,6 +9,7 @@ from keras import ops
 from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import scaled
 from keras_gdx.engine.low_precision import narrowed, widened
+from keras_gdx.engine.variables.masks import masked
 from keras_gdx.math import ema
 
 
@@ -91,7 +92,8 @@ def conclude(optimizer, constraint, h, w, *averages):
         return w, []
     average = ops.where(h.t == 1, w, ema(averages[0], w, h.ema_momentum))
     if every := optimizer.ema_overwrite_frequency:
-        w = ops.where(ops.cast(h.t, "int32") % every == 0, average, w)
+        average_now = masked(constraint, average)
+        w = ops.where(ops.cast(h.t, "int32") % every == 0, average_now, w)
     return w, [average]
 
 

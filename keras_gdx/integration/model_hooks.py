@@ -29,12 +29,14 @@ import numpy as np
 
 from keras_gdx.backends import backend
 from keras_gdx.engine.late_weights import begin_anew, updates_of
+from keras_gdx.engine.variables.masks import hold
 from keras_gdx.engine.variables.structure import layers_of
 from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.file_transaction import all_or_nothing
 from keras_gdx.integration.legacy_files import check_file
 from keras_gdx.integration.model_building import building
-from keras_gdx.integration.model_optimizers import ours, window
+from keras_gdx.integration.model_optimizers import keras_averages, ours, window
+from keras_gdx.integration.weight_swap import added_to, evaluation_weights, finish, show, train
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
@@ -83,12 +85,23 @@ def _evaluating(original):
         if (replicas := replicas_of(self)) is not None:
             replicas.before(original.__name__)
         if isinstance(kwargs.get("callbacks"), keras.callbacks.CallbackList):
-            for optimizer in optimizers:  # validation at the end of an epoch of `fit`
-                optimizer.flush()
-        with _evaluation_weights(optimizers), _undoing(kwargs.get("callbacks")):
+            close_epoch(self)  # validation at the end of an epoch of `fit`
+        with evaluation_weights(self), _undoing(kwargs.get("callbacks")):
             return original(self, *args, **kwargs)
 
     return evaluating
+
+
+def close_epoch(model):
+    """Completes what updates of the epoch have begun, before the weights are evaluated."""
+    for optimizer in ours(model):
+        optimizer.flush()
+    for variable in model.weights:
+        hold(variable)
+    for variable, average in keras_averages(model):
+        hold(variable, average)
+    for swap in added_to(model):
+        swap.owner.close_epoch()
 
 
 @contextmanager
@@ -110,18 +123,6 @@ def _listed(callbacks):
     return keras.tree.flatten(callbacks or [])
 
 
-@contextmanager
-def _evaluation_weights(optimizers):
-    """Swaps in the evaluation weights of all optimizers that need it."""
-    entered: list = []
-    try:
-        entered += [x for x in optimizers if x.evaluates_others and x.weight_swap.enter()]
-        yield
-    finally:
-        for optimizer in entered:
-            optimizer.weight_swap.leave()
-
-
 def _loading(original):
     """Tells optimizers about weights that are set, unless their own state is loaded with them."""
 
@@ -134,6 +135,8 @@ def _loading(original):
         loads = [x.loads for x in training]
         with all_or_nothing(self.variables if optimizers else ()):
             result = original(self, *args, **kwargs)
+        for variable in self.weights:
+            hold(variable)
         for optimizer, values, count in zip(training, before, loads, strict=True):
             if optimizer.loads == count:
                 pairs = zip(optimizer.model_variables, values, strict=True)
@@ -150,8 +153,9 @@ def _equal(a, b):
 def _training(original):
     @functools.wraps(original)
     def train_on_batch(self, *args, **kwargs):
-        for optimizer in introduced(self):
-            optimizer.weight_swap.leave()
+        optimizers = introduced(self)
+        train(self)
+        for optimizer in optimizers:
             begin_anew(optimizer)
         return original(self, *args, **kwargs)
 
@@ -200,8 +204,8 @@ def _around(model, listed, arguments, stack):
         arguments: The other arguments of `fit`, by name.
         stack: `ExitStack` on which the contexts are entered.
     """
+    train(model)
     for optimizer in ours(model):
-        optimizer.weight_swap.leave()
         begin_anew(optimizer)
     replicas = replicas_of(model)
     if replicas is not None:
@@ -294,8 +298,7 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Restores the trained weights."""
-        for optimizer in ours(self.model):
-            optimizer.weight_swap.leave()
+        train(self.model)
         if self._begins:  # checkpoints have been restored by now
             self._begins = False
             self._plan(epoch)
@@ -303,17 +306,14 @@ class Epochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Closes the accumulation window; swaps in the evaluation weights."""
-        for optimizer in ours(self.model):
-            optimizer.flush()
-            if optimizer.evaluates_others:
-                optimizer.weight_swap.enter()
+        close_epoch(self.model)
+        show(self.model)
         if (replicas := replicas_of(self.model)) is not None:
             replicas.before("epoch")
 
     def on_train_end(self, logs=None):
         """Swaps in the evaluation weights. Keras does so only for the compiled optimizer."""
-        for optimizer in ours(self.model):
-            optimizer.weight_swap.enter()
+        finish(self.model)
 
     # -- the length of the run ----------------------------------------------------------------
 

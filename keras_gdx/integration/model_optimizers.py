@@ -97,6 +97,14 @@ def keras_accumulators(model):
         yield from getattr(optimizer, "_accumulated_gradients", ())
 
 
+def keras_averages(model):
+    """Pairs of a variable and its moving average in one of Keras' own optimizers."""
+    for each in all_optimizers(model):
+        theirs = not isinstance(each, KerasOptimizer) and getattr(each, "use_ema", False)
+        if theirs and each.built:
+            yield from zip(moved_by(each), each._model_variables_moving_average, strict=True)
+
+
 def window(optimizer):
     """The number of micro-batches per update of an optimizer."""
     return max(getattr(x, "gradient_accumulation_steps", None) or 1 for x in inside(optimizer))

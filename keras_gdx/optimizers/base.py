@@ -32,7 +32,7 @@ from keras_gdx.engine.hyperparameters import (
 from keras_gdx.engine.late_weights import comes_late
 from keras_gdx.engine.state.state import State, imagined, size_of
 from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
-from keras_gdx.integration.weight_swap import WeightSwap
+from keras_gdx.integration.weight_swap import WeightSwap, averaged
 from keras_gdx.optimizers.options import AnyModifier, check_options, patterns
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import declared
@@ -347,9 +347,12 @@ class Optimizer(Rule, KerasOptimizer):
     def finalize_variable_values(self, var_list: Any) -> None:
         """Leaves the evaluation weights in the model; Keras calls this at the end of `fit`.
 
-        The trained weights are kept, and the next `fit` resumes from them.
+        The trained weights are kept, and the next `fit` resumes from them. Averages of a
+        `WeightAverager` stay instead.
         """
-        self.weight_swap.enter()
+        model = self._model()
+        if model is None or not averaged(model):
+            self.weight_swap.enter()
 
     # -- serialization -----------------------------------------------------------------------
 

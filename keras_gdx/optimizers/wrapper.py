@@ -10,6 +10,7 @@ from keras import ops
 from keras_gdx.arguments import PositiveInt, Tensor, check
 from keras_gdx.backends import backend
 from keras_gdx.engine.late_weights import begin
+from keras_gdx.engine.variables.masks import hold
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Shape
 from keras_gdx.registry import get
@@ -73,14 +74,19 @@ class Wrapper(Optimizer):
         before = self.iterations.numpy()
         self.inner.flush()
         if self.iterations.numpy() > before and self.iterations.numpy() % self.sync_period == 0:
-            backend.outside_step(self, self.synchronize)()
+            backend.outside_step(self, self._synchronize)()
 
     def _synchronize_if_due(self, before: Tensor) -> None:
         """Synchronizes if the last `apply` made a `sync_period`-th update."""
         now = backend.snapshot(self.iterations)
         due = ops.logical_and(now > before, now % self.sync_period == 0)
         touched = [*self.variables, *self.model_variables]
-        backend.run_if(due, lambda _: self.synchronize(), [], touched)
+        backend.run_if(due, lambda _: self._synchronize(), [], touched)
+
+    def _synchronize(self) -> None:
+        self.synchronize()
+        for variable in self.model_variables:
+            hold(variable)
 
     def attach(self, model: keras.Model) -> None:
         super().attach(model)

@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from keras_gdx.arguments import is_number
 
@@ -18,6 +21,21 @@ def sources(callbacks: Iterable[Any]) -> dict[str, Any]:
             name = type(callback).__name__
             seen[name] += 1
             found[name if seen[name] == 1 else f"{name}_{seen[name]}"] = callback
+    return found
+
+
+def logged(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """The numbers in the logs of an epoch, by name. Logs may have anything: text, `None`, arrays.
+
+    Example:
+        >>> logged({"loss": 2, "best": None, "name": "2.0", "each": [1.0, 2.0]})
+        {'loss': 2.0}
+    """
+    found: dict[str, float] = {}
+    for name, value in (logs or {}).items():
+        with suppress(TypeError, ValueError, OverflowError):
+            if not isinstance(value, (str, bytes)) and np.ndim(value) == 0:
+                found[name] = float(value)
     return found
 
 

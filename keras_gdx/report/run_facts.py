@@ -38,8 +38,8 @@ def facts(
             "loss": loss(getattr(model, "loss", None)),
         },
         "Run": {
-            "epochs": said(params["epochs"]),
-            "steps per epoch": said(params["steps"] or "unknown"),
+            "epochs": said(params.get("epochs", "unknown")),
+            "steps per epoch": said(params.get("steps") or "unknown"),
             "batch size": said(batch_size or "as the data comes"),
             "seed": "not set" if seed() is None else str(seed()),
             "devices": ", ".join(devices()),

@@ -1,23 +1,29 @@
 """What callbacks print and write: lines, progress bars, records."""
 
+import datetime
 import hashlib
 import io
 import json
+import math
 import sys
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_gdx import optimizers, schedules
 from keras_gdx.callbacks import (
     AuditLog,
+    EnergyMonitor,
+    FaultGuard,
     GradientMonitor,
     HyperparameterLogger,
     ResumableCheckpoint,
     RichProgress,
     StepEvaluator,
     TensorBoardScalars,
+    TrainingReport,
 )
 from keras_gdx.report.clock import clock
 from tests.events import scalars
@@ -217,3 +223,73 @@ def test_who_tells_comes_last(problem, tmp_path):
     assert whole.callbacks[:2] == callbacks
     epoch = json.loads((tmp_path / "run.jsonl").read_text().splitlines()[1])
     assert epoch["logs"]["learning_rate"] == 0.5
+
+
+# -- odd logs, and loops by hand ----------------------------------------------------------------
+
+ODD = {
+    "text": "1.0",
+    "none": None,
+    "array": np.array([1.0, 2.0]),
+    "tensor": tf.ones(2),
+    "date": datetime.date(2024, 2, 3),
+    "nan": math.nan,
+    "inf": tf.constant(math.inf),
+    "complex": 1j,
+    "[/red]\n": np.float32(0.5),
+}
+
+
+def test_odd_logs_end_no_run(problem, tmp_path, capsys):
+    """Numbers are numbers, also those that are not finite; others text, or left out."""
+    odd = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(ODD))
+    report = TrainingReport(str(tmp_path / "report.html"))
+    audit = AuditLog(tmp_path / "run.jsonl")
+    problem.fit(
+        problem.model(), [TensorBoardScalars(tmp_path), audit, RichProgress([*ODD]), report, odd], 1
+    )
+    told = {name: dict(values)[0] for name, values in scalars(tmp_path).items()}
+    assert {*told} >= {"train:epoch_nan", "train:epoch_inf", "train:epoch_[/red]\n"}
+    assert not {*told} & {f"train:epoch_{name}" for name in ("text", "none", "array", "date")}
+    line = (tmp_path / "run.jsonl").read_text().splitlines()[1]
+    written = json.loads(line, parse_constant=pytest.fail)["logs"]
+    assert written["none"] is None
+    assert written["[/red]\n"] == 0.5
+    assert [written[name] for name in ("text", "nan", "complex")] == ["1.0", "nan", "1j"]
+    assert written["date"] == "datetime.date(2024, 2, 3)"
+    assert "text 1.0  none None  array [1. 2.]" in capsys.readouterr().out
+    logs = report.memory.epochs[0]["logs"]
+    assert math.isnan(logs["nan"]) and "text" not in logs  # noqa: PT018
+
+
+@pytest.mark.parametrize(
+    ("make", "needs_fit"),
+    [
+        (lambda data, folder: RichProgress(), False),
+        (lambda data, folder: TrainingReport(str(folder / "report.html")), False),
+        (lambda data, folder: AuditLog(folder / "run.jsonl"), False),
+        (lambda data, folder: FaultGuard(every="2 steps"), False),
+        (lambda data, folder: GradientMonitor(data, every="2 steps", parts=2), False),
+        (lambda data, folder: EnergyMonitor(), False),
+        (lambda data, folder: ResumableCheckpoint(folder), True),
+        (lambda data, folder: StepEvaluator(data, every="1 epoch"), True),
+    ],
+    ids=["progress", "report", "audit", "guard", "monitor", "energy", "checkpoint", "epochs"],
+)
+def test_a_list_by_hand_has_no_length(make, needs_fit, problem, tmp_path):
+    """Such a callback works, or says what it needs; no other error."""
+    model = problem.model(run_eagerly=True)
+    listed = keras.callbacks.CallbackList([make((problem.x, problem.y), tmp_path)], model=model)
+    if needs_fit:
+        with pytest.raises(ValueError, match="`fit`"):
+            listed.on_train_begin()
+        return
+    listed.on_train_begin()
+    for epoch in range(2):
+        listed.on_epoch_begin(epoch)
+        for batch in range(2):
+            listed.on_train_batch_begin(batch)
+            logs = model.train_on_batch(problem.x, problem.y, return_dict=True)
+            listed.on_train_batch_end(batch, logs)
+        listed.on_epoch_end(epoch, dict(logs))
+    listed.on_train_end()

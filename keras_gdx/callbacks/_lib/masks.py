@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -11,6 +10,7 @@ from keras_gdx.arguments import check, needs_tensorflow
 from keras_gdx.callbacks._lib.amount import EveryCount, Moment
 from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks.base import AtBatches, Logs
+from keras_gdx.engine.variables.masks import Masked
 from keras_gdx.engine.variables.structure import VECTORS, select
 from keras_gdx.integration.model_optimizers import ours
 
@@ -29,32 +29,6 @@ class Pruned(NamedTuple):
     step: int = 0
     begin: int | None = None
     kept: Sequence[Any] = ()
-
-
-class Masked(keras.constraints.Constraint):
-    """Keeps pruned weights at zero in every update, after the variable's own constraint."""
-
-    def __init__(self, variable: Any):
-        self.inner = variable.constraint
-        self.mask = keras.Variable(np.ones(variable.shape, "uint8"), trainable=False, dtype="uint8")
-
-    @property
-    def variables(self) -> list[Any]:
-        """The state of this constraint."""
-        return [self.mask]
-
-    def __call__(self, w: Any) -> Any:
-        w = w if self.inner is None else self.inner(w)
-        return w * ops.cast(self.mask, w.dtype)
-
-    def renew(self, variable: Any, mask: np.ndarray) -> None:
-        """Applies a new mask."""
-        self.mask.assign(mask)
-        variable.assign(variable * ops.cast(self.mask, variable.dtype))
-
-    def begin(self, variable: Any) -> None:
-        """Resets the mask to keep all weights."""
-        self.mask.assign(ops.ones_like(self.mask))
 
 
 class Pruning(AtBatches):

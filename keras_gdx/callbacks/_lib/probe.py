@@ -51,6 +51,7 @@ class LossTotals:
     def __init__(self, model: Any, asking: str):
         self._model = model
         self._asking = asking
+        self._counted = False
         self._metrics = [m for m in model.metrics if m.name == "loss"]
 
     def __call__(self) -> list[float]:
@@ -58,13 +59,25 @@ class LossTotals:
         pairs = [[backend.number(v) for v in m.variables] for m in self._metrics]
         return [sum(each) for each in zip(*pairs, strict=True)] or [0.0, 0.0]
 
-    def mean_since(self, before: Iterable[float]) -> float:
-        """The mean loss since a call of this object returned `before`.
+    def mean_since(self, before: Iterable[float]) -> float | None:
+        """The mean loss since a call of this object returned `before`, or the totals were reset.
+
+        Call it only after at least one batch: an equal count then shows that they were reset, as
+        `LearningRateFinder` does before every batch.
+
+        Returns:
+            The mean, or `None` if `FaultGuard` has just reset the totals.
 
         Raises:
-            ValueError: If no loss was counted since then.
+            ValueError: If no loss was ever counted.
         """
-        total, count = (now - then for now, then in zip(self(), before, strict=True))
+        now, then = self(), tuple(before)
+        if now[1] <= then[1]:
+            then = (0.0, 0.0)
+        total, count = now[0] - then[0], now[1] - then[1]
+        self._counted |= count > 0
+        if count == 0 and self._counted:
+            return None
         if count == 0:
             name = type(self._model).__name__
             raise ValueError(
