@@ -283,7 +283,7 @@ MUTANTS = [
     Mutant(
         "integration/weight_swap.py",
         "weights set from outside are not adopted by the slots that copy them",
-        "        self.optimizer.adopt(changed)\n",
+        "        self.owner.adopt(changed)\n",
         "",
         "tests/contract/test_evaluation.py -k somebody",
     ),
@@ -341,15 +341,15 @@ MUTANTS = [
     Mutant(
         "callbacks/learning_rate_finder.py",
         "the finder leaves the state of its sweep",
-        "            snapshot.put(self.model, before)\n",
+        "            snapshot.put(self.model, self._before)\n",
         "            pass\n",
         "tests/callbacks/test_learning_rate_finder.py -k leaves",
     ),
     Mutant(
         "callbacks/learning_rate_finder.py",
         "the finder leaves Python's and NumPy's random states",
-        "snapshot.put(self.model, before)",
-        "snapshot.put(self.model, before, random=False)",
+        "snapshot.put(self.model, self._before)",
+        "snapshot.put(self.model, self._before, random=False)",
         "tests/callbacks/test_learning_rate_finder.py -k generators",
     ),
     Mutant(
@@ -367,7 +367,7 @@ MUTANTS = [
         "tests/callbacks/test_averages_and_ensembles.py -k averages",
     ),
     Mutant(
-        "callbacks/_lib/masks.py",
+        "engine/variables/masks.py",
         "masks forget a variable's own constraint",
         "w = w if self.inner is None else self.inner(w)",
         "w = w",
