@@ -32,9 +32,8 @@ class Configured:
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        constructor = next(iter(_configured_bases(cls)), cls)
         unknown = kwargs.keys() - declared_arguments(cls).keys()
-        if unknown and constructor.__module__.startswith("keras_gdx."):  # others may take more
+        if unknown and not _takes_more(cls):
             name = min(unknown)
             near = get_close_matches(name, declared_arguments(cls), 1)
             hint = f" Did you mean `{near[0]}`?" if near else ""
@@ -125,6 +124,19 @@ def argument_forms(cls: type) -> dict[str, Form]:
 
 def _configured_bases(cls: type) -> list[Any]:
     return [b for b in cls.__mro__ if issubclass(b, Configured) and "__init__" in vars(b)]
+
+
+def _takes_more(cls: type) -> bool:
+    """Whether a constructor may take arguments that it does not declare.
+
+    Ours hand `**kwargs` to the next class; those of users may do anything with them.
+    """
+    constructor = next(iter(_configured_bases(cls)), cls)
+    foreign = not constructor.__module__.startswith("keras_gdx.")
+    parameters = inspect.signature(constructor.__init__).parameters.values()
+    return foreign or any(
+        p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "kwargs" for p in parameters
+    )
 
 
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
