@@ -131,7 +131,7 @@ def _takes_more(cls: type) -> bool:
 
     Ours hand `**kwargs` to the next class; those of users may do anything with them.
     """
-    constructor = next(iter(_configured_bases(cls)), cls)
+    constructor: Any = next(iter(_configured_bases(cls)), cls)
     foreign = not constructor.__module__.startswith("keras_gdx.")
     parameters = inspect.signature(constructor.__init__).parameters.values()
     return foreign or any(
