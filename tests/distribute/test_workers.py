@@ -78,8 +78,8 @@ def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(session,
     expected = np.concatenate([w.ravel() for w in beginning.get_weights()])
     for report in reports:
         np.testing.assert_allclose(report["read"]["result"], expected, atol=2e-3)  # 8-bit state
-    (told,) = [x for x in reports[0]["read"]["warnings"] if "are spread over" in x]
-    assert told.startswith("12 tensors of AdamW are spread over several workers")
+    (told,) = [x for x in reports[0]["read"]["warnings"] if "are sharded over" in x]
+    assert told.startswith("12 tensors of AdamW are sharded over several workers")
     with pytest.warns(UserWarning, match="momentum \\(not saved\\)"):
         saved = keras.saving.load_model(folder / "end.keras")
     found = np.concatenate([w.ravel() for w in saved.get_weights()])
@@ -90,7 +90,7 @@ def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(session,
 def test_a_window_that_is_open_on_several_workers_is_not_in_a_file(session):
     reports, folder = session(2, 1)
     told = " ".join(reports[0]["window"]["warnings"])
-    assert "2 tensors of AdamW are spread over several workers" in told
+    assert "2 tensors of AdamW are sharded over several workers" in told
     saved = keras.saving.load_model(folder / "window.keras")
     assert int(saved.optimizer.iterations) == 1  # the window of the fourth batch starts again
     assert int(saved.optimizer.state.count) == 0
