@@ -112,7 +112,7 @@ def test_a_finished_run_stays_finished(tmp_path):
 
 
 def test_data_that_cannot_save_its_position_says_so(tmp_path):
-    with pytest.warns(UserWarning, match="read again and dropped"):
+    with pytest.warns(UserWarning, match="read again and discarded"):
         train("endless tf.data", "AdamW, accumulating", [], folder=tmp_path)
 
 
