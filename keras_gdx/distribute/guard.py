@@ -53,7 +53,10 @@ def main(grace, *command):
         signal.signal(number, stop)
     unblock()
     threading.Thread(target=watch, daemon=True).start()
-    code = child.wait()
+    code = None
+    while code is None:  # a signal just before a wait without end would not interrupt it
+        with suppress(subprocess.TimeoutExpired):
+            code = child.wait(1)
     kill()  # processes that the command left running
     return code if code >= 0 else 128 - code
 

@@ -95,5 +95,7 @@ def test_other_data_in_the_middle_of_an_epoch_is_refused(change, tmp_path):
     """Also if it has the same number of batches."""
     with pytest.raises(KeyboardInterrupt):
         resume(tmp_path, x=X[:5], more=[Stop()], kept={"every": "1 step"}, batch_size=3)
-    with pytest.raises(ValueError, match=f"the data has changed: .*`data.{next(iter(change))}` was"):
+    with pytest.raises(
+        ValueError, match=f"the data has changed: .*`data.{next(iter(change))}` was"
+    ):
         resume(tmp_path, x=X[:5], **{"batch_size": 3} | change)
