@@ -150,6 +150,7 @@ def movers(problem, tmp_path_factory):
         return [name for name in ALL if run((name,), problem, folder) != plain]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*BackupAndRestore")  # beside `ResumableCheckpoint`
 def test_each_pair_agrees(movers, problem, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

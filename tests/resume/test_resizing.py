@@ -86,6 +86,7 @@ def assert_same(found, expected, atol=1e-5):
     assert model.optimizer.iterations.numpy() == other.optimizer.iterations.numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("way", ["to one", "to two"])
 def test_on_other_replicas(optimizer, way, straight, mirrored, tmp_path):
