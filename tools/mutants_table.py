@@ -314,7 +314,7 @@ MUTANTS = [
         "numbers set during training are forgotten",
         '            _put_numbers(optimizer, saved["numbers"])\n',
         "            pass\n",
-        "tests/resume tests/callbacks -k 'number or interrupted or rolls'",
+        "tests/resume/test_changed_programs.py -k number",
     ),
     Mutant(
         "checkpoint/directory.py",

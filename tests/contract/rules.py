@@ -17,6 +17,16 @@ WRAPPERS = [  # they have the options of `inner`
 ]
 DIFFERENT = ("localsteps",)  # on replicas they take other steps than on one device, by definition
 RULES = sorted(ENTRIES.keys() - {*DIFFERENT})
+COMBINED = {
+    "weight_decay": 0.1,
+    "no_decay": ["bias"],
+    "global_clipnorm": 0.5,
+    "gradient_accumulation_steps": 2,
+    "skip_nonfinite": True,
+    "loss_scale_factor": 8.0,
+    "use_ema": True,
+    "ema_momentum": 0.8,
+}  # options that act on one another
 WHOLE_MATRIX = os.environ.get("KERAS_GDX_MATRIX") == "full"
 
 

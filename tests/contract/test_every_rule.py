@@ -14,20 +14,10 @@ import pytest
 
 from keras_gdx.backends import backend
 from tests.contract.harness import assert_same, batches, collectives
-from tests.contract.rules import RULES, core, make, suited
+from tests.contract.rules import COMBINED, RULES, core, make, suited
 from tests.contract.tower import Tower
 
 DATA = list(batches(5))  # two windows and the beginning of another one
-EVERYTHING = {
-    "weight_decay": 0.1,
-    "no_decay": ["bias"],
-    "global_clipnorm": 0.5,
-    "gradient_accumulation_steps": 2,
-    "skip_nonfinite": True,
-    "loss_scale_factor": 8.0,
-    "use_ema": True,
-    "ema_momentum": 0.8,
-}
 WAYS = {
     "plain": {"mode": "eager", "fused": False},
     "fused": {"mode": "graph", "fused": True},
@@ -46,7 +36,7 @@ class Program(Tower):
     """A run that returns to its beginning without being traced again."""
 
     def __init__(self, rule, strategy=None, mode="graph", shard_state=False, **options):
-        options |= suited(rule, EVERYTHING)
+        options |= suited(rule, COMBINED)
         if shard_state and core(make(rule)).divisible:
             options["shard_state"] = True
         super().__init__(lambda: make(rule, **options), strategy, mode)

@@ -10,18 +10,8 @@ import tensorflow as tf
 from keras_gdx import modifiers
 from keras_gdx.engine.state import packing
 from tests.contract.harness import SHAPES, Run, assert_same, batches
-from tests.contract.rules import core, first_rules, make, suited
+from tests.contract.rules import COMBINED, core, first_rules, make, suited
 
-COMBINED = {
-    "weight_decay": 0.1,
-    "no_decay": ["bias"],
-    "global_clipnorm": 0.5,
-    "gradient_accumulation_steps": 2,
-    "skip_nonfinite": True,
-    "loss_scale_factor": 8.0,
-    "use_ema": True,
-    "ema_momentum": 0.8,
-}
 MODIFIED = {
     "before": [modifiers.Grokfast(0.5)],
     "after": [modifiers.Cautious()],

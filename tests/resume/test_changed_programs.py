@@ -84,6 +84,15 @@ def test_what_training_itself_has_changed_is_no_change(tmp_path):
     assert float(model.optimizer.learning_rate) == pytest.approx(0.05)
 
 
+def test_a_number_of_the_checkpoint_is_the_argument_too(finished, tmp_path):
+    """Not only the variable that the step reads."""
+    shutil.copytree(finished / "ours", tmp_path / "run")
+    with pytest.warns(UserWarning, match="checkpoint's value is used"):
+        model = resume(tmp_path / "run", optimizers.Adam(0.01, beta_1=0.5))
+    assert model.optimizer.beta_1 == 0.9
+    assert model.optimizer.get_config()["beta_1"] == 0.9
+
+
 class Stop(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if batch == 1:

@@ -15,25 +15,11 @@ from keras_gdx.integration.callback_state import (
     states,
     warn_of_others,
 )
+from tests.resume.interruption import Interrupted, Interruption
 
 X = np.random.default_rng(0).normal(size=(24, 2)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 EPOCHS, STEPS = 5, 3
-
-
-class Killed(Exception):  # noqa: N818 - nothing is wrong
-    pass
-
-
-class Kill(keras.callbacks.Callback):
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            raise Killed
 
 
 def fit(folder, make, kill=None):
@@ -43,7 +29,7 @@ def fit(folder, make, kill=None):
     model.compile(keras.optimizers.SGD(0.2, use_ema=True, ema_momentum=0.5), "mse")
     callback = make(folder)
     listed = [callback, ResumableCheckpoint(folder / "run", every="1 step")]
-    listed += [Kill(kill)] if kill else []
+    listed += [Interruption(kill)] if kill else []
     history = model.fit(X, Y, batch_size=8, epochs=EPOCHS, verbose=0, callbacks=listed)
     return model.get_weights(), history.history, callback
 
@@ -76,7 +62,7 @@ def test_goes_on_exactly(name, tmp_path):
     """From the end of an epoch, and from the middle of one."""
     whole = fit(tmp_path / "whole", CALLBACKS[name])
     for batches in (STEPS + 1, STEPS + 2):
-        with pytest.raises(Killed):
+        with pytest.raises(Interrupted):
             fit(tmp_path / "parts", CALLBACKS[name], batches)
     found = fit(tmp_path / "parts", CALLBACKS[name])
     for a, b in zip(whole[0], found[0], strict=True):

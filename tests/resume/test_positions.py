@@ -7,24 +7,10 @@ import numpy as np
 import pytest
 
 from keras_gdx.callbacks import ResumableCheckpoint
+from tests.resume.interruption import Interrupted, Interruption
 from tests.resume.training import BATCH, DATA, EPOCHS, OPTIMIZERS, X, Y, model_with, train
 
 pytestmark = pytest.mark.filterwarnings("ignore:This data cannot save", "ignore:.*shuffle=True")
-
-
-class Interrupted(Exception):  # noqa: N818 - nothing is wrong
-    pass
-
-
-class Interruption(keras.callbacks.Callback):
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            raise Interrupted
 
 
 def interrupted(data, optimizer, batches, folder, **options):
