@@ -117,3 +117,27 @@ def test_two_replicas(mirrored, tmp_path):
     with pytest.raises(Interrupted):
         run(tmp_path / "b", [Interruption(10)])
     assert run(tmp_path / "b", []) == whole
+
+
+class Noise(keras.layers.Layer):
+    """Draws from Keras' global generator, as a layer without a seed of its own does."""
+
+    def call(self, x):
+        return x + keras.random.normal(keras.ops.shape(x))
+
+
+def test_random_numbers_of_the_global_generator_go_on(tmp_path):
+    def run(folder, more):
+        keras.utils.clear_session()  # restarts the generator
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input(X.shape[1:]), Noise(), keras.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        kept = ResumableCheckpoint(folder, every="1 step")
+        model.fit(X, Y, batch_size=BATCH, epochs=2, verbose=0, callbacks=[kept, *more])
+        return model.get_weights()
+
+    expected = run(tmp_path / "straight", [])
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", [Interruption(2)])
+    for a, b in zip(run(tmp_path / "cut", []), expected, strict=True):
+        np.testing.assert_array_equal(a, b)
