@@ -28,7 +28,7 @@ def test_rule_takes_the_steps_of_its_paper(name, dtype):
     start = [w.astype("float64") for w in weights.values()]
     steps = [[g.astype("float64") for g in step] for step in gradients]
     for hyper in reference.HYPER:
-        optimizer = build(REGISTRY[name].cls.__name__, hyper)
+        optimizer = build(name, hyper)
         variables = make_variables(weights, dtype)
         expected = reference.trajectory(start, steps, **hyper)
         for t, both in enumerate(

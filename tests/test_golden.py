@@ -1,4 +1,4 @@
-"""Every rule takes the steps of an independent implementation (`golden/record.py`)."""
+"""Every rule takes the steps of an independent implementation (`golden/oracles`)."""
 
 import json
 from importlib import import_module

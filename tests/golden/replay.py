@@ -2,7 +2,8 @@
 
 import keras
 
-from keras_gdx import optimizers
+from keras_gdx import optimizers  # noqa: F401 - fills the registry
+from keras_gdx.registry import REGISTRY
 
 
 def build(rule, kwargs):
@@ -12,7 +13,7 @@ def build(rule, kwargs):
         is_rule = isinstance(value, dict) and "rule" in value
         return build(value["rule"], value["kwargs"]) if is_rule else value
 
-    return getattr(optimizers, rule)(**{name: resolved(x) for name, x in kwargs.items()})
+    return REGISTRY[rule.lower()].cls(**{name: resolved(x) for name, x in kwargs.items()})
 
 
 def make_variables(weights, dtype="float32"):

@@ -1,0 +1,20 @@
+"""optax.lamb."""
+
+from tests.golden.packages import by_optax
+
+PACKAGE = "optax"
+CASES = {
+    "default": {"learning_rate": 0.05},
+    "decay": {
+        "learning_rate": 0.02,
+        "beta_1": 0.8,
+        "beta_2": 0.95,
+        "epsilon": 1e-3,
+        "weight_decay": 0.5,
+    },
+}
+
+
+@by_optax
+def trajectory(optax, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-6, weight_decay=0.0):
+    return optax.lamb(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay)
