@@ -16,7 +16,9 @@ ENTRIES = {name: entry for name, entry in REGISTRY.items() if entry.kind == "opt
 WRAPPERS = [  # they have the options of `inner`
     name for name, entry in ENTRIES.items() if "inner" in declared_arguments(entry.cls)
 ]
-DIFFERENT = ("localsteps",)  # on replicas they take other steps than on one device, by definition
+# On replicas the first takes other steps than on one device, by definition; the second consists of
+# rules that are tested here, and has tests of its own.
+DIFFERENT = ("localsteps", "partition")
 RULES = sorted(ENTRIES.keys() - {*DIFFERENT})
 COMBINED = {
     "weight_decay": 0.1,
@@ -82,7 +84,7 @@ def traits(rule):
         "mixes entries": not optimizer.elementwise,
         "is indivisible": not optimizer.divisible,
         "looks at the model": optimizer.uses_global_stats,
-        "has parts": bool(optimizer.parts),
+        "has parts": bool(optimizer.part_rules()),
         "chooses among parts": type(optimizer).part_of is not Rule.part_of,
         "has masks": bool(optimizer.masks),
         "evaluates others": optimizer.evaluates_others,
