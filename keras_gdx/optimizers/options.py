@@ -111,10 +111,9 @@ def _check_together(optimizer: Any) -> None:
         check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")
     if optimizer.sparse == "lazy":
         mixing = [m for m in (optimizer, *optimizer.before, *optimizer.after) if not m.elementwise]
-        if mixing or optimizer.state_dtype == "int8":
+        if mixing:
             raise ValueError(
-                'Argument `sparse` cannot be "lazy": '
-                f"{type(mixing[0]).__name__ if mixing else 'eight-bit state'} needs all rows."
+                f'Argument `sparse` cannot be "lazy": {type(mixing[0]).__name__} needs all rows.'
             )
 
 
