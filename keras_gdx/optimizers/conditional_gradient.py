@@ -28,8 +28,8 @@ class ConditionalGradient(Optimizer):
     towards it. Use it for constraints; it trains more slowly than Adam.
 
     Args:
-        learning_rate: Number in [0, 1], schedule of such numbers or callable, $\eta$; see
-            `Optimizer` for all options not named here. `lr_multipliers` scale $1 - \eta$.
+        learning_rate: Number in [0, 1] or schedule, $\eta$; see `Optimizer`, as for all options
+            not named here. `lr_multipliers` scale $1 - \eta$.
         lambda_: Number >= 0 or schedule, $\lambda$: the radius of the ball.
         ord: The norm: `"fro"`, or `"nuclear"`, which decomposes the smaller Gram matrix of each
             kernel in every update; use it for kernels up to about 1,000 wide.

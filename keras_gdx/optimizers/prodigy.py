@@ -58,7 +58,8 @@ class Prodigy(Optimizer):
             is warmed up from very small values.
         **kwargs: The options of `Optimizer`. `weight_decay` is $\lambda$.
 
-    Memory: 16 bytes per parameter (`momentum`, `velocity`, `sum`, `start`).
+    Memory: 16 bytes per parameter (`momentum`, `velocity`, `gradient_sum`,
+    `start`).
 
     Example:
         >>> import keras_gdx
@@ -71,7 +72,7 @@ class Prodigy(Optimizer):
     slots = (
         Slot("momentum", when="beta_1"),
         Slot("velocity", signed=False),
-        "sum",
+        "gradient_sum",
         Slot("start", init="variable"),
     )
     shared = ("distance", "largest", "progress")
@@ -121,7 +122,7 @@ class Prodigy(Optimizer):
             model.gradients, model.weights, model.slots, model.multipliers, strict=True
         ):
             gained = gained + k * ops.sum(g * (slots["start"] - w))
-            length = length + ops.sum(ops.abs(h.beta_3 * slots["sum"] + k * gain * g))
+            length = length + ops.sum(ops.abs(h.beta_3 * slots["gradient_sum"] + k * gain * g))
         progress = h.beta_3 * progress + scale * rate * gained
         known = length > 0  # it is 0 as long as all gradients or rates are
         estimate = ops.where(known, h.d_coefficient * progress / ops.where(known, length, 1.0), d)

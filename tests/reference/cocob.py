@@ -6,7 +6,7 @@ A learning rate other than 1 takes that share of the step. The decay is multipli
 
 import numpy as np
 
-SETTINGS = {"learning_rate": 1.0, "alpha": 4.0}
+SETTINGS = {"learning_rate": 1.0, "alpha": 20.0}
 HYPER = ({"learning_rate": 0.75, "alpha": 20.0, "weight_decay": 0.2}, {"alpha": 2.0})
 
 

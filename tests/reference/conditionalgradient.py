@@ -7,7 +7,7 @@ multiplier, and the decay, are those of the step `1 - learning_rate`.
 
 import numpy as np
 
-SETTINGS = {"learning_rate": 0.875, "lambda_": 2.0}
+SETTINGS = {"learning_rate": 0.875, "lambda_": 2.0, "ord": "nuclear"}
 HYPER = (
     {"learning_rate": 0.75, "lambda_": 3.0, "weight_decay": 0.2},
     {"learning_rate": 0.9375, "lambda_": 1.5, "ord": "nuclear", "weight_decay": 0.3},
