@@ -1,6 +1,7 @@
 """Conditional gradient (Frank-Wolfe)."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, Literal, Unpack
 
 from keras import ops
@@ -12,6 +13,9 @@ from keras_gdx.optimizers.options import Options
 from keras_gdx.registry import register
 
 __all__ = ["ConditionalGradient"]
+
+SQUARINGS = 16  # enough for singular values that float32 can tell apart
+TINY = 1e-30
 
 
 @register
@@ -31,8 +35,8 @@ class ConditionalGradient(Optimizer):
         learning_rate: Number in [0, 1] or schedule, $\eta$; see `Optimizer`, as for all options
             not named here. `lr_multipliers` scale $1 - \eta$.
         lambda_: Number >= 0 or schedule, $\lambda$: the radius of the ball.
-        ord: The norm: `"fro"`, or `"nuclear"`, which decomposes the smaller Gram matrix of each
-            kernel in every update; use it for kernels up to about 1,000 wide.
+        ord: The norm: `"fro"`, or `"nuclear"`, which needs 16 products of the smaller Gram matrix
+            of each kernel in every update.
         **kwargs: The options of `Optimizer`. `weight_decay` is multiplied by $1 - \eta$.
 
     Memory: none.
@@ -40,7 +44,7 @@ class ConditionalGradient(Optimizer):
     Example:
         >>> import keras, keras_gdx
         >>> w = keras.Variable([0.0, 2.0])
-        >>> keras_gdx.optimizers.ConditionalGradient(0.5, 10.0).apply([[3.0, -4.0]], [w])
+        >>> keras_gdx.optimizers.ConditionalGradient(0.5, lambda_=10.0).apply([[3.0, -4.0]], [w])
         >>> w.numpy()
         array([-3.,  5.], dtype=float32)
 
@@ -53,6 +57,7 @@ class ConditionalGradient(Optimizer):
     def __init__(
         self,
         learning_rate: Fraction | Callable[[], Any] = 0.99,
+        *,
         lambda_: NonNegative = 10.0,
         ord: Literal["fro", "nuclear"] = "fro",
         **kwargs: Unpack[Options],
@@ -65,20 +70,27 @@ class ConditionalGradient(Optimizer):
         return {"share": 1 - h.lr}
 
     def direction(self, h, g, w):
-        s = g / (norm(g) + 1e-7) if h.ord == "fro" else _first_singular(g)
+        s = g / (norm(g) + 1e-7) if h.ord == "fro" else _first_singular(g, w.shape)
         return w + h.lambda_ * s
 
     def descend(self, h, w, u):
         return (w - h.multiplier * h.share * u,)
 
 
-def _first_singular(g):
-    """The product of the first singular vectors of a kernel; 0 if the kernel is 0."""
-    x = ops.reshape(g, (-1, g.shape[-1] if len(g.shape) > 1 else 1))
-    x = x / ops.maximum(norm(x), 1e-30)
-    wide = x.shape[0] <= x.shape[1]
+def _first_singular(g, shape):
+    """The product of the first singular vectors of a kernel; 0 if the kernel is 0.
+
+    Repeated squaring leaves the projection on the largest ones of the Gram matrix. Divided by its
+    trace, it is their mean if several are equal, which is in the ball too.
+    """
+    columns = shape[-1] if len(shape) > 1 else 1
+    wide = prod(shape) <= columns * columns
+    x = ops.reshape(g, (-1, columns))
+    x = x / ops.maximum(ops.max(ops.abs(x)), TINY)
     x = x if wide else ops.transpose(x)
-    left = ops.eigh(ops.matmul(x, ops.transpose(x)))[1][:, -1:]
-    right = ops.matmul(ops.transpose(left), x)
-    s = ops.matmul(left, right) / ops.maximum(norm(right), 1e-30)
-    return ops.reshape(s if wide else ops.transpose(s), g.shape)
+    p = gram = ops.matmul(x, ops.transpose(x))
+    for _ in range(SQUARINGS):
+        p = ops.matmul(p, p)
+        p = p / ops.maximum(ops.trace(p), TINY)
+    s = ops.matmul(p, x) / ops.sqrt(ops.maximum(ops.sum(p * gram), TINY))
+    return ops.reshape(s if wide else ops.transpose(s), shape)
