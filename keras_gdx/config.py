@@ -4,7 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import keras
 
@@ -84,14 +84,21 @@ class Configured:
 def declared_arguments(cls: type) -> dict[str, Any]:
     """Maps each argument of the constructor to its default.
 
-    If the constructor has `**kwargs`, the arguments of the next `Configured` class are included.
+    If the constructor has `**kwargs`, the arguments of the next `Configured` class are included;
+    of these only the ones that its annotation names, if it has one.
     """
-    levels = []
+    levels: list[dict[str, Any]] = []
+    named = None
     for base in _configured_bases(cls):
         parameters = list(inspect.signature(base.__init__).parameters.values())[1:]
-        levels.append({p.name: p.default for p in parameters if p.kind not in VARIADIC})
-        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+        own = {p.name: p.default for p in parameters if p.kind not in VARIADIC}
+        levels.append({n: x for n, x in own.items() if named is None or n in named})
+        variadic = [p for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD]
+        if not variadic:
             break
+        if get_origin(variadic[0].annotation) is Unpack:
+            (options,) = get_args(variadic[0].annotation)
+            named = options.__annotations__.keys()
     return {name: default for level in reversed(levels) for name, default in level.items()}
 
 

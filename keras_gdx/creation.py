@@ -1,5 +1,6 @@
 """Creates an optimizer by name, with defaults that fit a model."""
 
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any
 
@@ -8,7 +9,9 @@ import keras
 from keras_gdx.arguments import LearningRate, NonNegative, check, check_type
 from keras_gdx.engine.variables.layer_groups import Share
 from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
-from keras_gdx.optimizers import Optimizer
+from keras_gdx.optimizers.base import WHOLE, Optimizer
+from keras_gdx.optimizers.partition import Partition
+from keras_gdx.recipes import find
 from keras_gdx.registry import info
 
 
@@ -19,6 +22,8 @@ def create(
     learning_rate: LearningRate | None = None,
     weight_decay: NonNegative | None = None,
     layer_decay: Share | None = None,
+    rules: Mapping[str, Optimizer | str] | None = None,
+    preset: str | None = None,
     **arguments: Any,
 ) -> Optimizer:
     """Returns an optimizer by name, with defaults that fit a model's structure.
@@ -35,6 +40,10 @@ def create(
         layer_decay: Number in (0, 1]: the learning rate of each block as a fraction of that
             of the block after it; see `keras_gdx.layer_decay`, and `keras_gdx.layer_groups` for
             the definition of a block.
+        rules: Other rules for some of the variables, by patterns of their paths; see
+            `keras_gdx.optimizers.Partition`, whose `default` is the rule of this name then.
+        preset: Settings of a published recipe, one of `keras_gdx.presets(name)`. Arguments given
+            here replace its own; a number as `learning_rate` is the peak of its schedule.
         **arguments: Any other argument of the rule.
 
     Raises:
@@ -46,25 +55,43 @@ def create(
         >>> optimizer = keras_gdx.create("adamw", model=model, weight_decay=0.1)
         >>> optimizer.no_decay
         'auto'
+        >>> optimizer = keras_gdx.create("adamw", model, preset="convnext")
+        >>> optimizer.weight_decay
+        0.05
     """
     fits = model is None or isinstance(model, keras.Model)
     check(fits, "model", model, "a Keras model, or None (a rate is given as `learning_rate`)")
     check_type("layer_decay", layer_decay, Share | None)
     entry = info(name)
     check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
+    if preset is not None:
+        recipe = find(entry.name, preset)
+        learning_rate = recipe.rate(learning_rate)
+        arguments = {**recipe.arguments, **arguments}
     given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
     arguments |= {k: v for k, v in given.items() if v is not None}
     if layer_decay is not None:
         check(model is not None and model.built, "model", model, "a built model for `layer_decay`")
         own = arguments.get("lr_multipliers") or {}
         arguments["lr_multipliers"] = {**own, **multipliers(model, layer_decay)}
-    if hasattr(entry.cls, "default_inner"):
+    wraps = hasattr(entry.cls, "default_inner")
+    check(rules is None or not wraps, "rules", rules, f"given to `inner` of {entry.cls.__name__}")
+    if wraps:
         optimizer = _wrapped(entry.cls, model, arguments)
     else:
-        optimizer = entry.cls(**{"no_decay": "auto", **arguments})
+        arguments = {"no_decay": "auto", **arguments}
+        optimizer = (
+            entry.cls(**arguments) if rules is None else _parted(entry.cls, rules, arguments)
+        )
     if model is not None:
         optimizer.attach(model)
     return optimizer
+
+
+def _parted(cls: Any, rules: Any, arguments: dict[str, Any]) -> Optimizer:
+    """A partition whose default is of this class; options of the whole go to the partition."""
+    whole = {name: arguments.pop(name) for name in WHOLE if name in arguments}
+    return Partition(rules, cls(**arguments), **whole)
 
 
 def _wrapped(cls: Any, model: keras.Model | None, arguments: dict[str, Any]) -> Optimizer:

@@ -1,12 +1,14 @@
 """The sizes that `memory` reports before training are those that training allocates."""
 
+from itertools import product
+
 import keras
 import numpy as np
 import pytest
 
 import keras_gdx
 from keras_gdx.engine.state.storage import BLOCK
-from tests.contract.rules import every_rule
+from tests.contract.rules import FIRST, RULES
 
 
 def network():
@@ -20,16 +22,15 @@ def allocated(variables):
     return sum(v.numpy().nbytes for v in variables)
 
 
-@every_rule
+OPTIONS = [
+    {"state_dtype": "int8"},
+    {"state_dtype": "bfloat16", "gradient_accumulation_steps": 2},
+    {"fused": False, "use_ema": True},
+]
+
+
 @pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"state_dtype": "int8"},
-        {"state_dtype": "bfloat16", "gradient_accumulation_steps": 2},
-        {"fused": False, "use_ema": True},
-    ],
-    ids=str,
+    ("rule", "options"), [*product(RULES, [{}]), *product(FIRST, OPTIONS)], ids=str
 )
 def test_is_what_is_allocated(rule, options):
     if "free" in rule and "use_ema" in options:

@@ -90,8 +90,9 @@ def load_state(optimizer, store):
         warnings.warn(f"{reason}, so {title(optimizer)} {outcome}.", stacklevel=3)
         return False
     problems = _restore(optimizer, manifest["variables"], contents)
+    parts = optimizer.all_rules()[1:]
     for each in inner:
-        each.left_alone = any(each is getattr(optimizer, part) for part in optimizer.parts)
+        each.left_alone = any(each is part for part in parts)
     if problems:
         warnings.warn(
             f"Not all of the state of {title(optimizer)} was restored. These entries did not "
@@ -103,7 +104,7 @@ def load_state(optimizer, store):
 
 def _inside(optimizer) -> list[Any]:
     """The optimizers of this package inside `optimizer`, for which Keras reads the file too."""
-    parts = (getattr(optimizer, part) for part in optimizer.parts)
+    parts = optimizer.all_rules()[1:]
     return [x for x in (*wrapped(optimizer).values(), *parts) if isinstance(x, Configured)]
 
 
@@ -131,8 +132,8 @@ def _reason(optimizer, manifest, contents):
 def _rates(optimizer):
     """The variables of the learning rate, including those of parts."""
     found = dict(optimizer.rate_variables())
-    for part in optimizer.parts:
-        for name, variable in _rates(getattr(optimizer, part)).items():
+    for part, rule in optimizer.part_rules().items():
+        for name, variable in _rates(rule).items():
             found[f"{part}.{name}"] = variable
     return found
 

@@ -202,7 +202,7 @@ def settings_of(model):
     for optimizer in ours(model):
         if not optimizer.built:  # it has nothing to train
             continue
-        for rule in (optimizer, *(getattr(optimizer, part) for part in optimizer.parts)):
+        for rule in optimizer.all_rules():
             found += rule.rate_variables().values()
             if rule.hyperparameters is not None:  # `None` while all weights are frozen
                 found.append(rule.hyperparameters.variable)
@@ -254,7 +254,7 @@ def _numbers(optimizer):
     """The numbers among the arguments that may change while training, including those of parts."""
     return {
         "own": optimizer.numbers(),
-        "parts": {part: _numbers(getattr(optimizer, part)) for part in optimizer.parts},
+        "parts": {name: _numbers(rule) for name, rule in optimizer.part_rules().items()},
     }
 
 
@@ -263,5 +263,5 @@ def _put_numbers(optimizer, saved):
         value = saved["own"].get(name, now)
         if value != now:
             setattr(optimizer, name, value)
-    for part in optimizer.parts:
-        _put_numbers(getattr(optimizer, part), saved["parts"][part])
+    for name, rule in optimizer.part_rules().items():
+        _put_numbers(rule, saved["parts"][name])

@@ -35,8 +35,9 @@ def updates_of(optimizer):
 
 def copies_weights(optimizer):
     """Whether any of an optimizer's state starts as a copy of the weights."""
-    rules = (optimizer, *(getattr(optimizer, part) for part in optimizer.parts))
-    return optimizer.use_ema or any(s.init == "variable" for r in rules for s in r.all_slots())
+    return optimizer.use_ema or any(
+        s.init == "variable" for r in optimizer.all_rules() for s in r.all_slots()
+    )
 
 
 def begin_anew(optimizer):

@@ -87,14 +87,14 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             self._rate_factor.assign(value / planned)
         else:
             self._learning_rate.assign(value)
-        for part in self.parts:
-            getattr(self, part).scale_rate(value / planned if planned else 1.0)
+        for part in self.part_rules().values():
+            part.scale_rate(value / planned if planned else 1.0)
 
     def set_rate(self, rate: Tensor) -> None:
         """Like `learning_rate = rate`, for a tensor in a function that is being traced."""
         self._learning_rate.assign(rate)
-        for part in self.parts:
-            getattr(self, part).scale_rate(rate / self._given_rate if self._given_rate else 1.0)
+        for part in self.part_rules().values():
+            part.scale_rate(rate / self._given_rate if self._given_rate else 1.0)
 
     def scale_rate(self, factor: Tensor) -> None:
         """Sets the learning rate to `factor` times the constructor's argument."""
@@ -102,6 +102,8 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             self._rate_factor.assign(factor)
         elif isinstance(self._learning_rate, keras.Variable):
             self._learning_rate.assign(self._given_rate * factor)
+        for part in self.part_rules().values():
+            part.scale_rate(factor)
 
     def rate_at(self, step: Tensor, dtype: str = "float32") -> Tensor:
         """The learning rate at update `step`."""

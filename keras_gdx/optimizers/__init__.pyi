@@ -18,6 +18,7 @@ from keras_gdx.optimizers.lookahead import Lookahead as Lookahead
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer as LossScaleOptimizer
 from keras_gdx.optimizers.muon import Muon as Muon
 from keras_gdx.optimizers.novograd import NovoGrad as NovoGrad
+from keras_gdx.optimizers.partition import Partition as Partition
 from keras_gdx.optimizers.prodigy import Prodigy as Prodigy
 from keras_gdx.optimizers.radam import RAdam as RAdam
 from keras_gdx.optimizers.schedule_free import ScheduleFree as ScheduleFree

@@ -189,8 +189,8 @@ class Optimizer(Rule, KerasOptimizer):
         h = h.replace(**self.hyperparameters.read(dtype))
         h.t = ops.cast(step + 1, dtype)
         h.lr = self.rate_at(step, dtype)
-        for part in self.parts:
-            setattr(h, part, getattr(self, part).scalars(step, dtype))
+        for name, part in self.part_rules().items():
+            setattr(h, name, part.scalars(step, dtype))
         return h.replace(**self.prepare(h))
 
     # -- state -------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ class Optimizer(Rule, KerasOptimizer):
         """
         state = imagined(self, variables, self._model(), self._shards(replicas))
         found = [(v.name, math.prod(v.shape) * size_of(v.dtype)) for v in state.variables]
-        for rule in (self, *(getattr(self, part) for part in self.parts)):
+        for rule in self.all_rules():
             scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]
             found += [("hyperparameters", 8 * len(rule.numbers())), *scalars]
         return found
@@ -263,8 +263,8 @@ class Optimizer(Rule, KerasOptimizer):
     def make_hyperparameters(self) -> None:
         """Stores the numeric arguments in a variable, here and in each of `parts`."""
         self.hyperparameters = Hyperparameters(self.numbers(), self.add_variable)
-        for part in self.parts:
-            getattr(self, part).make_hyperparameters()
+        for part in self.part_rules().values():
+            part.make_hyperparameters()
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that rules and clipping read, with their defaults."""
@@ -277,7 +277,7 @@ class Optimizer(Rule, KerasOptimizer):
     @property
     def variables(self) -> list[Any]:
         """The optimizer's own variables."""
-        return super().variables + [v for p in self.parts for v in getattr(self, p).variables]
+        return super().variables + [v for p in self.part_rules().values() for v in p.variables]
 
     def averages(self) -> list[Any]:
         """The EMAs of the weights, one variable each."""
@@ -382,6 +382,19 @@ WHOLE = {
     for name, default in OPTIONS.items()
     if name not in ("weight_decay", "before", "after")
 }
+
+
+def check_part(rule: Any, argument: str) -> None:
+    """Raises `ValueError` unless `rule` can be a part of another rule."""
+    known = isinstance(rule, Optimizer) and not hasattr(rule, "inner")
+    check(known, argument, rule, "a rule of keras_gdx, not a wrapper")
+    alone = rule.uses_global_stats or rule.evaluates_others
+    check(not alone, argument, rule, "a rule that needs neither other variables nor other weights")
+    for option, default in WHOLE.items():
+        value = getattr(rule, option)
+        check(value == default, f"{argument}.{option}", value, f"{default!r}; set it on the whole")
+
+
 ENGINE_NUMBERS = {
     name: OPTIONS[name]
     for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")

@@ -24,7 +24,7 @@ class LARS(Optimizer):
       w \leftarrow w - m$$
 
     The weight decay is inside the trust ratio, and the learning rate inside the momentum, so that
-    a new rate applies gradually. The factor $c \lVert w \rVert / \lVert r \rVert$ is 1 where
+    a new rate applies gradually; at rate 0 the weights rest. The factor $c \lVert w \rVert / \lVert r \rVert$ is 1 where
     either norm is zero. Made for convolutional networks and batches of thousands; for
     transformers use `LAMB`. The paper has $\lVert g \rVert + \lambda \lVert w \rVert$ in the
     denominator, optax the norm of the sum, as here.
@@ -73,17 +73,10 @@ class LARS(Optimizer):
             a, b = norm(w), norm(r)
             both = (a > 0) & (b > 0)
             r = r * ops.where(both, h.trust_coefficient * a / ops.where(both, b, 1.0), 1.0)
-        r = h.lr * r
-        m = h.momentum * m + r
-        return (r + h.momentum * m if h.nesterov else m) / _above_zero(h.lr), m
+        moved = h.lr * r
+        m = h.momentum * m + moved
+        moved = moved + h.momentum * m if h.nesterov else m
+        return moved / ops.maximum(h.lr, 1e-12), m
 
     def decay(self, h, w, u):
         return u
-
-    def descend(self, h, w, u, m):
-        return w - _above_zero(h.lr) * u, m
-
-
-def _above_zero(rate):
-    """The rate, or a tiny one: the momentum still moves weights while the rate is 0."""
-    return ops.maximum(rate, 1e-12)

@@ -9,7 +9,7 @@ from keras import ops
 from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt, check, is_number, is_schedule
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
-from keras_gdx.optimizers.base import WHOLE, Optimizer
+from keras_gdx.optimizers.base import Optimizer, check_part
 from keras_gdx.optimizers.options import Options
 from keras_gdx.registry import register
 from keras_gdx.schedules import Product
@@ -77,10 +77,7 @@ class Muon(Optimizer):
         check(valid, "ns_coefficients", ns_coefficients, "three numbers")
         if fallback is None:
             fallback = AdamW(_fraction(learning_rate))
-        check(isinstance(fallback, Optimizer), "fallback", fallback, "a rule of keras_gdx")
-        for option, default in WHOLE.items():
-            value = getattr(fallback, option)
-            check(value == default, f"fallback.{option}", value, f"{default!r}; set it on Muon")
+        check_part(fallback, "fallback")
         self.momentum = momentum
         self.nesterov = nesterov
         self.ns_steps = ns_steps

@@ -33,16 +33,14 @@ class AnyModifier(Protocol):
     ) -> Tensor: ...
 
 
-class OptionsExceptDecay(TypedDict, total=False):
-    """The options of `Optimizer` that every rule takes, for editors and type checkers.
+class OptionsOfTheWhole(TypedDict, total=False):
+    """The options of `Optimizer` that a rule which is part of another one leaves to that.
 
     `Optimizer` describes them; a test keeps both equal.
     """
 
     no_decay: Literal["auto"] | Sequence[Any]
     lr_multipliers: Mapping[str, float] | None
-    before: Sequence[AnyModifier]
-    after: Sequence[AnyModifier]
     state_dtype: Literal["float32", "bfloat16", "float16", "int8"] | None
     shard_state: bool
     reduce_dtype: Literal["bfloat16", "float16"] | None
@@ -59,6 +57,13 @@ class OptionsExceptDecay(TypedDict, total=False):
     loss_scale_factor: PositiveFloat | None
     gradient_accumulation_steps: PositiveInt | None
     name: str | None
+
+
+class OptionsExceptDecay(OptionsOfTheWhole, total=False):
+    """The options that every rule takes, for editors and type checkers."""
+
+    before: Sequence[AnyModifier]
+    after: Sequence[AnyModifier]
 
 
 class Options(OptionsExceptDecay, total=False):

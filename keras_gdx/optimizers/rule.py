@@ -74,10 +74,32 @@ class Rule:
         """Whether the rule defines `global_stats`."""
         return type(self).global_stats is not Rule.global_stats
 
+    def masks_of(self, spec: Any) -> dict[str, bool]:
+        """For each of `masks`, whether one of its patterns matches the variable's path."""
+        return {name: spec.matches(getattr(self, name)) for name in self.masks}
+
+    @property
+    def path_patterns(self) -> list[str]:
+        """The patterns that should each match the path of a variable."""
+        return [pattern for name in self.masks for pattern in getattr(self, name)]
+
+    def part_rules(self) -> dict[str, Any]:
+        """The rules that are parts of this one, by name."""
+        return {name: getattr(self, name) for name in self.parts}
+
+    def all_rules(self) -> list[Any]:
+        """This rule, its parts, and theirs."""
+        return [self, *(x for rule in self.part_rules().values() for x in rule.all_rules())]
+
     def rule_of(self, spec: Any) -> Any:
         """The rule that updates the variable with this spec."""
         part = self.part_of(spec)
-        return getattr(self, part) if part else self
+        return self.part_rules()[part].rule_of(spec) if part else self
+
+    @property
+    def separates_entries(self) -> bool:
+        """Whether rule and modifiers compute every entry of a tensor by itself."""
+        return all(x.elementwise for x in (self, *self.before, *self.after))
 
     def own_slots(self) -> list[Slot]:
         """The rule's slots, without those that its arguments make unnecessary."""
@@ -110,8 +132,8 @@ class Rule:
         """
         if part := self.part_of(spec):
             shared = h.replace(**vars(getattr(h, part)))
-            return getattr(self, part).advance(shared, spec, g, w, slots)
-        h = h.replace(role=spec.role, lr=h.lr * h.multiplier, **spec.masks)
+            return self.part_rules()[part].advance(shared, spec, g, w, slots)
+        h = h.replace(role=spec.role, lr=h.lr * h.multiplier, **self.masks_of(spec))
         h.weight_decay = h.weight_decay if spec.decays else None
         new = dict(slots)
         for modifier in self.before:

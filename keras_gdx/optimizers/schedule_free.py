@@ -242,7 +242,7 @@ class ScheduleFree(Averaging):
         name: str | None = None,
     ):
         rule = get(self.default_inner if inner is None else inner, "inner")
-        simple = isinstance(rule, Optimizer) and not (rule.parts or rule.uses_global_stats)
+        simple = isinstance(rule, Optimizer) and not (rule.part_rules() or rule.uses_global_stats)
         simple = simple and not hasattr(rule, "inner")
         check(simple, "inner", rule, "a rule of keras_gdx that updates each variable on its own")
         super().__init__(

@@ -8,6 +8,7 @@ import pytest
 
 import keras_gdx
 from keras_gdx.config import declared_arguments
+from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.wrapper import Wrapper
 from keras_gdx.registry import REGISTRY
 
@@ -15,7 +16,9 @@ ENTRIES = {name: entry for name, entry in REGISTRY.items() if entry.kind == "opt
 WRAPPERS = [  # they have the options of `inner`
     name for name, entry in ENTRIES.items() if "inner" in declared_arguments(entry.cls)
 ]
-DIFFERENT = ("localsteps",)  # on replicas they take other steps than on one device, by definition
+# On replicas the first takes other steps than on one device, by definition; the second consists of
+# rules that are tested here, and has tests of its own.
+DIFFERENT = ("localsteps", "partition")
 RULES = sorted(ENTRIES.keys() - {*DIFFERENT})
 COMBINED = {
     "weight_decay": 0.1,
@@ -72,37 +75,43 @@ def core(optimizer):
     return optimizer.inner if isinstance(optimizer, keras_gdx.optimizers.Lookahead) else optimizer
 
 
-def kind_of(rule):
+def traits(rule):
     """All that the engine distinguishes about a rule, by name.
 
-    Rules of one kind take the same ways through the engine, so what the engine promises is tested
-    on the first rule of each kind.
+    What the engine promises is tested on the few rules of `FIRST`, which together have every
+    trait; `test_every_rule` has the others.
     """
     optimizer = make(rule)
     slots = optimizer.all_slots()
     shapes = (4, 8), (8,), (2, 2, 2, 2)
-    return {
+    present = {
         "wraps": isinstance(optimizer, Wrapper),
         "mixes entries": not optimizer.elementwise,
-        "divides": optimizer.divisible,
+        "is indivisible": not optimizer.divisible,
         "looks at the model": optimizer.uses_global_stats,
-        "has parts": bool(optimizer.parts),
+        "has parts": bool(optimizer.part_rules()),
+        "chooses among parts": type(optimizer).part_of is not Rule.part_of,
         "has masks": bool(optimizer.masks),
         "evaluates others": optimizer.evaluates_others,
         "slots of other shapes": any(s.shape(shape) != shape for s in slots for shape in shapes),
         "copies weights": any(slot.init == "variable" for slot in slots),
         "slots without a value": any(slot.init != slot.init for slot in slots),
     }
+    return {trait for trait, is_present in present.items() if is_present}
 
 
-def first_of_each_kind(rules):
-    found = {}
-    for rule in rules:
-        found.setdefault(str(kind_of(rule)), rule)
-    return tuple(found.values())
+def representatives(rules):
+    """A plain rule, and few others that together have every trait of the rules."""
+    of = {rule: traits(rule) for rule in rules}
+    chosen = [min(rules, key=lambda rule: len(of[rule]))]
+    missing = set().union(*of.values())
+    while missing:
+        chosen.append(max(rules, key=lambda rule: len(of[rule] & missing)))
+        missing -= of[chosen[-1]]
+    return tuple(chosen)
 
 
 # every rule, if this is set
-FIRST = tuple(RULES) if WHOLE_MATRIX else first_of_each_kind(RULES)
+FIRST = tuple(RULES) if WHOLE_MATRIX else representatives(RULES)
 every_rule = pytest.mark.parametrize("rule", RULES)
 first_rules = pytest.mark.parametrize("rule", FIRST)

@@ -1,7 +1,7 @@
 """What every rule has to show by itself, with all options at the same time.
 
-What the engine promises is tested with the first rule of each kind. Here each rule is traced once
-in each way of running it, and all tests use these programs.
+What the engine promises is tested with a few rules that have every trait. Here each rule is traced
+once in each way of running it, and all tests use these programs.
 """
 
 import copy

@@ -18,7 +18,7 @@ PIECES = {
 
 
 def combinations(*options, workers=1):
-    """The pairs of one rule of each kind and an option that are supported on that many workers."""
+    """The pairs of a rule of `FIRST` and an option that are supported on that many workers."""
 
     def possible(rule, option):
         alone = workers > 1 and make(rule).evaluates_others

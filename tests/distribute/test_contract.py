@@ -1,4 +1,4 @@
-"""A rule of each kind on several replicas and workers equals the rule on one device."""
+"""Rules with every trait, on several replicas and workers equals the rule on one device."""
 
 from functools import cache
 
@@ -36,7 +36,12 @@ def test_two_workers_equal_one_device(rule, option, session):
     check(rule, option, session(2, 1)[0])
 
 
-@pytest.mark.parametrize(("workers", "replicas"), [(2, 2), (4, 1)])
-@pytest.mark.parametrize(("rule", "option"), combinations("pieces", workers=2))
+SHARDED = combinations("pieces", workers=2)
+
+
+@pytest.mark.parametrize(
+    ("rule", "option", "workers", "replicas"),
+    [*((*each, 2, 2) for each in SHARDED), (*SHARDED[0], 4, 1)],
+)
 def test_more_of_them_equal_one_device(rule, option, workers, replicas, session):
     check(rule, option, session(workers, replicas)[0])

@@ -7,11 +7,14 @@ from keras_gdx.registry import REGISTRY
 
 
 def build(rule, kwargs):
-    """Makes an optimizer; arguments that are rules are dictionaries of the same form."""
+    """Makes an optimizer; arguments that are or contain rules are dictionaries."""
 
     def resolved(value):
-        is_rule = isinstance(value, dict) and "rule" in value
-        return build(value["rule"], value["kwargs"]) if is_rule else value
+        if not isinstance(value, dict):
+            return value
+        if "rule" in value:
+            return build(value["rule"], value["kwargs"])
+        return {key: resolved(x) for key, x in value.items()}
 
     return REGISTRY[rule.lower()].cls(**{name: resolved(x) for name, x in kwargs.items()})
 

@@ -81,7 +81,7 @@ class Bucket:
     @property
     def kind(self):
         """What the update is compiled for; buckets with equal kinds share a program."""
-        masks = tuple(self.spec.masks.items())
+        masks = tuple(self.rule.masks_of(self.spec).items())
         shapes = self.shape, self.own_shape
         return id(self.rule), shapes, self.spec.role, self.spec.decays, masks
 
@@ -245,7 +245,7 @@ def buckets_of(optimizer, variables, specs, rules, dtypes, replicas):
     members: dict = {}
     for index, variable in enumerate(variables):
         spec, rule = specs[index], rules[index]
-        masks = tuple(spec.masks.items())
+        masks = tuple(rule.masks_of(spec).items())
         device = getattr(variable.value, "device", None)
         kept = dtypes[index], variable.dtype, device
         treated = id(rule), *kept, spec.decays, spec.multiplier, masks
@@ -253,7 +253,7 @@ def buckets_of(optimizer, variables, specs, rules, dtypes, replicas):
         alone: Any = index
         if _packable(optimizer, variable, rule):
             alone = None
-        elif replicas > 1 and not _pure(rule) and variable.constraint is None:
+        elif replicas > 1 and not rule.separates_entries and variable.constraint is None:
             kind, alone = Stack, (tuple(variable.shape), spec.role)
         members.setdefault((kind, alone, treated), []).append(index)
     found = []
@@ -270,7 +270,7 @@ def buckets_of(optimizer, variables, specs, rules, dtypes, replicas):
 def _bucket(optimizer, kind, indices, variables, specs, rules, dtypes, replicas):
     first = indices[0]
     kind = kind if len(indices) > 1 else Bucket
-    divided = kind is Stack or _pure(rules[first])
+    divided = kind is Stack or rules[first].separates_entries
     coded = optimizer.state_dtype == "int8" and math.prod(variables[first].shape) >= SMALLEST
     return kind(
         indices,
@@ -285,13 +285,8 @@ def _bucket(optimizer, kind, indices, variables, specs, rules, dtypes, replicas)
     )
 
 
-def _pure(rule):
-    """Whether the rule and its modifiers are elementwise."""
-    return all(x.elementwise for x in (rule, *rule.before, *rule.after))
-
-
 def _packable(optimizer, variable, rule):
     size = math.prod(variable.shape)
     most = SMALLEST - 1 if optimizer.state_dtype == "int8" else PACKED
     wanted = optimizer.fused is not False and optimizer.sparse == "dense"
-    return wanted and _pure(rule) and size <= most and variable.constraint is None
+    return wanted and rule.separates_entries and size <= most and variable.constraint is None

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from keras_gdx.engine.variables.structure import Role, path_of, paths, role_of, roles
@@ -14,19 +15,23 @@ class VariableSpec:
 
     Attributes:
         path: The variable's path in its model, without the model's own name.
+        own_path: Its path as Keras has it, which patterns may match too.
         shape: Its shape.
         role: Its role in the model.
         decays: Whether `weight_decay` applies to it.
         multiplier: Factor of its learning rate.
-        masks: For each of the rule's `masks`, whether one of its patterns matches the path.
     """
 
     path: str
+    own_path: str
     shape: tuple[int, ...]
     role: Role
     decays: bool
     multiplier: float
-    masks: dict[str, bool]
+
+    def matches(self, patterns: Iterable[str]) -> bool:
+        """Whether one of the patterns matches one of the paths."""
+        return _matches(patterns, (self.path, self.own_path))
 
 
 def specs_of(optimizer, variables, model=None):
@@ -35,11 +40,11 @@ def specs_of(optimizer, variables, model=None):
     stable, own = numbered(variables, model), numbered(variables)
     names = [(a, b) for (a, _), (b, _) in zip(stable, own, strict=True)]
     multipliers = optimizer.lr_multipliers or {}
-    masks = {name: getattr(optimizer, name) for name in optimizer.masks}
     entries = [entry for entry in optimizer.no_decay_entries if entry != "auto"]
     pairs = [entry for entry in entries if isinstance(entry, tuple)]
     patterns = [entry for entry in entries if isinstance(entry, str)]
-    unused = [p for p in (*multipliers, *patterns, *sum(masks.values(), ())) if not _used(p, names)]
+    of_rules = [p for rule in optimizer.all_rules() for p in rule.path_patterns]
+    unused = [p for p in (*multipliers, *patterns, *of_rules) if not _used(p, names)]
     unused += [pair for pair in pairs if pair not in (*stable, *own)]
     for each in unused:
         warnings.warn(
@@ -58,11 +63,11 @@ def specs_of(optimizer, variables, model=None):
         found.append(
             VariableSpec(
                 path=name[0],
+                own_path=name[1],
                 shape=tuple(variable.shape),
                 role=role,
                 decays=not (automatic or id(variable) in exempt or _matches(patterns, name)),
                 multiplier=next((x for p, x in multipliers.items() if _matches([p], name)), 1.0),
-                masks={mask: _matches(listed, name) for mask, listed in masks.items()},
             )
         )
     return found
