@@ -24,10 +24,10 @@ class LARS(Optimizer):
       w \leftarrow w - m$$
 
     The weight decay is inside the trust ratio, and the learning rate inside the momentum, so that
-    a new rate applies gradually; at rate 0 the weights rest. The factor $c \lVert w \rVert / \lVert r \rVert$ is 1 where
-    either norm is zero. Made for convolutional networks and batches of thousands; for
-    transformers use `LAMB`. The paper has $\lVert g \rVert + \lambda \lVert w \rVert$ in the
-    denominator, optax the norm of the sum, as here.
+    a new rate applies gradually; at rate 0 the weights rest. The factor
+    $c \lVert w \rVert / \lVert r \rVert$ is 1 where either norm is zero. The paper has
+    $\lVert g \rVert + \lambda \lVert w \rVert$ in its denominator, optax the norm of the sum, as
+    here. Made for convolutional networks and batches of thousands; for transformers use `LAMB`.
 
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
