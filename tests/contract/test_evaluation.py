@@ -6,7 +6,7 @@ import pytest
 
 import keras_gdx
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, first_rules, make, rate_of, suited
+from tests.contract.rules import core, first_rules, make, rate_for, rate_of, suited
 
 X, Y = next(batches(1, 64))
 
@@ -123,7 +123,7 @@ def shown(net):
 @first_rules
 @pytest.mark.parametrize("averages", [False, True], ids=["plain", "averages"])
 def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages):
-    """At learning rate 0 they do not change: nothing that the optimizer keeps pulls at them."""
+    """At rest they do not change: nothing that the optimizer keeps pulls at them."""
     options = suited(rule, {"use_ema": True, "ema_momentum": 0.5}) if averages else {}
     if averages and make(rule).evaluates_others:
         pytest.skip("its weights are an average already")
@@ -137,7 +137,7 @@ def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages)
         net.set_weights(chosen)
         expected = float(np.mean((X @ chosen[0] + chosen[1] - Y) ** 2))
         assert net.evaluate(X, Y, verbose=0) == pytest.approx(expected, rel=1e-5)
-        net.optimizer.learning_rate = 0.0
+        net.optimizer.learning_rate = rate_for(rule, 0.0)
         train()
         for weights in (held(net), shown(net)):
             for a, b in zip(weights, chosen, strict=True):

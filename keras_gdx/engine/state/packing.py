@@ -142,6 +142,17 @@ class Bucket:
             flat = ops.pad(flat, [(0, missing)])
         return ops.reshape(flat, (self.replicas, length))[replica]
 
+    def present(self, entries, replica):
+        """Which entries of a replica's shard have a gradient; `None` if all have.
+
+        Args:
+            entries: Boolean tensor with one entry per variable, or `None`.
+            replica: Index of the replica.
+        """
+        if entries is None:
+            return None
+        return self.cut(ops.broadcast_to(self.spread(entries), self.shape), replica)
+
     def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
         return ops.reshape(ops.reshape(shards, (-1,))[: self.size], self.shape)
@@ -181,6 +192,10 @@ class Stack(Bucket):
     def cut(self, whole, replica):
         """Replicas beyond the last variable repeat it; their results are dropped."""
         return whole[ops.minimum(replica, len(self.indices) - 1)]
+
+    def present(self, entries, replica):
+        """One boolean, because slots may have other shapes than the variable."""
+        return None if entries is None else self.cut(entries, replica)
 
     def uncut(self, shards):
         return shards[: len(self.indices)]
