@@ -110,7 +110,11 @@ def _check_together(optimizer: Any) -> None:
         check(optimizer.divisible, "shard_state", True, f"False for {type(optimizer).__name__}")
         check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")
     if optimizer.sparse == "lazy":
-        mixing = [m for m in (optimizer, *optimizer.before, *optimizer.after) if not m.elementwise]
+        mixing = [
+            m
+            for m in (optimizer, *optimizer.before, *optimizer.after)
+            if not (m.by_rows or m.elementwise)
+        ]
         if mixing:
             raise ValueError(
                 f'Argument `sparse` cannot be "lazy": {type(mixing[0]).__name__} needs all rows.'

@@ -26,7 +26,7 @@ class Partition(Optimizer):
             `before` and `after`; all other options belong to the partition.
         default: The rule of all other variables, or its name.
         **kwargs: The options of `Optimizer` but `weight_decay`, `before` and `after`. With
-            `sparse="lazy"`, rules that mix the entries of a tensor update all rows.
+            `sparse="lazy"`, rules that mix the rows of a tensor update all of them.
 
     Raises:
         ValueError: If a rule is a wrapper, needs statistics of the complete model (such as `DoG`)

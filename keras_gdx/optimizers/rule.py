@@ -21,6 +21,7 @@ class Rule:
     masks: tuple[str, ...] = ()  # arguments that are path patterns; booleans in `h`
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
+    by_rows = False  # true: it mixes at most the entries of a row (an index of the first axis)
     divisible = True  # false: `global_stats` reads slots, so every replica needs all of them
     before: Sequence[Any] = ()  # modifiers of the gradient
     after: Sequence[Any] = ()  # modifiers of the direction
@@ -40,7 +41,10 @@ class Rule:
         raise NotImplementedError
 
     def prepare(self, h: Scalars) -> dict[str, Tensor]:
-        """Returns a dictionary of scalars, computed once per update and added to `h`."""
+        """Returns a dictionary of scalars, computed once per update and added to `h`.
+
+        One named `lr` replaces the learning rate.
+        """
         return {}
 
     def global_stats(self, h: Scalars, model: Any, *shared: Tensor) -> Any:
@@ -100,6 +104,11 @@ class Rule:
     def separates_entries(self) -> bool:
         """Whether rule and modifiers compute every entry of a tensor by itself."""
         return all(x.elementwise for x in (self, *self.before, *self.after))
+
+    @property
+    def separates_rows(self) -> bool:
+        """Whether rule and modifiers compute every row of a tensor by itself."""
+        return all(x.by_rows or x.elementwise for x in (self, *self.before, *self.after))
 
     def own_slots(self) -> list[Slot]:
         """The rule's slots, without those that its arguments make unnecessary."""

@@ -179,7 +179,7 @@ def _storage(optimizer, slot, bucket, late, make):
         return None
     copied = slot.init == "variable"
     dtype = optimizer.state_dtype
-    if copied or dtype is None:
+    if copied or slot.exact or dtype is None:
         dtype = bucket.dtype
     elif dtype == "int8":
         empty = slot.init == 0 or math.isnan(slot.init)
