@@ -152,7 +152,7 @@ def test_what_is_no_inner_optimizer_is_refused(rule, value):
 
 
 def test_what_cannot_be_averaged_is_refused():
-    for value in (optimizers.Muon(), optimizers.DoG(), keras.optimizers.SGD()):
+    for value in (optimizers.Muon(), optimizers.DoG(), optimizers.Adan(), keras.optimizers.SGD()):
         refused("inner", value, optimizers.ScheduleFree, value)
     refused("use_ema", True, optimizers.ScheduleFreeSGD, use_ema=True)
     refused("use_ema", True, optimizers.ScheduleFree, optimizers.SGD(use_ema=True))
