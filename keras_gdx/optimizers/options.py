@@ -39,6 +39,7 @@ class OptionsExceptDecay(TypedDict, total=False):
     `Optimizer` describes them; a test keeps both equal.
     """
 
+    decay: Literal["plain", "cautious"]
     no_decay: Literal["auto"] | Sequence[Any]
     lr_multipliers: Mapping[str, float] | None
     before: Sequence[AnyModifier]

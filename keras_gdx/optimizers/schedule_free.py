@@ -261,7 +261,7 @@ class ScheduleFree(Averaging):
 
     def direction(self, h, g, y, z, *kept):
         names = [slot.name for slot in self.inner.own_slots()]
-        own = h.replace(**vars(h.inner) | {"lr": h.lr, "weight_decay": h.weight_decay})
+        own = h.replace(**vars(h.inner) | {"lr": h.lr, "weight_decay": None})  # decays at `y`
         u, new = self.inner.steer(own, g, y, dict(zip(names, kept, strict=True)))
         return u, z, *(new[name] for name in names)
 

@@ -19,6 +19,7 @@ DIFFERENT = ("localsteps",)  # on replicas they take other steps than on one dev
 RULES = sorted(ENTRIES.keys() - {*DIFFERENT})
 COMBINED = {
     "weight_decay": 0.1,
+    "decay": "cautious",
     "no_decay": ["bias"],
     "global_clipnorm": 0.5,
     "gradient_accumulation_steps": 2,
