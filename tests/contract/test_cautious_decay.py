@@ -42,7 +42,7 @@ def test_every_other_entry_steps_as_without_decay(rule):
         same = (w - a) * w >= 0  # the signs of direction and weight
         np.testing.assert_allclose(found, np.where(same, b, a), rtol=1e-6, atol=1e-9)
         counts.append(np.sum(same & (a != b)))
-        assert 0 < np.sum(same) < w.size
+        assert 0 < np.sum(same) < w.size or (a == w).all()
     assert max(counts) > 5
 
 
