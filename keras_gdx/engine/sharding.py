@@ -91,8 +91,5 @@ def _settle(optimizer, h, task, w):
 
 
 def _present(task, replica):
-    """Which entries of this replica's shard have a gradient; `None` if all have."""
-    if task.present is None:
-        return None
-    bucket = task.bucket
-    return bucket.cut(ops.broadcast_to(bucket.spread(task.present), bucket.shape), replica)
+    """Which entries of this replica's shard have a gradient; `None`: all have."""
+    return None if task.present is None else task.bucket.entry_of(task.present, replica)

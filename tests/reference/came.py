@@ -7,6 +7,7 @@ authors' code. The decay is decoupled.
 
 import numpy as np
 
+SETTINGS = {"learning_rate": 0.005, "beta_3": 0.99}
 HYPER = (
     {
         "learning_rate": 0.03125,

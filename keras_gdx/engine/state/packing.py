@@ -142,6 +142,10 @@ class Bucket:
             flat = ops.pad(flat, [(0, missing)])
         return ops.reshape(flat, (self.replicas, length))[replica]
 
+    def entry_of(self, entries, replica):
+        """Expands one entry per variable so that it broadcasts against a replica's shard."""
+        return self.cut(ops.broadcast_to(self.spread(entries), self.shape), replica)
+
     def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
         return ops.reshape(ops.reshape(shards, (-1,))[: self.size], self.shape)
@@ -181,6 +185,9 @@ class Stack(Bucket):
     def cut(self, whole, replica):
         """Replicas beyond the last variable repeat it; their results are dropped."""
         return whole[ops.minimum(replica, len(self.indices) - 1)]
+
+    def entry_of(self, entries, replica):
+        return self.cut(entries, replica)  # a scalar, which suits slots of any shape
 
     def uncut(self, shards):
         return shards[: len(self.indices)]
