@@ -8,7 +8,10 @@ from keras_gdx.optimizers.adam import Adam as Adam
 from keras_gdx.optimizers.adamax import Adamax as Adamax
 from keras_gdx.optimizers.adamw import AdamW as AdamW
 from keras_gdx.optimizers.adan import Adan as Adan
+from keras_gdx.optimizers.ademamix import AdEMAMix as AdEMAMix
+from keras_gdx.optimizers.adopt import ADOPT as ADOPT
 from keras_gdx.optimizers.base import Optimizer as Optimizer
+from keras_gdx.optimizers.came import CAME as CAME
 from keras_gdx.optimizers.cocob import COCOB as COCOB
 from keras_gdx.optimizers.conditional_gradient import ConditionalGradient as ConditionalGradient
 from keras_gdx.optimizers.dog import DoG as DoG
@@ -20,6 +23,7 @@ from keras_gdx.optimizers.lion import Lion as Lion
 from keras_gdx.optimizers.local_steps import LocalSteps as LocalSteps
 from keras_gdx.optimizers.lookahead import Lookahead as Lookahead
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer as LossScaleOptimizer
+from keras_gdx.optimizers.mars import MARS as MARS
 from keras_gdx.optimizers.muon import Muon as Muon
 from keras_gdx.optimizers.nadam import NAdam as NAdam
 from keras_gdx.optimizers.nadamw import NAdamW as NAdamW

@@ -62,6 +62,7 @@ class OptionsOfTheWhole(TypedDict, total=False):
 class OptionsExceptDecay(OptionsOfTheWhole, total=False):
     """The options that every rule takes, for editors and type checkers."""
 
+    decay: Literal["plain", "cautious"]
     before: Sequence[AnyModifier]
     after: Sequence[AnyModifier]
 

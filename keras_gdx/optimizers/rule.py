@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from keras import ops
+
 from keras_gdx.arguments import Tensor, is_schedule
 from keras_gdx.engine.hyperparameters import Scalars
 from keras_gdx.optimizers.slots import Shape, Slot, declared
@@ -59,9 +61,10 @@ class Rule:
         """
         raise NotImplementedError
 
-    def decay(self, h: Scalars, w: Tensor, u: Tensor) -> Tensor:
+    def decayed(self, h: Scalars, w: Tensor, u: Tensor) -> Tensor:
         """Adds decoupled weight decay to the direction."""
-        return u if h.weight_decay is None else u + h.weight_decay * w
+        decay = self.effective_decay(h, w, u)
+        return u if decay is None else u + decay * w
 
     def descend(self, h: Scalars, w: Tensor, u: Tensor, *slots: Any) -> Any:
         """Takes the step along `-u`: returns `(w, *new_slots)`."""
@@ -70,6 +73,16 @@ class Rule:
     def part_of(self, spec: Any) -> str | None:
         """The name of the part that updates this variable; `None` for the rule itself."""
         return None
+
+    def effective_decay(self, h: Scalars, w: Tensor, u: Tensor) -> Tensor | None:
+        """The weight decay that acts on each entry of `w`; `None` if the variable is exempt.
+
+        What a hook uses in place of `h.weight_decay`, with the direction `u` without decay, so
+        that it follows the option `decay`.
+        """
+        if h.weight_decay is None or h.decay == "plain":
+            return h.weight_decay
+        return h.weight_decay * ops.cast(u * w >= 0, w.dtype)
 
     # -- one update --------------------------------------------------------------------------
 
@@ -150,7 +163,7 @@ class Rule:
         u, own = self.steer(h, g, w, slots)
         for modifier in self.after:
             u = modifier.run(self, h, new, u, g, w)
-        w, *values = self.descend(h, w, self.decay(h, w, u), *own.values())
+        w, *values = self.descend(h, w, self.decayed(h, w, u), *own.values())
         new.update((n, x) for n, x in zip(own, values, strict=True) if n in slots)
         return w, new
 
