@@ -146,6 +146,10 @@ class Bucket:
         """Expands one entry per variable so that it broadcasts against a replica's shard."""
         return self.cut(ops.broadcast_to(self.spread(entries), self.shape), replica)
 
+    def index_at(self, replica):
+        """The number of the variable that the replica with this index updates."""
+        return float(self.indices[0])
+
     def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
         return ops.reshape(ops.reshape(shards, (-1,))[: self.size], self.shape)
@@ -188,6 +192,9 @@ class Stack(Bucket):
 
     def entry_of(self, entries, replica):
         return self.cut(entries, replica)  # a scalar, which suits slots of any shape
+
+    def index_at(self, replica):
+        return self.cut(ops.convert_to_tensor(self.indices, self.dtype), replica)
 
     def uncut(self, shards):
         return shards[: len(self.indices)]
