@@ -16,7 +16,7 @@ def modified_model(gradients, weights, **hyper):
 
 def trajectory(steps, alpha=0.97, z=2.5):
     """Yields the gradients of each step as they are clipped."""
-    seen = []
+    seen, mean, variance = [], 0.0, 0.0
     for gradients in steps:
         length = np.sqrt(sum(np.sum(g**2) for g in gradients))
         clipped = length
