@@ -23,7 +23,7 @@ class NormalizeByGlobalNorm(Modifier):
         >>> normalize = keras_gdx.modifiers.NormalizeByGlobalNorm()
         >>> optimizer = keras_gdx.optimizers.SGD(0.1, momentum=0.9, after=[normalize])
 
-    Source: by definition
+    Source: arXiv:1507.02030, Hazan et al. 2015 (normalized gradient descent)
     Verified against: optax 0.2.8 normalize_by_update_norm, NumPy
     """
 

@@ -1,11 +1,8 @@
 """ZClip: clipping of gradient spikes."""
 
-from typing import Annotated
-
-from annotated_types import Gt
 from keras import ops
 
-from keras_gdx.arguments import DecayRate, Number
+from keras_gdx.arguments import DecayRate, Positive
 from keras_gdx.math import norm
 from keras_gdx.modifiers.base import Modifier
 from keras_gdx.registry import register
@@ -38,7 +35,7 @@ class ZClip(Modifier):
         z: Number > 0 or schedule, $z$: standard deviations above the mean from which a norm is
             an outlier.
 
-    Memory: three numbers for the model.
+    Memory: none per parameter; three numbers for the model.
 
     Example:
         >>> import keras_gdx
@@ -51,7 +48,7 @@ class ZClip(Modifier):
     sides = ("before",)
     shared = ("mean", "variance", "count")
 
-    def __init__(self, alpha: DecayRate = 0.97, z: Annotated[Number, Gt(0)] = 2.5):
+    def __init__(self, alpha: DecayRate = 0.97, z: Positive = 2.5):
         self.alpha = alpha
         self.z = z
 

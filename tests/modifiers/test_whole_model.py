@@ -208,7 +208,7 @@ def test_noise_depends_on_seed_update_and_variable_alone():
 def test_noise_goes_on_from_a_file():
     zeros = [tf.zeros(s) for s in SHAPES]
     optimizer = SGD(1.0, before=[GradientNoise(1.0, 0.5)])
-    variables = [keras.Variable(np.zeros(s)) for s in SHAPES]
+    variables = [keras.Variable(np.zeros(s, "float32")) for s in SHAPES]
     optimizer.build(variables)
     store = {}
     optimizer.apply(zeros, variables)
