@@ -81,6 +81,11 @@ def stochastically_rounded(x, seed):
     raise NotImplementedError
 
 
+def normal(shape, *seed):
+    """Not available, for the same reason."""
+    raise NotImplementedError
+
+
 def fuses(wanted):
     """Whether to compile an update as its own program: no, the surrounding step is compiled."""
     return False

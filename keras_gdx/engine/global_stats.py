@@ -1,35 +1,62 @@
-"""Statistics over the whole model that a rule may need, such as DoG's distance."""
+"""Statistics over the whole model that rules and modifiers may need, such as DoG's distance."""
+
+from functools import reduce
 
 from keras import ops
 
 from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import scaled
-from keras_gdx.engine.state.state import wide
+from keras_gdx.engine.hyperparameters import Scalars
+from keras_gdx.engine.state.state import surveyed, wide
+from keras_gdx.engine.update import advance, slot_variables
 
 
-def global_stats(optimizer, h, tasks, factors):
-    """Calls the rule's `global_stats`: returns its results by name, and writes its shared state."""
+def survey(optimizer, h, tasks, factors):
+    """Adds all statistics to `h`, in the order of their use, and writes the shared state.
+
+    Args:
+        optimizer: The optimizer.
+        h: The `Scalars` of this update, by dtype.
+        tasks: The buckets with their gradients.
+        factors: The factor of each gradient, or `None`.
+    """
+    shared = optimizer.state.shared
     model = ModelView(optimizer, h, tasks, factors)
-    shared = optimizer.state.shared.values()
-    found, *new = optimizer.global_stats(h, model, *(ops.convert_to_tensor(v) for v in shared))
-    for variable, value in zip(shared, new, strict=True):
-        variable.assign(ops.cast(value, variable.dtype))
-    return found
+    for path, rule, modifier, names in surveyed(optimizer, optimizer.state.rules):
+        variables = [shared[name] for name in names]
+        old = [ops.convert_to_tensor(v) for v in variables]
+        scalars = _scope(h[max(h)], path)
+        if modifier is None:
+            found, *new = rule.global_stats(scalars, model, *old)
+        else:
+            dtype = max(h)
+            xs = [ops.cast(x, dtype) for x in model.received(rule, modifier)]
+            found, *new = modifier.global_stats(modifier.scalars(rule, scalars, dtype), xs, *old)
+        for variable, value in zip(variables, new, strict=True):
+            variable.assign(ops.cast(value, variable.dtype))
+        for dtype, scalars in h.items():
+            cast = {name: ops.cast(x, dtype) for name, x in found.items()}
+            if modifier is not None:
+                cast = {modifier.name_in(rule): Scalars(**cast)}
+            vars(_scope(scalars, path)).update(cast)
+
+
+def _scope(h, path):
+    """The scalars of the rule to which these parts lead."""
+    return reduce(getattr, path, h)
 
 
 class ModelView:
-    """What a rule can read in `global_stats`; each attribute is computed on access.
+    """What `global_stats` can read; each attribute is computed on access.
 
-    A variable without a gradient has a gradient of 0.
+    For rules, a variable without a gradient has a gradient of 0.
     """
 
     def __init__(self, optimizer, h, tasks, factors):
         self._optimizer = optimizer
         self._h = h
-        self._reduced = {
-            id(task.bucket): (task.gradient, factor)
-            for task, factor in zip(tasks, factors, strict=True)
-        }
+        self._given = list(zip(tasks, factors, strict=True))
+        self._reduced = {id(task.bucket): (task.gradient, factor) for task, factor in self._given}
 
     @property
     def gradients(self):
@@ -43,7 +70,7 @@ class ModelView:
         if id(bucket) not in self._reduced:
             return ops.zeros(bucket.shape, bucket.dtype)
         gradient, factor = self._reduced[id(bucket)]
-        return scaled(backend.dense(gradient), factor, self._h)
+        return scaled(backend.dense(gradient), factor, self._h[bucket.dtype])
 
     @property
     def weights(self):
@@ -67,3 +94,27 @@ class ModelView:
         """The factor of each variable's learning rate."""
         state = self._optimizer.state
         return [state.specs[i].multiplier for i in sorted(state.home)]
+
+    def received(self, rule, modifier):
+        """For each bucket of the rule that has a gradient, what the modifier will receive."""
+        found = []
+        for task, factor in self._given:
+            bucket = task.bucket
+            if bucket.rule is not rule:
+                continue
+            h = self._h[bucket.dtype].replace(
+                multiplier=bucket.spec.multiplier, index=float(bucket.indices[0])
+            )
+            x = backend.values(scaled(task.gradient, factor, h))
+            if modifier not in rule.before[:1]:
+                x = self._advanced(bucket, h, backend.dense(x), modifier)
+                if task.present is not None:
+                    x = ops.where(bucket.spread(task.present), x, 0.0)
+            found.append(x)
+        return found
+
+    def _advanced(self, bucket, h, gradient, modifier):
+        stored = backend.dense(bucket.together(self._optimizer.model_variables).value)
+        contents = [backend.dense(v.value) for v in slot_variables(bucket)]
+        x, _ = advance(self._optimizer, bucket, h, gradient, stored, contents, modifier)
+        return x

@@ -64,7 +64,7 @@ def _advanced(optimizer, h, packed, task, factor):
         return [chosen(present, x, was) for x, was in zip(new, old, strict=True)]
 
     kept = [shard, *slot_variables(bucket)]
-    own = bucket.spec.multiplier, float(bucket.indices[0])
+    own = bucket.spec.multiplier, bucket.index_at(replica)
     args = own, gradient, factor, present
     overwrite(optimizer, bucket, "shard", h, packed, update, kept, *args)
     return shard

@@ -16,7 +16,7 @@ from keras import ops
 
 from keras_gdx.backends import backend
 from keras_gdx.engine.clipping import factors_of, scaled
-from keras_gdx.engine.global_stats import global_stats
+from keras_gdx.engine.global_stats import survey
 from keras_gdx.engine.late_weights import begin
 from keras_gdx.engine.sharding import move_shards
 from keras_gdx.engine.state.packing import Task
@@ -148,10 +148,7 @@ def _move_buckets(optimizer, iterations, tasks, gradients, factor=None):
     h = {dtype: optimizer.scalars(iterations, dtype) for dtype in dtypes}
     widest = h[max(dtypes)]
     factors = factors_of(tasks, widest, factor)
-    if optimizer.uses_global_stats:
-        found = global_stats(optimizer, widest, tasks, factors)
-        for dtype in dtypes:
-            h[dtype] = h[dtype].replace(**{name: ops.cast(x, dtype) for name, x in found.items()})
+    survey(optimizer, h, tasks, factors)
     packed = {dtype: cache(scalars.pack) for dtype, scalars in h.items()}
     divided = []
     for task, factor in zip(tasks, factors, strict=True):

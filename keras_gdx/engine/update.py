@@ -67,15 +67,18 @@ def slot_variables(bucket):
     return [v for storage in bucket.slots.values() for v in storage.variables]
 
 
-def advance(optimizer, bucket, h, gradient, stored, contents):
-    """The weights and slots after the rule, given the stored weights and slot contents."""
+def advance(optimizer, bucket, h, gradient, stored, contents, until=None):
+    """The weights and slots after the rule, given the stored weights and slot contents.
+
+    With `until` it stops at that modifier, as `Rule.advance` says.
+    """
     contents = iter(contents)
     slots = {
         name: ops.cast(storage.decode([next(contents) for _ in storage.variables]), bucket.dtype)
         for name, storage in bucket.slots.items()
     }
     w = widened(stored, slots, bucket.dtype)
-    return optimizer.advance(h, bucket.spec, gradient, w, slots)
+    return optimizer.advance(h, bucket.spec, gradient, w, slots, until)
 
 
 def encoded(bucket, slots):

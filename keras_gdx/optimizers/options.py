@@ -22,6 +22,9 @@ from keras_gdx.registry import REGISTRY
 class AnyModifier(Protocol):
     """A `Modifier`, whose module imports this one."""
 
+    @property
+    def uses_global_stats(self) -> bool: ...
+
     def run(
         self,
         optimizer: Any,
@@ -107,6 +110,11 @@ def _check_together(optimizer: Any) -> None:
     clips = {name: getattr(optimizer, name) for name in CLIPS}
     given = {name: value for name, value in clips.items() if value is not None}
     check(len(given) <= 1, "clipnorm", given, "the only clipping option")
+    for modifier in optimizer.surveyors:
+        if modifier not in optimizer.before[:1]:  # it then needs all slots, rows and weights
+            first = f"the default with {type(modifier).__name__}, except as the first in `before`"
+            check(not optimizer.shard_state, "shard_state", True, first)
+            check(optimizer.sparse == "dense", "sparse", optimizer.sparse, first)
     if optimizer.shard_state:
         check(optimizer.divisible, "shard_state", True, f"False for {type(optimizer).__name__}")
         check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")

@@ -108,6 +108,11 @@ class Rule:
         """This rule, its parts, and theirs."""
         return [self, *(x for rule in self.part_rules().values() for x in rule.all_rules())]
 
+    @property
+    def surveyors(self) -> list[Any]:
+        """The modifiers that define `global_stats`, in order."""
+        return [m for m in (*self.before, *self.after) if m.uses_global_stats]
+
     def rule_of(self, spec: Any) -> Any:
         """The rule that updates the variable with this spec."""
         part = self.part_of(spec)
@@ -138,7 +143,13 @@ class Rule:
         ]
 
     def advance(
-        self, h: Scalars, spec: Any, g: Tensor, w: Tensor, slots: Mapping[str, Tensor]
+        self,
+        h: Scalars,
+        spec: Any,
+        g: Tensor,
+        w: Tensor,
+        slots: Mapping[str, Tensor],
+        until: Any = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One update of one variable, as a pure function.
 
@@ -148,20 +159,26 @@ class Rule:
             g: The variable's reduced gradient.
             w: The variable's value.
             slots: The variable's slots by name.
+            until: Modifier at which to stop: the gradient or direction that it would receive
+                is returned in place of the new value.
 
         Returns:
             The new value and the new slots by name.
         """
         if part := self.part_of(spec):
             shared = h.replace(**vars(getattr(h, part)))
-            return self.part_rules()[part].advance(shared, spec, g, w, slots)
+            return self.part_rules()[part].advance(shared, spec, g, w, slots, until)
         h = h.replace(role=spec.role, lr=h.lr * h.multiplier, **self.masks_of(spec))
         h.weight_decay = h.weight_decay if spec.decays else None
         new = dict(slots)
         for modifier in self.before:
+            if modifier is until:
+                return g, new
             g = modifier.run(self, h, new, g, g, w)
         u, own = self.steer(h, g, w, slots)
         for modifier in self.after:
+            if modifier is until:
+                return u, new
             u = modifier.run(self, h, new, u, g, w)
         w, *values = self.descend(h, w, self.decayed(h, w, u), *own.values())
         new.update((n, x) for n, x in zip(own, values, strict=True) if n in slots)

@@ -11,6 +11,9 @@ from keras_gdx.registry import REGISTRY
 def load_reference(name, function):
     """The reference of a rule or modifier: `HYPER`, a tuple of arguments to test, and a function.
 
+    For a modifier that is `modified(g, w, **hyper)` for one variable, or `modified_model`, of the
+    same arguments, for lists with those of all variables.
+
     Optional for a rule are `SETTINGS`, arguments for the contract tests; `final`, the evaluation
     weights after the last step; and `DTYPES`, the dtypes to test, if the rule does not compute in
     the dtype of the variables.

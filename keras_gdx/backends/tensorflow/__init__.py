@@ -17,6 +17,7 @@ from keras_gdx.backends.tensorflow.gradients import (
 from keras_gdx.backends.tensorflow.programs import (
     energy,
     fuses,
+    normal,
     outside_graph,
     program,
     stochastically_rounded,
@@ -58,6 +59,7 @@ __all__ = [
     "local_replicas",
     "mean",
     "near",
+    "normal",
     "number",
     "only_rows",
     "outside_graph",

@@ -91,3 +91,16 @@ def stochastically_rounded(x, seed):
     up = bits + tf.bitwise.right_shift(noise, tf.constant(16, tf.uint32))
     upper = tf.bitwise.bitwise_and(up, tf.constant(0xFFFF0000, tf.uint32))
     return tf.cast(tf.bitcast(upper, tf.float32), tf.bfloat16)
+
+
+def normal(shape, *seed):
+    """Standard normal numbers in float32, a function of the shape and of the three seeds alone.
+
+    They differ by rounding errors at most, compiled or not, and not between replicas.
+    """
+    first, *rest = (tf.cast(number, tf.int32) for number in seed)
+    folded = tf.random.experimental.stateless_fold_in(tf.stack(rest), first, alg="philox")
+    bits = tf.random.stateless_uniform(shape, folded, None, None, tf.uint32, alg="philox")
+    # 23 bits, so that the middle of each interval is a float32 number below 1.
+    number = tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.float32)
+    return tf.math.ndtri((number + 0.5) * 2.0**-23)

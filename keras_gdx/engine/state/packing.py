@@ -153,6 +153,10 @@ class Bucket:
             return None
         return self.cut(ops.broadcast_to(self.spread(entries), self.shape), replica)
 
+    def index_at(self, replica):
+        """The number of the variable that the replica with this index updates."""
+        return float(self.indices[0])
+
     def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
         return ops.reshape(ops.reshape(shards, (-1,))[: self.size], self.shape)
@@ -196,6 +200,9 @@ class Stack(Bucket):
     def present(self, entries, replica):
         """One boolean, because slots may have other shapes than the variable."""
         return None if entries is None else self.cut(entries, replica)
+
+    def index_at(self, replica):
+        return self.cut(ops.convert_to_tensor(self.indices, self.dtype), replica)
 
     def uncut(self, shards):
         return shards[: len(self.indices)]

@@ -99,7 +99,8 @@ class State:
         if optimizer.gradient_accumulation_steps:
             self._make_window(optimizer, overwritten, add)
         widest = max(dtypes, default="float32")
-        self.shared = {name: add([], name, (), widest, 0.0) for name in optimizer.shared}
+        names = [name for *_, names in surveyed(optimizer, self.rules) for name in names]
+        self.shared = {name: add([], name, (), widest, 0.0) for name in names}
 
     def _add(self, new, optimizer, *args):
         self.variables.append(new(optimizer, *args))
@@ -170,6 +171,34 @@ class State:
         """A variable's part of its bucket's storage."""
         bucket, position = self.home[index]
         return bucket.view(storage, position)
+
+
+def surveyed(optimizer, rules):
+    """All that defines `global_stats` and updates variables, in the order of its use.
+
+    Args:
+        optimizer: The optimizer.
+        rules: The rules that update its variables: itself, or some of its parts.
+
+    Yields:
+        The names of the parts that lead to the rule; the rule; its modifier, or `None` for the
+        rule itself; and the names of its shared scalars.
+    """
+    for path, rule in _with_paths(optimizer):
+        if not any(rule is other for other in rules):
+            continue
+        found = [(m, m.shared_names(rule)) for m in rule.before if m.uses_global_stats]
+        if rule.uses_global_stats:
+            found.append((None, rule.shared))
+        found += [(m, m.shared_names(rule)) for m in rule.after if m.uses_global_stats]
+        for modifier, names in found:
+            yield path, rule, modifier, ["_".join([*path, name]) for name in names]
+
+
+def _with_paths(rule, path=()):
+    yield path, rule
+    for name, part in rule.part_rules().items():
+        yield from _with_paths(part, (*path, name))
 
 
 def _storage(optimizer, slot, bucket, late, make):
