@@ -106,10 +106,13 @@ class Prodigy(Optimizer):
         self.safeguard_warmup = safeguard_warmup
 
     def prepare(self, h):
-        c1, c2 = bias_correction(h.beta_1, h.t), bias_correction(h.beta_2, h.t)
+        correction = 1.0
+        if h.use_bias_correction:
+            c1, c2 = bias_correction(h.beta_1, h.t), bias_correction(h.beta_2, h.t)
+            correction = ops.sqrt(c2) / c1
         return {
+            "correction": correction,
             "beta_3": h.beta_2**0.5 if h.beta_3 is None else h.beta_3,
-            "correction": ops.sqrt(c2) / c1 if h.use_bias_correction else 1.0,
         }
 
     def global_stats(self, h, model, d, largest, progress):
