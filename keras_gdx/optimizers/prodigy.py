@@ -56,10 +56,10 @@ class Prodigy(Optimizer):
         use_bias_correction: If true, $\gamma$ has Adam's bias corrections as a factor.
         safeguard_warmup: If true, $s$ has $d$ in place of $\gamma$, for a learning rate that
             is warmed up from very small values.
-        **kwargs: The options of `Optimizer`. `weight_decay` is $\lambda$.
+        **kwargs: The options of `Optimizer`. `weight_decay` is $\lambda$. A multiplier in
+            `lr_multipliers` is a factor of the variable's $\gamma$; 0 leaves it out of the sums.
 
-    Memory: 16 bytes per parameter (`momentum`, `velocity`, `gradient_sum`,
-    `start`).
+    Memory: 16 bytes per parameter (`momentum`, `velocity`, `gradient_sum`, `start`).
 
     Example:
         >>> import keras_gdx
