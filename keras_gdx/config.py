@@ -99,7 +99,10 @@ def declared_arguments(cls: type) -> dict[str, Any]:
         if get_origin(variadic[0].annotation) is Unpack:
             (options,) = get_args(variadic[0].annotation)
             named = options.__annotations__.keys()
-    return {name: default for level in reversed(levels) for name, default in level.items()}
+    found: dict[str, Any] = {}
+    for level in levels:
+        found = {**found, **{name: x for name, x in level.items() if name not in found}}
+    return found
 
 
 @cache

@@ -91,7 +91,7 @@ def create(
 def _parted(cls: Any, rules: Any, arguments: dict[str, Any]) -> Optimizer:
     """A partition whose default is of this class; options of the whole go to the partition."""
     whole = {name: arguments.pop(name) for name in WHOLE if name in arguments}
-    return Partition(rules, cls(**arguments), **whole)
+    return Partition(rules, default=cls(**arguments), **whole)
 
 
 def _wrapped(cls: Any, model: keras.Model | None, arguments: dict[str, Any]) -> Optimizer:

@@ -24,7 +24,12 @@ def bias_correction(beta: Tensor, t: Tensor) -> Tensor:
 
     This form keeps its precision for `beta` near 1 and small `t`.
     """
-    return -ops.expm1(t * ops.log1p(-(1 - beta)))
+    return -ops.expm1(t * log(beta))
+
+
+def log(beta: Tensor) -> Tensor:
+    """The natural logarithm of a decay rate, precise for `beta` near 1."""
+    return ops.log1p(-(1 - beta))
 
 
 def norm(*tensors: Tensor) -> Tensor:
@@ -41,6 +46,12 @@ def ratio(a: Tensor, b: Tensor) -> Tensor:
     """`a / b` for norms, and 1 where either is zero."""
     both = (a > 0) & (b > 0)
     return ops.where(both, a / ops.where(both, b, 1.0), 1.0)
+
+
+def inverse_root(row: Tensor, column: Tensor) -> Tensor:
+    """`1 / sqrt(V)` of the second moment with these means over its last and last but one axis."""
+    share = row / ops.mean(row, axis=-1, keepdims=True)
+    return 1 / (ops.sqrt(share)[..., None] * ops.sqrt(column)[..., None, :])
 
 
 def orthogonalize(m: Tensor, steps: int, coefficients: Sequence[float]) -> Tensor:

@@ -198,7 +198,6 @@ def test_lazy_is_refused_where_rows_are_mixed(rule):
         assert not core(make(rule, sparse="dense")).elementwise
     else:
         make(rule, **lazy)
-        refused("sparse", "lazy", make, rule, state_dtype="int8", **lazy)
         refused("sparse", "lazy", make, rule, before=[modifiers.Centralize()], **lazy)
         refused("sparse", "lazy", make, rule, after=[modifiers.TrustRatio()], **lazy)
 

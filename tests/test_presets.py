@@ -61,6 +61,6 @@ def test_rules_by_path_take_the_length_of_the_run_too():
     model = network()
     falling = keras_gdx.schedules.create("linear", 0.1, warmup=0)
     rules = {"head": keras_gdx.optimizers.SGD(falling)}
-    model.compile(keras_gdx.optimizers.Partition(rules, "adamw"), "mse")
+    model.compile(keras_gdx.optimizers.Partition(rules), "mse")
     model.fit(np.ones((16, 4)), np.ones((16, 1)), batch_size=4, verbose=0)
     assert rates(rules["head"], 5) == pytest.approx([0.1, 0.075, 0.05, 0.025, 0.0], abs=1e-6)

@@ -52,7 +52,7 @@ def _as_kept(optimizer, index, gradient):
     moved = optimizer.model_variables
     if index < len(moved):
         dtype = wide(moved[index])
-        if optimizer.sparse == "lazy" and not optimizer.state.rules[index].separates_entries:
+        if optimizer.sparse == "lazy" and not optimizer.state.rules[index].separates_rows:
             gradient = backend.dense(gradient)
         return backend.with_values(gradient, ops.cast(backend.values(gradient), dtype))
     return ops.cast(backend.dense(gradient), optimizer.overwritten[index - len(moved)].dtype)

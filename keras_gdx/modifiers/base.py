@@ -20,6 +20,7 @@ class Modifier(Configured):
     sides: tuple[str, ...] = ("before", "after")  # optimizer arguments that accept it
     slots: tuple[Slot | str, ...] = ()
     elementwise = True  # false: it mixes the entries of a tensor
+    by_rows = False  # true: it mixes at most the entries of a row (an index of the first axis)
 
     def __call__(self, h: Scalars, x: Tensor, g: Tensor, w: Tensor, *slots: Tensor) -> Any:
         """Returns the changed `x`, or `(x, *new_slots)` if there are slots.

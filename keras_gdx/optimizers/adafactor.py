@@ -5,7 +5,7 @@ from typing import Unpack
 from keras import ops
 
 from keras_gdx.arguments import DecayRate, LearningRate, NonNegative, Positive, PositiveInt
-from keras_gdx.math import ema, rms
+from keras_gdx.math import ema, inverse_root, rms
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.options import Options
 from keras_gdx.optimizers.slots import Slot
@@ -98,8 +98,7 @@ class Adafactor(Optimizer):
         if v is None:
             row = ema(row, ops.mean(squared, axis=-1), h.beta_2)
             column = ema(column, ops.mean(squared, axis=-2), h.beta_2)
-            share = row / ops.mean(row, axis=-1, keepdims=True)
-            u = g / (ops.sqrt(share)[..., None] * ops.sqrt(column)[..., None, :])
+            u = g * inverse_root(row, column)
         else:
             v = ema(v, squared, h.beta_2)
             u = g / ops.sqrt(v)

@@ -79,4 +79,9 @@ class Adam(Optimizer):
         corrected = v * h.r2
         if h.amsgrad:
             corrected = largest = ops.maximum(largest, corrected)
-        return m * h.r1 / (ops.sqrt(corrected) + h.epsilon), m, v, largest
+        return self.numerator(h, g, m) / (ops.sqrt(corrected) + h.epsilon), m, v, largest
+
+    @staticmethod
+    def numerator(h, g, m):
+        """The bias-corrected momentum, which the root divides."""
+        return m * h.r1

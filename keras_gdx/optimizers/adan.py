@@ -75,9 +75,10 @@ class Adan(Optimizer):
         u = (m / h.c1 + h.beta_2 * v / h.c2) / (ops.sqrt(n / h.c3) + h.epsilon)
         return u, m, v, n, g
 
-    def decay(self, h, w, u):
+    def decayed(self, h, w, u):
         return u
 
     def descend(self, h, w, u, *slots):
+        decay = self.effective_decay(h, w, u)
         w = w - h.lr * u
-        return (w if h.weight_decay is None else w / (1 + h.lr * h.weight_decay)), *slots
+        return (w if decay is None else w / (1 + h.lr * decay)), *slots

@@ -33,7 +33,7 @@ from keras_gdx.engine.late_weights import comes_late
 from keras_gdx.engine.state.state import State, imagined, size_of
 from keras_gdx.integration.keras_optimizer import KerasOptimizer, check_listed
 from keras_gdx.integration.weight_swap import WeightSwap, averaged
-from keras_gdx.optimizers.options import AnyModifier, check_options, patterns
+from keras_gdx.optimizers.options import CLIPS, AnyModifier, check_options, patterns
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import declared
 
@@ -52,6 +52,8 @@ class Optimizer(Rule, KerasOptimizer):
             callable without arguments.
         weight_decay: Number >= 0 or schedule. Decoupled: every update subtracts
             `learning_rate * weight_decay * w` from `w`. `None`: no decay.
+        decay: `"plain"` decays every entry of a variable; `"cautious"` only those in which the
+            direction moves towards zero or is zero, `u * w >= 0` (arXiv:2510.12402).
         no_decay: Regular expressions; a variable whose path matches one is not decayed.
             `"auto"`, alone or as one of them, exempts vectors, scalars, normalization and
             embeddings. A path with a number, `["head/kernel", 1]`, selects one of several
@@ -62,7 +64,8 @@ class Optimizer(Rule, KerasOptimizer):
         after: Modifiers applied to the direction, in this order.
         state_dtype: Dtype of the slots. `None`: the variable's dtype, but at least float32.
             `"bfloat16"`, `"float16"` or `"float32"`: that dtype. `"int8"`: slots of 4,096
-            values or more are stored at 8.125 bits per value.
+            values or more are stored at 8.125 bits per value; with `sparse="lazy"` at 8 bits per
+            value and 32 per row, if rows have at least 4 values.
         shard_state: If true, each of N replicas stores a 1/N shard of the slots and computes
             that part of every update; the new weights are then gathered (ZeRO stage 1). Rules
             and modifiers that mix the entries of a tensor cannot split a slot; there each
@@ -116,6 +119,7 @@ class Optimizer(Rule, KerasOptimizer):
         learning_rate: LearningRate,
         *,
         weight_decay: NonNegative | None = None,
+        decay: Literal["plain", "cautious"] = "plain",
         no_decay: Literal["auto"] | Sequence[Any] = (),
         lr_multipliers: Mapping[str, float] | None = None,
         before: Sequence[AnyModifier] = (),
@@ -141,6 +145,7 @@ class Optimizer(Rule, KerasOptimizer):
         self._model: Callable[[], keras.Model | None] = lambda: None
         self.weight_swap = WeightSwap(self)
         self.weight_decay = weight_decay
+        self.decay = decay
         self.no_decay = no_decay
         self.lr_multipliers = lr_multipliers
         self.before = before
@@ -268,7 +273,7 @@ class Optimizer(Rule, KerasOptimizer):
 
     def _arguments(self) -> dict[str, Any]:
         """The arguments that rules and clipping read, with their defaults."""
-        return ENGINE_NUMBERS | {
+        return ENGINE_ARGUMENTS | {
             name: default
             for name, default in declared_arguments(type(self)).items()
             if name not in declared_arguments(Optimizer)
@@ -380,7 +385,7 @@ OPTIONS = {
 WHOLE = {
     name: default
     for name, default in OPTIONS.items()
-    if name not in ("weight_decay", "before", "after")
+    if name not in ("weight_decay", "decay", "before", "after")
 }
 
 
@@ -395,7 +400,6 @@ def check_part(rule: Any, argument: str) -> None:
         check(value == default, f"{argument}.{option}", value, f"{default!r}; set it on the whole")
 
 
-ENGINE_NUMBERS = {
-    name: OPTIONS[name]
-    for name in ("weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "ema_momentum")
+ENGINE_ARGUMENTS = {
+    name: OPTIONS[name] for name in ("weight_decay", "decay", *CLIPS, "ema_momentum")
 }

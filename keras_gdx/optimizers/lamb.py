@@ -71,8 +71,8 @@ class LAMB(Optimizer):
     def direction(self, h, g, w, m, v):
         m = ema(m, g, h.beta_1)
         v = ema(v, g * g, h.beta_2)
-        r = super().decay(h, w, (m / h.c1) / (ops.sqrt(v / h.c2) + h.epsilon))
+        r = super().decayed(h, w, (m / h.c1) / (ops.sqrt(v / h.c2) + h.epsilon))
         return (r if h.no_adaptation else r * ratio(norm(w), norm(r))), m, v
 
-    def decay(self, h, w, u):
+    def decayed(self, h, w, u):
         return u

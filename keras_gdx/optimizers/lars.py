@@ -68,7 +68,7 @@ class LARS(Optimizer):
         self.no_adaptation = no_adaptation
 
     def direction(self, h, g, w, m):
-        r = super().decay(h, w, g)
+        r = super().decayed(h, w, g)
         if not h.no_adaptation:
             a, b = norm(w), norm(r)
             both = (a > 0) & (b > 0)
@@ -78,5 +78,5 @@ class LARS(Optimizer):
         moved = moved + h.momentum * m if h.nesterov else m
         return moved / ops.maximum(h.lr, 1e-12), m
 
-    def decay(self, h, w, u):
+    def decayed(self, h, w, u):
         return u

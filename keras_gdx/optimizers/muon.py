@@ -42,7 +42,8 @@ class Muon(Optimizer):
         fallback: Optimizer of this package for the other variables. `None` is `AdamW` with 0.05
             times the learning rate, or with 1e-3 if that is a callable. A number assigned to
             `learning_rate` later scales both rates.
-        **kwargs: The options of `Optimizer`. `weight_decay` applies to the matrices only.
+        **kwargs: The options of `Optimizer`. `weight_decay` and `decay` apply to the
+            matrices only.
 
     Memory: 4 bytes per parameter of a matrix (`momentum`), the fallback's for the rest.
 

@@ -65,8 +65,8 @@ class NovoGrad(Optimizer):
     def direction(self, h, g, w, m, v):
         squared = ops.square(norm(g))
         v = ema(started(v, squared), squared, h.beta_2)
-        m = h.beta_1 * m + super().decay(h, w, g / (ops.sqrt(v) + h.epsilon))
+        m = h.beta_1 * m + super().decayed(h, w, g / (ops.sqrt(v) + h.epsilon))
         return m, m, v
 
-    def decay(self, h, w, u):
+    def decayed(self, h, w, u):
         return u

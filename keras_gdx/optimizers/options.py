@@ -62,6 +62,7 @@ class OptionsOfTheWhole(TypedDict, total=False):
 class OptionsExceptDecay(OptionsOfTheWhole, total=False):
     """The options that every rule takes, for editors and type checkers."""
 
+    decay: Literal["plain", "cautious"]
     before: Sequence[AnyModifier]
     after: Sequence[AnyModifier]
 
@@ -110,11 +111,14 @@ def _check_together(optimizer: Any) -> None:
         check(optimizer.divisible, "shard_state", True, f"False for {type(optimizer).__name__}")
         check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")
     if optimizer.sparse == "lazy":
-        mixing = [m for m in (optimizer, *optimizer.before, *optimizer.after) if not m.elementwise]
-        if mixing or optimizer.state_dtype == "int8":
+        mixing = [
+            m
+            for m in (optimizer, *optimizer.before, *optimizer.after)
+            if not (m.by_rows or m.elementwise)
+        ]
+        if mixing:
             raise ValueError(
-                'Argument `sparse` cannot be "lazy": '
-                f"{type(mixing[0]).__name__ if mixing else 'eight-bit state'} needs all rows."
+                f'Argument `sparse` cannot be "lazy": {type(mixing[0]).__name__} needs all rows.'
             )
 
 

@@ -23,10 +23,10 @@ class Partition(Optimizer):
     Args:
         rules: Dictionary from regular expressions on paths to rules of this package, or their
             names. The first match counts. Each rule has its own learning rate, `weight_decay`,
-            `before` and `after`; all other options belong to the partition.
+            `decay`, `before` and `after`; all other options belong to the partition.
         default: The rule of all other variables, or its name.
-        **kwargs: The options of `Optimizer` but `weight_decay`, `before` and `after`. With
-            `sparse="lazy"`, rules that mix the entries of a tensor update all rows.
+        **kwargs: The options of `Optimizer` but `weight_decay`, `decay`, `before` and `after`.
+            With `sparse="lazy"`, rules that mix the rows of a tensor update all of them.
 
     Raises:
         ValueError: If a rule is a wrapper, needs statistics of the complete model (such as `DoG`)
@@ -49,6 +49,7 @@ class Partition(Optimizer):
     def __init__(
         self,
         rules: Mapping[str, Optimizer | str] | None = None,
+        *,
         default: Optimizer | str = "adamw",
         **kwargs: Unpack[OptionsOfTheWhole],
     ):

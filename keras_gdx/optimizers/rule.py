@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from keras import ops
+
 from keras_gdx.arguments import Tensor, is_schedule
 from keras_gdx.engine.hyperparameters import Scalars
 from keras_gdx.optimizers.slots import Shape, Slot, declared
@@ -21,6 +23,7 @@ class Rule:
     masks: tuple[str, ...] = ()  # arguments that are path patterns; booleans in `h`
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
     elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
+    by_rows = False  # true: it mixes at most the entries of a row (an index of the first axis)
     divisible = True  # false: `global_stats` reads slots, so every replica needs all of them
     before: Sequence[Any] = ()  # modifiers of the gradient
     after: Sequence[Any] = ()  # modifiers of the direction
@@ -40,7 +43,10 @@ class Rule:
         raise NotImplementedError
 
     def prepare(self, h: Scalars) -> dict[str, Tensor]:
-        """Returns a dictionary of scalars, computed once per update and added to `h`."""
+        """Returns a dictionary of scalars, computed once per update and added to `h`.
+
+        One named `lr` replaces the learning rate.
+        """
         return {}
 
     def global_stats(self, h: Scalars, model: Any, *shared: Tensor) -> Any:
@@ -55,9 +61,10 @@ class Rule:
         """
         raise NotImplementedError
 
-    def decay(self, h: Scalars, w: Tensor, u: Tensor) -> Tensor:
+    def decayed(self, h: Scalars, w: Tensor, u: Tensor) -> Tensor:
         """Adds decoupled weight decay to the direction."""
-        return u if h.weight_decay is None else u + h.weight_decay * w
+        decay = self.effective_decay(h, w, u)
+        return u if decay is None else u + decay * w
 
     def descend(self, h: Scalars, w: Tensor, u: Tensor, *slots: Any) -> Any:
         """Takes the step along `-u`: returns `(w, *new_slots)`."""
@@ -66,6 +73,16 @@ class Rule:
     def part_of(self, spec: Any) -> str | None:
         """The name of the part that updates this variable; `None` for the rule itself."""
         return None
+
+    def effective_decay(self, h: Scalars, w: Tensor, u: Tensor) -> Tensor | None:
+        """The weight decay that acts on each entry of `w`; `None` if the variable is exempt.
+
+        What a hook uses in place of `h.weight_decay`, with the direction `u` without decay, so
+        that it follows the option `decay`.
+        """
+        if h.weight_decay is None or h.decay == "plain":
+            return h.weight_decay
+        return h.weight_decay * ops.cast(u * w >= 0, w.dtype)
 
     # -- one update --------------------------------------------------------------------------
 
@@ -100,6 +117,11 @@ class Rule:
     def separates_entries(self) -> bool:
         """Whether rule and modifiers compute every entry of a tensor by itself."""
         return all(x.elementwise for x in (self, *self.before, *self.after))
+
+    @property
+    def separates_rows(self) -> bool:
+        """Whether rule and modifiers compute every row of a tensor by itself."""
+        return all(x.by_rows or x.elementwise for x in (self, *self.before, *self.after))
 
     def own_slots(self) -> list[Slot]:
         """The rule's slots, without those that its arguments make unnecessary."""
@@ -141,7 +163,7 @@ class Rule:
         u, own = self.steer(h, g, w, slots)
         for modifier in self.after:
             u = modifier.run(self, h, new, u, g, w)
-        w, *values = self.descend(h, w, self.decay(h, w, u), *own.values())
+        w, *values = self.descend(h, w, self.decayed(h, w, u), *own.values())
         new.update((n, x) for n, x in zip(own, values, strict=True) if n in slots)
         return w, new
 

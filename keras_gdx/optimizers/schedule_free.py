@@ -269,8 +269,8 @@ class ScheduleFree(Averaging):
         u, new = self.inner.steer(own, g, y, dict(zip(names, kept, strict=True)))
         return u, z, *(new[name] for name in names)
 
-    def decay(self, h, w, u):
-        return self.inner.decay(h, w, u)
+    def decayed(self, h, w, u):
+        return self.inner.decayed(h, w, u)
 
     def masks_of(self, spec):
         return self.inner.masks_of(spec)

@@ -22,6 +22,8 @@ class Slot:
         signed: `False` promises values >= 0, so that 8-bit codes need no sign bit.
         when: Argument of the rule (not of a modifier) that enables the slot. While it is
             `False`, `None` or 0, nothing is stored, and the rule gets 0.
+        exact: `True` if weights are computed from the slot alone, so that rounding it would
+            round them: `state_dtype` then does not apply to it.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Slot:
     shape: Callable[[Shape], Shape | None] = tuple
     signed: bool = True
     when: str | None = None
+    exact: bool = False
 
 
 def declared(slots: Iterable[Slot | str]) -> list[Slot]:

@@ -22,6 +22,7 @@ DIFFERENT = ("localsteps", "partition")
 RULES = sorted(ENTRIES.keys() - {*DIFFERENT})
 COMBINED = {
     "weight_decay": 0.1,
+    "decay": "cautious",
     "no_decay": ["bias"],
     "global_clipnorm": 0.5,
     "gradient_accumulation_steps": 2,

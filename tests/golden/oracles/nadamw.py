@@ -1,0 +1,21 @@
+"""optax.nadamw."""
+
+from tests.golden.packages import by_optax
+
+PACKAGE = "optax"
+CASES = {
+    "default": {"learning_rate": 0.05},
+    "decay": {
+        "learning_rate": 0.1,
+        "beta_1": 0.8,
+        "beta_2": 0.95,
+        "epsilon": 1e-3,
+        "weight_decay": 0.2,
+    },
+    "short": {"learning_rate": 0.03, "beta_1": 0.5, "beta_2": 0.8, "epsilon": 1e-4},
+}
+
+
+@by_optax
+def trajectory(optax, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, weight_decay=0.01):
+    return optax.nadamw(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay)
