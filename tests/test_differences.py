@@ -547,6 +547,50 @@ def exponential():
     same(ours.sample(16), [cyclical(t, lambda x: 0.9**x, "iterations") for t in range(16)])
 
 
+@row("`Yogi`")
+def yogi():
+    m, v, w = 0.0, 1e-6, START.astype("float64")
+    for t, g in enumerate(GRADIENTS.astype("float64"), 1):
+        m, v = 0.9 * m + 0.1 * g, v + 0.001 * np.sign(g * g - v) * g * g
+        w = w - 0.1 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / np.sqrt(v)
+    same(run(optimizers.Yogi(0.1, epsilon=0.0)), w, atol=1e-5)
+
+
+@row("`NovoGrad`")
+def novograd():
+    m, v, w = 0.0, None, START.astype("float64")
+    for g in GRADIENTS.astype("float64"):
+        squared = np.sum(g * g)
+        v = squared if v is None else 0.999 * v + 0.001 * squared
+        m = 0.9 * m - 0.1 * (g / (np.sqrt(v) + 1e-7) + 0.01 * w)
+        w = w + m
+    same(run(optimizers.NovoGrad(0.1, beta_2=0.999, epsilon=1e-7, weight_decay=0.01)), w, atol=1e-5)
+    assert arguments(optimizers.NovoGrad)["beta_2"] == 0.25
+    assert arguments(optimizers.NovoGrad)["epsilon"] == 1e-6
+
+
+@row("`COCOB`")
+def cocob():
+    w, bet = START.astype("float64"), 0.0
+    largest = total = reward = gradients = 0.0
+    for g in GRADIENTS.astype("float64"):
+        largest = np.maximum(largest, np.abs(g))
+        total, gradients = total + np.abs(g), gradients + g
+        reward = np.maximum(reward - g * bet, 0)
+        share = gradients / (largest * np.maximum(total + largest, 100 * largest))
+        w, bet = w - bet - share * (reward + largest), -share * (reward + largest)
+    same(run(optimizers.COCOB()), w, atol=1e-5)
+
+
+@row("`ConditionalGradient`")
+def conditional_gradient():
+    w = START.astype("float64")
+    for g in GRADIENTS.astype("float64"):
+        w = 0.9 * w - (1 - 0.9) * 2.0 * g / (np.linalg.norm(g) + 1e-7)
+    same(run(optimizers.ConditionalGradient(0.9, lambda_=2.0)), w, atol=1e-5)
+    same(run(optimizers.ConditionalGradient(1.0)), START)
+
+
 # -- names -----------------------------------------------------------------------------------
 
 

@@ -56,10 +56,10 @@ class Prodigy(Optimizer):
         use_bias_correction: If true, $\gamma$ has Adam's bias corrections as a factor.
         safeguard_warmup: If true, $s$ has $d$ in place of $\gamma$, for a learning rate that
             is warmed up from very small values.
-        **kwargs: The options of `Optimizer`. `weight_decay` is $\lambda$.
+        **kwargs: The options of `Optimizer`. `weight_decay` is $\lambda$. A multiplier in
+            `lr_multipliers` is a factor of the variable's $\gamma$; 0 leaves it out of the sums.
 
-    Memory: 16 bytes per parameter (`momentum`, `velocity`, `gradient_sum`,
-    `start`).
+    Memory: 16 bytes per parameter (`momentum`, `velocity`, `gradient_sum`, `start`).
 
     Example:
         >>> import keras_gdx
@@ -106,10 +106,13 @@ class Prodigy(Optimizer):
         self.safeguard_warmup = safeguard_warmup
 
     def prepare(self, h):
-        c1, c2 = bias_correction(h.beta_1, h.t), bias_correction(h.beta_2, h.t)
+        correction = 1.0
+        if h.use_bias_correction:
+            c1, c2 = bias_correction(h.beta_1, h.t), bias_correction(h.beta_2, h.t)
+            correction = ops.sqrt(c2) / c1
         return {
+            "correction": correction,
             "beta_3": h.beta_2**0.5 if h.beta_3 is None else h.beta_3,
-            "correction": ops.sqrt(c2) / c1 if h.use_bias_correction else 1.0,
         }
 
     def global_stats(self, h, model, d, largest, progress):
