@@ -94,5 +94,4 @@ def _present(task, replica):
     """Which entries of this replica's shard have a gradient; `None` if all have."""
     if task.present is None:
         return None
-    bucket = task.bucket
-    return bucket.cut(ops.broadcast_to(bucket.spread(task.present), bucket.shape), replica)
+    return task.bucket.cut_present(task.present, replica)

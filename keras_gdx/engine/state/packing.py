@@ -142,6 +142,10 @@ class Bucket:
             flat = ops.pad(flat, [(0, missing)])
         return ops.reshape(flat, (self.replicas, length))[replica]
 
+    def cut_present(self, present, replica):
+        """Which entries of the shard are `present`, given that of each variable."""
+        return self.cut(self.spread(present), replica) if self.packed else present[0]
+
     def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
         return ops.reshape(ops.reshape(shards, (-1,))[: self.size], self.shape)
@@ -187,6 +191,9 @@ class Stack(Bucket):
 
     def uncut_shape(self, shape):
         return (len(self.indices), *shape)
+
+    def cut_present(self, present, replica):
+        return self.cut(present, replica)
 
     def view(self, storage, position):
         return Member(storage, position)
