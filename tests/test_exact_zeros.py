@@ -85,4 +85,5 @@ def test_nothing_moves_without_a_gradient_or_a_rate(rule):
     warmup = rule(learning_rate=keras.optimizers.schedules.PolynomialDecay(0.0, 2, 0.5))
     for _ in range(3):
         warmup.apply([tf.ones([2])], [v])
-    assert np.isfinite(v.numpy()).all() and (v.numpy() != w).all()
+    assert np.isfinite(v.numpy()).all()
+    assert (v.numpy() != w).all()

@@ -104,6 +104,7 @@ def move_rows(optimizer, h, task, factor, rows):
     variable, dtype = optimizer.model_variables[index], bucket.dtype
     h = h.replace(multiplier=bucket.spec.multiplier, index=float(index))
     gradient = backend.values(scaled(task.gradient, factor, h))
+    gradient = ops.reshape(gradient, (-1, *variable.shape[1:]))  # its rank may be unknown
     kept = {name: slot.variables[0] for name, slot in bucket.slots.items()}
     old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}
     w = widened(backend.read_rows(variable, rows, dtype), old, dtype)
