@@ -100,7 +100,8 @@ def _accepts(base: Any, limits: Limits, value: Any) -> bool:
         return isinstance(value, (bool, np.bool_))
     if base in (int, float):
         kind = numbers.Integral if base is int else numbers.Real
-        valid = is_number(value) and isinstance(value, kind) and math.isfinite(value)
+        valid = is_number(value) and isinstance(value, kind)
+        valid = valid and (math.isfinite(value) or limits.get("le") == math.inf)
         return valid and all(COMPARE[n](value, limit) for n, limit in limits.items())
     if get_origin(base) is Callable:
         return callable(value) and not isinstance(value, type)

@@ -11,6 +11,7 @@ from keras_gdx.engine.variables.layer_groups import Share
 from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
 from keras_gdx.optimizers.base import WHOLE, Optimizer
 from keras_gdx.optimizers.partition import Partition
+from keras_gdx.recipes import find
 from keras_gdx.registry import info
 
 
@@ -22,6 +23,7 @@ def create(
     weight_decay: NonNegative | None = None,
     layer_decay: Share | None = None,
     rules: Mapping[str, Optimizer | str] | None = None,
+    preset: str | None = None,
     **arguments: Any,
 ) -> Optimizer:
     """Returns an optimizer by name, with defaults that fit a model's structure.
@@ -40,6 +42,8 @@ def create(
             the definition of a block.
         rules: Other rules for some of the variables, by patterns of their paths; see
             `keras_gdx.optimizers.Partition`, whose `default` is the rule of this name then.
+        preset: Settings of a published recipe, one of `keras_gdx.presets(name)`. Arguments given
+            here replace its own; a number as `learning_rate` is the peak of its schedule.
         **arguments: Any other argument of the rule.
 
     Raises:
@@ -51,12 +55,19 @@ def create(
         >>> optimizer = keras_gdx.create("adamw", model=model, weight_decay=0.1)
         >>> optimizer.no_decay
         'auto'
+        >>> optimizer = keras_gdx.create("adamw", model, preset="convnext")
+        >>> optimizer.weight_decay
+        0.05
     """
     fits = model is None or isinstance(model, keras.Model)
     check(fits, "model", model, "a Keras model, or None (a rate is given as `learning_rate`)")
     check_type("layer_decay", layer_decay, Share | None)
     entry = info(name)
     check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
+    if preset is not None:
+        recipe = find(entry.name, preset)
+        learning_rate = recipe.rate(learning_rate)
+        arguments = {**recipe.arguments, **arguments}
     given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
     arguments |= {k: v for k, v in given.items() if v is not None}
     if layer_decay is not None:
@@ -80,7 +91,7 @@ def create(
 def _parted(cls: Any, rules: Any, arguments: dict[str, Any]) -> Optimizer:
     """A partition whose default is of this class; options of the whole go to the partition."""
     whole = {name: arguments.pop(name) for name in WHOLE if name in arguments}
-    return Partition(rules, cls(**arguments), **whole)
+    return Partition(rules, default=cls(**arguments), **whole)
 
 
 def _wrapped(cls: Any, model: keras.Model | None, arguments: dict[str, Any]) -> Optimizer:

@@ -31,6 +31,8 @@ def wrong_values(hint):
     wrong = [x for base, x in outside if base is type(x) or type(x) not in kinds]
     wrong += [[choice] for choice in _choices(kinds)]
     wrong += [x for x in NO_NUMBERS if not (type(x) in kinds and type(x) in (bool, str))]
+    if any(limits.get("le") == inf for _, limits in alternatives(hint)):
+        wrong = [x for x in wrong if x is not inf]
     functions = any(get_origin(k) is Callable for k in kinds)
     wrong += [] if functions or LearningRateSchedule in kinds else [Constant(1.0)]
     wrong += [] if NoneType in kinds else [None]
@@ -41,7 +43,8 @@ def _outside(base, limits):
     step = 1 if base is int else 1e-6
     for name, limit in limits.items():
         below = -step if name in ("ge", "gt") else step
-        yield from [limit + below, *([limit] if name in ("gt", "lt") else [])]
+        outside = [limit + below, *([limit] if name in ("gt", "lt") else [])]
+        yield from outside if limit != inf else []
     if base is int:
         yield from (1.5, 64.0)
     if base is bool:

@@ -152,7 +152,7 @@ def test_what_is_no_inner_optimizer_is_refused(rule, value):
 
 
 def test_what_cannot_be_averaged_is_refused():
-    for value in (optimizers.Muon(), optimizers.DoG(), keras.optimizers.SGD()):
+    for value in (optimizers.Muon(), optimizers.DoG(), optimizers.Adan(), keras.optimizers.SGD()):
         refused("inner", value, optimizers.ScheduleFree, value)
     refused("use_ema", True, optimizers.ScheduleFreeSGD, use_ema=True)
     refused("use_ema", True, optimizers.ScheduleFree, optimizers.SGD(use_ema=True))
@@ -198,7 +198,6 @@ def test_lazy_is_refused_where_rows_are_mixed(rule):
         assert not core(make(rule, sparse="dense")).elementwise
     else:
         make(rule, **lazy)
-        refused("sparse", "lazy", make, rule, state_dtype="int8", **lazy)
         refused("sparse", "lazy", make, rule, before=[modifiers.Centralize()], **lazy)
         refused("sparse", "lazy", make, rule, after=[modifiers.TrustRatio()], **lazy)
 

@@ -4,10 +4,11 @@ The references run in float64. Their learning rates are exact in float32, in whi
 them, so that float64 variables can be compared far beyond the precision of float32.
 """
 
+import keras
 import numpy as np
 import pytest
 
-from keras_gdx import optimizers  # noqa: F401 - fills the registry
+from keras_gdx import optimizers
 from keras_gdx.registry import REGISTRY
 from tests.golden.problem import problem
 from tests.golden.replay import build, make_variables, replay
@@ -47,3 +48,55 @@ def assert_same(found, expected, names, dtype, when):
         np.testing.assert_allclose(
             ours, theirs, **TOLERANCE[dtype], err_msg=f"{name}, {when}", verbose=False
         )
+
+
+def test_the_momentum_of_lars_has_the_rates_at_which_it_grew():
+    """The learning rate is inside the momentum; at rate 0 the weights rest."""
+    w = keras.Variable([3.0, 4.0])
+    optimizer = optimizers.LARS(0.5, momentum=0.5, trust_coefficient=0.1)
+    expected, m = np.array([3.0, 4.0]), 0.0
+    for rate in (0.5, 0.125, 0.0, 0.25):
+        optimizer.build([w])
+        optimizer.learning_rate = rate
+        g = np.array([1.0, -2.0])
+        m = 0.5 * m + rate * 0.1 * np.linalg.norm(expected) / np.linalg.norm(g) * g
+        expected = expected - (m if rate else 0.0)
+        optimizer.apply([g.astype("float32")], [w])
+        np.testing.assert_allclose(w.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("g", "s"),
+    [
+        (np.zeros((3, 4)), np.zeros((3, 4))),
+        (1e-25 * np.outer([1, 2, 2], [4, 3]), np.outer([1, 2, 2], [4, 3]) / 15),
+        (np.eye(4), np.eye(4) / 4),  # any mean of the first ones is as good
+        (np.diag([2.0, 2.0, 1.0]), np.diag([0.5, 0.5, 0.0])),
+        (np.full((2, 2, 3), 1e12), np.full((2, 2, 3), 12**-0.5)),
+        (np.array(-1e-25), np.array(-1.0)),
+    ],
+    ids=["zero", "tiny", "equal", "two equal", "huge", "scalar"],
+)
+def test_a_conditional_gradient_stays_in_the_nuclear_ball(g, s):
+    w = keras.Variable(np.zeros(g.shape))
+    optimizer = optimizers.ConditionalGradient(0.0, lambda_=2.0, ord="nuclear")
+    optimizer.apply([g.astype("float32")], [w])
+    np.testing.assert_allclose(w.numpy(), -2 * s, rtol=1e-5, atol=1e-7)
+
+
+def test_variables_at_rest_do_not_count_in_the_estimate_of_prodigy():
+    (weights, frozen), gradients = np.ones((2, 3), "float32"), np.eye(3, dtype="float32")
+    trained = []
+    for variables, multipliers in (
+        ([keras.Variable(weights, name="trained")], None),
+        (
+            [keras.Variable(w, name=n) for w, n in ((weights, "trained"), (frozen, "frozen"))],
+            {"frozen": 0},
+        ),
+    ):
+        optimizer = optimizers.Prodigy(d0=0.01, lr_multipliers=multipliers)
+        for g in (*gradients, *gradients):
+            optimizer.apply([g, 100 * g][: len(variables)], variables)
+        trained.append(variables[0].numpy())
+    assert np.abs(trained[0] - weights).max() > 0.1
+    np.testing.assert_array_equal(*trained)

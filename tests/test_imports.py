@@ -24,6 +24,7 @@ LEVELS = (  # each may import from those before it
     "regularizers",
     "report",
     "callbacks",
+    "recipes",
     "creation",
     "memory_estimate",
     "datasets distribute",

@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from keras_gdx.arguments import alternatives, interval
 from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers import Optimizer
-from keras_gdx.registry import REGISTRY
+from keras_gdx.recipes import PRESETS
+from keras_gdx.registry import KERAS_OWN, REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "python tools/catalogue.py"
@@ -63,7 +64,20 @@ def catalogue():
         if entries:
             entries.sort(key=lambda e: e.name)
             parts += [f"## {kind.capitalize()}s", *_introduction(kind), _table(kind, entries)]
+    parts += ["## Presets", 'For `keras_gdx.create("adamw", preset="vit")`.', _presets()]
     return "\n\n".join(parts) + "\n"
+
+
+def _presets():
+    lines = [["Rule", "Preset", "Batch", "Learning rate", "Schedule", "Arguments", "Source"]]
+    lines.append(["---"] * len(lines[0]))
+    for each in PRESETS:
+        schedule = ", ".join(f"{name} {value}" for name, value in (each.schedule or {}).items())
+        arguments = ", ".join(f"`{name}={value!r}`" for name, value in each.arguments.items())
+        source = "; ".join(filter(None, [_linked(each.source), each.note]))
+        rate = f"{each.learning_rate:g}"
+        lines.append([each.rule, each.name, each.batch_size, rate, schedule, arguments, source])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _is_ours(cls):
@@ -80,6 +94,13 @@ def _introduction(kind):
             "A number that is not an integer may be a schedule or be set during training, except "
             f"`loss_scale_factor`. `**options` are those of `Optimizer`: {shown}. *Bytes* is the "
             "state per parameter of a float32 matrix of 1024 x 1024 with the arguments below."
+        )
+        rules = sorted(e.name for e in REGISTRY.values() if e.kind == kind and _is_ours(e.cls))
+        shared = ", ".join(f'`"{name}"`' for name in rules if name in KERAS_OWN)
+        yield (
+            "`compile` takes names too, in lower case or as written here. Keras has rules named "
+            f"{shared}, which mean Keras' class there; ours are "
+            '`keras_gdx.create("adam")` and `compile(optimizer="keras_gdx>adam")`.'
         )
 
 

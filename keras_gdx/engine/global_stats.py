@@ -61,3 +61,9 @@ class ModelView:
             }
             for i in sorted(state.home)
         ]
+
+    @property
+    def multipliers(self):
+        """The factor of each variable's learning rate."""
+        state = self._optimizer.state
+        return [state.specs[i].multiplier for i in sorted(state.home)]

@@ -55,7 +55,7 @@ class Hyperparameters:
 
 def _split(value):
     high = np.float32(value)
-    return high, np.float32(float(value) - float(high))
+    return high, np.float32(float(value) - float(high) if np.isfinite(high) else 0.0)
 
 
 class Scalar:

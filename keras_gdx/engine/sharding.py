@@ -50,7 +50,7 @@ def _advanced(optimizer, h, packed, task, factor):
     """Applies the rule to this replica's shard: returns its new weights, and writes its slots."""
     bucket = task.bucket
     replica = backend.replica_index(bucket.replicas)
-    present = _present(task, replica)
+    present = bucket.present(task.present, replica)
     weights = bucket.join(bucket.members(optimizer.model_variables))
     shard = WeightShard(ops.cast(bucket.cut(weights, replica), bucket.dtype))
     gradient = bucket.cut(backend.dense(task.gradient), replica)
@@ -87,11 +87,5 @@ def _settle(optimizer, h, task, w):
         (variable,) = bucket.slots[LOST].variables
         replica = backend.replica_index(bucket.replicas)
         new = bucket.cut(lost[LOST], replica)
-        variable.assign(chosen(_present(task, replica), new, backend.dense(variable)))
-
-
-def _present(task, replica):
-    """Which entries of this replica's shard have a gradient; `None` if all have."""
-    if task.present is None:
-        return None
-    return task.bucket.cut_present(task.present, replica)
+        present = bucket.present(task.present, replica)
+        variable.assign(chosen(present, new, backend.dense(variable)))

@@ -105,14 +105,21 @@ def move_rows(optimizer, h, task, factor, rows):
     h = h.replace(multiplier=bucket.spec.multiplier, index=float(index))
     gradient = backend.values(scaled(task.gradient, factor, h))
     gradient = ops.reshape(gradient, (-1, *variable.shape[1:]))  # its rank may be unknown
-    kept = {name: slot.variables[0] for name, slot in bucket.slots.items()}
-    old = {name: backend.read_rows(slot, rows, dtype) for name, slot in kept.items()}
+    old = {
+        name: ops.cast(
+            storage.decode_rows([backend.read_rows(v, rows, v.dtype) for v in storage.variables]),
+            dtype,
+        )
+        for name, storage in bucket.slots.items()
+    }
     w = widened(backend.read_rows(variable, rows, dtype), old, dtype)
     w, new = optimizer.advance(h, bucket.spec, gradient, w, old)
     w, new = narrowed(optimizer, h, w, new, variable.dtype)
     backend.write_rows(variable, rows, w)
     for name, value in new.items():
-        backend.write_rows(kept[name], rows, value)
+        storage = bucket.slots[name]
+        for v, content in zip(storage.variables, storage.encode_rows(value), strict=True):
+            backend.write_rows(v, rows, content)
     if state.averages or bucket.constraint is not None:  # these apply to every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)

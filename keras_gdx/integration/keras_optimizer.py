@@ -13,9 +13,9 @@ from keras.src.utils.tracking import (
     no_automatic_dependency_tracking,
 )  # keeps lists out of checkpoints
 
-from keras_gdx.arguments import NonNegative, Tensor, accepts, check, is_schedule
+from keras_gdx.arguments import NonNegative, Tensor, accepts, check, check_type, is_schedule
 from keras_gdx.backends import backend
-from keras_gdx.config import Configured, declared_arguments
+from keras_gdx.config import Configured, argument_types, declared_arguments
 from keras_gdx.engine.state.state import is_overwritten
 from keras_gdx.engine.step import flush, step
 from keras_gdx.engine.variables.spec import numbered
@@ -38,7 +38,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
     _rate_factor: Any = None  # a variable, if the rate follows a schedule
 
     def __init__(self, learning_rate: Any, name: str | None = None):
-        super().__init__(_checked_rate(learning_rate), name=name)
+        super().__init__(_checked_rate(self, learning_rate), name=name)
         self._given_rate = learning_rate
         if is_schedule(learning_rate):
             self._rate_factor = self.add_variable(
@@ -75,7 +75,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             )
         if ops.is_tensor(value) or isinstance(value, (keras.Variable, np.ndarray)):
             value = float(ops.convert_to_numpy(value))
-        _checked_rate(value)
+        _checked_rate(self, value)
         planned = self._given_rate
         if is_schedule(planned):
             planned = float(ops.convert_to_numpy(planned(self.iterations)))
@@ -291,12 +291,13 @@ def check_listed(variables):
     check(listed, "variables", variables, "a list of variables")
 
 
-def _checked_rate(rate):
+def _checked_rate(optimizer, rate):
     """The learning rate in a form that Keras accepts."""
     if is_schedule(rate) or (callable(rate) and not isinstance(rate, type)):
         return rate
     allowed = "a number >= 0, a LearningRateSchedule or a callable without arguments"
     check(accepts(NonNegative, rate), "learning_rate", rate, allowed)
+    check_type("learning_rate", rate, argument_types(type(optimizer))["learning_rate"])
     return float(rate)
 
 

@@ -1,5 +1,6 @@
 # Written by `python tools/catalogue.py`.
 
+from keras_gdx.optimizers.adabelief import AdaBelief as AdaBelief
 from keras_gdx.optimizers.adadelta import Adadelta as Adadelta
 from keras_gdx.optimizers.adafactor import Adafactor as Adafactor
 from keras_gdx.optimizers.adagrad import Adagrad as Adagrad
@@ -8,9 +9,13 @@ from keras_gdx.optimizers.adamax import Adamax as Adamax
 from keras_gdx.optimizers.adamw import AdamW as AdamW
 from keras_gdx.optimizers.adan import Adan as Adan
 from keras_gdx.optimizers.base import Optimizer as Optimizer
+from keras_gdx.optimizers.cocob import COCOB as COCOB
+from keras_gdx.optimizers.conditional_gradient import ConditionalGradient as ConditionalGradient
 from keras_gdx.optimizers.dog import DoG as DoG
+from keras_gdx.optimizers.dowg import DoWG as DoWG
 from keras_gdx.optimizers.ftrl import Ftrl as Ftrl
 from keras_gdx.optimizers.lamb import LAMB as LAMB
+from keras_gdx.optimizers.lars import LARS as LARS
 from keras_gdx.optimizers.lion import Lion as Lion
 from keras_gdx.optimizers.local_steps import LocalSteps as LocalSteps
 from keras_gdx.optimizers.lookahead import Lookahead as Lookahead
@@ -18,7 +23,9 @@ from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer as Loss
 from keras_gdx.optimizers.muon import Muon as Muon
 from keras_gdx.optimizers.nadam import NAdam as NAdam
 from keras_gdx.optimizers.nadamw import NAdamW as NAdamW
+from keras_gdx.optimizers.novograd import NovoGrad as NovoGrad
 from keras_gdx.optimizers.partition import Partition as Partition
+from keras_gdx.optimizers.prodigy import Prodigy as Prodigy
 from keras_gdx.optimizers.radam import RAdam as RAdam
 from keras_gdx.optimizers.rmsprop import RMSprop as RMSprop
 from keras_gdx.optimizers.schedule_free import ScheduleFree as ScheduleFree
@@ -27,3 +34,4 @@ from keras_gdx.optimizers.schedule_free import ScheduleFreeSGD as ScheduleFreeSG
 from keras_gdx.optimizers.sgd import SGD as SGD
 from keras_gdx.optimizers.signum import Signum as Signum
 from keras_gdx.optimizers.sm3 import SM3 as SM3
+from keras_gdx.optimizers.yogi import Yogi as Yogi

@@ -62,7 +62,8 @@ class Optimizer(Rule, KerasOptimizer):
         after: Modifiers applied to the direction, in this order.
         state_dtype: Dtype of the slots. `None`: the variable's dtype, but at least float32.
             `"bfloat16"`, `"float16"` or `"float32"`: that dtype. `"int8"`: slots of 4,096
-            values or more are stored at 8.125 bits per value.
+            values or more are stored at 8.125 bits per value; with `sparse="lazy"` at 8 bits per
+            value and 32 per row, if rows have at least 4 values.
         shard_state: If true, each of N replicas stores a 1/N shard of the slots and computes
             that part of every update; the new weights are then gathered (ZeRO stage 1). Rules
             and modifiers that mix the entries of a tensor cannot split a slot; there each

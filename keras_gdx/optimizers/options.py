@@ -115,10 +115,9 @@ def _check_together(optimizer: Any) -> None:
             for m in (optimizer, *optimizer.before, *optimizer.after)
             if not (m.by_rows or m.elementwise)
         ]
-        if mixing or optimizer.state_dtype == "int8":
+        if mixing:
             raise ValueError(
-                'Argument `sparse` cannot be "lazy": '
-                f"{type(mixing[0]).__name__ if mixing else 'eight-bit state'} needs all rows."
+                f'Argument `sparse` cannot be "lazy": {type(mixing[0]).__name__} needs all rows.'
             )
 
 

@@ -49,6 +49,7 @@ class Partition(Optimizer):
     def __init__(
         self,
         rules: Mapping[str, Optimizer | str] | None = None,
+        *,
         default: Optimizer | str = "adamw",
         **kwargs: Unpack[OptionsOfTheWhole],
     ):

@@ -53,8 +53,8 @@ class Rule:
         Args:
             h: This update's scalars.
             model: Lists with one entry per variable, computed on access: `model.gradients`
-                (0 without a gradient), `model.weights`, and `model.slots` (a dictionary by
-                name).
+                (0 without a gradient), `model.weights`, `model.slots` (a dictionary by name),
+                and `model.multipliers` of the learning rate.
             *shared: The scalars declared in `shared`.
         """
         raise NotImplementedError

@@ -18,6 +18,7 @@ from keras_gdx.arguments import (
 from keras_gdx.math import bias_correction, ema
 from keras_gdx.optimizers.base import OPTIONS, Optimizer
 from keras_gdx.optimizers.options import Options, OptionsExceptDecay
+from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import get, register
 
@@ -208,9 +209,9 @@ class ScheduleFree(Averaging):
     r"""The averaging of `ScheduleFreeSGD`, applied to the direction of another rule.
 
     Args:
-        inner: Optimizer of this package or the name of one, `SGD()` if `None`. Its learning
-            rate, decay and other options apply to the combination. $\beta$ replaces its
-            momentum, so disable that: `Adam(beta_1=0.0)`.
+        inner: Optimizer of this package or the name of one, `SGD()` if `None`; none with a
+            step of its own, such as `Adan`. Its learning rate, decay and other options apply to
+            the combination. $\beta$ replaces its momentum, so disable that: `Adam(beta_1=0.0)`.
         beta: See `ScheduleFreeSGD`, as for the other arguments.
         weight_lr_power: Number >= 0 or schedule.
         r: Number >= 0 or schedule.
@@ -245,6 +246,8 @@ class ScheduleFree(Averaging):
         simple = isinstance(rule, Optimizer) and not (rule.part_rules() or rule.uses_global_stats)
         simple = simple and not hasattr(rule, "inner")
         check(simple, "inner", rule, "a rule of keras_gdx that updates each variable on its own")
+        plain = type(rule).descend is Rule.descend
+        check(plain, "inner", rule, "a rule whose step is its direction times the learning rate")
         super().__init__(
             rule.configured_rate(),
             beta=beta,
@@ -261,9 +264,16 @@ class ScheduleFree(Averaging):
 
     def direction(self, h, g, y, z, *kept):
         names = [slot.name for slot in self.inner.own_slots()]
-        own = h.replace(**vars(h.inner) | {"lr": h.lr, "weight_decay": h.weight_decay})
+        given = ("lr", "weight_decay", *self.inner.masks)
+        own = h.replace(**vars(h.inner) | {name: getattr(h, name) for name in given})
         u, new = self.inner.steer(own, g, y, dict(zip(names, kept, strict=True)))
         return u, z, *(new[name] for name in names)
+
+    def decay(self, h, w, u):
+        return self.inner.decay(h, w, u)
+
+    def masks_of(self, spec):
+        return self.inner.masks_of(spec)
 
     def _change(self, name, value):
         super()._change(name, value)

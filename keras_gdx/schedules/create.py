@@ -181,8 +181,8 @@ def plans_of(thing: Any) -> Iterator[Planned]:
     """The `Planned` schedules inside an optimizer."""
     if isinstance(thing, Planned):
         yield thing
-    elif isinstance(thing, (list, tuple)):
-        for part in thing:
+    elif isinstance(thing, (list, tuple, Mapping)):
+        for part in thing.values() if isinstance(thing, Mapping) else thing:
             yield from plans_of(part)
     elif isinstance(thing, Configured):
         for name in declared_arguments(type(thing)):

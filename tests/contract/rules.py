@@ -55,6 +55,11 @@ def rate_of(rule, usual=0.02):
     return settings(rule).get("learning_rate", usual)
 
 
+def rate_for(rule, size):
+    """The learning rate that takes steps of this size: with 1, a conditional gradient rests."""
+    return 1 - size if rule == "conditionalgradient" else size
+
+
 def make(rule, learning_rate=None, **options):
     """An optimizer whose steps are large enough to detect errors."""
     given = dict(settings(rule))

@@ -6,7 +6,7 @@ import pytest
 
 import keras_gdx
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, first_rules, make, rate_of, suited
+from tests.contract.rules import core, first_rules, make, rate_for, rate_of, suited
 
 X, Y = next(batches(1, 64))
 
@@ -99,6 +99,27 @@ def test_the_average_does_not_depend_on_when_beta_changes():
         np.testing.assert_allclose(w.numpy(), (1 - beta) * z + beta * x, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        lambda: keras_gdx.optimizers.SGD(0.1, weight_decay=0.5),
+        lambda: keras_gdx.optimizers.LAMB(0.1, weight_decay=0.5, no_adaptation=["bias"]),
+        lambda: keras_gdx.optimizers.LARS(0.1, weight_decay=0.5, no_adaptation=["kernel"]),
+        lambda: keras_gdx.optimizers.NovoGrad(0.1, weight_decay=0.5),
+    ],
+    ids=["SGD", "LAMB", "LARS", "NovoGrad"],
+)
+def test_the_first_step_is_that_of_the_inner_rule(inner):
+    """With its decay once, where the rule has it, and with its masks."""
+    moved = []
+    for optimizer in (inner(), keras_gdx.optimizers.ScheduleFree(inner())):
+        kernel = keras.Variable([[3.0, 4.0]], name="kernel")
+        bias = keras.Variable([0.5, -1.0], name="bias")
+        optimizer.apply([np.float32([[1, -2]]), np.float32([2, 1])], [kernel, bias])
+        moved.append(np.concatenate([kernel.numpy()[0], bias.numpy()]))
+    np.testing.assert_allclose(*moved, rtol=1e-6)
+
+
 def test_weights_that_somebody_sets_after_fit_are_the_new_ones():
     net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     net.compile(keras_gdx.optimizers.ScheduleFreeSGD(0.1), "mse")
@@ -123,7 +144,7 @@ def shown(net):
 @first_rules
 @pytest.mark.parametrize("averages", [False, True], ids=["plain", "averages"])
 def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages):
-    """At learning rate 0 they do not change: nothing that the optimizer keeps pulls at them."""
+    """At rest they do not change: nothing that the optimizer keeps pulls at them."""
     options = suited(rule, {"use_ema": True, "ema_momentum": 0.5}) if averages else {}
     if averages and make(rule).evaluates_others:
         pytest.skip("its weights are an average already")
@@ -137,7 +158,7 @@ def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages)
         net.set_weights(chosen)
         expected = float(np.mean((X @ chosen[0] + chosen[1] - Y) ** 2))
         assert net.evaluate(X, Y, verbose=0) == pytest.approx(expected, rel=1e-5)
-        net.optimizer.learning_rate = 0.0
+        net.optimizer.learning_rate = rate_for(rule, 0.0)
         train()
         for weights in (held(net), shown(net)):
             for a, b in zip(weights, chosen, strict=True):

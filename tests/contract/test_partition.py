@@ -26,7 +26,7 @@ def parts():
 def partition(**options):
     *listed, last = (make() for make in parts().values())
     patterns = [f"^{name}" for name in SHAPES][:-1]
-    return optimizers.Partition(dict(zip(patterns, listed, strict=True)), last, **options)
+    return optimizers.Partition(dict(zip(patterns, listed, strict=True)), default=last, **options)
 
 
 def test_each_variable_moves_as_with_its_rule_alone():
@@ -53,14 +53,16 @@ def test_however_it_is_run_the_steps_are_the_same(mode, fused):
 def test_two_replicas_equal_one(shard_state, mirrored):
     def make():
         rules = {"kernel_": optimizers.Muon(0.02), "bias": "sgd", "last": "lamb"}
-        return optimizers.Partition(rules, "adam", shard_state=shard_state, **WHOLE)
+        return optimizers.Partition(rules, default="adam", shard_state=shard_state, **WHOLE)
 
     assert_same(Tower(make, mirrored).train(batches(4)), Tower(make).train(batches(4)), atol=5e-6)
 
 
 def test_gradients_are_clipped_together():
     rules = {"kernel": optimizers.SGD(1.0)}
-    split = Run(lambda: optimizers.Partition(dict(rules), optimizers.SGD(1.0), global_clipnorm=0.1))
+    split = Run(
+        lambda: optimizers.Partition(rules, default=optimizers.SGD(1.0), global_clipnorm=0.1)
+    )
     whole = Run(lambda: optimizers.SGD(1.0, global_clipnorm=0.1))
     assert_same(split.train(batches(3)), whole.train(batches(3)))
 
@@ -78,7 +80,7 @@ def words():
 
 def of_words(**options):
     rules = {"table": optimizers.Adam(0.1), "hidden/kernel": optimizers.Muon(), "head": "lion"}
-    return optimizers.Partition(rules, optimizers.AdamW(0.01), **options)
+    return optimizers.Partition(rules, default=optimizers.AdamW(0.01), **options)
 
 
 def test_rows_without_a_gradient_rest_beside_a_rule_for_matrices(words):
@@ -109,7 +111,7 @@ def test_one_file_has_all_of_its_state(words, tmp_path):
 
 def test_a_pattern_that_matches_nothing_is_named(words):
     model, x, y = words
-    model.compile(optimizers.Partition({"tabel": "sgd"}, "adam"), "mse")
+    model.compile(optimizers.Partition({"tabel": "sgd"}), "mse")
     with pytest.warns(UserWarning, match="'tabel' matches no variable"):
         model.fit(x, y, verbose=0)
 
@@ -129,15 +131,15 @@ def test_a_pattern_that_matches_nothing_is_named(words):
 )
 def test_what_cannot_be_a_rule_is_refused(rules, argument):
     with pytest.raises(ValueError, match=f"Argument `{argument}"):
-        optimizers.Partition(rules, "adam")
+        optimizers.Partition(rules)
 
 
 def test_options_of_the_rules_are_refused():
     with pytest.raises(TypeError, match="Partition has no argument `weight_decay`"):
-        optimizers.Partition({}, "adam", weight_decay=0.1)
+        optimizers.Partition({}, weight_decay=0.1)
     shared = optimizers.SGD(0.1)
     with pytest.raises(ValueError, match="a rule of its own"):
-        optimizers.Partition({"a": shared, "b": shared}, "adam")
+        optimizers.Partition({"a": shared, "b": shared})
 
 
 def test_create_makes_one_with_the_named_rule_for_the_rest(words):

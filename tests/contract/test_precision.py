@@ -12,7 +12,7 @@ from keras_gdx.engine.low_precision import LOST
 from keras_gdx.engine.state.storage import EightBit
 from keras_gdx.optimizers import LossScaleOptimizer
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import FIRST, core, every_rule, first_rules, make, suited
+from tests.contract.rules import FIRST, core, every_rule, first_rules, make, rate_for, suited
 from tests.declared import wrong_values
 
 X, Y = next(batches(1, 64))
@@ -164,7 +164,7 @@ def way(rule, dtype, precision=None):
     """The change of weights of 1, rounding error included, in steps below bfloat16 resolution."""
     w = keras.Variable(np.ones((64, 64)), dtype=dtype)
     options = {} if precision is None else {"precision": precision}
-    optimizer = make(rule, 2e-4, **options)
+    optimizer = make(rule, rate_for(rule, 2e-4), **options)
     optimizer.build([w])
     gradient = tf.cast(np.random.default_rng(0).normal(size=(64, 64)), dtype)
     step = tf.function(lambda: optimizer.apply([gradient], [w]), autograph=False)

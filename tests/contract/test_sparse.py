@@ -182,3 +182,37 @@ def test_lazy_on_two_replicas(rule, mirrored):
         results.append(w.numpy())
     np.testing.assert_allclose(*results, atol=2e-6)
     assert (results[0][[1, 3, 5]] != ROWS[[1, 3, 5]]).all()
+
+
+@lazy_rules
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_lazy_state_in_eight_bits_learns_the_same_and_leaves_other_rows_alone(rule, mode):
+    """Rows have scales of their own, so none is read or written with another."""
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=(600, 8)).astype("float32")
+    batches = [rng.integers(0, 300, 64) for _ in range(6)]
+    values = [rng.normal(size=(64, 8)).astype("float32") for _ in batches]
+
+    def run(**options):
+        w = keras.Variable(start, name="embeddings")
+        optimizer = make(rule, sparse="lazy", **options)
+        optimizer.build([w])
+        step = tf.function(
+            lambda rows, x: optimizer.apply([tf.IndexedSlices(x, rows, (600, 8))], [w]),
+            jit_compile=mode == "xla",
+        )
+        for rows, x in zip(batches, values, strict=True):
+            step(tf.constant(rows), tf.constant(x))
+        return w.numpy(), core(optimizer).state
+
+    small, state = run(state_dtype="int8")
+    full, _ = run()
+    moved = np.abs(full - start).mean()
+    assert np.abs(small - full).mean() < 0.05 * moved
+    rest = np.setdiff1d(np.arange(600), np.concatenate(batches))
+    if rule != "lookahead":  # its slow weights pull every row
+        np.testing.assert_array_equal(small[rest], start[rest])
+    coded = [s for s in state.slots[0].values() if len(s.variables) == 2]
+    assert all(s.variables[1].shape == (600, 1) for s in coded)
+    assert all((np.asarray(s.variables[0])[rest] == 0).all() for s in coded)
+    assert coded or not state.slots[0] or rule.startswith("schedulefree")

@@ -142,9 +142,16 @@ class Bucket:
             flat = ops.pad(flat, [(0, missing)])
         return ops.reshape(flat, (self.replicas, length))[replica]
 
-    def cut_present(self, present, replica):
-        """Which entries of the shard are `present`, given that of each variable."""
-        return self.cut(self.spread(present), replica) if self.packed else present[0]
+    def present(self, entries, replica):
+        """Which entries of a replica's shard have a gradient; `None` if all have.
+
+        Args:
+            entries: Boolean tensor with one entry per variable, or `None`.
+            replica: Index of the replica.
+        """
+        if entries is None:
+            return None
+        return self.cut(self.spread(entries), replica) if self.packed else entries[0]
 
     def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
@@ -186,14 +193,15 @@ class Stack(Bucket):
         """Replicas beyond the last variable repeat it; their results are dropped."""
         return whole[ops.minimum(replica, len(self.indices) - 1)]
 
+    def present(self, entries, replica):
+        """One boolean, because slots may have other shapes than the variable."""
+        return None if entries is None else self.cut(entries, replica)
+
     def uncut(self, shards):
         return shards[: len(self.indices)]
 
     def uncut_shape(self, shape):
         return (len(self.indices), *shape)
-
-    def cut_present(self, present, replica):
-        return self.cut(present, replica)
 
     def view(self, storage, position):
         return Member(storage, position)

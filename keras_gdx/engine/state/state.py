@@ -15,6 +15,7 @@ from keras_gdx.engine.low_precision import LOST
 from keras_gdx.engine.state.packing import buckets_of
 from keras_gdx.engine.state.storage import (
     BLOCK,
+    SHORTEST,
     SMALLEST,
     EightBit,
     Largest,
@@ -181,13 +182,15 @@ def _storage(optimizer, slot, bucket, late, make):
     if copied or slot.exact or dtype is None:
         dtype = bucket.dtype
     elif dtype == "int8":
-        if (slot.init == 0 or math.isnan(slot.init)) and math.prod(
-            slot.shape(bucket.shapes[0])
-        ) >= SMALLEST:
-            blocks = -(-math.prod(shape) // BLOCK)
+        empty = slot.init == 0 or math.isnan(slot.init)
+        # Lazy updates read and write rows, so that each needs a scale of its own.
+        block = math.prod(shape[1:]) if optimizer.sparse == "lazy" else BLOCK
+        worth = math.prod(slot.shape(bucket.shapes[0])) >= SMALLEST and block >= SHORTEST
+        if empty and worth:
+            blocks = -(-math.prod(shape) // block)
             codes = "int8" if slot.signed else "uint8"
             found = EightBit(
-                make(f"{slot.name}_codes", (blocks, BLOCK), codes, 0),
+                make(f"{slot.name}_codes", (blocks, block), codes, 0),
                 make(f"{slot.name}_scales", (blocks, 1), "float32", slot.init),
                 shape,
                 signed=slot.signed,

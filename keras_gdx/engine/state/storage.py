@@ -15,6 +15,7 @@ from keras_gdx.backends import backend
 
 BLOCK = 256
 SMALLEST = 16 * BLOCK  # quantizing smaller slots saves too little
+SHORTEST = 4  # values with one scale; so does quantizing shorter rows
 
 
 class Storage:
@@ -37,6 +38,14 @@ class Storage:
     def encode(self, value):
         """Returns the contents that store `value`, one for each variable."""
         raise NotImplementedError
+
+    def decode_rows(self, contents):
+        """As `decode`, for the same rows of each of the variables."""
+        return self.decode(contents)
+
+    def encode_rows(self, value):
+        """As `encode`, for some rows."""
+        return self.encode(value)
 
     def read(self, copies=None):
         """Returns the values.
@@ -78,7 +87,7 @@ class Plain(Storage):
 
 
 class EightBit(Storage):
-    """One byte per value and one float32 scale per block of 256 values.
+    """One byte per value and one float32 scale per block, of 256 values or of one row.
 
     The 8-bit codes are spaced by a power law, densest near zero: an update divides by small second
     moments, which linear codes would round to 0.
@@ -86,30 +95,37 @@ class EightBit(Storage):
 
     def __init__(self, codes, scales, shape, *, signed):
         self.variables = (codes, scales)
+        self.block = codes.shape[1]
         self.shape = shape
         self.squarings = 1 if signed else 2  # x = scale * fraction ** 2, or ** 4
         self.levels = 127 if signed else 255
 
     def decode(self, contents):
         size = math.prod(self.shape)
-        whole = size // BLOCK
+        whole = size // self.block
         codes, scales = contents
         values = self._decoded(codes[:whole], scales[:whole])
-        if size % BLOCK:
-            last = self._decoded(codes[whole:], scales[whole:])[: size % BLOCK]
+        if size % self.block:
+            last = self._decoded(codes[whole:], scales[whole:])[: size % self.block]
             values = ops.concatenate([values, last])
         return ops.reshape(values, self.shape)
 
     def encode(self, value):
         flat = ops.reshape(ops.cast(value, "float32"), (-1,))
         size = math.prod(self.shape)
-        whole = size // BLOCK * BLOCK
+        whole = size // self.block * self.block
         contents = self._encoded(flat[:whole])
         # The last block is encoded separately: padding all values compiles to slow loops.
-        if size % BLOCK:
-            last = self._encoded(ops.pad(flat[whole:], [(0, BLOCK - size % BLOCK)]))
+        if size % self.block:
+            last = self._encoded(ops.pad(flat[whole:], [(0, self.block - size % self.block)]))
             contents = [ops.concatenate(pair) for pair in zip(contents, last, strict=True)]
         return contents
+
+    def decode_rows(self, contents):
+        return ops.reshape(self._decoded(*contents), (-1, *self.shape[1:]))
+
+    def encode_rows(self, value):
+        return self._encoded(ops.cast(value, "float32"))
 
     def _decoded(self, codes, scales):
         fraction = ops.cast(codes, "float32") * (1 / self.levels)
@@ -118,8 +134,8 @@ class EightBit(Storage):
             x = x * x
         return ops.reshape(ops.sign(fraction) * x * scales, (-1,))
 
-    def _encoded(self, flat):
-        blocks = ops.reshape(flat, (-1, BLOCK))
+    def _encoded(self, values):
+        blocks = ops.reshape(values, (-1, self.block))
         scales = ops.max(ops.abs(blocks), axis=1, keepdims=True)
         fraction = ops.abs(blocks) / ops.maximum(scales, 1e-38)
         for _ in range(self.squarings):
