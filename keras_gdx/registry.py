@@ -108,7 +108,7 @@ def list(pattern: str = "*", kind: Kind | None = None) -> Sequence[str]:
     Example:
         >>> import keras_gdx
         >>> keras_gdx.list("adam*")
-        ['adam', 'adamw']
+        ['adam', 'adamax', 'adamw']
     """
     check_type("kind", kind, Kind | None)
     return sorted(

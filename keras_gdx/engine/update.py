@@ -107,6 +107,7 @@ def move_rows(optimizer, h, task, factor, rows):
     variable, dtype = optimizer.model_variables[index], bucket.dtype
     h = h.replace(multiplier=bucket.spec.multiplier, index=float(index))
     gradient = backend.values(scaled(task.gradient, factor, h))
+    gradient = ops.reshape(gradient, (-1, *variable.shape[1:]))  # its rank may be unknown
     old = {
         name: ops.cast(
             storage.decode_rows([backend.read_rows(v, rows, v.dtype) for v in storage.variables]),

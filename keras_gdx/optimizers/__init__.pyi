@@ -23,6 +23,7 @@ from keras_gdx.optimizers.lion import Lion as Lion
 from keras_gdx.optimizers.local_steps import LocalSteps as LocalSteps
 from keras_gdx.optimizers.lookahead import Lookahead as Lookahead
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer as LossScaleOptimizer
+from keras_gdx.optimizers.madgrad import MADGRAD as MADGRAD
 from keras_gdx.optimizers.mars import MARS as MARS
 from keras_gdx.optimizers.muon import Muon as Muon
 from keras_gdx.optimizers.nadam import NAdam as NAdam

@@ -96,5 +96,6 @@ def _row_means(x):
 
 def _inverse_root(h, n, rank):
     """One over the root for each entry; 0 where there was no gradient yet."""
-    n = ops.reshape(n, (*n.shape, *(1 for _ in range(rank - len(n.shape)))))
+    if len(n.shape) < rank:
+        n = ops.reshape(n, (-1, *(1 for _ in range(rank - 1))))
     return ops.where(n > 0, ops.rsqrt(n + h.epsilon), 0.0)

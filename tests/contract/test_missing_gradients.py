@@ -1,11 +1,13 @@
 """Micro-batches with gradients for some variables only, as in training several tasks in turn."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_gdx.optimizers import SGD, AdamW, DoG, LocalSteps, Lookahead
+from keras_gdx.optimizers import SGD, SM3, AdamW, DoG, LocalSteps, Lookahead
 from tests.contract.rules import FIRST, core, make, suited
 
 TRUNK, HEAD_A, HEAD_B, UNUSED = range(4)
@@ -131,6 +133,29 @@ def test_missing_gradients_on_replicas(options, mirrored):
 
     for a, b in zip(run(mirrored), run(tf.distribute.get_strategy()), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "make_one", [SM3, partial(AdamW, state_dtype="int8")], ids=["other shapes", "codes"]
+)
+def test_a_shard_without_a_gradient_keeps_slots_of_any_shape(make_one, mirrored):
+    with mirrored.scope():
+        model = [keras.Variable(np.ones((64, 64), "float32")) for _ in range(2)]
+        optimizer = make_one(0.1, shard_state=True, gradient_accumulation_steps=2)
+        optimizer.build(model)
+    slots = [storage for slots in optimizer.state.slots for storage in slots.values()]
+    before = [np.asarray(s.read()) for s in slots[len(slots) // 2 :]]
+
+    @tf.function
+    def step():
+        mirrored.run(lambda: optimizer.apply([tf.ones((64, 64)), None], model))
+
+    step()
+    step()
+    np.testing.assert_array_equal(model[1], 1.0)
+    for old, s in zip(before, slots[len(slots) // 2 :], strict=True):
+        np.testing.assert_array_equal(s.read(), old)
+    assert (np.asarray(model[0]) < 1).all()
 
 
 @pytest.mark.parametrize("jit", [False, True])

@@ -72,6 +72,19 @@ def test_lazy_leaves_other_rows_alone(rule):
     assert (found[[0, 1, 3, 5]] != ROWS[[0, 1, 3, 5]]).any(axis=1).all()
 
 
+def test_a_number_for_each_row_is_lazy_too():
+    def by_row(**options):
+        return make("adagrad", rowwise=True, weight_decay=0.1, **options)
+
+    found = trained(by_row(sparse="lazy"), ALL)
+    dense = trained(by_row(), [tf.convert_to_tensor(g) for g in ALL])
+    np.testing.assert_allclose(found, dense, atol=2e-6, rtol=2e-5)
+    eager, xla = (moved(by_row(sparse="lazy"), mode) for mode in ("eager", "xla"))
+    for a, b in zip(eager, xla, strict=True):
+        np.testing.assert_allclose(b, a, atol=2e-6, rtol=2e-5)
+    assert [x.shape for x in eager].count((8,)) == 3  # the vector, and accumulators of both
+
+
 COMPILED = {
     "clipnorm": {"clipnorm": 0.3, "use_ema": True},
     "clipvalue": {"clipvalue": 0.1, "use_ema": True, "gradient_accumulation_steps": 2},

@@ -151,7 +151,7 @@ class Bucket:
         """
         if entries is None:
             return None
-        return self.cut(ops.broadcast_to(self.spread(entries), self.shape), replica)
+        return self.cut(self.spread(entries), replica) if self.packed else entries[0]
 
     def index_at(self, replica):
         """The number of the variable that the replica with this index updates."""
