@@ -91,8 +91,7 @@ def _settle(optimizer, h, task, w):
 
 
 def _present(task, replica):
-    """Which entries of this replica's shard have a gradient; `None` if all have."""
+    """Which part of this replica's shard has a gradient; `None` if all of it has."""
     if task.present is None:
         return None
-    bucket = task.bucket
-    return bucket.cut(ops.broadcast_to(bucket.spread(task.present), bucket.shape), replica)
+    return task.bucket.cut_present(task.present, replica)

@@ -12,6 +12,7 @@ from keras_gdx.optimizers.local_steps import LocalSteps as LocalSteps
 from keras_gdx.optimizers.lookahead import Lookahead as Lookahead
 from keras_gdx.optimizers.loss_scale_optimizer import LossScaleOptimizer as LossScaleOptimizer
 from keras_gdx.optimizers.muon import Muon as Muon
+from keras_gdx.optimizers.normuon import NorMuon as NorMuon
 from keras_gdx.optimizers.radam import RAdam as RAdam
 from keras_gdx.optimizers.schedule_free import ScheduleFree as ScheduleFree
 from keras_gdx.optimizers.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW

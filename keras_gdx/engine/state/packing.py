@@ -142,6 +142,10 @@ class Bucket:
             flat = ops.pad(flat, [(0, missing)])
         return ops.reshape(flat, (self.replicas, length))[replica]
 
+    def cut_present(self, entries, replica):
+        """Which entries of the shard are present, given one boolean per variable."""
+        return self.cut(ops.broadcast_to(self.spread(entries), self.shape), replica)
+
     def uncut(self, shards):
         """The bucket's tensor, from all shards stacked along the first axis."""
         return ops.reshape(ops.reshape(shards, (-1,))[: self.size], self.shape)
@@ -181,6 +185,10 @@ class Stack(Bucket):
     def cut(self, whole, replica):
         """Replicas beyond the last variable repeat it; their results are dropped."""
         return whole[ops.minimum(replica, len(self.indices) - 1)]
+
+    def cut_present(self, entries, replica):
+        """One boolean: slots of the shard may have other shapes than the variable."""
+        return self.cut(entries, replica)
 
     def uncut(self, shards):
         return shards[: len(self.indices)]

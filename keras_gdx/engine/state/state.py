@@ -173,16 +173,17 @@ class State:
 
 def _storage(optimizer, slot, bucket, late, make):
     """The storage of one slot of one bucket; `None` if the bucket has no such slot."""
-    shape = slot.shape(bucket.own_shape)
+    role = bucket.spec.role
+    shape = slot.shape_for(bucket.own_shape, role)
     if shape is None:
         return None
     copied = slot.init == "variable"
     dtype = optimizer.state_dtype
-    if copied or dtype is None:
+    if copied or slot.exact or dtype is None:
         dtype = bucket.dtype
     elif dtype == "int8":
         if (slot.init == 0 or math.isnan(slot.init)) and math.prod(
-            slot.shape(bucket.shapes[0])
+            slot.shape_for(bucket.shapes[0], role)
         ) >= SMALLEST:
             blocks = -(-math.prod(shape) // BLOCK)
             codes = "int8" if slot.signed else "uint8"
