@@ -18,3 +18,5 @@ from keras_gdx.optimizers.schedule_free import ScheduleFree as ScheduleFree
 from keras_gdx.optimizers.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
 from keras_gdx.optimizers.schedule_free import ScheduleFreeSGD as ScheduleFreeSGD
 from keras_gdx.optimizers.sgd import SGD as SGD
+from keras_gdx.optimizers.shampoo import Shampoo as Shampoo
+from keras_gdx.optimizers.soap import SOAP as SOAP

@@ -10,7 +10,7 @@ from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.muon import POLAR_EXPRESS
 from tests.golden.polar_express import polar_express
 
-RULES = ("muon", "normuon")
+RULES = ("Muon", "NorMuon", "SOAP", "Shampoo")
 
 
 def test_polar_express_is_that_of_its_paper_and_ends_near_one():
@@ -45,7 +45,7 @@ def test_any_matrix_is_a_finite_step(rule, jit_compile):
     rank_one = np.outer(np.arange(6.0), np.ones(4))
     gradients = [0 * usual, rank_one, 1e18 * usual, 1e-18 * usual, 1e18 * rank_one]
     variables = [keras.Variable(np.ones((6, 4)), name=f"kernel_{i}") for i in range(5)]
-    optimizer = {"muon": optimizers.Muon, "normuon": optimizers.NorMuon}[rule](1e-3)
+    optimizer = getattr(optimizers, rule)(1e-3)
     optimizer.build(variables)
 
     @tf.function(jit_compile=jit_compile, autograph=False)
