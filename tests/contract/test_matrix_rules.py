@@ -56,3 +56,36 @@ def test_any_matrix_is_a_finite_step(rule, jit_compile):
         step([tf.constant(g, "float32") for g in gradients])
     for variable in (*variables, *optimizer.variables):
         assert np.isfinite(variable.numpy()).all(), variable.path
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_matrix_whose_gradients_come_late_is_updated_too(rule):
+    """Whatever starts with the first update has to start with the variable's own."""
+    rng = np.random.default_rng(0)
+    early, late = (keras.Variable(np.zeros((4, 4)), name=f"kernel_{i}") for i in range(2))
+    optimizer = getattr(optimizers, rule)(0.01)
+    for t in range(4):
+        g = tf.constant(rng.normal(size=(4, 4)), "float32")
+        if t < 2:
+            optimizer.build([early, late])
+            optimizer.apply([g], [early])
+        else:
+            optimizer.apply([g, g], [early, late])
+        assert np.any(late.numpy()) == (t >= 2)
+    assert np.all(late.numpy()) and np.isfinite(late.numpy()).all()
+
+
+def test_shampoo_has_the_norms_of_adam_in_each_block():
+    """It takes Adam's first step."""
+    rng = np.random.default_rng(0)
+    ours, theirs = (keras.Variable(np.zeros((3, 2, 3)), name="kernel") for _ in range(2))
+    shampoo, adam = optimizers.Shampoo(1.0, block_size=4), optimizers.Adam(1.0)
+    for t in range(3):
+        before = [v.numpy().reshape(6, 3) for v in (ours, theirs)]
+        g = tf.constant(rng.normal(size=(3, 2, 3)), "float32")
+        shampoo.apply([g], [ours])
+        adam.apply([g], [theirs])
+        u, p = (v.numpy().reshape(6, 3) - w for v, w in zip((ours, theirs), before, strict=True))
+        assert np.allclose(u, p, atol=1e-6) == (t == 0)
+        for block in (slice(4), slice(4, 6)):
+            assert np.linalg.norm(u[block]) == pytest.approx(np.linalg.norm(p[block]), rel=1e-5)
