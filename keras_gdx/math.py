@@ -1,6 +1,6 @@
 """The functions that update rules are written with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 
 from keras import ops
@@ -54,16 +54,20 @@ def inverse_root(row: Tensor, column: Tensor) -> Tensor:
     return 1 / (ops.sqrt(share)[..., None] * ops.sqrt(column)[..., None, :])
 
 
-def orthogonalize(m: Tensor, steps: int, coefficients: Sequence[float]) -> Tensor:
+def orthogonalize(m: Tensor, polynomials: Iterable[Sequence[float]], margin: float = 1.0) -> Tensor:
     """Moves all singular values of the matrix `m` close to 1 by quintic Newton-Schulz iteration.
+
+    Args:
+        m: The matrix.
+        polynomials: The three coefficients of the polynomial of each iteration.
+        margin: The iteration starts from `m / (margin * norm(m))`.
 
     Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
-    a, b, c = coefficients
     wide = m.shape[-2] <= m.shape[-1]
     x = m if wide else ops.transpose(m)
-    x = x / ops.maximum(norm(x), 1e-7)
-    for _ in range(steps):
+    x = x / ops.maximum(margin * norm(x), 1e-7)
+    for a, b, c in polynomials:
         gram = ops.matmul(x, ops.transpose(x))
         x = a * x + ops.matmul(b * gram + c * ops.matmul(gram, gram), x)
     return x if wide else ops.transpose(x)

@@ -102,6 +102,8 @@ def test_two_kinds_of_clipping_are_refused(rule):
 def test_coefficients_of_muon():
     for value in ((1.0, 2.0), (1.0, 2.0, nan), (1.0, 2.0, "3"), 3.0, None, "abc"):
         refused("ns_coefficients", value, optimizers.Muon, ns_coefficients=value)
+    for rule in (optimizers.Muon, optimizers.NorMuon):
+        refused("ns_steps", 4, rule, ns_steps=4, ns_coefficients="polar_express")
 
 
 @every_rule

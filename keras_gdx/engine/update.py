@@ -29,7 +29,7 @@ def move_bucket(optimizer, h, packed, task, factor):
         kept.append(bucket.together(state.averages))
     kept += slot_variables(bucket)
     own = bucket.spec.multiplier, float(bucket.indices[0])
-    gradient = backend.dense(task.gradient)
+    gradient = backend.ensure_shape(backend.dense(task.gradient), bucket.shape)  # if it was sparse
 
     def update(h, own, gradient, factor, present, old):
         h = h.replace(multiplier=own[0], index=own[1])

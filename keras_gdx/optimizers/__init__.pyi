@@ -28,6 +28,7 @@ from keras_gdx.optimizers.mars import MARS as MARS
 from keras_gdx.optimizers.muon import Muon as Muon
 from keras_gdx.optimizers.nadam import NAdam as NAdam
 from keras_gdx.optimizers.nadamw import NAdamW as NAdamW
+from keras_gdx.optimizers.normuon import NorMuon as NorMuon
 from keras_gdx.optimizers.novograd import NovoGrad as NovoGrad
 from keras_gdx.optimizers.partition import Partition as Partition
 from keras_gdx.optimizers.prodigy import Prodigy as Prodigy
@@ -37,6 +38,8 @@ from keras_gdx.optimizers.schedule_free import ScheduleFree as ScheduleFree
 from keras_gdx.optimizers.schedule_free import ScheduleFreeAdamW as ScheduleFreeAdamW
 from keras_gdx.optimizers.schedule_free import ScheduleFreeSGD as ScheduleFreeSGD
 from keras_gdx.optimizers.sgd import SGD as SGD
+from keras_gdx.optimizers.shampoo import Shampoo as Shampoo
 from keras_gdx.optimizers.signum import Signum as Signum
 from keras_gdx.optimizers.sm3 import SM3 as SM3
+from keras_gdx.optimizers.soap import SOAP as SOAP
 from keras_gdx.optimizers.yogi import Yogi as Yogi

@@ -16,6 +16,16 @@ from keras_gdx.schedules import Product
 
 __all__ = ["Muon"]
 
+# Each has the smallest error on the interval that the ones before leave: 5 iterations from the
+# lower bound 1e-3, with a cushion of 0.02 and a safety factor of 1.02.
+POLAR_EXPRESS = (
+    (8.156554524902461, -22.48329292557795, 15.878769915207462),
+    (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+    (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+    (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+    (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+)
+
 
 @register
 class Muon(Optimizer):
@@ -36,6 +46,9 @@ class Muon(Optimizer):
         nesterov: If false, $G = m$.
         ns_steps: Integer >= 1: Newton-Schulz iterations, in float32.
         ns_coefficients: Three numbers: coefficients of the quintic polynomial of an iteration.
+            `"polar_express"`: another polynomial in each iteration, of five, so `ns_steps` must
+            be 5 (arXiv:2505.16932). At the same cost, singular values from 1/1000 of the norm
+            end between 0.85 and 1.15; otherwise between 0.47 and 1.2.
         adjust: Scale $s$: `"original"` is `sqrt(max(1, outputs / inputs))`; `"match_rms_adamw"`
             is `0.2 * sqrt(max(inputs, outputs))`, which suits AdamW's learning rates; `None`
             is 1.
@@ -67,22 +80,28 @@ class Muon(Optimizer):
         momentum: DecayRate = 0.95,
         nesterov: bool = True,
         ns_steps: PositiveInt = 5,
-        ns_coefficients: Sequence[float] = (3.4445, -4.775, 2.0315),
+        ns_coefficients: Sequence[float] | Literal["polar_express"] = (3.4445, -4.775, 2.0315),
         adjust: Literal["original", "match_rms_adamw"] | None = "original",
         fallback: Optimizer | None = None,
         **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
-        three = isinstance(ns_coefficients, (list, tuple)) and len(ns_coefficients) == 3
-        valid = three and all(is_number(x) and math.isfinite(x) for x in ns_coefficients)
-        check(valid, "ns_coefficients", ns_coefficients, "three numbers")
+        if ns_coefficients == "polar_express":
+            known = f"{len(POLAR_EXPRESS)} with ns_coefficients='polar_express'"
+            check(ns_steps == len(POLAR_EXPRESS), "ns_steps", ns_steps, known)
+        else:
+            three = isinstance(ns_coefficients, (list, tuple)) and len(ns_coefficients) == 3
+            valid = three and all(is_number(x) and math.isfinite(x) for x in ns_coefficients)
+            known = "three numbers or 'polar_express'"
+            check(valid, "ns_coefficients", ns_coefficients, known)
+            ns_coefficients = tuple(ns_coefficients)
         if fallback is None:
             fallback = AdamW(_fraction(learning_rate))
         check_part(fallback, "fallback")
         self.momentum = momentum
         self.nesterov = nesterov
         self.ns_steps = ns_steps
-        self.ns_coefficients = tuple(ns_coefficients)
+        self.ns_coefficients = ns_coefficients
         self.adjust = adjust
         self.fallback = fallback
 
@@ -90,18 +109,27 @@ class Muon(Optimizer):
         is_matrix = spec.role.kind == "kernel" and not spec.role.head
         return None if is_matrix else "fallback"
 
-    def direction(self, h, g, w, m):
+    def direction(self, h, g, w, m, *own):
         m = h.momentum * m + g
         matrix = g + h.momentum * m if h.nesterov else m
-        shape = h.role.matrix_shape(w.shape)
-        matrix = ops.cast(ops.reshape(matrix, shape), "float32")
-        u = orthogonalize(matrix, h.ns_steps, h.ns_coefficients)
-        inputs, outputs = shape
-        if h.adjust == "original":
-            u = u * max(1.0, outputs / inputs) ** 0.5
-        elif h.adjust == "match_rms_adamw":
-            u = u * (0.2 * max(inputs, outputs) ** 0.5)
-        return ops.cast(ops.reshape(u, w.shape), w.dtype), m
+        matrix = ops.cast(ops.reshape(matrix, h.role.matrix_shape(w.shape)), "float32")
+        if h.ns_coefficients == "polar_express":
+            o = orthogonalize(matrix, POLAR_EXPRESS, margin=1.01)
+        else:
+            o = orthogonalize(matrix, [h.ns_coefficients] * h.ns_steps)
+        u, *own = self.scaled(h, ops.cast(o, w.dtype), *own)
+        return ops.reshape(u, w.shape), m, *own
+
+    def scaled(self, h, o, *own):
+        """The step along the orthogonal matrix `o`, and the new values of other slots."""
+        return adjustment(h.adjust, *o.shape) * o, *own
+
+
+def adjustment(adjust, inputs, outputs):
+    """The scale of the step of a matrix of this shape."""
+    if adjust == "original":
+        return max(1.0, outputs / inputs) ** 0.5
+    return 0.2 * max(inputs, outputs) ** 0.5 if adjust == "match_rms_adamw" else 1.0
 
 
 def _fraction(rate):

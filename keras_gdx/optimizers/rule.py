@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_gdx.arguments import Tensor, is_schedule
 from keras_gdx.engine.hyperparameters import Scalars
+from keras_gdx.engine.variables.structure import Role
 from keras_gdx.optimizers.slots import Shape, Slot, declared
 
 
@@ -197,5 +198,7 @@ class Rule:
 
     def bytes_per_parameter(self, shape: Shape) -> float:
         """Bytes of state per weight, for a float32 variable of this shape."""
-        sizes = [prod(s) for slot in self.all_slots() if (s := slot.shape(shape)) is not None]
+        role = Role("kernel", inputs=max(1, len(shape) - 1))
+        shapes = [slot.shape_for(shape, role) for slot in self.all_slots()]
+        sizes = [prod(s) for s in shapes if s is not None]
         return 4.0 * sum(sizes) / prod(shape)

@@ -31,6 +31,7 @@ COMBINED = {
     "use_ema": True,
     "ema_momentum": 0.8,
 }  # options that act on one another
+DECOMPOSITIONS = {"Eigh", "Qr", "ProductOfElementaryHouseholderReflectors"}  # own calls of XLA
 WHOLE_MATRIX = os.environ.get("KERAS_GDX_MATRIX") == "full"
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_gdx import modifiers
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import FIRST, first_rules, make, suited
+from tests.contract.rules import DECOMPOSITIONS, FIRST, first_rules, make, suited
 
 
 @first_rules
@@ -74,7 +74,8 @@ def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     gradients = [tf.ones(v.shape) for v in weights]
     program = step.experimental_get_compiler_ir(gradients)(stage="hlo")
     assert not re.findall(r"\b(infeed|outfeed|send|recv|send-done|recv-done)\(", program)
-    assert not re.findall(r'custom_call_target="([^"]+)"', program)  # no calls to the host
+    called = {*re.findall(r'custom_call_target="([^"]+)"', program)}
+    assert called <= DECOMPOSITIONS  # no calls to the host
     assert "<=" not in program  # no dimension that is known only at run time
     step(gradients)
     assert optimizer.iterations.numpy() == 1

@@ -4,6 +4,7 @@
 
 import numpy as np
 
+from tests.golden.polar_express import polar_express
 from tests.reference import adamw
 
 DTYPES = ("float32",)  # the iteration runs in float32, whatever the dtype of the variables
@@ -23,10 +24,16 @@ HYPER = (
         "fallback": FALLBACK,
     },
     {"learning_rate": 0.03125, "adjust": None, "fallback": FALLBACK},
+    {"learning_rate": 0.0625, "ns_coefficients": "polar_express", "fallback": FALLBACK},
 )
 
 
-def trajectory(weights, gradients, *, fallback, **hyper):
+def trajectory(weights, gradients, **hyper):
+    return with_fallback(matrices, weights, gradients, **hyper)
+
+
+def with_fallback(matrices, weights, gradients, *, fallback, **hyper):
+    """Updates kernels as `matrices` does, and everything else by AdamW."""
     kernels = [i for i, w in enumerate(weights) if w.ndim >= 2]
     others = [i for i, w in enumerate(weights) if w.ndim < 2]
 
@@ -63,22 +70,27 @@ def matrices(
             b[i] = momentum * b[i] + g
             update = g + momentum * b[i] if nesterov else b[i]
             update = update.reshape(-1, g.shape[-1])
-            inputs, outputs = update.shape
-            scale = {
-                "original": np.sqrt(max(1, outputs / inputs)),
-                "match_rms_adamw": 0.2 * np.sqrt(max(inputs, outputs)),
-                None: 1.0,
-            }[adjust]
-            o = newton_schulz(update, ns_steps, ns_coefficients).reshape(g.shape)
-            w[i] = w[i] - learning_rate * (scale * o + weight_decay * w[i])
+            o = newton_schulz(update, ns_steps, ns_coefficients)
+            u = scale(adjust, *o.shape) * o.reshape(g.shape)
+            w[i] = w[i] - learning_rate * (u + weight_decay * w[i])
         yield list(w)
+
+
+def scale(adjust, inputs, outputs):
+    return {
+        "original": np.sqrt(max(1, outputs / inputs)),
+        "match_rms_adamw": 0.2 * np.sqrt(max(inputs, outputs)),
+        None: 1.0,
+    }[adjust]
 
 
 def newton_schulz(x, steps, coefficients):
     """Applies `a s + b s**3 + c s**5` to every singular value `s` of `x / norm(x)`."""
-    a, b, c = coefficients
-    x = x / np.linalg.norm(x)
-    for _ in range(steps):
+    polynomials, margin = [coefficients] * steps, 1.0
+    if coefficients == "polar_express":
+        polynomials, margin = polar_express(steps), 1.01
+    x = x / (margin * np.linalg.norm(x))
+    for a, b, c in polynomials:
         gram = x @ x.T
         x = a * x + b * gram @ x + c * gram @ gram @ x
     return x

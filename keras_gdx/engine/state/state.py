@@ -203,7 +203,8 @@ def _with_paths(rule, path=()):
 
 def _storage(optimizer, slot, bucket, late, make):
     """The storage of one slot of one bucket; `None` if the bucket has no such slot."""
-    shape = slot.shape(bucket.own_shape)
+    role = bucket.spec.role
+    shape = slot.shape_for(bucket.own_shape, role)
     if shape is None:
         return None
     copied = slot.init == "variable"
@@ -214,7 +215,7 @@ def _storage(optimizer, slot, bucket, late, make):
         empty = slot.init == 0 or math.isnan(slot.init)
         # Lazy updates read and write rows, so that each needs a scale of its own.
         block = math.prod(shape[1:]) if optimizer.sparse == "lazy" else BLOCK
-        worth = math.prod(slot.shape(bucket.shapes[0])) >= SMALLEST and block >= SHORTEST
+        worth = math.prod(slot.shape_for(bucket.shapes[0], role)) >= SMALLEST and block >= SHORTEST
         if empty and worth:
             blocks = -(-math.prod(shape) // block)
             codes = "int8" if slot.signed else "uint8"

@@ -47,9 +47,9 @@ def trajectory(
 ):
     import torch
 
-    def make(parameters):
+    def make(kernels):
         matrices = torch.optim.Muon(
-            [w for name, w in parameters.items() if name.endswith("kernel")],
+            kernels,
             lr=learning_rate,
             weight_decay=weight_decay,
             momentum=momentum,
@@ -59,6 +59,18 @@ def trajectory(
         )
         # Its constructor takes None for "original" and has no value for "not at all".
         matrices.param_groups[0]["adjust_lr_fn"] = adjust or "not at all"
+        return matrices
+
+    # For speed, torch rounds the matrix to bfloat16 before it iterates; here it only copies.
+    with mock.patch.object(torch.Tensor, "bfloat16", torch.Tensor.clone):
+        yield from on_transposed(weights, gradients, make, fallback)
+
+
+def on_transposed(weights, gradients, make, fallback):
+    """Runs `make(kernels)` on kernels in torch's layout, and AdamW on the other weights."""
+    import torch
+
+    def both(parameters):
         options = fallback["kwargs"]
         others = torch.optim.AdamW(
             [w for name, w in parameters.items() if not name.endswith("kernel")],
@@ -67,7 +79,8 @@ def trajectory(
             eps=options["epsilon"],
             weight_decay=options["weight_decay"],
         )
-        return matrices, others
+        kernels = [w for name, w in parameters.items() if name.endswith("kernel")]
+        return make(kernels), others
 
     def turned(values):
         """Kernels in torch's layout of dense layers: (outputs, inputs)."""
@@ -79,6 +92,4 @@ def trajectory(
     def turned_back(values):
         return {name: x.T.reshape(weights[name].shape) for name, x in values.items()}
 
-    # For speed, torch rounds the matrix to bfloat16 before it iterates; here it only copies.
-    with mock.patch.object(torch.Tensor, "bfloat16", torch.Tensor.clone):
-        yield from map(turned_back, by_torch(turned(weights), map(turned, gradients), make))
+    yield from map(turned_back, by_torch(turned(weights), map(turned, gradients), both))
