@@ -72,7 +72,8 @@ def test_a_matrix_whose_gradients_come_late_is_updated_too(rule):
         else:
             optimizer.apply([g, g], [early, late])
         assert np.any(late.numpy()) == (t >= 2)
-    assert np.all(late.numpy()) and np.isfinite(late.numpy()).all()
+    assert np.all(late.numpy())
+    assert np.isfinite(late.numpy()).all()
 
 
 def test_shampoo_has_the_norms_of_adam_in_each_block():
