@@ -11,6 +11,7 @@ from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
 from keras_gdx.optimizers.base import Optimizer, check_part
 from keras_gdx.optimizers.options import Options
+from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 from keras_gdx.schedules import Product
 
@@ -69,7 +70,7 @@ class Muon(Optimizer):
     Verified against: torch 2.13 torch.optim.Muon on transposed kernels, NumPy
     """
 
-    slots = ("momentum",)
+    slots: tuple[Slot | str, ...] = ("momentum",)
     parts = ("fallback",)
     elementwise = False
 

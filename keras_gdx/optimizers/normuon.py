@@ -55,7 +55,7 @@ class NorMuon(Muon):
     Verified against: pytorch_optimizer 4.1.0 NorMuon on transposed kernels, NumPy
     """
 
-    slots = (
+    slots: tuple[Slot | str, ...] = (
         *Muon.slots,
         Slot("velocity", shape=lambda matrix: matrix[1:], of_matrix=True, signed=False),
     )
