@@ -4,6 +4,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from keras_gdx.arguments import check
+from keras_gdx.engine.low_precision import LOST
+
 Shape = tuple[int, ...]
 UNSET = math.nan  # marks a slot without a value: exists in every float dtype, never a valid value
 
@@ -32,6 +35,10 @@ class Slot:
     signed: bool = True
     when: str | None = None
     exact: bool = False
+
+    def __post_init__(self) -> None:
+        allowed = "another name: the engine stores a state of its own under this one"
+        check(self.name not in ("sum", LOST), "name", self.name, allowed)
 
 
 def declared(slots: Iterable[Slot | str]) -> list[Slot]:
