@@ -606,4 +606,4 @@ def test_creating_with_wrong_arguments(rule):
 
 @pytest.mark.parametrize("name", ["sum", "compensation"])
 def test_a_slot_cannot_have_the_name_of_state_of_the_engine(name):
-    refused("name", name, Slot, name=name)
+    refused("name", name, Slot, name)
