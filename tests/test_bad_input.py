@@ -17,6 +17,7 @@ import keras_gdx
 from keras_gdx import modifiers, optimizers
 from keras_gdx.arguments import may_change
 from keras_gdx.config import argument_types, declared_arguments
+from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
 from tests.contract.rules import RULES, WRAPPERS, core, every_rule, make
@@ -603,3 +604,8 @@ def test_creating_with_wrong_arguments(rule):
     refused("model", "net", create, rule, "net")
     with pytest.raises((TypeError, ValueError), match="betta"):
         create(rule, betta=0.9)
+
+
+@pytest.mark.parametrize("name", ["sum", "compensation"])
+def test_a_slot_cannot_have_the_name_of_state_of_the_engine(name):
+    refused("name", name, Slot, name)

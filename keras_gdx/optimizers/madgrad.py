@@ -31,7 +31,7 @@ class MADGRAD(Optimizer):
         epsilon: Number >= 0 or schedule, added to the root and to the learning rate.
         **kwargs: The options of `Optimizer`.
 
-    Memory: 12 bytes per parameter (`sum`, `velocity`, `start`).
+    Memory: 12 bytes per parameter (`linear`, `velocity`, `start`).
 
     Example:
         >>> import keras_gdx
@@ -42,7 +42,7 @@ class MADGRAD(Optimizer):
     """
 
     slots = (
-        Slot("sum", exact=True),
+        Slot("linear", exact=True),
         Slot("velocity", signed=False, exact=True),
         Slot("start", init="variable"),
     )

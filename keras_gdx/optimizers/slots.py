@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from keras_gdx.arguments import check
+from keras_gdx.engine.low_precision import LOST
 from keras_gdx.engine.variables.structure import Role
 
 Shape = tuple[int, ...]
@@ -41,6 +43,10 @@ class Slot:
     def shape_for(self, shape: Shape, role: Role) -> Shape | None:
         """The slot's shape for a variable of this shape and role, or `None`."""
         return self.shape(role.matrix_shape(shape) if self.of_matrix else shape)
+
+    def __post_init__(self) -> None:
+        allowed = "another name: the engine stores a state of its own under this one"
+        check(self.name not in ("sum", LOST), "name", self.name, allowed)
 
 
 def declared(slots: Iterable[Slot | str]) -> list[Slot]:
