@@ -50,7 +50,7 @@ class Rule:
 
         Args:
             h: This update's scalars.
-            model: Lists with one entry per variable, computed on access: `model.gradients`
+            model: Lists with one entry per variable of the rule, computed on access: `model.gradients`
                 (0 without a gradient), `model.weights`, and `model.slots` (a dictionary by
                 name).
             *shared: The scalars declared in `shared`.
