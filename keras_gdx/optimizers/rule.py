@@ -50,9 +50,9 @@ class Rule:
 
         Args:
             h: This update's scalars.
-            model: Lists with one entry per variable of the rule, computed on access: `model.gradients`
-                (0 without a gradient), `model.weights`, and `model.slots` (a dictionary by
-                name).
+            model: Lists with one entry per variable that this rule updates, computed on
+                access: `model.gradients` (0 without a gradient), `model.weights`, and
+                `model.slots` (a dictionary by name).
             *shared: The scalars declared in `shared`.
         """
         raise NotImplementedError

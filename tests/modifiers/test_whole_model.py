@@ -182,6 +182,12 @@ def test_says_what_cannot_be_known(options, option):
         SGD(0.1, **options, **option)
 
 
+@pytest.mark.parametrize("fallback", [DoG(), SGD(after=[NormalizeByGlobalNorm()])])
+def test_says_so_of_a_part_too(fallback):
+    with pytest.raises(ValueError, match="`shard_state`"):
+        Muon(shard_state=True, fallback=fallback)
+
+
 def test_zclip_counts_only_the_rows_of_a_sparse_gradient():
     rows = tf.IndexedSlices(tf.constant([[3.0], [4.0], [0.0]]), tf.constant([1, 1, 3]), (5, 1))
     table = keras.Variable(np.zeros((5, 1)))
