@@ -422,6 +422,27 @@ MUTANTS = [
         "is_past(self.memory.step,",
         "tests/callbacks/test_amounts.py -k start",
     ),
+    Mutant(
+        "optimizers/rule.py",
+        "cautious decay ignores entries that the step leaves alone",
+        "ops.cast(u * w >= 0, w.dtype)",
+        "ops.cast(u * w > 0, w.dtype)",
+        "tests/contract/test_cautious_decay.py -k adopt",
+    ),
+    Mutant(
+        "engine/global_stats.py",
+        "variables without a gradient count in the norm of the step",
+        "if task.present is not None:",
+        "if False:",
+        "tests/modifiers/test_whole_model.py -k without_a_gradient",
+    ),
+    Mutant(
+        "engine/state/packing.py",
+        "noise is that of the first variable of a shard",
+        "self.cut(ops.convert_to_tensor(self.indices, self.dtype), replica)",
+        "float(self.indices[0])",
+        "tests/modifiers/test_whole_model.py -k noise",
+    ),
     # -- replicas -----------------------------------------------------------------------------
     Mutant(
         "distribute/batch_share.py",

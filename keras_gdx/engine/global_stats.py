@@ -21,16 +21,16 @@ def survey(optimizer, h, tasks, factors):
         factors: The factor of each gradient, or `None`.
     """
     shared = optimizer.state.shared
-    model = ModelView(optimizer, h, tasks, factors)
     for path, rule, modifier, names in surveyed(optimizer, optimizer.state.rules):
         variables = [shared[name] for name in names]
         old = [ops.convert_to_tensor(v) for v in variables]
         scalars = _scope(h[max(h)], path)
+        model = ModelView(optimizer, rule, h, tasks, factors)
         if modifier is None:
             found, *new = rule.global_stats(scalars, model, *old)
         else:
             dtype = max(h)
-            xs = [ops.cast(x, dtype) for x in model.received(rule, modifier)]
+            xs = [ops.cast(x, dtype) for x in model.received(modifier)]
             found, *new = modifier.global_stats(modifier.scalars(rule, scalars, dtype), xs, *old)
         for variable, value in zip(variables, new, strict=True):
             variable.assign(ops.cast(value, variable.dtype))
@@ -47,22 +47,26 @@ def _scope(h, path):
 
 
 class ModelView:
-    """What `global_stats` can read; each attribute is computed on access.
+    """What `global_stats` can read of the variables that a rule updates, computed on access.
 
     For rules, a variable without a gradient has a gradient of 0.
     """
 
-    def __init__(self, optimizer, h, tasks, factors):
+    def __init__(self, optimizer, rule, h, tasks, factors):
         self._optimizer = optimizer
+        self._rule = rule
         self._h = h
-        self._given = list(zip(tasks, factors, strict=True))
+        self._buckets = [b for b in optimizer.state.buckets if b.rule is rule]
+        self._indices = sorted(i for bucket in self._buckets for i in bucket.indices)
+        pairs = zip(tasks, factors, strict=True)
+        self._given = [(task, factor) for task, factor in pairs if task.bucket.rule is rule]
         self._reduced = {id(task.bucket): (task.gradient, factor) for task, factor in self._given}
 
     @property
     def gradients(self):
         """The reduced, clipped gradients."""
         found: dict = {}
-        for bucket in self._optimizer.state.buckets:
+        for bucket in self._buckets:
             found |= zip(bucket.indices, bucket.split(self._gradient(bucket)), strict=True)
         return [found[i] for i in sorted(found)]
 
@@ -75,7 +79,8 @@ class ModelView:
     @property
     def weights(self):
         """The weights before the update."""
-        return [ops.cast(v, wide(v)) for v in self._optimizer.model_variables]
+        variables = [self._optimizer.model_variables[i] for i in self._indices]
+        return [ops.cast(v, wide(v)) for v in variables]
 
     @property
     def slots(self):
@@ -86,27 +91,25 @@ class ModelView:
                 name: ops.cast(slot.read(), state.home[i][0].dtype)
                 for name, slot in state.slots[i].items()
             }
-            for i in sorted(state.home)
+            for i in self._indices
         ]
 
     @property
     def multipliers(self):
         """The factor of each variable's learning rate."""
         state = self._optimizer.state
-        return [state.specs[i].multiplier for i in sorted(state.home)]
+        return [state.specs[i].multiplier for i in self._indices]
 
-    def received(self, rule, modifier):
-        """For each bucket of the rule that has a gradient, what the modifier will receive."""
+    def received(self, modifier):
+        """For each bucket that has a gradient, what the modifier will receive."""
         found = []
         for task, factor in self._given:
             bucket = task.bucket
-            if bucket.rule is not rule:
-                continue
             h = self._h[bucket.dtype].replace(
                 multiplier=bucket.spec.multiplier, index=float(bucket.indices[0])
             )
             x = backend.values(scaled(task.gradient, factor, h))
-            if modifier not in rule.before[:1]:
+            if modifier not in self._rule.before[:1]:
                 x = self._advanced(bucket, h, backend.dense(x), modifier)
                 if task.present is not None:
                     x = ops.where(bucket.spread(task.present), x, 0.0)

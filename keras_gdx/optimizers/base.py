@@ -393,8 +393,7 @@ def check_part(rule: Any, argument: str) -> None:
     """Raises `ValueError` unless `rule` can be a part of another rule."""
     known = isinstance(rule, Optimizer) and not hasattr(rule, "inner")
     check(known, argument, rule, "a rule of keras_gdx, not a wrapper")
-    alone = rule.uses_global_stats or rule.evaluates_others
-    check(not alone, argument, rule, "a rule that needs neither other variables nor other weights")
+    check(not rule.evaluates_others, argument, rule, "a rule that evaluates the trained weights")
     for option, default in WHOLE.items():
         value = getattr(rule, option)
         check(value == default, f"{argument}.{option}", value, f"{default!r}; set it on the whole")

@@ -10,7 +10,7 @@ from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt, check, is_
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
 from keras_gdx.optimizers.base import Optimizer, check_part
-from keras_gdx.optimizers.options import Options
+from keras_gdx.optimizers.options import Options, check_options
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 from keras_gdx.schedules import Product
@@ -105,6 +105,7 @@ class Muon(Optimizer):
         self.ns_coefficients = ns_coefficients
         self.adjust = adjust
         self.fallback = fallback
+        check_options(self)  # again, with the fallback
 
     def part_of(self, spec):
         is_matrix = spec.role.kind == "kernel" and not spec.role.head

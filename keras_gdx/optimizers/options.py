@@ -110,13 +110,9 @@ def _check_together(optimizer: Any) -> None:
     clips = {name: getattr(optimizer, name) for name in CLIPS}
     given = {name: value for name, value in clips.items() if value is not None}
     check(len(given) <= 1, "clipnorm", given, "the only clipping option")
-    for modifier in optimizer.surveyors:
-        if modifier not in optimizer.before[:1]:  # it then needs all slots, rows and weights
-            first = f"the default with {type(modifier).__name__}, except as the first in `before`"
-            check(not optimizer.shard_state, "shard_state", True, first)
-            check(optimizer.sparse == "dense", "sparse", optimizer.sparse, first)
+    for rule in optimizer.all_rules():
+        _check_statistics(optimizer, rule)
     if optimizer.shard_state:
-        check(optimizer.divisible, "shard_state", True, f"False for {type(optimizer).__name__}")
         check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")
     if optimizer.sparse == "lazy":
         mixing = [
@@ -128,6 +124,17 @@ def _check_together(optimizer: Any) -> None:
             raise ValueError(
                 f'Argument `sparse` cannot be "lazy": {type(mixing[0]).__name__} needs all rows.'
             )
+
+
+def _check_statistics(optimizer: Any, rule: Any) -> None:
+    """Checks that what `global_stats` reads is there, for the optimizer or one of its parts."""
+    if optimizer.shard_state:
+        check(rule.divisible, "shard_state", True, f"False for {type(rule).__name__}")
+    for modifier in rule.surveyors:
+        if modifier not in rule.before[:1]:  # it then needs all slots, rows and weights
+            first = f"the default with {type(modifier).__name__}, except as the first in `before`"
+            check(not optimizer.shard_state, "shard_state", True, first)
+            check(optimizer.sparse == "dense", "sparse", optimizer.sparse, first)
 
 
 def patterns(name: str, value: Any) -> tuple[str, ...]:

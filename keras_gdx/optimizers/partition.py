@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from keras_gdx.arguments import check
 from keras_gdx.optimizers.base import Optimizer, check_part
-from keras_gdx.optimizers.options import OptionsOfTheWhole, patterns
+from keras_gdx.optimizers.options import OptionsOfTheWhole, check_options, patterns
 from keras_gdx.optimizers.slots import Shape
 from keras_gdx.registry import get, register
 
@@ -29,8 +29,8 @@ class Partition(Optimizer):
             With `sparse="lazy"`, rules that mix the rows of a tensor update all of them.
 
     Raises:
-        ValueError: If a rule is a wrapper, needs statistics of the complete model (such as `DoG`)
-            or evaluates other weights than it trains (such as `ScheduleFreeSGD`).
+        ValueError: If a rule is a wrapper, or evaluates other weights than it trains (such as
+            `ScheduleFreeSGD`).
 
     Memory: For each variable that of its rule: 8 bytes per parameter for `AdamW`.
 
@@ -66,8 +66,11 @@ class Partition(Optimizer):
         super().__init__(rest.configured_rate(), **kwargs)
         self.rules = found
         self.default = rest
+        check_options(self)  # again, with the rules
 
     def part_rules(self) -> dict[str, Any]:
+        if not hasattr(self, "default"):  # the base is being constructed
+            return {}
         numbered = {f"rule_{i}": rule for i, rule in enumerate(self.rules.values())}
         return {**numbered, "default": self.default}
 

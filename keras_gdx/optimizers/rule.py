@@ -55,9 +55,9 @@ class Rule:
 
         Args:
             h: This update's scalars.
-            model: Lists with one entry per variable, computed on access: `model.gradients`
-                (0 without a gradient), `model.weights`, `model.slots` (a dictionary by name),
-                and `model.multipliers` of the learning rate.
+            model: Lists with one entry per variable that this rule updates, computed on
+                access: `model.gradients` (0 without a gradient), `model.weights`,
+                `model.slots` (a dictionary by name), and `model.multipliers` of the rate.
             *shared: The scalars declared in `shared`.
         """
         raise NotImplementedError
@@ -102,8 +102,8 @@ class Rule:
         return [pattern for name in self.masks for pattern in getattr(self, name)]
 
     def part_rules(self) -> dict[str, Any]:
-        """The rules that are parts of this one, by name."""
-        return {name: getattr(self, name) for name in self.parts}
+        """The rules that are parts of this one, by name; none while the base is constructed."""
+        return {name: getattr(self, name) for name in self.parts if hasattr(self, name)}
 
     def all_rules(self) -> list[Any]:
         """This rule, its parts, and theirs."""

@@ -113,6 +113,20 @@ def test_each_part_of_a_rule_has_its_own_statistics():
         np.testing.assert_allclose([matrices, others], [1.0, 0.5], rtol=1e-5)
 
 
+def test_a_part_measures_the_variables_that_it_updates():
+    steps = list(spiky(3))
+    vectors = [keras.Variable(np.ones(s, "float32")) for s in ((7,), ())]
+    alone, part = DoG(reps_rel=0.1), Muon(fallback=DoG(reps_rel=0.1))
+    twins = [keras.Variable(v) for v in vectors]
+    matrix = keras.Variable(np.ones((6, 5), "float32"))
+    for a, b, _, d, _ in steps:
+        alone.apply([tf.constant(g, "float32") for g in (b, d)], vectors)
+        part.apply([tf.constant(g, "float32") for g in (a, b, d)], [matrix, *twins])
+    for v, twin in zip(vectors, twins, strict=True):
+        np.testing.assert_allclose(twin.numpy(), v.numpy(), rtol=1e-6)
+        assert np.abs(v.numpy() - 1).max() > 1e-3
+
+
 def test_inside_an_average_statistics_exist_once():
     optimizer = ScheduleFree(SGD(1.0, before=[ZClip()]))
     list(steps_of(optimizer, list(spiky(2))))
@@ -166,6 +180,12 @@ def test_replicas_take_the_steps_of_one_device(chain, mirrored):
 def test_says_what_cannot_be_known(options, option):
     with pytest.raises(ValueError, match=rf"`{next(iter(option))}`.*the first in `before`"):
         SGD(0.1, **options, **option)
+
+
+@pytest.mark.parametrize("fallback", [DoG(), SGD(after=[NormalizeByGlobalNorm()])])
+def test_says_so_of_a_part_too(fallback):
+    with pytest.raises(ValueError, match="`shard_state`"):
+        Muon(shard_state=True, fallback=fallback)
 
 
 def test_zclip_counts_only_the_rows_of_a_sparse_gradient():
