@@ -80,10 +80,14 @@ class Adafactor(Optimizer):
         self.scale_parameter = scale_parameter
         self.min_dim_size_to_factor = min_dim_size_to_factor
 
-        def factored(shape):
-            return len(shape) >= 2 and min(shape[-2:]) >= min_dim_size_to_factor
+    @property
+    def slots(self):
+        """Means of rows and columns for large matrices, otherwise one value per weight."""
 
-        self.slots = (
+        def factored(shape):
+            return len(shape) >= 2 and min(shape[-2:]) >= self.min_dim_size_to_factor
+
+        return (
             Slot("row", shape=lambda s: s[:-1] if factored(s) else None, signed=False),
             Slot("column", shape=lambda s: (*s[:-2], s[-1]) if factored(s) else None, signed=False),
             Slot("velocity", shape=lambda s: None if factored(s) else s, signed=False),

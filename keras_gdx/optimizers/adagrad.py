@@ -72,9 +72,17 @@ class Adagrad(Optimizer):
         self.epsilon = epsilon
         self.proximal = proximal
         self.rowwise = rowwise
-        self.elementwise = not rowwise
-        shape = (lambda s: s[:1]) if rowwise else tuple
-        self.slots = (Slot("accumulator", initial_accumulator_value, shape, signed=False),)
+
+    @property
+    def elementwise(self):
+        """Whether every entry has an accumulator of its own."""
+        return not self.rowwise
+
+    @property
+    def slots(self):
+        """The accumulator, for each entry or for each row."""
+        shape = (lambda s: s[:1]) if self.rowwise else tuple
+        return (Slot("accumulator", self.initial_accumulator_value, shape, signed=False),)
 
     def direction(self, h, g, w, n):
         n = n + (_row_means(g * g) if h.rowwise else g * g)

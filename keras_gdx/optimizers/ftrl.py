@@ -64,8 +64,12 @@ class Ftrl(Optimizer):
         self.l1 = l1
         self.l2 = l2
         self.beta = beta
-        self.slots = (
-            Slot("accumulator", initial_accumulator_value, signed=False),
+
+    @property
+    def slots(self):
+        """The sum of squares and the linear term."""
+        return (
+            Slot("accumulator", self.initial_accumulator_value, signed=False),
             Slot("linear", exact=True),
         )
 

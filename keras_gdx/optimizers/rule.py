@@ -19,15 +19,23 @@ class Rule:
     defaults suit most rules.
     """
 
-    slots: tuple[Slot | str, ...] = ()  # set by `__init__` if they depend on arguments
     shared: tuple[str, ...] = ()  # scalar state stored once per model
     masks: tuple[str, ...] = ()  # arguments that are path patterns; booleans in `h`
     parts: tuple[str, ...] = ()  # arguments that are rules themselves
-    elementwise = True  # false: the rule mixes the entries of a tensor, or tensors
     by_rows = False  # true: it mixes at most the entries of a row (an index of the first axis)
     divisible = True  # false: `global_stats` reads slots, so every replica needs all of them
     before: Sequence[Any] = ()  # modifiers of the gradient
     after: Sequence[Any] = ()  # modifiers of the direction
+
+    @property
+    def slots(self) -> tuple[Slot | str, ...]:
+        """The state per variable: a class attribute, or a property if it depends on arguments."""
+        return ()
+
+    @property
+    def elementwise(self) -> bool:
+        """False, a class attribute too, if the rule mixes the entries of a tensor, or tensors."""
+        return True
 
     def direction(self, h: Scalars, g: Tensor, w: Tensor, *slots: Any) -> Any:
         """Returns `(u, *new_slots)`, or `u` without slots; the update subtracts `lr * u`.

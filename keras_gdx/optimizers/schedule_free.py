@@ -29,11 +29,17 @@ FIXED = 'the same in all updates with `sparse="lazy"`, which leaves other rows a
 
 Beta = Annotated[Number, Interval(gt=0, lt=1)]
 
+Z = Slot("z", init="variable")
+
 
 class Averaging(Optimizer):
     """Base class of the schedule-free rules; a subclass defines the direction at `y`."""
 
-    slots: tuple[Slot, ...] = (Slot("z", init="variable"),)
+    @property
+    def slots(self) -> tuple[Slot | str, ...]:
+        """The iterate $z$, which starts at the weights."""
+        return (Z,)
+
     shared = ("weight_sum", "rate_max", "last_beta")  # `last_beta` formed the current `y`
 
     def __init__(
@@ -169,7 +175,7 @@ class ScheduleFreeAdamW(Averaging):
     Verified against: schedulefree 1.4.1 AdamWScheduleFree, NumPy
     """
 
-    slots = (*Averaging.slots, Slot("velocity", signed=False))
+    slots = (Z, Slot("velocity", signed=False))
 
     def __init__(
         self,
@@ -259,8 +265,16 @@ class ScheduleFree(Averaging):
         )
         self.exclude_from_weight_decay(rule.exempt)
         self.inner = rule
-        self.elementwise = rule.elementwise
-        self.slots = (*self.slots, *(replace(s, when=None) for s in rule.own_slots()))
+
+    @property
+    def elementwise(self):
+        """Whether the inner rule computes every entry by itself."""
+        return not hasattr(self, "inner") or self.inner.elementwise
+
+    @property
+    def slots(self):
+        """Those of the average and of the inner rule."""
+        return (*super().slots, *(replace(s, when=None) for s in self.inner.own_slots()))
 
     def direction(self, h, g, y, z, *kept):
         names = [slot.name for slot in self.inner.own_slots()]

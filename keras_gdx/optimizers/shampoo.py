@@ -83,18 +83,23 @@ class Shampoo(Optimizer):
         self.grafting = grafting
         self.matrix_epsilon = matrix_epsilon
 
+    @property
+    def slots(self):
+        """The moments, and two square matrices per block with their inverse roots."""
+
         def squares(side):
             """The shape of one square matrix per block; vectors have none."""
 
             def shape(matrix):
-                *grid, rows, columns = _grid(matrix, block_size)
+                *grid, rows, columns = _grid(matrix, self.block_size)
                 return (*grid, (rows, columns)[side], (rows, columns)[side])
 
             return lambda matrix: shape(matrix) if min(matrix) > 1 else None
 
-        self.slots = (
+        adam = self.grafting == "adam"
+        return (
             "momentum",
-            Slot("velocity", shape=lambda s: s if grafting == "adam" else None, signed=False),
+            Slot("velocity", shape=lambda s: s if adam else None, signed=False),
             Slot("left", shape=squares(0), of_matrix=True, exact=True),
             Slot("right", shape=squares(1), of_matrix=True, exact=True),
             Slot("left_root", shape=squares(0), of_matrix=True, init=UNSET, exact=True),

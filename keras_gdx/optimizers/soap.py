@@ -79,10 +79,14 @@ class SOAP(Optimizer):
         self.max_precondition_dim = max_precondition_dim
         self.epsilon = epsilon
 
-        def bases(shape):
-            return squares(shape, _axes(shape, max_precondition_dim))
+    @property
+    def slots(self):
+        """Adam's moments, and a square matrix for each axis that has a basis."""
 
-        self.slots = (
+        def bases(shape):
+            return squares(shape, _axes(shape, self.max_precondition_dim))
+
+        return (
             "momentum",
             Slot("velocity", signed=False),
             Slot("statistics", shape=bases, exact=True),

@@ -60,9 +60,13 @@ class Yogi(Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
         self.initial_accumulator_value = initial_accumulator_value
-        self.slots = (
+
+    @property
+    def slots(self):
+        """The two moments."""
+        return (
             Slot("momentum", when="beta_1"),
-            Slot("velocity", init=initial_accumulator_value, signed=False),
+            Slot("velocity", init=self.initial_accumulator_value, signed=False),
         )
 
     def prepare(self, h):

@@ -69,7 +69,7 @@ def make(rule, learning_rate=None, **options):
     rate = usual if learning_rate is None else learning_rate
     if rule in WRAPPERS:
         return REGISTRY[rule].cls(keras_gdx.optimizers.Adam(rate, **options), **given)
-    return REGISTRY[rule].cls(rate, **given, **options)
+    return REGISTRY[rule].cls(rate, **given | options)
 
 
 def core(optimizer):

@@ -128,3 +128,24 @@ def test_create_fits_the_model(rule):
     paths = ("embedding/embeddings", "hidden/kernel", "head/bias")
     assert [facts[path].multiplier for path in paths] == [0.25, 0.5, 1.0]
     assert float(optimizer.learning_rate) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("adafactor", {"min_dim_size_to_factor": 2}),
+        ("adagrad", {"rowwise": True, "initial_accumulator_value": 0.5}),
+        ("ftrl", {"initial_accumulator_value": 0.5}),
+        ("soap", {"max_precondition_dim": 3}),
+        ("shampoo", {"block_size": 3, "grafting": "sgd"}),
+        ("yogi", {"initial_accumulator_value": 0.5}),
+    ],
+)
+def test_state_follows_arguments_assigned_before_it_is_built(rule, changes):
+    assigned, given = make(rule), make(rule, **changes)
+    for name, value in changes.items():
+        setattr(assigned, name, value)
+    for optimizer in (assigned, given):
+        optimizer.build([keras.Variable(np.ones((4, 6), "float32"), name="kernel")])
+    for a, b in zip(assigned.variables, given.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
