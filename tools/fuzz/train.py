@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -26,7 +27,7 @@ from keras_gdx.registry import REGISTRY
 from tools.fuzz.draw import BATCHES, OF_OUTPUTS, Configuration
 
 PACKAGE = Path(keras_gdx.__file__).parent
-SECONDS = 300  # for one combination; TensorFlow can lock up where it drops a Python data set
+SECONDS = 300  # for one combination, after which the program ends and shows where it was
 EPOCHS, BATCH = 2, 8
 # Keras weights the batches of these by their static size, which is known in eager mode only.
 OF_KERAS = ("head_loss", "other_loss")
@@ -327,12 +328,17 @@ def state_of(optimizer: Any, name: str = "") -> dict[str, np.ndarray]:
 
 @contextmanager
 def fresh(dtype: str) -> Iterator[None]:
-    """Nothing is left of other runs, and nothing is left afterwards."""
+    """Nothing is left of other runs, and nothing is left afterwards.
+
+    Data sets do not read ahead: TensorFlow locks up if Python drops one while a thread of it runs
+    Python, as for generators.
+    """
     before = keras.config.dtype_policy()
     keras.config.set_floatx("float64" if dtype == "float64" else "float32")
     keras.config.set_dtype_policy(dtype)
     try:
-        with warnings.catch_warnings():
+        ahead = patch.object(tf.data.Dataset, "prefetch", lambda data, *args, **kwargs: data)
+        with warnings.catch_warnings(), ahead:
             warnings.simplefilter("ignore")
             yield
     finally:
