@@ -350,11 +350,11 @@ def fresh(dtype: str) -> Iterator[None]:
 # -- comparison -----------------------------------------------------------------------------------
 
 LOW = {"mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "int8"}
-# Relative to the change of a variable. Rounding of another order of operations is 1e-7 in float32,
-# and grew to 4e-5 at most in six updates of 300 combinations; one entry of another sign, where a
-# gradient is nearly zero, may add to it. With 8 bits single steps differ by a percent, and such
-# signs are common: there only what is quite different is found.
-LIMITS = {"float64": 1e-6, "float32": 1e-3, "low": 1.0}
+# Relative to the change of a variable. Another order of operations rounds by 1e-7 in float32, which
+# six updates amplify, most of all Muon's iteration and signs of gradients near zero: to 8e-5 at most
+# in 300 combinations. Where single steps have 8 bits, such signs are common, and only what is quite
+# different is found. Some rules compute in float32 whatever the weights are.
+LIMITS = {"float64": 1e-4, "float32": 1e-3, "low": 1.0}
 
 
 def distances(c: Configuration) -> dict[str, float]:
