@@ -29,8 +29,8 @@ class Unfreezing(Counting):
     A layer is trained from the first epoch or step whose pattern matches the path of one of its own
     weights. Before that it is frozen: no gradient is computed, and batch normalization does not
     update its statistics. Layers that match no pattern are unchanged. The optimizer has state
-    for all these layers from the start, so unfreezing loses nothing. The train step is
-    recompiled whenever layers are unfrozen.
+    for all these layers from the start, so unfreezing loses nothing. The train and
+    test steps are recompiled whenever layers are unfrozen.
 
     Args:
         stages: Dictionary from numbers of epochs, or amounts such as `"2 epochs"` or
@@ -110,6 +110,7 @@ class Unfreezing(Counting):
         self._set(stages)
         if [id(v) for v in self.model.trainable_variables] != before:
             self.model.make_train_function(force=True)
+            self.model.test_function = None  # penalties are those of the trained weights
 
     def _plan(self, model: Any, layers: list[Any]) -> None:
         """For each layer: its own weights, its stages, and whether it contains layers."""

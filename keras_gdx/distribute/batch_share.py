@@ -26,6 +26,7 @@ class NeedsCommunicationError(Exception):
     """A collective operation is needed inside a function compiled by XLA, which cannot run one."""
 
 
+COMMUNICATION = ("all_reduce", "all_gather", "merge_call")  # methods of a replica context
 _here = threading.local()  # every replica of a process runs in its own thread
 STRIDE = 0x9E3779B9  # spreads the replicas' seeds over the generator's keys
 
@@ -112,12 +113,22 @@ class BatchShare:
 
     @contextmanager
     def holding(self):
-        """Context without communication: gradients are collected in the list that it yields."""
+        """Context without communication: gradients are collected in the list that it yields.
+
+        Layers may communicate too, such as `BatchNormalization(synchronized=True)`.
+        """
+
+        def refuse(*args, **kwargs):
+            raise NeedsCommunicationError
+
         self.held = []
+        vars(self._context).update(dict.fromkeys(COMMUNICATION, refuse))
         try:
             yield self.held
         finally:
             self.held = None
+            for name in COMMUNICATION:
+                del vars(self._context)[name]
 
     def total(self, tensor):
         """The sum of a tensor over all replicas.
@@ -125,7 +136,6 @@ class BatchShare:
         Raises:
             NeedsCommunicationError: Inside `holding`.
         """
-        self._require_communication()
         return self._context.all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
     def gather(self, x):
@@ -134,7 +144,6 @@ class BatchShare:
         Raises:
             NeedsCommunicationError: Inside `holding`.
         """
-        self._require_communication()
         x = tf.convert_to_tensor(x)
         length = tf.shape(x)[:1]
         lengths = self._context.all_gather(length, axis=0)
@@ -145,10 +154,6 @@ class BatchShare:
             mask = self._context.all_gather(tf.cast(mask, "int32"), axis=0)
             set_keras_mask(joined, tf.cast(mask, "bool"))
         return joined
-
-    def _require_communication(self):
-        if self.held is not None:
-            raise NeedsCommunicationError
 
     # -- random numbers ---------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_gdx.backends.tensorflow import unconverted
 from keras_gdx.distribute.batch_share import BatchShare, NeedsCommunicationError
 from keras_gdx.distribute.statistics import unless_empty
+from keras_gdx.integration.model_building import spec_of, symbolic
 
 VOTES = "_votes"
 
@@ -21,18 +22,25 @@ def is_multi_worker(strategy):
 
 
 def build(model, iterator=None, data_batch=None):
-    """Creates the variables of a model from the shapes of one replica's batch."""
+    """Creates the variables of a model from the shapes of a batch.
+
+    Keras reads a batch for this, which a Python generator does not have a second time.
+    """
     strategy = model.distribute_strategy
     if iterator is not None:
-        for _, _, batches in iterator:
-            data_batch = next(batches)
-            break
-    if data_batch is not None:
-        data_batch = keras.tree.map_structure(
-            lambda x: strategy.experimental_local_results(x)[0], data_batch
-        )
+        spec = spec_of(iterator)
+        if all(hasattr(each, "shape") for each in keras.tree.flatten(spec)):
+            data_batch = symbolic(spec)
+        else:  # distributed already, and can be read again
+            for _, _, batches in iterator:
+                data_batch = next(batches)
+                break
     with strategy.scope():
-        model._symbolic_build(data_batch=data_batch)
+        model._symbolic_build(
+            data_batch=keras.tree.map_structure(
+                lambda x: strategy.experimental_local_results(x)[0], data_batch
+            )
+        )
 
 
 def function_of(model, step, votes=()):

@@ -12,7 +12,6 @@ import warnings
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -22,7 +21,13 @@ from keras.src.trainers.data_adapters import array_slicing  # how Keras slices a
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
-from keras_gdx.integration.model_building import has_own_step, on_data, trace_step
+from keras_gdx.integration.model_building import (
+    has_own_step,
+    on_data,
+    spec_of,
+    symbolic,
+    trace_step,
+)
 from keras_gdx.integration.random_state import (
     random_counts,
     random_state,
@@ -254,11 +259,11 @@ def build_all(model, iterators):
     Raises:
         ValueError: If it cannot be done, which is better known now than when the run resumes.
     """
-    spec = iterators.data_adapter.get_tf_dataset().element_spec
+    spec = spec_of(iterators)
     plain = all(hasattr(each, "shape") for each in keras.tree.flatten(spec))
     try:
         if plain and (model.run_eagerly or not has_own_step(model)):
-            model._symbolic_build(data_batch=keras.tree.map_structure(_shape_and_dtype, spec))
+            model._symbolic_build(data_batch=symbolic(spec))
         else:
             trace_step(model, spec)
     except Exception as error:
@@ -266,10 +271,6 @@ def build_all(model, iterators):
             f"The variables of {model.name!r} cannot be created before the first step, so a run of "
             f"it could not be resumed. The reason: {error}"
         ) from error
-
-
-def _shape_and_dtype(spec):
-    return SimpleNamespace(shape=tuple(spec.shape), dtype=spec.dtype.name)
 
 
 # -- data in a known order ---------------------------------------------------------------------

@@ -80,10 +80,9 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         if is_schedule(planned):
             planned = float(ops.convert_to_numpy(planned(self.iterations)))
             if planned == 0:
-                raise ValueError(
-                    "The learning-rate schedule is 0 at this update, so it cannot be scaled to "
-                    f"{value}."
-                )
+                allowed = "0 at this update: its schedule is 0, which no factor changes"
+                check(value == 0, "learning_rate", value, allowed)
+                return
             self._rate_factor.assign(value / planned)
         else:
             self._learning_rate.assign(value)

@@ -77,10 +77,10 @@ def _is_built(model):
 
 def _build(model, asking, iterators):
     """Calls the model on symbolic inputs; if it cannot be called on them, traces a step."""
-    spec = iterators.data_adapter.get_tf_dataset().element_spec
+    spec = spec_of(iterators)
     seemed_built = model.built and model.weights
     try:
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(keras.tree.map_structure(_symbol, spec))
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(symbolic(spec))
         with model.distribute_strategy.scope():
             model(x)
     except Exception as error:
@@ -125,5 +125,13 @@ def _refusal(model, callback, reason):
     )
 
 
-def _symbol(spec):
-    return keras.KerasTensor(tuple(spec.shape), spec.dtype.name)
+def spec_of(iterators):
+    """The specification of one batch of Keras' epoch iterator, from which nothing is read."""
+    return iterators.data_adapter.get_tf_dataset().element_spec
+
+
+def symbolic(spec):
+    """Symbolic tensors of a specification."""
+    return keras.tree.map_structure(
+        lambda each: keras.KerasTensor(tuple(each.shape), each.dtype.name), spec
+    )

@@ -90,6 +90,21 @@ def test_a_body_that_was_frozen_as_a_whole(functional):
     assert watch.moved == [{"head"}, {"head", "high"}]
 
 
+def test_validation_has_the_penalties_of_what_is_trained():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(1, name="body", use_bias=False, kernel_regularizer="l2"),
+            keras.layers.Dense(1, name="head"),
+        ]
+    )
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    stages = {"callbacks": [Unfreezing({0: "head", 1: "body"})], "validation_data": (X, Y)}
+    losses = model.fit(X, Y, epochs=2, verbose=0, **stages).history["val_loss"]
+    penalty = 0.01 * np.sum(model.layers[0].get_weights()[0] ** 2)
+    assert losses[1] - losses[0] == pytest.approx(penalty, rel=1e-4)
+
+
 def test_going_on_is_in_the_right_stage():
     watch, model = Weights(), network("sgd")
     stages = Unfreezing({0: "head", 2: "high"}, exclude="norm")

@@ -162,6 +162,16 @@ def test_ours_d16_plateaus_scale_the_schedule(callback):
     assert same(rate_after_a_plateau(keras_gdx.optimizers.SGD, callback), 0.125)
 
 
+def test_a_schedule_that_is_zero_can_be_halved_but_not_raised():
+    optimizer = keras_gdx.optimizers.SGD(keras_gdx.schedules.Warmup(1.0, 4))
+    optimizer.learning_rate = float(optimizer.learning_rate) / 2
+    assert float(optimizer.learning_rate) == 0
+    with pytest.raises(
+        ValueError, match=r"`learning_rate` must be 0 .*Received: learning_rate=0.1"
+    ):
+        optimizer.learning_rate = 0.1
+
+
 def rates_in_history(optimizer, callbacks):
     """The logged rates when the rate halves in each of two epochs."""
     model = linear_model(optimizer(ExponentialDecay(1.0, decay_steps=1, decay_rate=0.5)))

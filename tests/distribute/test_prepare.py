@@ -73,6 +73,20 @@ def test_forward_and_backward_are_compiled_where_replicas_need_not_talk(loss, ex
     assert watch.compiled
 
 
+def test_a_layer_that_talks_to_other_replicas_is_not_compiled(mirrored):
+    def weights(strategy):
+        keras.utils.set_random_seed(1)
+        norm = layers.BatchNormalization(synchronized=True)
+        model = model_on(strategy, norm, layers.Dense(2), jit_compile=True)
+        model.fit(X[:16], Y[:16], batch_size=16, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    for found, expected in zip(
+        weights(mirrored), weights(tf.distribute.get_strategy()), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("optimizer", [ours, of_keras])
 def test_a_replica_without_an_example_has_no_part_in_a_step(optimizer, jit_compile, mirrored):
@@ -145,6 +159,18 @@ def test_saved_and_loaded(optimizer, mirrored, tmp_path):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
     for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_nothing_of_a_generator_is_lost(mirrored):
+    """Keras reads from it to build the model."""
+    model = model_on(
+        mirrored,
+        layers.Dense(1, kernel_initializer="zeros"),
+        optimizer=lambda: keras.optimizers.SGD(0.0),
+    )
+    batches = ((np.ones((8, 6)), np.full((8, 1), number)) for number in (1, 2, 3))
+    history = model.fit(batches, epochs=3, steps_per_epoch=1, verbose=0).history
+    assert history == {"loss": [1, 4, 9]}
 
 
 def test_compiled_again(mirrored):
