@@ -351,9 +351,9 @@ def fresh(dtype: str) -> Iterator[None]:
 
 LOW = {"mixed_bfloat16", "mixed_float16", "bfloat16", "float16", "int8"}
 # Relative to the change of a variable. Another order of operations rounds by 1e-7 in float32,
-# which six updates amplify, most of all Muon's iteration and signs of gradients near zero: to
-# 8e-5 at most in 300 combinations. Where single steps have 8 bits, such signs are common, and
-# only what is quite different is found. Some rules compute in float32 whatever the weights are.
+# which six updates amplify, most of all the iteration of Muon and signs of gradients near zero:
+# to 8e-5 at most in 300 combinations. Where single steps have 8 bits, such signs are common, and
+# only what is quite different is found. Muon orthogonalizes in float32, whatever the weights are.
 LIMITS = {"float64": 1e-4, "float32": 1e-3, "low": 1.0}
 
 
