@@ -32,8 +32,8 @@ from tools.fuzz.train import compare
 
 compare({configuration})
 """
+A_MINUTE = 100  # combinations at most: more than a machine can train
 SETTINGS = settings(
-    max_examples=4_000,
     database=None,
     deadline=None,
     phases=(Phase.generate, Phase.shrink),
@@ -51,7 +51,8 @@ def main(arguments=None) -> int:
     gc.freeze()  # collections are then short
     keras.config.disable_traceback_filtering()  # the place of an error tells whether it is ours
     begin = time.monotonic()
-    counts, failure = search(options.seed, begin + 60 * options.minutes)
+    most = max(1, round(A_MINUTE * options.minutes))
+    counts, failure = search(options.seed, begin + 60 * options.minutes, most)
     minutes = (time.monotonic() - begin) / 60
     print(f"{counts.total()} combinations, {counts.total() / minutes:.0f} a minute:")
     for name, count in counts.most_common():
@@ -61,7 +62,7 @@ def main(arguments=None) -> int:
     return int(failure is not None)
 
 
-def search(seed, until):
+def search(seed, until, most=A_MINUTE):
     """Tries combinations; returns the counts of outcomes, and the simplest failure or `None`."""
     counts: Counter[str] = Counter()
 
@@ -74,7 +75,8 @@ def search(seed, until):
 
     try:
         chance = random.Random(seed)
-        return counts, find(configurations(), fails, settings=SETTINGS, random=chance)
+        limited = settings(SETTINGS, max_examples=most)
+        return counts, find(configurations(), fails, settings=limited, random=chance)
     except NoSuchExample:
         return counts, None
 
