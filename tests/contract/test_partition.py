@@ -137,7 +137,7 @@ def test_a_pattern_that_matches_nothing_is_named(words):
         ({"(": "sgd"}, "rules"),
         (["sgd"], "rules"),
     ],
-    ids=str,
+    ids=["averages", "wrapper", "of Keras", "option of the whole", "pattern", "list"],
 )
 def test_what_cannot_be_a_rule_is_refused(rules, argument):
     with pytest.raises(ValueError, match=f"Argument `{argument}"):
