@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_gdx
 from keras_gdx import callbacks, optimizers, registry, regularizers, schedules
 from keras_gdx.callbacks._lib.say import say
 from keras_gdx.config import VARIADIC, declared_arguments
@@ -167,16 +168,9 @@ def by_name():
     assert list(arguments(theirs.AdamW))[1] == "weight_decay"
 
 
-def keras_epsilon():
-    block = re.search(r"^class KerasEpsilon.*?(?=^\S)", PAGE.read_text(), re.M | re.S)[0]
-    names = {"schedules": schedules, "ops": keras.ops}
-    exec(block, names)
-    return names["KerasEpsilon"]
-
-
 @row("`epsilon` of `Adam` and `AdamW`")
 def epsilon():
-    schedule = keras_epsilon()
+    schedule = schedules.KerasEpsilon
     for name in ("Adam", "AdamW"):
         ours, other = getattr(optimizers, name), getattr(theirs, name)
         decay = {"weight_decay": 0.01} if name == "AdamW" else {}
@@ -600,6 +594,55 @@ def meant(word):
     except ValueError:
         return "nothing"
     return "ours" if module.startswith("keras_gdx.") else "Keras'"
+
+
+SAME_STEPS = [
+    theirs.SGD(0.1, momentum=0.8, nesterov=True, weight_decay=0.1),
+    theirs.Adam(0.1, beta_1=0.8, beta_2=0.9, epsilon=0.1),
+    theirs.AdamW(0.1, epsilon=0.01, weight_decay=0.2, clipnorm=0.5),
+    theirs.Adagrad(0.1, initial_accumulator_value=0.3, epsilon=0.1),
+    theirs.Adadelta(1.0, rho=0.8, epsilon=0.01, use_ema=True, ema_momentum=0.8),
+    theirs.RMSprop(0.1, rho=0.8, momentum=0.5, epsilon=0.1, centered=True),
+    theirs.RMSprop(keras.optimizers.schedules.ExponentialDecay(0.1, 3, 0.5), epsilon=0.1),
+    theirs.Ftrl(0.1, l1_regularization_strength=0.1, l2_regularization_strength=0.2, beta=0.3),
+    theirs.Lion(0.1, beta_1=0.8, beta_2=0.9, weight_decay=0.1, global_clipnorm=0.5),
+    theirs.Lamb(0.1, beta_1=0.8, epsilon=0.1),
+]
+
+
+@pytest.mark.parametrize("optimizer", SAME_STEPS, ids=lambda each: each.name)
+def test_what_is_read_from_keras_takes_the_same_steps(optimizer):
+    ours = keras_gdx.from_keras(optimizer)
+    assert type(ours) is RULES[type(optimizer).__name__.lower()]
+    # Keras computes `1 - beta_2**t` in float32, with an error of 1e-4 at the first step.
+    same(run(ours), run(optimizer), atol=1e-5)
+    keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(ours))
+
+
+def excluding():
+    optimizer = theirs.AdamW(0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return optimizer
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "reason"),
+    [
+        (theirs.Nadam(), "one of Keras'"),
+        (theirs.Muon(), "one of Keras'"),
+        (optimizers.SGD(0.1), "one of Keras'"),
+        (theirs.Adam(amsgrad=True), "amsgrad"),
+        (theirs.Lamb(weight_decay=0.1), "weight_decay"),
+        (theirs.Ftrl(l2_shrinkage_regularization_strength=0.1), "L2"),
+        (theirs.SGD(keras.optimizers.schedules.CosineDecay(0.1, 9), 0.9), "old rates"),
+        (theirs.SGD(0.1, use_ema=True, gradient_accumulation_steps=2), "count batches"),
+        (excluding(), "call it again"),
+    ],
+    ids=range(9),
+)
+def test_what_would_take_other_steps_is_not_read(optimizer, reason):
+    with pytest.raises(ValueError, match=reason):
+        keras_gdx.from_keras(optimizer)
 
 
 def test_names():

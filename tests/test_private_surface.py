@@ -22,6 +22,8 @@ ALLOWED = ("backends", "distribute", "engine/variables", "integration")
 # The object that has the name, the name, and what it is needed for.
 PRIVATE = {
     "optimizer": {
+        "_exclude_from_weight_decay": "to lose nothing that Keras does not save",
+        "_exclude_from_weight_decay_pattern": "the same",
         "_filter_empty_gradients": "to leave variables without a gradient alone, as Keras does",
         "_get_variable_index": "to find the slots of a variable",
         "_iterations": "the counter itself; Keras' `iterations` divides it by the micro-batches",

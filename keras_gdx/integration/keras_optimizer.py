@@ -274,6 +274,12 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         return (*self.no_decay_entries, *(name for v, name in named if id(v) in exempt))
 
 
+def exempts_from_decay(optimizer):
+    """Whether an optimizer of Keras has been told not to decay some variables."""
+    names = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
+    return any(getattr(optimizer, name, None) for name in names)
+
+
 def unknown_variables(variables):
     """The error if variables are to be updated that the optimizer was not built with."""
     paths = ", ".join(path_of(v) for v in variables[:5]) + (", ..." if variables[5:] else "")

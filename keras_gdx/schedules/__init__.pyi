@@ -14,6 +14,7 @@ from keras_gdx.schedules.cyclical import Cyclical as Cyclical
 from keras_gdx.schedules.exponential import Exponential as Exponential
 from keras_gdx.schedules.flat_cosine import FlatCosine as FlatCosine
 from keras_gdx.schedules.inverse_sqrt import InverseSqrt as InverseSqrt
+from keras_gdx.schedules.keras_epsilon import KerasEpsilon as KerasEpsilon
 from keras_gdx.schedules.linear import Linear as Linear
 from keras_gdx.schedules.multi_step import MultiStep as MultiStep
 from keras_gdx.schedules.noam import Noam as Noam
