@@ -46,8 +46,8 @@ class Adam(Optimizer):
     """
 
     slots = (
-        Slot("momentum", when="beta_1"),
-        Slot("velocity", signed=False),
+        Slot("momentum", when="beta_1", decays="beta_1"),
+        Slot("velocity", signed=False, decays="beta_2"),
         Slot("maximum", signed=False, when="amsgrad"),
     )
 

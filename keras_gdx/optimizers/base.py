@@ -81,6 +81,10 @@ class Optimizer(Rule, KerasOptimizer):
         sparse: `"dense"` converts a `tf.IndexedSlices` gradient to a dense one. `"lazy"`
             updates only the rows that it contains: slots and decay of other rows do not
             change, but bias corrections count every update.
+        skipped: With `sparse="lazy"`, what the moving averages of a row do in updates that skip
+            it. `"decay"`: when the row is updated next, they are multiplied as often by their
+            decay rates as updates were skipped, so that they equal those of `sparse="dense"`; 4
+            bytes per row. `"rest"`: nothing. Rules whose averages decay otherwise refuse it.
         fused: TensorFlow only. `"auto"` packs small variables into buckets and, in steps that
             are not compiled, compiles the update of large ones; `True` compiles all updates;
             `False` updates each variable separately and compiles nothing. The weights are the
@@ -129,6 +133,7 @@ class Optimizer(Rule, KerasOptimizer):
         reduce_dtype: Literal["bfloat16", "float16"] | None = None,
         precision: Literal["kahan", "stochastic"] | None = None,
         sparse: Literal["dense", "lazy"] = "dense",
+        skipped: Literal["rest", "decay"] = "rest",
         fused: Literal["auto"] | bool = "auto",
         skip_nonfinite: bool = False,
         clipnorm: Positive | None = None,
@@ -155,6 +160,7 @@ class Optimizer(Rule, KerasOptimizer):
         self.reduce_dtype = reduce_dtype
         self.precision = precision
         self.sparse = sparse
+        self.skipped = skipped
         self.fused = fused
         self.skip_nonfinite = skip_nonfinite
         self.clipnorm = clipnorm

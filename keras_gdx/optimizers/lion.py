@@ -8,6 +8,7 @@ from keras_gdx.arguments import DecayRate, LearningRate
 from keras_gdx.math import ema
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.options import Options
+from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 
 __all__ = ["Lion"]
@@ -42,7 +43,7 @@ class Lion(Optimizer):
     Verified against: optax 0.2.8 lion, NumPy
     """
 
-    slots = ("momentum",)
+    slots = (Slot("momentum", decays="beta_2"),)
 
     def __init__(
         self,

@@ -49,6 +49,7 @@ class OptionsOfTheWhole(TypedDict, total=False):
     reduce_dtype: Literal["bfloat16", "float16"] | None
     precision: Literal["kahan", "stochastic"] | None
     sparse: Literal["dense", "lazy"]
+    skipped: Literal["rest", "decay"]
     fused: Literal["auto"] | bool
     skip_nonfinite: bool
     clipnorm: Positive | None
@@ -114,6 +115,9 @@ def _check_together(optimizer: Any) -> None:
         _check_statistics(optimizer, rule)
     if optimizer.shard_state:
         check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")
+    if optimizer.skipped == "decay":
+        check(optimizer.sparse == "lazy", "skipped", "decay", '"rest" unless `sparse` is "lazy"')
+        check(optimizer.catches_up(), "skipped", "decay", f'"rest" for {type(optimizer).__name__}')
     if optimizer.sparse == "lazy":
         mixing = [
             m

@@ -74,6 +74,9 @@ class Partition(Optimizer):
         numbered = {f"rule_{i}": rule for i, rule in enumerate(self.rules.values())}
         return {**numbered, "default": self.default}
 
+    def catches_up(self) -> bool:
+        return not self.part_rules() or super().catches_up()
+
     def part_of(self, spec):
         for i, pattern in enumerate(self.rules):
             if spec.matches([pattern]):

@@ -70,8 +70,8 @@ class RAdam(Optimizer):
     """
 
     slots = (
-        "momentum",
-        Slot("velocity", signed=False),
+        Slot("momentum", decays="beta_1"),
+        Slot("velocity", signed=False, decays="beta_2"),
         Slot("largest", signed=False, when="amsgrad"),
     )
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_gdx.arguments import Tensor, is_schedule
 from keras_gdx.engine.hyperparameters import Scalars
+from keras_gdx.engine.skipped_rows import caught_up
 from keras_gdx.engine.variables.structure import Role
 from keras_gdx.optimizers.slots import Shape, Slot, declared
 
@@ -137,6 +138,12 @@ class Rule:
         """Whether rule and modifiers compute every row of a tensor by itself."""
         return all(x.by_rows or x.elementwise for x in (self, *self.before, *self.after))
 
+    def catches_up(self) -> bool:
+        """Whether slots of the rule or of a part decay in updates without a gradient."""
+        slots: Any = type(self).slots
+        own = not isinstance(slots, property) and any(slot.decays for slot in declared(slots))
+        return own or any(part.catches_up() for part in self.part_rules().values())
+
     def own_slots(self) -> list[Slot]:
         """The rule's slots, without those that its arguments make unnecessary."""
         return [s for s in declared(self.slots) if s.when is None or self._uses(s.when)]
@@ -179,6 +186,7 @@ class Rule:
             return self.part_rules()[part].advance(shared, spec, g, w, slots, until)
         h = h.replace(role=spec.role, lr=h.lr * h.multiplier, **self.masks_of(spec))
         h.weight_decay = h.weight_decay if spec.decays else None
+        slots = caught_up(self, h, slots)
         new = dict(slots)
         for modifier in self.before:
             if modifier is until:

@@ -40,7 +40,7 @@ class SGD(Optimizer):
     Verified against: optax 0.2.8 sgd, NumPy
     """
 
-    slots = (Slot("momentum", when="momentum"),)
+    slots = (Slot("momentum", when="momentum", decays="momentum"),)
 
     def __init__(
         self,

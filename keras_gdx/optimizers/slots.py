@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keras_gdx.arguments import check
 from keras_gdx.engine.low_precision import LOST
+from keras_gdx.engine.skipped_rows import UPDATED
 from keras_gdx.engine.variables.structure import Role
 
 Shape = tuple[int, ...]
@@ -30,6 +31,7 @@ class Slot:
         signed: `False` promises values >= 0, so that 8-bit codes need no sign bit.
         when: Argument of the rule (not of a modifier) that enables the slot. While it is
             `False`, `None` or 0, nothing is stored, and the rule gets 0.
+        decays: Argument by whose value an update without a gradient multiplies the slot.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Slot:
     exact: bool = False
     signed: bool = True
     when: str | None = None
+    decays: str | None = None
 
     def shape_for(self, shape: Shape, role: Role) -> Shape | None:
         """The slot's shape for a variable of this shape and role, or `None`."""
@@ -46,7 +49,7 @@ class Slot:
 
     def __post_init__(self) -> None:
         allowed = "another name: the engine stores a state of its own under this one"
-        check(self.name not in ("sum", LOST), "name", self.name, allowed)
+        check(self.name not in ("sum", LOST, UPDATED), "name", self.name, allowed)
 
 
 def declared(slots: Iterable[Slot | str]) -> list[Slot]:

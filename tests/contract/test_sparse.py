@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import keras_gdx
 from tests.contract.rules import FIRST, RULES, core, first_rules, make, suited
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
@@ -216,3 +217,68 @@ def test_lazy_state_in_eight_bits_learns_the_same_and_leaves_other_rows_alone(ru
     assert all(s.variables[1].shape == (600, 1) for s in coded)
     assert all((np.asarray(s.variables[0])[rest] == 0).all() for s in coded)
     assert coded or not state.slots[0] or rule.startswith("schedulefree")
+
+
+CATCHING_UP = ["adam", "lion", "sgd", "radam"]
+
+
+@pytest.mark.parametrize("rule", CATCHING_UP)
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_averages_that_decay_while_rows_are_skipped_are_the_dense_ones(rule, mode):
+    """Also if all rows have a gradient in between."""
+    options = {"momentum": 0.9} if rule == "sgd" else {}
+    rng = np.random.default_rng(0)
+    named = [[0, 1], [1, 2], [0, 3], [0, 1, 2, 3, 4, 5], [4], [0, 5]]
+    values = [rng.normal(size=(len(rows), 4)).astype("float32") for rows in named]
+
+    def run(**more):
+        w = keras.Variable(ROWS, name="embeddings")
+        optimizer = make(rule, **options, **more)
+        optimizer.build([w])
+        step = tf.function(
+            lambda rows, x: optimizer.apply([tf.IndexedSlices(x, rows, (6, 4))], [w]),
+            input_signature=[tf.TensorSpec([None], tf.int32), tf.TensorSpec([None, 4])],
+            jit_compile=mode == "xla",
+        )
+        for i, (rows, x) in enumerate(zip(named, values, strict=True)):
+            if i == 3:
+                optimizer.apply([tf.constant(x)], [w])
+            else:
+                step(tf.constant(rows), tf.constant(x))
+        return {n: np.asarray(s.read()) for n, s in optimizer.state.slots[0].items()}
+
+    lazy, resting, dense = run(sparse="lazy", skipped="decay"), run(sparse="lazy"), run()
+    np.testing.assert_array_equal(lazy["updated"], [6, 4, 4, 4, 5, 6])
+    for name, value in dense.items():
+        np.testing.assert_allclose(lazy[name][[0, 5]], value[[0, 5]], rtol=1e-5, err_msg=name)
+        assert np.abs(resting[name][[0, 5]] / value[[0, 5]] - 1).max() > 1e-3
+
+
+def test_skipped_updates_are_caught_up_in_a_partition_and_kept_in_files(tmp_path):
+    def model():
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((2,), dtype="int32")
+        x = keras.layers.Embedding(30, 4, name="table")(inputs)
+        found = keras.Model(inputs, keras.layers.Dense(1, name="head")(keras.layers.Flatten()(x)))
+        rules = {"table": keras_gdx.optimizers.Adam(0.1)}
+        options = {"sparse": "lazy", "skipped": "decay", "state_dtype": "bfloat16"}
+        found.compile(keras_gdx.optimizers.Partition(rules, default="muon", **options), "mse")
+        return found
+
+    x = np.random.default_rng(0).integers(0, 30, (40, 2))
+    whole, first = model(), model()
+    whole.fit(x, x[:, :1], batch_size=4, epochs=2, shuffle=False, verbose=0)
+    first.fit(x, x[:, :1], batch_size=4, shuffle=False, verbose=0)
+    first.save(tmp_path / "model.keras")
+    second = keras.saving.load_model(tmp_path / "model.keras")
+    second.fit(x, x[:, :1], batch_size=4, shuffle=False, verbose=0)
+    for a, b in zip(whole.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("rule", ["adagrad", "ftrl", "adan", "schedulefreesgd"])
+def test_rules_without_declared_decay_do_not_catch_up(rule):
+    with pytest.raises(ValueError, match="Argument `skipped`"):
+        make(rule, sparse="lazy", skipped="decay")
+    with pytest.raises(ValueError, match="Argument `skipped`"):
+        make("adam", skipped="decay")

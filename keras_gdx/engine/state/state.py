@@ -12,6 +12,7 @@ from keras import ops
 
 from keras_gdx.backends import backend
 from keras_gdx.engine.low_precision import LOST
+from keras_gdx.engine.skipped_rows import UPDATED
 from keras_gdx.engine.state.packing import buckets_of
 from keras_gdx.engine.state.storage import (
     BLOCK,
@@ -116,6 +117,8 @@ class State:
                 for slot in bucket.rule.all_slots()
             }
             bucket.slots = {name: storage for name, storage in stored.items() if storage}
+            if optimizer.skipped == "decay" and members[0].shape and bucket.rule.separates_rows:
+                bucket.slots[UPDATED] = Plain(make(UPDATED, members[0].shape[:1], "float32", 0.0))
             if optimizer.precision == "kahan" and members[0].dtype in LOW_PRECISION:
                 lost = Plain(make(LOST, bucket.own_shape, members[0].dtype, 0.0))
                 bucket.slots[LOST] = _divided(optimizer, bucket, lost)
