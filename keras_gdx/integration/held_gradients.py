@@ -13,7 +13,8 @@ def holding():
 
     Each entry is an optimizer, its gradients and their variables, as given to `apply`.
     """
-    outer, held = getattr(_here, "held", None), []
+    outer = getattr(_here, "held", None)
+    held: list = []
     _here.held = held
     try:
         yield held
@@ -46,7 +47,7 @@ def _holdable(optimizer, method):
         held = getattr(_here, "held", None)
         if held is not None:
             return held.append((optimizer, grads, trainable_variables))
-        return method(apply.weigh(grads), trainable_variables)
+        return method(weighed(optimizer, grads), trainable_variables)
 
-    apply.weigh = lambda gradients: gradients
+    vars(apply)["weigh"] = lambda gradients: gradients
     return apply

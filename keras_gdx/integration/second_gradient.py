@@ -105,8 +105,8 @@ def _assign(values):
 @contextmanager
 def _moved(ascent, variables, gradients):
     """Context in which the weights are moved; afterwards they are what they were, bit for bit."""
-    pairs = zip(variables, gradients, strict=True)
-    pairs = [(v, g) for v, g in pairs if g is not None and not is_overwritten(v)]
+    both = zip(variables, gradients, strict=True)
+    pairs = [(v, g) for v, g in both if g is not None and not is_overwritten(v)]
     reduce = backend.own if ascent.per_replica else backend.reduce
     gradients = reduce([g for _, g in pairs])
     places = [(v, backend.rows(g)) for (v, _), g in zip(pairs, gradients, strict=True)]
