@@ -52,8 +52,7 @@ def SAM(
         rho: Number >= 0, $\rho$: the distance to the moved weights. The papers use 0.05 to 0.2, and
             with `adaptive` 0.5 to 1. 0 switches the extension off.
         adaptive: Whether larger weights are moved farther, so that the result does not depend on
-            the scale of the weights (ASAM). Biases are scaled as well, as in the paper; the code
-            of its authors leaves them out.
+            the scale of the weights (ASAM). Biases are scaled as well, by `|w| + 0.01`.
         per_replica: Whether each replica moves its weights by its own gradient. Otherwise all
             move by the gradient of the complete batch, as one device would.
 
