@@ -126,7 +126,7 @@ def copied(data):
     A batch from Python is NumPy's memory, of which a replica on a processor gets a slice.
     TensorFlow takes that for its own, and may put a result there: over the user's data.
     """
-    devices = tf.nest.flatten(tf.distribute.get_replica_context().devices)
+    devices = tf.distribute.get_strategy().extended.worker_devices
     if not all("CPU" in device for device in devices):  # it was copied to get there
         return data
     return tf.nest.map_structure(lambda x: tf.raw_ops.DeepCopy(x=x), data, expand_composites=True)
