@@ -387,7 +387,7 @@ def amplified_rounding(c: Configuration) -> float:
     """
     worst = max(distances(replace(c, dtype="float64")).values())
     ratio = np.finfo("float32").eps / np.finfo("float64").eps
-    return float(min(10 * ratio * worst, 0.1))
+    return float(10 * ratio * worst) if worst < 1e-10 else 0.0  # more is a fault there too
 
 
 def limit_of(c: Configuration) -> float:
