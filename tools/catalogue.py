@@ -16,7 +16,7 @@ from typing import Literal, get_args, get_origin
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from keras_gdx.arguments import alternatives, interval
+from keras_gdx.arguments import alternatives, interval, is_schedule
 from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.recipes import PRESETS
@@ -139,8 +139,12 @@ def _arguments(cls, names):
 
 
 def _with_default(name, default):
-    """`epsilon=1e-8`; Python itself writes `1e-08`."""
-    return name if default is Parameter.empty else f"{name}={re.sub('e-0', 'e-', repr(default))}"
+    """`epsilon=1e-8`, where Python itself writes `1e-08`; of a schedule only what it is."""
+    if default is Parameter.empty:
+        return name
+    if is_schedule(default):
+        return f"{name}={type(default).__name__}(...)"
+    return f"{name}={re.sub('e-0', 'e-', repr(default))}"
 
 
 def _range(hint):
