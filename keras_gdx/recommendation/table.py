@@ -34,6 +34,12 @@ class Rate:
         scale = {"linear": times, "sqrt": sqrt(times), None: 1.0}[self.scaling]
         return float(f"{self.value * scale:.1e}")
 
+    def __str__(self) -> str:
+        if self.scaling is None:
+            return ""
+        root = "the square root of " if self.scaling == "sqrt" else ""
+        return f"{self.value:g} for {self.batch_size}, times {root}the ratio of batch sizes"
+
 
 @dataclass(frozen=True)
 class AtLeast:
@@ -140,7 +146,7 @@ TABLE = (
         "medium",
         LM,
     ),
-    Line("optimizer", {"name": "adamw", "beta_2": 0.999}, WIDELY_USED, DEIT, "high", TRANSFORMER),
+    Line("optimizer", {"name": "adamw"}, WIDELY_USED, DEIT, "high", TRANSFORMER),
     Line(
         "optimizer",
         {"name": "rmsprop", "momentum": 0.9, "rho": 0.9, "epsilon": 1e-3},
@@ -169,14 +175,10 @@ TABLE = (
     Line("optimizer", {"name": "adamw"}, WIDELY_USED, "arXiv:1711.05101", "medium", RECURRENT),
     Line(
         "optimizer",
-        {
-            "name": "adamw",
-            "sparse": "lazy",
-            "rules": {r"embeddings$": {"name": "adagrad", "rowwise": True, "weight_decay": 0.0}},
-        },
-        "tables by row-wise Adagrad: one number per row, only the rows of a batch are written",
-        "DLRM in AlgoPerf; keras-rs",
-        "high",
+        {"name": "adamw", "sparse": "lazy"},
+        "only the rows of a batch are read and written",
+        "keras-rs; LazyAdam of TensorFlow Addons",
+        "medium",
         TABLES,
     ),
     Line(
@@ -266,7 +268,7 @@ TABLE = (
     ),
     Line(
         "schedule",
-        {"name": "warmupstabledecay", "warmup": 0.02, "decay": 0.65},
+        {"name": "warmupstabledecay", "warmup": 0.02, "decay_steps": 0.65},
         "constant, then linear to near zero over most of the training",
         "nanochat",
         "medium",
@@ -342,10 +344,15 @@ TABLE = (
     ),
     # -- averaging --------------------------------------------------------------------------
     Line(
-        "ema", 0.9999, "for evaluation", TIMM, "high", CONVOLUTIONAL | {"steps": AtLeast(100_000)}
+        "ema_momentum",
+        0.9999,
+        "for evaluation",
+        TIMM,
+        "high",
+        CONVOLUTIONAL | {"steps": AtLeast(100_000)},
     ),
     Line(
-        "ema",
+        "ema_momentum",
         0.999,
         "samples from averaged weights are far better",
         "arXiv:1806.04498",
