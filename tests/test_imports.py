@@ -29,6 +29,8 @@ LEVELS = (  # each may import from those before it
     "sharpness",
     "memory_estimate",
     "datasets distribute",
+    "comparison",
+    "recommendation",
     "__init__",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}

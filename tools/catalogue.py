@@ -20,12 +20,18 @@ from keras_gdx.arguments import alternatives, interval
 from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.recipes import PRESETS
+from keras_gdx.recommendation.table import TABLE, AtLeast, Rate
 from keras_gdx.registry import KERAS_OWN, REGISTRY
+from keras_gdx.report.markup import said
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "python tools/catalogue.py"
 KINDS = ("optimizer", "modifier", "schedule", "callback", "regularizer", "constraint")
 OPTIONS = declared_arguments(Optimizer)
+FIRST_CHOICES = (
+    "What `keras_gdx.recommend(model)` chooses from: for each setting, the first line whose "
+    "conditions hold."
+)
 
 
 def files():
@@ -65,6 +71,7 @@ def catalogue():
             entries.sort(key=lambda e: e.name)
             parts += [f"## {kind.capitalize()}s", *_introduction(kind), _table(kind, entries)]
     parts += ["## Presets", 'For `keras_gdx.create("adamw", preset="vit")`.', _presets()]
+    parts += ["## First choices", FIRST_CHOICES, _advice()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -78,6 +85,26 @@ def _presets():
         rate = f"{each.learning_rate:g}"
         lines.append([each.rule, each.name, each.batch_size, rate, schedule, arguments, source])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _advice():
+    lines = [["Setting", "If", "Choice", "Reason", "Source", "Confidence"]]
+    lines.append(["---"] * len(lines[0]))
+    for line in TABLE:
+        conditions = ", ".join(f"{name} {_condition(need)}" for name, need in line.when.items())
+        source = _linked(line.source)
+        choice, words = said(line.value), [line.reason]
+        if isinstance(line.value, Rate):
+            choice, words = said(line.value.value), [line.reason, str(line.value)]
+        reason = "; ".join(filter(None, words))
+        lines.append([line.setting, conditions, choice, reason, source, line.confidence])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _condition(need):
+    if isinstance(need, AtLeast):
+        return f">= {need.number:,}"
+    return " or ".join(need) if isinstance(need, tuple) else said(need)
 
 
 def _is_ours(cls):

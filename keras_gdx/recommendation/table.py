@@ -363,7 +363,7 @@ TABLE = (
     Line(
         "dtype_policy",
         "mixed_bfloat16",
-        "twice as fast, range of float32, no loss scaling",
+        "faster, with the range of float32, so that no loss scaling is needed",
         "Keras' guide to mixed precision",
         "high",
         {"gpu": True},
