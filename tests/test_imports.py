@@ -31,7 +31,8 @@ LEVELS = (  # each may import from those before it
     "datasets distribute",
     "comparison",
     "recommendation",
-    "__init__",
+    "cli",
+    "__init__ __main__",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 
