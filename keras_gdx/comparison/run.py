@@ -34,6 +34,7 @@ class Run:
         seconds: Wall-clock time of the training, without evaluations.
         state_bytes: Size of the optimizer's state.
         joules: Energy, or None where it cannot be measured.
+        test: The metric on the test data at the end of a final run, or None.
         message: What went wrong.
     """
 
@@ -49,4 +50,5 @@ class Run:
     seconds: float
     state_bytes: int
     joules: float | None = None
+    test: float | None = None
     message: str = ""

@@ -1,0 +1,67 @@
+"""Everything that decides the result of a comparison."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from keras_gdx.comparison.budget import Budget
+from keras_gdx.comparison.strategies import Strategy
+
+Search = Literal["halton", "grid", "tpe", "gp"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides the result of a comparison; see `keras_gdx.compare`.
+
+    Attributes:
+        build: Function that returns a model.
+        data: The data, or a function that returns it.
+        test: Test data, or `None`.
+        strategies: What is compared, by name.
+        loss: For `compile`.
+        metric: A name in the logs, such as `"val_loss"`.
+        mode: Whether lower or higher is better.
+        budget: What each run may use.
+        batch_size: Examples in a batch, for strategies without one of their own.
+        evaluations: The number of evaluations in a run, at even intervals.
+        trials: The number of trials of each strategy that has a space.
+        search: How their values are chosen.
+        search_seed: The seed of all trials; those that report are the ones after it.
+        prune: Whether trials may be ended early.
+        seeds: Runs of each strategy that report.
+        max_seeds: Their maximum, while a difference is not decided.
+        margin: The difference that matters, or `None`.
+        target: Value of the metric whose time is compared, or `None`.
+    """
+
+    build: Any
+    data: Any
+    test: Any
+    strategies: dict[str, Strategy]
+    loss: Any
+    metric: str
+    mode: Literal["min", "max"]
+    budget: Budget
+    batch_size: int
+    evaluations: int
+    trials: int
+    search: Search
+    search_seed: int
+    prune: Literal["asha"] | None
+    seeds: int
+    max_seeds: int
+    margin: float | None
+    target: float | None
+
+    def final_seed(self, index: int) -> int:
+        """The seed of the runs with this index that report."""
+        return self.search_seed + 1 + index
+
+    def is_better(self, value: float, other: float) -> bool:
+        """Whether a value of the metric is better than another one."""
+        return value < other if self.mode == "min" else value > other
+
+    @property
+    def worst(self) -> float:
+        """The score of a run that failed."""
+        return float("inf") if self.mode == "min" else float("-inf")
