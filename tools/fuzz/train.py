@@ -190,6 +190,9 @@ def optimizer_of(c: Configuration) -> keras.optimizers.Optimizer:
     cls = REGISTRY[c.rule].cls
     if "inner" in declared_arguments(cls):
         return cls(REGISTRY[c.inner].cls(made(c.rate), **options), **arguments)
+    if c.rule == "partition":
+        rules = {"bias": REGISTRY["adagrad"].cls(made(c.rate))}
+        return keras_gdx.create(c.inner, learning_rate=made(c.rate), rules=rules, **options)
     return cls(made(c.rate), **options | arguments)
 
 
