@@ -33,16 +33,16 @@ def encode(value: Any, arrays: MutableMapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         return {str(name): encode(x, arrays) for name, x in value.items()}
     if isinstance(value, Choice):
-        return {"choice": encode(value.values, arrays)}
+        return {"$choice": encode(value.values, arrays)}
     if isinstance(value, np.ndarray):
-        return {"array": _keep(value, arrays)}
+        return {"$array": _keep(value, arrays)}
     if isinstance(value, (FunctionType, BuiltinFunctionType, type)):
-        return {"function": f"{value.__module__}:{value.__qualname__}"}
+        return {"$function": f"{value.__module__}:{value.__qualname__}"}
     if is_dataclass(value):
         return {f.name: encode(getattr(value, f.name), arrays) for f in fields(value)}
     if hasattr(value, "get_config"):
         return pack(value)
-    return {"opaque": f"{type(value).__module__}.{type(value).__qualname__}"}
+    return {"$opaque": f"{type(value).__module__}.{type(value).__qualname__}"}
 
 
 def decode(value: Any, arrays: Mapping[str, Any]) -> Any:
@@ -59,13 +59,13 @@ def decode(value: Any, arrays: Mapping[str, Any]) -> Any:
         return unpack(value)
     if len(value) == 1:
         (kind, content), *_ = value.items()
-        if kind == "choice":
+        if kind == "$choice":
             return Choice(decode(content, arrays))
-        if kind == "array":
+        if kind == "$array":
             return arrays[content]
-        if kind == "function":
+        if kind == "$function":
             return resolve(content)
-        if kind == "opaque":
+        if kind == "$opaque":
             raise ValueError(
                 f"A {content} cannot be passed to other processes. Pass a function that creates "
                 "it, or workers=0, which runs everything in this process."

@@ -26,6 +26,19 @@ SETTINGS, ARRAYS = "settings.json", "arrays.npz"
 LEASE = 30.0  # seconds after which a lease that is not renewed may be taken over
 
 
+def read_settings(folder: str | PathLike[str]) -> Settings:
+    """The settings of a comparison that has begun.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If its functions or other parts cannot be found by this process.
+    """
+    path = Path(folder)
+    encoded = json.loads((path / SETTINGS).read_text(encoding="utf-8"))
+    with np.load(path / ARRAYS, allow_pickle=False) as arrays:
+        return Settings.decoded(encoded, arrays)
+
+
 class Journal:
     """The runs of a comparison, in a folder that several processes may share.
 
@@ -45,20 +58,8 @@ class Journal:
         self._leases: dict[str, SoftFileLease] = {}
         for part in ("runs", "leases"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
-        self._agree()
-
-    @classmethod
-    def at(cls, folder: str | PathLike[str]) -> Self:
-        """The journal of a comparison that has begun.
-
-        Raises:
-            FileNotFoundError: If there is none.
-            ValueError: If its functions cannot be found by this process.
-        """
-        path = Path(folder)
-        encoded = json.loads((path / SETTINGS).read_text(encoding="utf-8"))
-        with np.load(path / ARRAYS, allow_pickle=False) as arrays:
-            return cls(path, Settings.decoded(encoded, arrays))
+        with self._lock("settings"):  # of two processes that begin at once, one writes them
+            self._agree()
 
     def _agree(self) -> None:
         """Writes the settings, or checks that those which are there are the same."""
@@ -104,12 +105,7 @@ class Journal:
         """
         if task.key in self._leases:
             return False
-        lease = SoftFileLease(
-            self.folder / "leases" / f"{task.key}.lock",
-            thread_local=False,
-            lease_duration=LEASE,
-            heartbeat_interval=LEASE / 15,
-        )
+        lease = self._lock(task.key)
         try:
             lease.acquire(timeout=0)
         except Timeout:
@@ -119,6 +115,12 @@ class Journal:
             return False
         self._leases[task.key] = lease
         return True
+
+    def _lock(self, name: str) -> SoftFileLease:
+        path = self.folder / "leases" / f"{name}.lock"
+        return SoftFileLease(
+            path, thread_local=False, lease_duration=LEASE, heartbeat_interval=LEASE / 15
+        )
 
     def __enter__(self) -> Self:
         return self
