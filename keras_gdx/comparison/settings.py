@@ -1,9 +1,11 @@
 """Everything that decides the result of a comparison."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
 
 from keras_gdx.comparison.budget import Budget
+from keras_gdx.comparison.encoding import decode, encode
 from keras_gdx.comparison.strategies import Strategy
 
 Search = Literal["halton", "grid", "tpe", "gp"]
@@ -52,6 +54,22 @@ class Settings:
     max_seeds: int
     margin: float | None
     target: float | None
+
+    def encoded(self, arrays: MutableMapping[str, Any]) -> dict[str, Any]:
+        """The settings as JSON, by name; `arrays` receives the arrays, by name."""
+        return {f.name: encode(getattr(self, f.name), arrays) for f in fields(self)}
+
+    @classmethod
+    def decoded(cls, settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        """Undoes `encoded`.
+
+        Raises:
+            ValueError: If something cannot be restored in another process.
+        """
+        given = {name: decode(value, arrays) for name, value in settings.items()}
+        given["budget"] = Budget(**given["budget"])
+        given["strategies"] = {n: Strategy(**each) for n, each in given["strategies"].items()}
+        return cls(**given)
 
     def final_seed(self, index: int) -> int:
         """The seed of the runs with this index that report."""
