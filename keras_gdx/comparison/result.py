@@ -197,14 +197,13 @@ class Comparison:
             "from": low,
             "to": high,
         }
-        empty: dict[str, Any] = dict.fromkeys(
-            ("behind by", "at least", "at most", "p", "loses"), ""
-        )
+        lead: dict[str, Any] = dict.fromkeys(("behind by", "at least", "at most", "p", "leader better"), "")
         if duel is not None:
-            bounds = duel.difference.interval(self.interval_level)
-            numbers = (duel.difference.mean, *bounds, duel.p, duel.difference.improvement)
-            empty = dict(zip(empty, numbers, strict=True))
-        row |= empty
+            low, high = duel.difference.interval(self.interval_level)
+            p = "" if duel.outcome == "failed" else duel.p
+            numbers = (duel.difference.mean, low, high, p, duel.difference.improvement)
+            lead = dict(zip(lead, numbers, strict=True))
+        row |= lead
         if self.target is not None:
             row |= {
                 "steps to target": each.time(self.target, "step"),
