@@ -18,7 +18,7 @@ from keras_gdx.comparison.settings import Settings
 from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
 from keras_gdx.comparison.storage import decoded, encoded, write_text
 from keras_gdx.comparison.summary import Edge, StrategySummary
-from keras_gdx.comparison.verdict import short, verdict
+from keras_gdx.comparison.verdict import sentences, short
 from keras_gdx.report.markup import said
 
 if TYPE_CHECKING:
@@ -112,9 +112,13 @@ class Comparison:
 
         Differences are means with their 95 % intervals, in the metric's units.
         """
-        return verdict(
-            self.decision, self.strategies, self.settings.margin or 0.0, self.interval_level
-        )
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences of the verdict."""
+        margin = self.settings.margin or 0.0
+        return [*sentences(self.decision, self.strategies, margin, self.interval_level)]
 
     @property
     def interval_level(self) -> float:
@@ -197,7 +201,9 @@ class Comparison:
             "from": low,
             "to": high,
         }
-        lead: dict[str, Any] = dict.fromkeys(("behind by", "at least", "at most", "p", "leader better"), "")
+        lead: dict[str, Any] = dict.fromkeys(
+            ("behind by", "at least", "at most", "p", "leader better"), ""
+        )
         if duel is not None:
             low, high = duel.difference.interval(self.interval_level)
             p = "" if duel.outcome == "failed" else duel.p

@@ -8,10 +8,10 @@ from keras_gdx.comparison.summary import StrategySummary
 from keras_gdx.report.markup import said
 
 
-def verdict(
+def sentences(
     decision: Decision, summaries: Mapping[str, StrategySummary], margin: float, level: float
-) -> str:
-    """The decision, and what limits it, in sentences.
+) -> Iterator[str]:
+    """The decision, and what limits it.
 
     Args:
         decision: The decision.
@@ -19,12 +19,6 @@ def verdict(
         margin: The difference that matters.
         level: 1 - the confidence of intervals.
     """
-    return " ".join(_sentences(decision, summaries, margin, level))
-
-
-def _sentences(
-    decision: Decision, summaries: Mapping[str, StrategySummary], margin: float, level: float
-) -> Iterator[str]:
     if decision.leader is None:
         yield "No run was completed: nothing can be said."
         return
