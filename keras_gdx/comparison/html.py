@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from keras_gdx.comparison.decision import LEVEL, Duel
 from keras_gdx.comparison.plots import CHARTS, Look, scanned
@@ -14,7 +14,7 @@ from keras_gdx.comparison.verdict import interval, p_value, short
 from keras_gdx.report.charts import CUT, DASHES, FEW, SIZE, canvas, embedded, sample, sentinel
 from keras_gdx.report.clock import clock
 from keras_gdx.report.document import document, facts, heading
-from keras_gdx.report.markup import Html, element, said, table
+from keras_gdx.report.markup import Html, Row, element, said, table
 from keras_gdx.report.sorting import SORT
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COLOURS = 8  # of lines in the style sheet
 MIB = 2**20
+UNITS: tuple[Literal["step"], Literal["seconds"]] = ("step", "seconds")
 
 OUTCOMES = {
     "better": "worse than {}",
@@ -30,18 +31,18 @@ OUTCOMES = {
     "failed": "out: runs failed",
 }
 COLUMNS = {
-    "values": "what the search chose; “as given” if there was nothing to choose",
-    "runs": "runs with different random seeds that report, of which were completed",
+    "runs": "how many runs with different random seeds report, or how many of them were completed",
     "score": "the mean of the metric at the end of these runs, with its 95 % interval",
     "behind by": "how far it is behind the leader, from runs with the same seed, with the interval",
     "p": "how probable such a difference, or a larger one, is between equal strategies",
     "leader better": "the probability that one run of the leader is better than one of this",
+    "test": "the mean of the metric on data that no decision has seen",
+    "values": "what the search chose; “as given” if there was nothing to choose",
     "to target": "the median time until the metric reaches {target}; ∞ if most runs never do",
     "time": "training time of one run",
     "cost": "training time of all runs, those of the search included",
     "state": "memory of the optimizer's state",
     "energy": "of one run",
-    "test": "the mean of the metric on data that no decision has seen",
 }
 
 
@@ -98,47 +99,70 @@ def verdict(result: Comparison) -> list[Html]:
 
 
 def strategies(result: Comparison) -> list[Html]:
-    """One row for each strategy, and what the columns mean."""
+    """The scores and the cost of each strategy, and what the columns mean."""
     duels = {duel.other: duel for duel in result.decision.duels}
-    rows = [_row(result, each, duels.get(each.name)) for each in result.strategies.values()]
-    unknown = [name for name in rows[0] if all(row[name] == "" for row in rows)]
-    rows = [{name: x for name, x in row.items() if name not in unknown} for row in rows]
+    named = result.strategies.values()
+    scores = without_empty([_scores(result, each, duels.get(each.name)) for each in named])
+    costs = without_empty([_costs(result, each) for each in named])
     target = short(result.target) if result.target is not None else ""
-    words = {name: text.format(target=target) for name, text in COLUMNS.items() if name in rows[0]}
+    words = {
+        name: text.format(target=target)
+        for name, text in COLUMNS.items()
+        if name in scores[0] or name in costs[0]
+    }
     terms = [
         piece for n, text in words.items() for piece in (element("dt", n), element("dd", text))
     ]
     return [
-        table("The leader first", rows, sortable=True),
+        table("Scores, the leader first", scores, sortable=True),
+        table("Values, time and cost", costs, sortable=True),
         element("dl", *terms, class_="words"),
     ]
 
 
-def _row(result: Comparison, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
+def _scores(result: Comparison, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
     low, high = each.interval(LEVEL)
     failed = sum(each.failures.values())
-    bytes_ = each.state_bytes
-    row: dict[str, Any] = {
+    return {
         "strategy": each.name,
-        "verdict": OUTCOMES[duel.outcome].format(duel.leader) if duel else "leader",
-        "values": ", ".join(f"{n} {said(v)}" for n, v in each.values.items()) or "as given",
+        "result": OUTCOMES[duel.outcome].format(duel.leader) if duel else "leader",
         "runs": f"{len(each.completed)} of {len(each.finals)}" if failed else len(each.finals),
-        "score": f"{short(each.score)} [{short(low)}, {short(high)}]",
-        "behind by": interval(duel.difference, result.interval_level) if duel else "",
+        "score": together(f"{short(each.score)} [{short(low)}, {short(high)}]"),
+        "behind by": together(interval(duel.difference, result.interval_level)) if duel else "",
         "p": p_value(duel.p)[1:].lstrip("=") if duel and duel.outcome != "failed" else "",
         "leader better": _percent(duel.difference.improvement) if duel else "",
-        "to target": "",
-        "time": "" if each.seconds is None else f"{short(each.seconds)} s",
-        "cost": f"{short(each.total_seconds)} s",
-        "state": "" if bytes_ is None else f"{short(bytes_ / MIB)} MiB",
-        "energy": "" if each.joules is None else f"{short(each.joules)} J",
         "test": "" if each.test is None else short(each.test),
     }
+
+
+def _costs(result: Comparison, each: StrategySummary) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "strategy": each.name,
+        "values": ", ".join(f"{n} {said(v)}" for n, v in each.values.items()) or "as given",
+        "to target": "",
+        "time": "" if each.seconds is None else together(f"{short(each.seconds)} s"),
+        "cost": together(f"{short(each.total_seconds)} s"),
+        "state": ""
+        if each.state_bytes is None
+        else together(f"{short(each.state_bytes / MIB)} MiB"),
+        "energy": "" if each.joules is None else together(f"{short(each.joules)} J"),
+    }
     if result.target is not None:
-        steps, seconds = (each.time(result.target, unit) for unit in ("step", "seconds"))
+        steps, seconds = (each.time(result.target, unit) for unit in UNITS)
         reached = math.isfinite(steps)
         row["to target"] = f"{steps:,.0f} steps, {short(seconds)} s" if reached else "∞"
     return row
+
+
+def together(text: str) -> str:
+    """A text that is not broken into lines."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def without_empty(rows: Sequence[Row]) -> list[Row]:
+    """Rows without the columns in which all are empty."""
+    empty = [name for name in rows[0] if all(row[name] == "" for row in rows)]
+    return [{name: x for name, x in row.items() if name not in empty} for row in rows]
 
 
 def _percent(share: float) -> str:
@@ -201,9 +225,7 @@ def _table(title: str, found: Sequence[Run]) -> Html:
         }
         for run in found
     ]
-    empty = [name for name in rows[0] if all(row[name] == "" for row in rows)]
-    rows = [{name: x for name, x in row.items() if name not in empty} for row in rows]
-    return table(title, rows, sortable=True)
+    return table(title, without_empty(rows), sortable=True)
 
 
 # -- charts ----------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const up = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach(each => each.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const order = (a, b) => typeof a === typeof b ? (a > b) - (a < b) : typeof a === "number" ? -1 : 1;
+      const order = (a, b) =>
+        typeof a === typeof b ? (a > b) - (a < b) : typeof a === "number" ? -1 : 1;
       const rows = [...body.rows].sort((a, b) => order(key(a, place), key(b, place)));
       body.append(...(up ? rows : rows.reverse()));
     };

@@ -52,8 +52,8 @@ figure path { stroke-linejoin: round }
 .note { margin: .2rem 0; color: var(--soft); font-size: .8rem }
 .lead { margin: .4rem 0; font-size: 1.1rem; max-width: 46rem }
 .text { max-width: 46rem } .hover:hover { stroke-width: 3 }
-.words { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .2rem 1rem;
-  max-width: 46rem; font-size: .875rem }
+.words { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem;
+  margin: 1.2rem 0; max-width: 46rem; font-size: .8rem }
 .wide { overflow-x: auto; margin: .8rem 0 }
 table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums }
 caption { padding: .2rem 0 .3rem; text-align: left; font-weight: 600; white-space: nowrap }
@@ -66,6 +66,8 @@ th button { all: unset; cursor: pointer } th button:focus-visible { outline: 2px
 th button::after { content: " ↕"; color: var(--quiet) }
 [aria-sort=ascending] button::after { content: " ↑" }
 [aria-sort=descending] button::after { content: " ↓" }
+.wide .sortable tbody th { white-space: normal; min-width: 7rem; max-width: 14rem;
+  overflow-wrap: anywhere }
 .number { text-align: right } .cut { color: var(--soft); font-style: italic }
 summary { cursor: pointer; color: var(--link); font-size: .875rem }
 footer { margin-top: 3rem; color: var(--soft); font-size: .8rem }
