@@ -93,6 +93,9 @@ class Choice:
     def __init__(self, values: Sequence[Any]):
         self.values = tuple(values)
 
+    def __repr__(self) -> str:
+        return repr(list(self.values))
+
     def at(self, fraction: float) -> Any:
         """The value at a fraction in [0, 1) of the space."""
         return self.values[int(fraction * len(self.values))]

@@ -65,12 +65,20 @@ def _object(name: str, config: Any) -> str:
     return f"{name}({', '.join(f'{key}={said(value)}' for key, value in config.items())})"
 
 
-def table(caption: str, rows: Sequence[Row]) -> Html:
-    """A table with one row per dictionary; of a long table the middle is collapsed."""
+def table(caption: str, rows: Sequence[Row], sortable: bool = False) -> Html:
+    """A table with one row per dictionary; of a long table the middle is collapsed.
+
+    Args:
+        caption: Its caption.
+        rows: Its rows.
+        sortable: Whether the script `SORT` of `report.sorting` sorts it; nothing is collapsed.
+    """
     names = [*dict.fromkeys(name for row in rows for name in row)]
     texts = {n for row in rows for n, v in row.items() if not (is_number(v) or v == "")}
     kinds = {name: "text" if name in texts else "number" for name in names}
     lines = [_line(kinds, row) for row in rows]
+    if sortable:
+        return _table(caption, kinds, lines, class_="sortable")
     if len(rows) <= FIRST + LAST:
         return _table(caption, kinds, lines)
     between = lines[FIRST:-LAST]
@@ -82,12 +90,14 @@ def table(caption: str, rows: Sequence[Row]) -> Html:
     return joined([whole, element("details", element("summary", title), folded)])
 
 
-def _table(caption: str, kinds: Mapping[str, str], lines: Sequence[Html]) -> Html:
+def _table(
+    caption: str, kinds: Mapping[str, str], lines: Sequence[Html], **attributes: str
+) -> Html:
     columns = [element("th", n, scope="col", class_=kind) for n, kind in kinds.items()]
     head = element("tr", *columns)
     inside = [element("caption", caption), element("thead", head), element("tbody", *lines)]
     # A table wider than the screen scrolls by itself; focus allows scrolling with the keyboard.
-    return element("div", element("table", *inside), class_="wide", tabindex="0")
+    return element("div", element("table", *inside, **attributes), class_="wide", tabindex="0")
 
 
 def _line(kinds: Mapping[str, str], row: Row) -> Html:

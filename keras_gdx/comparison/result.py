@@ -1,0 +1,316 @@
+"""The result of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal
+
+from keras_gdx.arguments import NonNegativeFloat, check, check_type
+from keras_gdx.comparison.decision import LEVEL, Decision, Duel, decide
+from keras_gdx.comparison.profile import Profile, profile
+from keras_gdx.comparison.run import Run
+from keras_gdx.comparison.settings import Settings
+from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
+from keras_gdx.comparison.storage import decoded, encoded, write_text
+from keras_gdx.comparison.summary import Edge, StrategySummary
+from keras_gdx.comparison.verdict import sentences, short
+from keras_gdx.report.markup import said
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Comparison"]
+
+PlotKind = Literal["curves", "rate", "differences", "profile", "budget"]
+What = Literal["strategies", "runs", "curves"]
+
+
+class Table(list[dict[str, Any]]):
+    """A list of rows that prints as a table."""
+
+    def __str__(self) -> str:
+        names = [*dict.fromkeys(name for row in self for name in row)]
+        lines = [names, *([_cell(row.get(name, "")) for name in names] for row in self)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        padded = [[c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines]
+        return "\n".join("  ".join(line).rstrip() for line in padded)
+
+
+def _cell(value: Any) -> str:
+    return short(value) if isinstance(value, float) else said(value)
+
+
+class Comparison:
+    """What a comparison has found: a verdict, and everything that it stands on.
+
+    `print(comparison)` shows the verdict and the table of strategies.
+
+    Attributes:
+        runs: All runs, a tuple of `Run`: those of the search and those that report.
+        settings: The arguments of `keras_gdx.compare`.
+
+    Raises:
+        ImportError: If SciPy is missing; install `keras_gdx[compare]`.
+    """
+
+    def __init__(self, runs: Iterable[Run], settings: Settings):
+        needs_scipy()
+        self.runs = tuple(runs)
+        self.settings = settings
+
+    # -- the decision ------------------------------------------------------------------------
+
+    @cached_property
+    def decision(self) -> Decision:
+        """The leader, and how it compares with each other strategy."""
+        scores = {
+            name: {r.seed: r.score for r in self._runs_of(name, "final")}
+            for name in self.settings.strategies
+        }
+        given = self.settings
+        return decide(scores, given.mode, given.margin or 0.0, given.seeds, given.max_seeds)
+
+    @cached_property
+    def strategies(self) -> dict[str, StrategySummary]:
+        """The strategies by name: the leader first, then the others as they follow it."""
+        order = [self.decision.leader, *(duel.other for duel in self.decision.duels)]
+        names = [name for name in order if name] or [*self.settings.strategies]
+        return {
+            name: StrategySummary(
+                self.settings.strategies[name],
+                self._runs_of(name, "search"),
+                self._runs_of(name, "final"),
+                self.decision.scale,
+            )
+            for name in names
+        }
+
+    def _runs_of(self, name: str, phase: str) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.strategy == name and run.phase == phase)
+
+    @property
+    def best(self) -> StrategySummary | None:
+        """The best strategy, or `None` if that is not decided.
+
+        `comparison.best.build()` creates its optimizer, callbacks and batch size.
+        """
+        return self.strategies[self.decision.best] if self.decision.best else None
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """The names of the strategies of which more seeds may decide."""
+        return self.decision.undecided
+
+    @property
+    def verdict(self) -> str:
+        """The decision in sentences, with what limits it: failed runs, and best values at edges.
+
+        Differences are means with their 95 % intervals, in the metric's units.
+        """
+        return " ".join(self.sentences)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The sentences of the verdict."""
+        margin = self.settings.margin or 0.0
+        return [*sentences(self.decision, self.strategies, margin, self.interval_level)]
+
+    @property
+    def interval_level(self) -> float:
+        """1 - the confidence of each single interval of a difference.
+
+        Less than 5 % if seeds are added until there is a decision: that the interval has the true
+        difference after each of them has a probability of 95 %.
+        """
+        return level_for_looks(LEVEL, self.settings.seeds, self.settings.max_seeds)
+
+    @property
+    def edges(self) -> list[Edge]:
+        """Chosen values that are the lowest or highest tried, so that better ones may be beyond."""
+        return [edge for summary in self.strategies.values() for edge in summary.edges]
+
+    def needed_seeds(self, delta: float | None = None) -> int | None:
+        """The seeds that would find a difference between the two best in 80 % of experiments.
+
+        Args:
+            delta: Number > 0, the true difference, in the metric's units; the one seen if `None`.
+
+        Returns:
+            An integer; `None` if fewer than two strategies can be compared, or it is above a
+            million.
+
+        Raises:
+            ValueError: If `delta` is not a positive number.
+        """
+        check_type("delta", delta, NonNegativeFloat | None)
+        check(delta != 0, "delta", delta, "greater than 0: no number of seeds shows an equality")
+        rivals = self.decision.rivals
+        return rivals[0].difference.needed_seeds(LEVEL, delta) if rivals else None
+
+    # -- time to a target --------------------------------------------------------------------
+
+    @cached_property
+    def target(self) -> float | None:
+        """The value of the metric whose time is compared.
+
+        By default the median score of the strategy that is second: how soon does the leader have
+        what the second has at the end?
+        """
+        if self.settings.target is not None:
+            return self.settings.target
+        named = [*self.strategies.values()]
+        second = named[1] if self.decision.rivals else named[0]
+        return median(r.score for r in second.completed) if second.completed else None
+
+    def profile(self) -> Profile:
+        """How often each strategy reaches the target almost as soon as the fastest: a profile.
+
+        Its problems are the seeds that all strategies have.
+        """
+        seeds = [{run.seed for run in each.finals} for each in self.strategies.values()]
+        common = set.intersection(*seeds)
+        unit: Literal["step", "seconds"] = "step" if self.settings.budget.is_counted else "seconds"
+        times = {}
+        for name, each in self.strategies.items():
+            reached = [] if self.target is None else each.times(self.target, unit)
+            by_seed = zip((run.seed for run in each.finals), reached, strict=False)
+            times[name] = [time for seed, time in sorted(by_seed) if seed in common]
+        return profile(times)
+
+    # -- tables ------------------------------------------------------------------------------
+
+    @property
+    def table(self) -> Table:
+        """One row for each strategy, the leader first."""
+        duels = {duel.other: duel for duel in self.decision.duels}
+        return Table(self._row(each, duels.get(each.name)) for each in self.strategies.values())
+
+    def _row(self, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
+        low, high = each.interval(LEVEL)
+        row: dict[str, Any] = {
+            "strategy": each.name,
+            "values": ", ".join(f"{n} {said(v)}" for n, v in each.values.items()) or "as given",
+            "runs": len(each.completed),
+            "failed": sum(each.failures.values()),
+            self.settings.metric: each.score,
+            "from": low,
+            "to": high,
+        }
+        lead: dict[str, Any] = dict.fromkeys(
+            ("behind by", "at least", "at most", "p", "leader better"), ""
+        )
+        if duel is not None:
+            low, high = duel.difference.interval(self.interval_level)
+            p = "" if duel.outcome == "failed" else duel.p
+            numbers = (duel.difference.mean, low, high, p, duel.difference.improvement)
+            lead = dict(zip(lead, numbers, strict=True))
+        row |= lead
+        if self.target is not None:
+            row |= {
+                "steps to target": each.time(self.target, "step"),
+                "seconds to target": each.time(self.target, "seconds"),
+            }
+        rest = {
+            "test": each.test,
+            "seconds": each.seconds,
+            "seconds with search": each.total_seconds,
+            "state bytes": each.state_bytes,
+            "joules": each.joules,
+        }
+        return row | {name: "" if value is None else value for name, value in rest.items()}
+
+    def __str__(self) -> str:
+        return f"{self.verdict}\n\n{self.table}"
+
+    def to_pandas(self, what: What = "strategies") -> Any:
+        """A pandas data frame.
+
+        Args:
+            what: One row for each of `"strategies"`, `"runs"`, or evaluations in the `"curves"`.
+
+        Raises:
+            ImportError: If pandas is missing.
+        """
+        check_type("what", what, What)
+        import pandas
+
+        rows: list[dict[str, Any]] = self.table
+        if what == "runs":
+            names = [f.name for f in fields(Run) if f.name not in ("curve", "values")]
+            rows = [{n: getattr(r, n) for n in names} | r.values for r in self.runs]
+        elif what == "curves":
+            about = ("strategy", "phase", "trial", "seed")
+            rows = [
+                {n: getattr(run, n) for n in about} | each._asdict()
+                for run in self.runs
+                for each in run.curve
+            ]
+        return pandas.DataFrame(rows)
+
+    # -- for readers -------------------------------------------------------------------------
+
+    def plot(self, kind: PlotKind, axes: Axes | None = None) -> Axes:
+        """Draws a chart with matplotlib.
+
+        Args:
+            kind: `"curves"`: the metric during training, median and range over the seeds;
+                `"rate"`: the score at each value that was tried; `"differences"`: the leader's lead
+                over each other strategy, by seed, with its interval; `"profile"`: see `profile`;
+                `"budget"`: the score that a number of trials would have given.
+            axes: The axes to draw on; those of a new figure if `None`.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ValueError: If there is no such chart.
+            ImportError: If matplotlib is missing; install `keras_gdx[report]`.
+        """
+        check_type("kind", kind, PlotKind)
+        from keras_gdx.comparison.plots import plot
+
+        return plot(self, kind, axes)
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Writes a self-contained HTML page, for readers who have not seen the training.
+
+        Args:
+            path: Path of the HTML file; its folder is created if missing.
+
+        Raises:
+            ImportError: If matplotlib is missing; install `keras_gdx[report]`.
+            OSError: If the file cannot be written.
+        """
+        from keras_gdx.comparison.html import page
+
+        write_text(path, page(self))
+
+    # -- files -------------------------------------------------------------------------------
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes everything but the model, the data and the loss to a JSON file.
+
+        Args:
+            path: Path of the file; its folder is created if missing.
+        """
+        write_text(path, encoded(self.runs, self.settings))
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Comparison:
+        """Reads what `save` has written.
+
+        A strategy made by a function that this program does not have can be read, but not built.
+
+        Args:
+            path: Path of the file.
+
+        Raises:
+            ValueError: If the file has no comparison.
+            OSError: If it cannot be read.
+        """
+        return cls(*decoded(Path(path).read_text(encoding="utf-8")))

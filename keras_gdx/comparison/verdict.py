@@ -1,0 +1,110 @@
+"""The result of a comparison in words."""
+
+from collections.abc import Iterator, Mapping
+
+from keras_gdx.comparison.decision import LEVEL, Decision, Duel
+from keras_gdx.comparison.difference import Difference
+from keras_gdx.comparison.summary import StrategySummary
+from keras_gdx.report.markup import said
+
+
+def sentences(
+    decision: Decision, summaries: Mapping[str, StrategySummary], margin: float, level: float
+) -> Iterator[str]:
+    """The decision, and what limits it.
+
+    Args:
+        decision: The decision.
+        summaries: The strategies.
+        margin: The difference that matters.
+        level: 1 - the confidence of intervals.
+    """
+    if decision.leader is None:
+        yield "No run was completed: nothing can be said."
+        return
+    rivals, leader = decision.rivals, decision.leader
+    beaten = [duel for duel in rivals if duel.outcome == "better"]
+    close = [duel for duel in rivals if duel.outcome == "undecided"]
+    same = [duel for duel in rivals if duel.outcome == "equal"]
+    for duel in close:
+        yield f"No significant difference between {leader} and {duel.other}: {_more(duel, level)}."
+    for duel in same:
+        yield (
+            f"{leader} and {duel.other} are equal in practice: the difference is less than "
+            f"{said(margin)}, namely {evidence(duel, level)}."
+        )
+    if beaten:
+        yield f"{leader} beats {'; '.join(f'{d.other} by {evidence(d, level)}' for d in beaten)}."
+    if not rivals:
+        yield f"{leader} is the only one left." if decision.duels else f"{leader} has no rival."
+    for summary in summaries.values():
+        if summary.name != leader and summary.name not in [duel.other for duel in rivals]:
+            yield f"{summary.name} is out: {_failed(summary)}."
+        elif summary.failures:
+            yield f"{summary.name} is not reliable: {_failed(summary)}."
+    yield from (str(edge) for summary in summaries.values() for edge in summary.edges)
+
+
+def evidence(duel: Duel, level: float) -> str:
+    """The difference with its interval, the number of seeds and the p value."""
+    return f"{interval(duel.difference, level)}, n={duel.difference.n}, {p_value(duel.p)}"
+
+
+def interval(difference: Difference, level: float) -> str:
+    """The difference with its interval.
+
+    Example:
+        >>> from keras_gdx.comparison.scale import LOWER
+        >>> from keras_gdx.comparison.difference import Difference
+        >>> one, two = {0: 0.5, 1: 0.4, 2: 0.6}, {0: 0.71, 1: 0.62, 2: 0.81}
+        >>> interval(Difference(one, two, LOWER, 0.0), 0.05)
+        '0.213 [0.199, 0.228]'
+    """
+    low, high = difference.interval(level)
+    return f"{short(difference.mean)} [{short(low)}, {short(high)}]"
+
+
+def short(value: float) -> str:
+    """A number to three digits.
+
+    Example:
+        >>> short(0.021349), short(1234.5), short(float("nan"))
+        ('0.0213', '1,234', 'none')
+    """
+    if value != value:
+        return "none"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
+def p_value(p: float) -> str:
+    """A p value.
+
+    Example:
+        >>> p_value(0.00213), p_value(1e-7), p_value(0.124)
+        ('p=0.002', 'p<0.001', 'p=0.12')
+    """
+    if p < 0.001:
+        return "p<0.001"
+    return f"p={p:.3f}" if p < 0.1 else f"p={p:.2f}"
+
+
+def _more(duel: Duel, level: float) -> str:
+    """What is known of an undecided pair, and what more seeds could show."""
+    if duel.difference.n < 2:
+        return f"{duel.difference.n} seed cannot tell, at least 2 are needed"
+    needed = duel.difference.needed_seeds(LEVEL)
+    if needed is None or needed > 1000:
+        words = "more than 1,000 seeds would be needed"
+    elif needed > duel.difference.n:
+        words = f"about {needed} seeds would be needed"
+    else:
+        words = "a few more seeds may decide"
+    return f"{evidence(duel, level)}; {words}"
+
+
+def _failed(summary: StrategySummary) -> str:
+    if not summary.finals:
+        return "none of its trials was completed"
+    kinds = ", ".join(f"{count} {status}" for status, count in summary.failures.items())
+    failed = sum(summary.failures.values())
+    return f"{failed} of {len(summary.finals)} runs failed ({kinds})"
