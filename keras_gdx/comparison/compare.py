@@ -145,8 +145,8 @@ def compare(
     check(valid, "strategies", strategies, "a dictionary of names and strategies")
     check(callable(build) or isinstance(build, str), "build", build, "a function, or its name")
     check(loss is not None, "loss", loss, "a loss for `compile`")
-    folder = resume is None or isinstance(resume, (str, PathLike))
-    check(folder, "resume", resume, "the path of a folder, or None")
+    valid = resume is None or isinstance(resume, (str, PathLike))
+    check(valid, "resume", resume, "the path of a folder, or None")
     settings = Settings(
         build=resolve(build) if isinstance(build, str) else build,
         data=resolve(data) if isinstance(data, str) else data,

@@ -1,8 +1,8 @@
 """A comparison on disk: its settings, its runs, and who is working on which.
 
-A run is one file that never changes, and the settings say everything that a run needs. So any number
-of processes, on any machine that sees the folder, can work on one comparison and be killed at any
-moment.
+A run is one file that never changes, and the settings say everything that a run needs. So any
+number of processes, on any machine that sees the folder, can work on one comparison, and be killed
+at any moment.
 """
 
 import json
@@ -77,8 +77,9 @@ class Journal:
         if other:
             name, *_ = other
             raise ValueError(
-                f"The comparison in {str(self.folder)!r} has another `{name}`: {known.get(name)!r}. "
-                f"Received: {encoded[name]!r}. Use another folder for `resume`, or remove this one."
+                f"The comparison in {str(self.folder)!r} has another `{name}`: "
+                f"{known.get(name)!r}. Received: {name}={encoded[name]!r}. Use another folder for "
+                "`resume`, or remove this one."
             )
 
     # -- runs --------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ class Pool:
             RuntimeError: If a process ends before it can work.
         """
         busy = [w for w in self._workers if w.task]
+        self._workers = [w for w in self._workers if w.task or w.process.is_alive()]
         wait([x for w in busy for x in (w.connection, w.process.sentinel)], LOOK)
         return [run for worker in busy if (run := self._listen(worker))]
 
