@@ -101,7 +101,7 @@ def compare(
             An interval is an epoch of `fit`, and has whole steps: the budget is rounded to that.
         trials: Integer >= 1: trials of each strategy that leaves something open.
         search: How values are chosen: `"halton"` covers the space evenly, `"grid"` has at most
-            `trials` points, `"tpe"` and `"gp"` learn from earlier trials, with Optuna.
+            `trials` points, `"tpe"` learns from earlier trials, with Optuna.
         search_seed: Integer >= 0: the seed of all trials. The seeds that report come after it.
         prune: `"asha"`: a trial ends at 1/9 and 1/3 of its budget, unless it is among the best
             third of those before it.
@@ -121,7 +121,7 @@ def compare(
 
     Raises:
         ValueError: If an argument cannot be used, or `resume` has a comparison with others.
-        ImportError: If SciPy, or Optuna for its searches, is missing: install `keras_gdx[compare]`.
+        ImportError: If SciPy, or Optuna for its search, is missing: install `keras_gdx[compare]`.
 
     Example:
         >>> import keras, keras_gdx, numpy as np
@@ -141,7 +141,7 @@ def compare(
         [('adamw', 1), ('fixed', 1), ('adamw', 2), ('fixed', 2)]
     """
     needs_scipy()
-    valid = isinstance(strategies, Mapping) and strategies
+    valid = isinstance(strategies, Mapping) and len(strategies) > 0
     check(valid, "strategies", strategies, "a dictionary of names and strategies")
     check(callable(build) or isinstance(build, str), "build", build, "a function, or its name")
     check(loss is not None, "loss", loss, "a loss for `compile`")

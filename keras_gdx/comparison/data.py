@@ -22,6 +22,12 @@ class Data(NamedTuple):
         """Whether the batches are made by a dataset."""
         return _is_dataset(self.train)
 
+    @property
+    def few(self) -> Any:
+        """A few examples of the validation data."""
+        part = self.validation
+        return part.take(1) if _is_dataset(part) else _take(part, slice(0, 2))
+
     def batch_size(self, wanted: int) -> int:
         """The number of examples in a batch."""
         if self.is_stream:
@@ -59,24 +65,23 @@ class Source:
         return data
 
 
+ALLOWED = (
+    "(x, y), ((x, y), (x, y)) or a pair of datasets, where x and y have the same number of "
+    "examples; or a function that returns one of these"
+)
+
+
 def data_of(given: Any) -> Data:
     """Data in one of the forms that a user may give it.
 
     Raises:
         ValueError: If it has none of them.
     """
-    allowed = (
-        "(x, y), ((x, y), (x, y)) or a pair of datasets, with targets and with the same number of "
-        "examples everywhere; or a function that returns one of these"
-    )
-    check(isinstance(given, (tuple, list)) and len(given) in (2, 3), "data", type(given), allowed)
+    check(isinstance(given, (tuple, list)) and len(given) in (2, 3), "data", type(given), ALLOWED)
     if len(given) == 2 and all(isinstance(x, (tuple, list)) or _is_dataset(x) for x in given):
         train, validation = (x if _is_dataset(x) else _arrays(x) for x in given)
     else:
         train, validation = _split(_arrays(given))
-    for part in (train, validation):
-        valid = _is_dataset(part) or len({len(x) for x in keras.tree.flatten(part)}) == 1
-        check(valid, "data", "arrays of different lengths", allowed)
     return Data(train, validation)
 
 
@@ -93,7 +98,11 @@ def _is_dataset(part: Any) -> bool:
 
 
 def _arrays(part: Any) -> tuple[Any, ...]:
-    return tuple(keras.tree.map_structure(np.asarray, x) for x in part)
+    arrays = tuple(keras.tree.map_structure(np.asarray, x) for x in part)
+    shapes = [x.shape for x in keras.tree.flatten(arrays)]
+    valid = len({shape[:1] for shape in shapes}) == 1 and () not in shapes
+    check(valid, "data", f"arrays of shapes {shapes}", ALLOWED)
+    return arrays
 
 
 def _count(part: Any) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import fields, is_dataclass
 from functools import reduce
 from importlib import import_module
-from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ def encode(value: Any, arrays: MutableMapping[str, Any]) -> Any:
         return {"$choice": encode(value.values, arrays)}
     if isinstance(value, np.ndarray):
         return {"$array": _keep(value, arrays)}
-    if isinstance(value, (FunctionType, BuiltinFunctionType, type)):
+    if callable(value) and hasattr(value, "__qualname__"):
         return {"$function": f"{value.__module__}:{value.__qualname__}"}
     if is_dataclass(value):
         return {f.name: encode(getattr(value, f.name), arrays) for f in fields(value)}

@@ -54,9 +54,7 @@ class Journal:
         self.folder = Path(folder)
         self.settings = settings
         self._runs: dict[str, Run] = {}
-        self._locks: dict[
-            str, SoftFileLease
-        ] = {}  # kept: each watches for how long its file is old
+        self._locks: dict[str, SoftFileLease] = {}  # each has to see that its file stays the same
         self._held: set[str] = set()
         for part in ("runs", "leases"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)

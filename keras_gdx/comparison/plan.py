@@ -70,7 +70,7 @@ def _of_strategy(settings: Settings, strategy: Strategy, done: Done) -> list[Tas
 
 def _search(settings: Settings, strategy: Strategy, done: Done) -> Iterator[Task]:
     """Trials in rounds, up to the first that is not complete."""
-    in_rounds = settings.prune or settings.search in ("tpe", "gp")
+    in_rounds = settings.prune or settings.search == "tpe"
     past: list[Run] = []
     while values := propose(settings, strategy.space, past, ROUND if in_rounds else None):
         seed, bars = settings.search_seed, _bars(settings, past)

@@ -23,7 +23,7 @@ def propose(
     """
     if not space:
         return []
-    if settings.search in ("tpe", "gp"):
+    if settings.search == "tpe":
         left = settings.trials - len(past)
         return _by_model(settings, space, past, min(left, count or left))
     points = grid if settings.search == "grid" else halton
@@ -39,8 +39,7 @@ def _by_model(
     optuna = _optuna()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seed = settings.search_seed + len(past)  # another for every round
-    samplers = {"tpe": optuna.samplers.TPESampler, "gp": optuna.samplers.GPSampler}
-    sampler = samplers[settings.search](seed=seed, n_startup_trials=ROUND)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=ROUND)
     direction = {"min": "minimize", "max": "maximize"}[settings.mode]
     study = optuna.create_study(sampler=sampler, direction=direction)
     axes = {name: _distribution(optuna, each) for name, each in space.items()}
@@ -57,9 +56,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise ImportError(
-            "search='tpe' and 'gp' need Optuna: pip install 'keras_gdx[compare]'"
-        ) from error
+        raise ImportError("search='tpe' needs Optuna: pip install 'keras_gdx[compare]'") from error
     return optuna
 
 

@@ -15,7 +15,7 @@ from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.encoding import decode, encode
 from keras_gdx.comparison.strategies import Strategy
 
-Search = Literal["halton", "grid", "tpe", "gp"]
+Search = Literal["halton", "grid", "tpe"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Settings:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             check_type(name, getattr(self, name), hint)
         enough = self.max_seeds >= self.seeds
+        check(self.metric.startswith("val_"), "metric", self.metric, "a name that begins with val_")
         check(enough, "max_seeds", self.max_seeds, f"at least `seeds`, {self.seeds}")
 
     def encoded(self, arrays: MutableMapping[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,12 @@ class Trainer:
         """Creates everything once, so that a mistake shows at once."""
         settings = self.settings
         model = _fresh(settings, settings.search_seed)
-        self._source.load()
+        model.compile(loss=settings.loss, metrics=_metrics(settings))
+        found = evaluate(model, self._source.load().few)
+        name = settings.metric.removeprefix("val_")
+        check(
+            name in found, "metric", settings.metric, f"one of {sorted(f'val_{x}' for x in found)}"
+        )
         for name, strategy in settings.strategies.items():
             values = next(iter(propose(settings, strategy.space, [], 1)), {})
             try:
@@ -65,9 +70,7 @@ class Trainer:
         data = self._source.load()
         built = settings.strategies[task.strategy].build(task.values, model)
         batch_size = data.batch_size(built.batch_size or settings.batch_size)
-        metric = settings.metric.removeprefix("val_")
-        metrics = [] if metric == "loss" else [metric]
-        model.compile(built.optimizer, settings.loss, metrics=metrics)
+        model.compile(built.optimizer, settings.loss, metrics=_metrics(settings))
         evaluations, steps = _intervals(settings, batch_size)
         meter = Meter(settings, task, evaluations)
         keras.utils.set_random_seed(task.seed)  # whatever a strategy has drawn until here
@@ -84,7 +87,7 @@ class Trainer:
         test = None
         if settings.test is not None and task.phase == "final" and meter.status == "completed":
             given = settings.test() if callable(settings.test) else settings.test
-            test = float(evaluate(model, given)[metric])
+            test = float(evaluate(model, given)[settings.metric.removeprefix("val_")])
         return meter.result(built.optimizer, test)
 
 
@@ -139,7 +142,6 @@ class Meter(keras.callbacks.Callback):
         if self._is_over:
             self.model.stop_training = self._is_over = False
         logs, name = logs or {}, self._settings.metric
-        check(name in logs, "metric", name, f"one of {', '.join(sorted(logs))}")
         value = float(logs[name])
         self.curve.append(Evaluation(self.steps, self.seconds, value))
         bar = self._task.bars.get(len(self.curve))
@@ -208,6 +210,11 @@ def _fresh(settings: Settings, seed: int) -> Any:
     allowed = "a function that returns a Keras model with its weights"
     check(isinstance(model, keras.Model) and model.built, "build", settings.build, allowed)
     return model
+
+
+def _metrics(settings: Settings) -> list[str]:
+    name = settings.metric.removeprefix("val_")
+    return [] if name == "loss" else [name]
 
 
 def _intervals(settings: Settings, batch_size: int) -> tuple[int, int]:

@@ -1,0 +1,77 @@
+"""Single runs, in this process."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+import keras_gdx
+from keras_gdx.comparison.plan import Task
+from keras_gdx.comparison.trial import Trainer
+from tests.comparison.test_planning import settings
+
+X = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+Y = X[:, :1] - X[:, 1:2] ** 2
+
+
+def build():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+
+
+def trainer(data=(X, Y), test=None, **options):
+    options = {"budget": keras_gdx.Budget(steps=6), "evaluations": 3, **options}
+    return Trainer(replace(settings({"a": "sgd"}, **options), build=build, data=data, test=test))
+
+
+def task(seed=1, phase="final", **given):
+    return Task("a", phase, 0, seed, {}, **given)
+
+
+@pytest.mark.parametrize("unit", ["seconds", "joules"])
+def test_a_budget_in_time_or_energy_is_divided_evenly(unit):
+    run = trainer(budget=keras_gdx.Budget(**{unit: 0.3})).run(task())
+    assert run.status == "completed"
+    assert getattr(run, unit) >= 0.3
+    steps = [0, *(each.step for each in run.curve)]
+    assert len(steps) == 4
+    assert sorted({*steps}) == steps
+    assert steps[-1] == run.steps
+    if unit == "seconds":
+        assert [each.seconds >= 0.1 * i for i, each in enumerate(run.curve, 1)] == [True] * 3
+
+
+def test_a_trial_below_its_bar_is_pruned():
+    found = trainer().run(task(bars={2: 1e-9}))
+    assert (found.status, len(found.curve), found.steps) == ("pruned", 2, 4)
+    assert found.score == float("inf")
+    assert "needed: 1e-09" in found.message
+
+
+def test_datasets_shuffle_by_the_seed_and_have_their_own_batches():
+    import tensorflow as tf
+
+    def data():
+        train = tf.data.Dataset.from_tensor_slices((X[:48], Y[:48])).shuffle(48).batch(12)
+        return train, tf.data.Dataset.from_tensor_slices((X[48:], Y[48:])).batch(16)
+
+    trains = trainer(data, budget=keras_gdx.Budget(examples=72))
+    first, again, other = (trains.run(task(seed)) for seed in (1, 1, 2))
+    assert first.status == "completed", first.message
+    assert first.steps == 6
+    assert first.score == again.score
+    assert first.score != other.score
+
+
+def test_test_data_is_for_final_runs_only():
+    trains = trainer(test=lambda: (X[:8], Y[:8]))
+    assert trains.run(task(phase="search")).test is None
+    assert trains.run(task()).test > 0
+
+
+def test_weights_of_examples_count():
+    weights = np.where(np.arange(64) < 32, 2.0, 0.0).astype("float32")
+    half = (X[:32], Y[:32])
+    plain, weighted = trainer((half, half)), trainer((half, (X, Y, weights)))
+    wanted = plain.run(task()).score
+    np.testing.assert_allclose(weighted.run(task()).score, wanted, rtol=1e-5)
