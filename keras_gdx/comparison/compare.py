@@ -71,7 +71,7 @@ def compare(
     Runs are made by other processes, which import `build`, `data` and other functions by their
     names: these must be at the top level of a module, or of a program that calls `compare` under
     `if __name__ == "__main__":`. With `workers=0` everything runs in this process, and functions
-    may be of any kind.
+    may be of any kind; Keras' session is cleared and its seed is set for every run.
 
     Every run is a file in `resume`. After an interruption, call `compare` again with the same
     arguments. If a budget is in steps or examples, the result is that of an uninterrupted call. To

@@ -33,7 +33,7 @@ class Uniform(Configured):
 
     Args:
         low: Number, the lower bound.
-        high: Number > `low`, the upper bound.
+        high: Number, the upper bound, greater than `low`.
 
     Example:
         >>> import keras_gdx
@@ -67,7 +67,7 @@ class LogUniform(Uniform):
 
     Args:
         low: Number > 0, the lower bound.
-        high: Number > `low`, the upper bound.
+        high: Number > 0, the upper bound, greater than `low`.
 
     Example:
         >>> import keras_gdx

@@ -41,10 +41,8 @@ class Trainer:
         model = _fresh(settings, settings.search_seed)
         model.compile(loss=settings.loss, metrics=_metrics(settings))
         found = evaluate(model, self._source.load().few)
-        name = settings.metric.removeprefix("val_")
-        check(
-            name in found, "metric", settings.metric, f"one of {sorted(f'val_{x}' for x in found)}"
-        )
+        names = sorted(f"val_{name}" for name in found)
+        check(settings.metric in names, "metric", settings.metric, f"one of {', '.join(names)}")
         for name, strategy in settings.strategies.items():
             values = next(iter(propose(settings, strategy.space, [], 1)), {})
             try:

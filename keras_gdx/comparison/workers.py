@@ -1,5 +1,6 @@
 """Processes that make the runs of a comparison, each many in a row."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -188,6 +189,7 @@ def _serve(connection: Connection, folder: str, threads: int) -> None:
     """What a process does."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the parent takes care
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that every run compiles
     for name in THREADS:
         os.environ.setdefault(name, str(threads))
     try:

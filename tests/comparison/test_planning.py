@@ -227,7 +227,7 @@ WRONG = {
     "no metric": ({"metric": "val_thing"}, "`mode` must be 'min' or 'max'"),
     "an unknown metric": ({"metric": "val_hope", "mode": "min"}, "hope"),
     "a metric of training": ({"metric": "loss"}, "`metric` must be a name that begins with val_"),
-    "targets of another shape": ({"data": (X, np.ones((4, 3)))}, "shape"),
+    "inputs of another shape": ({"data": (np.ones((4, 3)), X)}, "shape"),
     "trials": ({"trials": 0}, "`trials` must be an integer >= 1"),
     "fewer seeds": ({"max_seeds": 2}, "`max_seeds` must be at least `seeds`, 5"),
     "a search": ({"search": "random"}, "`search` must be 'halton', 'grid' or 'tpe'"),
