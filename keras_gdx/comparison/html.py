@@ -10,7 +10,7 @@ from keras_gdx.comparison.decision import LEVEL, Duel
 from keras_gdx.comparison.plots import CHARTS, Look, scanned
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.summary import StrategySummary
-from keras_gdx.comparison.verdict import interval, p_value, short
+from keras_gdx.comparison.verdict import between, interval, p_value, short
 from keras_gdx.report.charts import CUT, DASHES, FEW, SIZE, canvas, embedded, sample, sentinel
 from keras_gdx.report.clock import clock
 from keras_gdx.report.document import document, facts, heading
@@ -121,13 +121,12 @@ def strategies(result: Comparison) -> list[Html]:
 
 
 def _scores(result: Comparison, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
-    low, high = each.interval(LEVEL)
     failed = sum(each.failures.values())
     return {
         "strategy": each.name,
         "result": OUTCOMES[duel.outcome].format(duel.leader) if duel else "leader",
         "runs": f"{len(each.completed)} of {len(each.finals)}" if failed else len(each.finals),
-        "score": together(f"{short(each.score)} [{short(low)}, {short(high)}]"),
+        "score": together(between(each.score, *each.interval(LEVEL))),
         "behind by": together(interval(duel.difference, result.interval_level)) if duel else "",
         "p": p_value(duel.p)[1:].lstrip("=") if duel and duel.outcome != "failed" else "",
         "leader better": _percent(duel.difference.improvement) if duel else "",

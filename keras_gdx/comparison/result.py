@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from functools import cached_property
+from math import inf
 from os import PathLike
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keras_gdx.arguments import NonNegativeFloat, check, check_type
 from keras_gdx.comparison.decision import LEVEL, Decision, Duel, decide
+from keras_gdx.comparison.html import page
+from keras_gdx.comparison.plots import plot
 from keras_gdx.comparison.profile import Profile, profile
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
@@ -19,6 +22,7 @@ from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
 from keras_gdx.comparison.storage import decoded, encoded, write_text
 from keras_gdx.comparison.summary import Edge, StrategySummary
 from keras_gdx.comparison.verdict import sentences, short
+from keras_gdx.report.charts import needs_matplotlib
 from keras_gdx.report.markup import said
 
 if TYPE_CHECKING:
@@ -170,16 +174,16 @@ class Comparison:
     def profile(self) -> Profile:
         """How often each strategy reaches the target almost as soon as the fastest: a profile.
 
-        Its problems are the seeds that all strategies have.
+        Its problems are the seeds that all strategies have run with.
         """
-        seeds = [{run.seed for run in each.finals} for each in self.strategies.values()]
-        common = set.intersection(*seeds)
+        ran = [{r.seed for r in each.finals} for each in self.strategies.values() if each.finals]
+        common = sorted(set.intersection(*ran)) if ran else []
         unit: Literal["step", "seconds"] = "step" if self.settings.budget.is_counted else "seconds"
         times = {}
         for name, each in self.strategies.items():
-            reached = [] if self.target is None else each.times(self.target, unit)
-            by_seed = zip((run.seed for run in each.finals), reached, strict=False)
-            times[name] = [time for seed, time in sorted(by_seed) if seed in common]
+            found = [] if self.target is None else each.times(self.target, unit)
+            by_seed = {run.seed: time for run, time in zip(each.finals, found, strict=False)}
+            times[name] = [by_seed.get(seed, inf) for seed in common]
         return profile(times)
 
     # -- tables ------------------------------------------------------------------------------
@@ -272,8 +276,7 @@ class Comparison:
             ImportError: If matplotlib is missing; install `keras_gdx[report]`.
         """
         check_type("kind", kind, PlotKind)
-        from keras_gdx.comparison.plots import plot
-
+        needs_matplotlib("Comparison.plot")
         return plot(self, kind, axes)
 
     def report(self, path: str | PathLike[str]) -> None:
@@ -286,8 +289,7 @@ class Comparison:
             ImportError: If matplotlib is missing; install `keras_gdx[report]`.
             OSError: If the file cannot be written.
         """
-        from keras_gdx.comparison.html import page
-
+        needs_matplotlib("Comparison.report")
         write_text(path, page(self))
 
     # -- files -------------------------------------------------------------------------------
