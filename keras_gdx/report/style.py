@@ -74,9 +74,9 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .8rem }
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt } nav, details { display: none }
   .charts { grid-template-columns: 1fr 1fr } .wide { overflow: visible }
-  .wide table { font-size: .75rem }
-  .wide td, .wide th { white-space: normal; overflow-wrap: anywhere }
-  .wide td.text, .wide .sortable tbody th { min-width: 0 } th button::after { content: none }
+  .wide table { font-size: .75rem } .wide td.text, .wide .sortable tbody th { min-width: 0 }
+  .wide td, .wide th { white-space: normal; max-width: 10rem; padding-right: .6rem;
+    overflow-wrap: break-word } th button::after { content: none }
   h2, h3, caption { break-after: avoid } tr { break-inside: avoid }
   figure { border: 1px solid #ccc } }
 """
