@@ -28,6 +28,7 @@ LEVELS = (  # each may import from those before it
     "creation",
     "sharpness",
     "memory_estimate",
+    "comparison",
     "datasets distribute",
     "__init__",
 )

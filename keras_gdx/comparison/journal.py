@@ -1,15 +1,14 @@
 """A comparison on disk: its settings, its runs, and who is working on which.
 
-A run is one file that never changes, and the settings say everything that a run needs. So any number
-of processes, on any machine that sees the folder, can work on one comparison and be killed at any
-moment.
+A run is one file that never changes, and the settings say everything that a run needs. So any
+number of processes, on any machine that sees the folder, can work on one comparison, and be killed
+at any moment.
 """
 
 import json
 import os
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any, Self
@@ -55,7 +54,10 @@ class Journal:
         self.folder = Path(folder)
         self.settings = settings
         self._runs: dict[str, Run] = {}
-        self._leases: dict[str, SoftFileLease] = {}
+        self._locks: dict[
+            str, SoftFileLease
+        ] = {}  # kept: each watches for how long its file is old
+        self._held: set[str] = set()
         for part in ("runs", "leases"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         with self._lock("settings"):  # of two processes that begin at once, one writes them
@@ -75,8 +77,9 @@ class Journal:
         if other:
             name, *_ = other
             raise ValueError(
-                f"The comparison in {str(self.folder)!r} has another `{name}`: {known.get(name)!r}. "
-                f"Received: {encoded[name]!r}. Use another folder for `resume`, or remove this one."
+                f"The comparison in {str(self.folder)!r} has another `{name}`: "
+                f"{known.get(name)!r}. Received: {name}={encoded[name]!r}. Use another folder for "
+                "`resume`, or remove this one."
             )
 
     # -- runs --------------------------------------------------------------------------------
@@ -94,7 +97,7 @@ class Journal:
         if not path.exists():
             written = json.dumps(encode(run, {}), indent=1).encode()
             _write(path, lambda file: file.write(written))
-        self._leases.pop(key(run)).release()
+        self._release(key(run))
 
     # -- leases ------------------------------------------------------------------------------
 
@@ -103,33 +106,37 @@ class Journal:
 
         A lease ends with its process, at once on the same machine, after half a minute on others.
         """
-        if task.key in self._leases:
+        if task.key in self._held:
             return False
-        lease = self._lock(task.key)
         try:
-            lease.acquire(timeout=0)
+            self._lock(task.key).acquire(timeout=0)
         except Timeout:
             return False
+        self._held.add(task.key)
         if (self.folder / "runs" / f"{task.key}.json").exists():
-            lease.release()
-            return False
-        self._leases[task.key] = lease
-        return True
+            self._release(task.key)
+        return task.key in self._held
+
+    def _release(self, name: str) -> None:
+        self._held.remove(name)
+        self._locks.pop(name).release()
 
     def _lock(self, name: str) -> SoftFileLease:
-        path = self.folder / "leases" / f"{name}.lock"
-        return SoftFileLease(
-            path, thread_local=False, lease_duration=LEASE, heartbeat_interval=LEASE / 15
-        )
+        if name not in self._locks:
+            self._locks[name] = SoftFileLease(
+                self.folder / "leases" / f"{name}.lock",
+                thread_local=False,
+                lease_duration=LEASE,
+                heartbeat_interval=LEASE / 15,
+            )
+        return self._locks[name]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        with ExitStack() as stack:
-            for lease in self._leases.values():
-                stack.callback(lease.release)
-            self._leases.clear()
+        for name in [*self._held]:
+            self._release(name)
 
 
 def _run(written: dict[str, Any]) -> Run:

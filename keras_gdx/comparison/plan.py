@@ -128,8 +128,10 @@ def _race(settings: Settings, done: Done) -> list[Task]:
         chosen = [settings.strategies[name] for name in names]
         one = range(count, count + 1)
         tasks = [t for s in chosen for t in _finals(settings, s, done, one)]
-        if missing := _missing(tasks, done) or not tasks:
-            return missing or []
+        if not tasks:
+            return []
+        if missing := _missing(tasks, done):
+            return missing
     return []
 
 

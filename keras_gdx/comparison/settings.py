@@ -2,8 +2,15 @@
 
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_type_hints
 
+from keras_gdx.arguments import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    check,
+    check_type,
+)
 from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.encoding import decode, encode
 from keras_gdx.comparison.strategies import Strategy
@@ -44,16 +51,22 @@ class Settings:
     metric: str
     mode: Literal["min", "max"]
     budget: Budget
-    batch_size: int
-    evaluations: int
-    trials: int
+    batch_size: PositiveInt
+    evaluations: PositiveInt
+    trials: PositiveInt
     search: Search
-    search_seed: int
+    search_seed: NonNegativeInt
     prune: Literal["asha"] | None
-    seeds: int
-    max_seeds: int
-    margin: float | None
+    seeds: PositiveInt
+    max_seeds: PositiveInt
+    margin: NonNegativeFloat | None
     target: float | None
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            check_type(name, getattr(self, name), hint)
+        enough = self.max_seeds >= self.seeds
+        check(enough, "max_seeds", self.max_seeds, f"at least `seeds`, {self.seeds}")
 
     def encoded(self, arrays: MutableMapping[str, Any]) -> dict[str, Any]:
         """The settings as JSON, by name; `arrays` receives the arrays, by name."""

@@ -88,18 +88,21 @@ class Pool:
             RuntimeError: If a process ends before it can work.
         """
         busy = [w for w in self._workers if w.task]
+        self._workers = [w for w in self._workers if w.task or w.process.is_alive()]
         wait([x for w in busy for x in (w.connection, w.process.sentinel)], LOOK)
-        return [run for worker in [*self._workers] if (run := self._listen(worker))]
+        return [run for worker in busy if (run := self._listen(worker))]
 
     def _listen(self, worker: "Worker") -> Run | None:
         with suppress(EOFError, ConnectionError):
             if worker.connection.poll():
                 return worker.receive()
         task = worker.task
+        if task is None:
+            return None
         if not worker.process.is_alive():
             self._workers.remove(worker)
-            return task and failed(self._settings, task, "crashed", worker.last_words())
-        if task and worker.is_late(self._timeout):
+            return failed(self._settings, task, "crashed", worker.last_words())
+        if self._timeout and worker.busy_for > self._timeout:
             worker.end()
             self._workers.remove(worker)
             message = f"not finished after {self._timeout:g} s"
@@ -152,10 +155,10 @@ class Worker:
         self._is_ready, self._since = True, time.monotonic()
         return None
 
-    def is_late(self, timeout: float | None) -> bool:
-        """Whether its task has taken longer than this, not counting the start of the process."""
-        took = time.monotonic() - self._since
-        return bool(self.task and self._is_ready and timeout and took > timeout)
+    @property
+    def busy_for(self) -> float:
+        """Seconds since it began its task, not counting the start of the process."""
+        return time.monotonic() - self._since if self._is_ready else 0.0
 
     def last_words(self) -> str:
         """How the process ended.
