@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keras_gdx.comparison.result import Comparison
 
 COLOURS = 8  # of lines in the style sheet
-MIB = 2**20
+KIB = 2**10
 UNITS: tuple[Literal["step"], Literal["seconds"]] = ("step", "seconds")
 
 OUTCOMES = {
@@ -151,6 +151,20 @@ def _costs(result: Comparison, each: StrategySummary) -> dict[str, Any]:
         reached = math.isfinite(steps)
         row["to target"] = f"{steps:,.0f} steps, {short(seconds)} s" if reached else "∞"
     return row
+
+
+def size(count: float) -> str:
+    """A number of bytes.
+
+    Example:
+        >>> size(100), size(4.5 * 2**20)
+        ('100 B', '4.5 MiB')
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if count < KIB:
+            return f"{short(count)} {unit}"
+        count /= KIB
+    return f"{short(count)} GiB"
 
 
 def together(text: str) -> str:

@@ -50,9 +50,23 @@ def _cell(value: Any) -> str:
 
 
 class Comparison:
-    """What a comparison has found: a verdict, and everything that it stands on.
+    """What `keras_gdx.compare` has found: a verdict, and everything that it stands on.
 
-    `print(comparison)` shows the verdict and the table of strategies.
+    `print(comparison)` shows the verdict and a table; `comparison.report("compare.html")` writes a
+    page; `comparison.best` is the best strategy, or `None` if that is not decided.
+
+    A strategy is better than another one if Student's paired t test says so at 5 %, over the seeds
+    that both have run with. The p values are adjusted for the number of strategies, for the choice
+    of the leader by the same scores, and for the decisions while seeds were added: in one
+    experiment in twenty at most, a strategy is found worse that is as good as the best. Positive
+    scores of which lower is better, such as losses, are compared by their logarithms, and
+    differences said in the metric's units. With a `margin`, a strategy is better if the margin is
+    exceeded, and two are equal in practice if it is not. A strategy of which a run fails cannot be
+    best if another one has no failure.
+
+    Args:
+        runs: The runs, each a `Run`.
+        settings: The arguments of `keras_gdx.compare`.
 
     Attributes:
         runs: All runs, a tuple of `Run`: those of the search and those that report.
