@@ -2,6 +2,7 @@
 
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -215,12 +216,18 @@ def test_what_another_program_built_can_be_read(tmp_path):
         again.strategies["a"].build()
 
 
-def test_pandas(everything):
-    pandas = pytest.importorskip("pandas")
-    assert isinstance(everything.to_pandas(), pandas.DataFrame)
-    assert len(everything.to_pandas()) == 5
-    assert len(everything.to_pandas("runs")) == len(everything.runs)
-    assert len(everything.to_pandas("curves")) == sum(len(r.curve) for r in everything.runs)
+def test_pandas(everything, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    assert [row["strategy"] for row in everything.to_pandas()] == [*everything.strategies]
+    rows = everything.to_pandas("runs")
+    assert [row["score"] for row in rows] == [run.score for run in everything.runs]
+    assert rows[0]["weight_decay"] == everything.runs[0].values["weight_decay"]
+    points = everything.to_pandas("curves")
+    assert len(points) == sum(len(r.curve) for r in everything.runs)
+    assert points[0] == {
+        "strategy": "adamw", "phase": "search", "trial": 0, "seed": 0, "step": 100,
+        "seconds": 2.0, "value": everything.runs[0].curve[0].value,
+    }  # fmt: skip
 
 
 def test_bad_arguments(everything):
