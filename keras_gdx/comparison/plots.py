@@ -207,6 +207,8 @@ def profile(result: Comparison, axes: Axes, look: Look) -> str:
 
 def budget(result: Comparison, axes: Axes, look: Look) -> str:
     """The score that each number of trials would have given."""
+    from matplotlib.ticker import MaxNLocator
+
     words = []
     for name, each in result.strategies.items():
         points = [(k, y) for k, y in best_after(each) if math.isfinite(y)]
@@ -219,7 +221,7 @@ def budget(result: Comparison, axes: Axes, look: Look) -> str:
         words.append(f"{name}: {short(points[0][1])} with {points[0][0]}, {short(points[-1][1])}")
         words[-1] += f" with {points[-1][0]}."
     axes.set_xlabel("trials")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return " ".join(words) or "No strategy has a space to search."
 
 

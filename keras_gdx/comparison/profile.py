@@ -45,6 +45,8 @@ def profile(times: Mapping[str, Sequence[float]]) -> Profile:
         {'a': '1.00', 'b': '0.67'}
     """
     table: Any = np.array(list(times.values()), "float64")
+    if not table.size:
+        table = np.full((len(times), 1), np.inf)  # no problem is none that is solved
     fastest = table.min(0)
     with np.errstate(invalid="ignore"):  # what nobody solves
         ratios = np.where(np.isfinite(table), table / np.maximum(fastest, 1e-12), np.inf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import fields
 from functools import cached_property
+from math import inf
 from os import PathLike
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keras_gdx.arguments import NonNegativeFloat, check, check_type
 from keras_gdx.comparison.decision import LEVEL, Decision, Duel, decide
+from keras_gdx.comparison.html import page
+from keras_gdx.comparison.plots import plot
 from keras_gdx.comparison.profile import Profile, profile
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
@@ -19,6 +22,7 @@ from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
 from keras_gdx.comparison.storage import decoded, encoded, write_text
 from keras_gdx.comparison.summary import Edge, StrategySummary
 from keras_gdx.comparison.verdict import sentences, short
+from keras_gdx.report.charts import needs_matplotlib
 from keras_gdx.report.markup import said
 
 if TYPE_CHECKING:
@@ -46,9 +50,23 @@ def _cell(value: Any) -> str:
 
 
 class Comparison:
-    """What a comparison has found: a verdict, and everything that it stands on.
+    """What `keras_gdx.compare` has found: a verdict, and everything that it stands on.
 
-    `print(comparison)` shows the verdict and the table of strategies.
+    `print(comparison)` shows the verdict and a table; `comparison.report("compare.html")` writes a
+    page; `comparison.best` is the best strategy, or `None` if that is not decided.
+
+    A strategy is better than another one if Student's paired t test says so at 5 %, over the seeds
+    that both have run with. The p values are adjusted for the number of strategies, for the choice
+    of the leader by the same scores, and for the decisions while seeds were added: in one
+    experiment in twenty at most, a strategy is found worse that is as good as the best. Positive
+    scores of which lower is better, such as losses, are compared by their logarithms, and
+    differences said in the metric's units. With a `margin`, a strategy is better if the margin is
+    exceeded, and two are equal in practice if it is not. A strategy of which a run fails cannot be
+    best if another one has no failure.
+
+    Args:
+        runs: The runs, each a `Run`.
+        settings: The arguments of `keras_gdx.compare`.
 
     Attributes:
         runs: All runs, a tuple of `Run`: those of the search and those that report.
@@ -170,16 +188,16 @@ class Comparison:
     def profile(self) -> Profile:
         """How often each strategy reaches the target almost as soon as the fastest: a profile.
 
-        Its problems are the seeds that all strategies have.
+        Its problems are the seeds that all strategies have run with.
         """
-        seeds = [{run.seed for run in each.finals} for each in self.strategies.values()]
-        common = set.intersection(*seeds)
+        ran = [{r.seed for r in each.finals} for each in self.strategies.values() if each.finals]
+        common = sorted(set.intersection(*ran)) if ran else []
         unit: Literal["step", "seconds"] = "step" if self.settings.budget.is_counted else "seconds"
         times = {}
         for name, each in self.strategies.items():
-            reached = [] if self.target is None else each.times(self.target, unit)
-            by_seed = zip((run.seed for run in each.finals), reached, strict=False)
-            times[name] = [time for seed, time in sorted(by_seed) if seed in common]
+            found = [] if self.target is None else each.times(self.target, unit)
+            by_seed = {run.seed: time for run, time in zip(each.finals, found, strict=False)}
+            times[name] = [by_seed.get(seed, inf) for seed in common]
         return profile(times)
 
     # -- tables ------------------------------------------------------------------------------
@@ -272,8 +290,7 @@ class Comparison:
             ImportError: If matplotlib is missing; install `keras_gdx[report]`.
         """
         check_type("kind", kind, PlotKind)
-        from keras_gdx.comparison.plots import plot
-
+        needs_matplotlib("Comparison.plot")
         return plot(self, kind, axes)
 
     def report(self, path: str | PathLike[str]) -> None:
@@ -286,8 +303,7 @@ class Comparison:
             ImportError: If matplotlib is missing; install `keras_gdx[report]`.
             OSError: If the file cannot be written.
         """
-        from keras_gdx.comparison.html import page
-
+        needs_matplotlib("Comparison.report")
         write_text(path, page(self))
 
     # -- files -------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def for_looks(p: ArrayLike, first: int, last: int) -> Any:
 
     Example:
         >>> print(f"{for_looks(0.05, 5, 5):.2f} {for_looks(0.05, 5, 10):.2f}")
-        0.05 0.13
+        0.05 0.12
     """
     p = np.asarray(p, "float64")
     if last <= first:
@@ -190,7 +190,7 @@ def power(effect: ArrayLike, seeds: ArrayLike, level: float) -> Any:
 
     Example:
         >>> print(f"{power(1.0, 5, 0.05):.2f} {power(2.0, 5, 0.05):.2f}")
-        0.40 0.90
+        0.40 0.91
     """
     from scipy.special import nctdtr, stdtrit
 

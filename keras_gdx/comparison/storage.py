@@ -29,7 +29,8 @@ def write_text(path: str | PathLike[str], text: str) -> None:
 def encoded(runs: Sequence[Run], settings: Settings) -> str:
     """A comparison as JSON."""
     arrays: dict[str, Any] = {}
-    given = replace(settings, **dict.fromkeys(NOT_STORED)).encoded(arrays)
+    needless: Any = dict.fromkeys(NOT_STORED)
+    given = replace(settings, **needless).encoded(arrays)
     return json.dumps(
         {
             "settings": given,

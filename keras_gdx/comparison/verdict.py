@@ -1,5 +1,6 @@
 """The result of a comparison in words."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from keras_gdx.comparison.decision import LEVEL, Decision, Duel
@@ -51,17 +52,23 @@ def evidence(duel: Duel, level: float) -> str:
 
 
 def interval(difference: Difference, level: float) -> str:
-    """The difference with its interval.
+    """The mean difference with its interval."""
+    return between(difference.mean, *difference.interval(level))
+
+
+def between(value: float, low: float, high: float) -> str:
+    """A value with its interval, all to two digits of the interval's width.
 
     Example:
-        >>> from keras_gdx.comparison.scale import LOWER
-        >>> from keras_gdx.comparison.difference import Difference
-        >>> one, two = {0: 0.5, 1: 0.4, 2: 0.6}, {0: 0.71, 1: 0.62, 2: 0.81}
-        >>> interval(Difference(one, two, LOWER, 0.0), 0.05)
-        '0.213 [0.199, 0.228]'
+        >>> between(0.02149, 0.0121, 0.03), between(1234.5, 1200.0, 1260.2)
+        ('0.021 [0.012, 0.030]', '1,234 [1,200, 1,260]')
     """
-    low, high = difference.interval(level)
-    return f"{short(difference.mean)} [{short(low)}, {short(high)}]"
+    if not (math.isfinite(high - low) and high > low):
+        return f"{short(value)} [{short(low)}, {short(high)}]"
+    digits = max(0, 1 - math.floor(math.log10(high - low)))
+    if digits > 6:
+        return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+    return f"{value:,.{digits}f} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
 def short(value: float) -> str:

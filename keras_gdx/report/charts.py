@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from keras_gdx.report.markup import Html, element, finite, said
@@ -27,6 +28,12 @@ STYLE = {
     "axes.axisbelow": True, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }  # fmt: skip
+
+
+def needs_matplotlib(name: str) -> None:
+    """Raises `ImportError` if matplotlib is missing."""
+    if find_spec("matplotlib") is None:
+        raise ImportError(f"{name} needs matplotlib: pip install 'keras_gdx[report]'")
 
 
 class Line(NamedTuple):
@@ -92,7 +99,7 @@ def canvas(height: float = SIZE[1]) -> Iterator[tuple[Any, Any]]:
     with style.context(["default", STYLE]):
         sheet = Figure(figsize=(SIZE[0], height))
         below = 0.2 * SIZE[1] / height
-        axes = sheet.add_axes((0.15, below, 0.83, 1 - 1.2 * below))
+        axes = sheet.add_axes((0.15, below, 0.8, 1 - 1.2 * below))
         axes.tick_params(length=0)
         yield sheet, axes
 

@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from keras_gdx.arguments import is_number
 
@@ -13,6 +13,18 @@ FIRST, LAST = 3, 7  # visible rows of a long table
 
 class Html(str):
     """A string that is already HTML."""
+
+
+class Quantity(str):
+    """A text, and the number by which it is sorted."""
+
+    value: float
+
+    def __new__(cls, text: str, value: float) -> Self:
+        """Creates the text."""
+        created = super().__new__(cls, text)
+        created.value = value
+        return created
 
 
 def element(tag: str, *content: object, **attributes: object) -> Html:
@@ -101,9 +113,14 @@ def _table(
 
 
 def _line(kinds: Mapping[str, str], row: Row) -> Html:
-    first, *rest = [(said(row.get(name, "")), kind) for name, kind in kinds.items()]
-    cells = [element("td", text, class_=kind) for text, kind in rest]
-    return element("tr", element("th", first[0], scope="row", class_=first[1]), *cells)
+    values = [(row.get(name, ""), kind) for name, kind in kinds.items()]
+    (first, kind), *rest = values
+    cells = [element("td", said(x), class_=kind, **_order(x)) for x, kind in rest]
+    return element("tr", element("th", said(first), scope="row", class_=kind), *cells)
+
+
+def _order(value: Any) -> dict[str, float]:
+    return {"data_value": value.value} if isinstance(value, Quantity) else {}
 
 
 def finite(values: Iterable[float]) -> list[float]:

@@ -4,7 +4,8 @@ SORT = """
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
   const key = (row, place) => {
-    const text = row.cells[place].textContent, number = parseFloat(text.replace(/,/g, ""));
+    const cell = row.cells[place], text = cell.textContent;
+    const number = parseFloat(cell.dataset.value ?? text.replace(/,/g, ""));
     return isNaN(number) ? text.toLowerCase() : number;
   };
   heads.forEach((head, place) => {

@@ -63,9 +63,9 @@ thead th { color: var(--soft); font-weight: 600; vertical-align: bottom }
 tbody th { color: var(--soft); font-weight: 400 }
 .wide td, .wide th { white-space: nowrap } .wide td.text { white-space: normal; min-width: 6rem }
 th button { all: unset; cursor: pointer } th button:focus-visible { outline: 2px solid }
-th button::after { content: " ↕"; color: var(--quiet) }
-[aria-sort=ascending] button::after { content: " ↑" }
-[aria-sort=descending] button::after { content: " ↓" }
+th button::after { content: " ↕" / ""; color: var(--quiet) }
+[aria-sort=ascending] button::after { content: " ↑" / "" }
+[aria-sort=descending] button::after { content: " ↓" / "" }
 .wide .sortable tbody th { white-space: normal; min-width: 7rem; max-width: 14rem;
   overflow-wrap: anywhere }
 .number { text-align: right } .cut { color: var(--soft); font-style: italic }
@@ -74,7 +74,9 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .8rem }
 @media print {
   body { max-width: none; padding: 0; font-size: 11pt } nav, details { display: none }
   .charts { grid-template-columns: 1fr 1fr } .wide { overflow: visible }
-  .wide table { font-size: .75rem } .wide td, .wide th { white-space: normal }
+  .wide table { font-size: .75rem } .wide td.text, .wide .sortable tbody th { min-width: 0 }
+  .wide td, .wide th { white-space: normal; max-width: 10rem; padding-right: .6rem;
+    overflow-wrap: break-word } th button::after { content: none }
   h2, h3, caption { break-after: avoid } tr { break-inside: avoid }
   figure { border: 1px solid #ccc } }
 """
