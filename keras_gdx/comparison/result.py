@@ -16,6 +16,7 @@ from keras_gdx.comparison.decision import LEVEL, Decision, Duel, decide
 from keras_gdx.comparison.html import page
 from keras_gdx.comparison.plots import plot
 from keras_gdx.comparison.profile import Profile, profile
+from keras_gdx.comparison.rows import cost_rows, score_rows
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
 from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
@@ -23,7 +24,7 @@ from keras_gdx.comparison.storage import decoded, encoded, write_text
 from keras_gdx.comparison.summary import Edge, StrategySummary
 from keras_gdx.comparison.verdict import sentences, short
 from keras_gdx.report.charts import needs_matplotlib
-from keras_gdx.report.markup import said
+from keras_gdx.report.markup import Row, said
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +35,7 @@ PlotKind = Literal["curves", "rate", "differences", "profile", "budget"]
 What = Literal["strategies", "runs", "curves"]
 
 
-class Table(list[dict[str, Any]]):
+class Table(list[Row]):
     """A list of rows that prints as a table."""
 
     def __str__(self) -> str:
@@ -46,13 +47,14 @@ class Table(list[dict[str, Any]]):
 
 
 def _cell(value: Any) -> str:
-    return short(value) if isinstance(value, float) else said(value)
+    text = short(value) if isinstance(value, float) else said(value)
+    return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
 class Comparison:
     """What `keras_gdx.compare` has found: a verdict, and everything that it stands on.
 
-    `print(comparison)` shows the verdict and a table; `comparison.report("compare.html")` writes a
+    `print(comparison)` shows the verdict and tables; `comparison.report("compare.html")` writes a
     page; `comparison.best` is the best strategy, or `None` if that is not decided.
 
     A strategy is better than another one if Student's paired t test says so at 5 %, over the seeds
@@ -243,7 +245,11 @@ class Comparison:
         return row | {name: "" if value is None else value for name, value in rest.items()}
 
     def __str__(self) -> str:
-        return f"{self.verdict}\n\n{self.table}"
+        tables = (Table(score_rows(self)), Table(cost_rows(self)))
+        return "\n\n".join(map(str, (self.verdict, *tables)))
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.verdict}>"
 
     def to_pandas(self, what: What = "strategies") -> Any:
         """A pandas data frame.
@@ -257,7 +263,7 @@ class Comparison:
         check_type("what", what, What)
         import pandas
 
-        rows: list[dict[str, Any]] = self.table
+        rows: list[Row] = self.table
         if what == "runs":
             names = [f.name for f in fields(Run) if f.name not in ("curve", "values")]
             rows = [{n: getattr(r, n) for n in names} | r.values for r in self.runs]
