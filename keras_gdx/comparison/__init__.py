@@ -1,7 +1,7 @@
 """Comparison of training strategies by experiment."""
 
 from keras_gdx.comparison.budget import Budget
-from keras_gdx.comparison.compare import compare, join
+from keras_gdx.comparison.experiment import compare, join
 from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.run import Evaluation, Run
 from keras_gdx.comparison.spaces import LogUniform, Uniform

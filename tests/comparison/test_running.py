@@ -22,7 +22,13 @@ pytestmark = [
 
 
 def compare(**given):
-    options = {"strategies": problem.STRATEGIES, **problem.OPTIONS, "workers": 0, **given}
+    options = {
+        "strategies": problem.STRATEGIES,
+        **problem.OPTIONS,
+        "workers": 0,
+        "verbose": 0,
+        **given,
+    }
     return keras_gdx.compare(problem.build, problem.data, **options)
 
 
@@ -91,6 +97,7 @@ def test_killed_and_shared_it_ends_with_the_same_runs(reference, tmp_path, monke
     folder = tmp_path / "runs"
     program = subprocess.Popen(
         [sys.executable, "-m", "tests.comparison.problem", str(folder)],
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )

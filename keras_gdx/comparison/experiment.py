@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from os import PathLike
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
@@ -17,15 +16,19 @@ from keras_gdx.arguments import (
     check,
     check_type,
 )
+from keras_gdx.callbacks._lib.argument_types import Folder, Verbosity
+from keras_gdx.callbacks._lib.say import say
 from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.encoding import resolve
 from keras_gdx.comparison.journal import Journal, read_settings
 from keras_gdx.comparison.plan import plan
 from keras_gdx.comparison.result import Comparison
+from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Search, Settings
 from keras_gdx.comparison.statistics import needs_scipy
 from keras_gdx.comparison.strategies import Strategy
 from keras_gdx.comparison.workers import Here, Pool
+from keras_gdx.report.markup import said
 from keras_gdx.report.metrics import direction
 
 __all__ = ["compare", "join"]
@@ -55,7 +58,8 @@ def compare(
     test: Any = None,
     workers: Workers = "auto",
     timeout: PositiveFloat | None = None,
-    resume: str | PathLike[str] | None = None,
+    resume: Folder | None = None,
+    verbose: Verbosity = 1,
 ) -> Comparison:
     """Trains a model in several ways, on equal terms, and says which is best, if one is.
 
@@ -115,6 +119,7 @@ def compare(
             one if there is a GPU, or the budget is a time or an energy, which would be shared.
         timeout: Number > 0: seconds after which a run is ended. `None`: never.
         resume: Path of a folder for the runs. `None`: a temporary one.
+        verbose: 1 to print a line after every run, 0 to print nothing.
 
     Returns:
         A `Comparison`: `print` it.
@@ -135,7 +140,7 @@ def compare(
         ...     (x, y),
         ...     {"adamw": {"optimizer": "adamw", "learning_rate": rate}, "fixed": "sgd"},
         ...     budget=keras_gdx.Budget(steps=10), loss="mse", evaluations=2,
-        ...     trials=2, seeds=2, max_seeds=2, workers=0,
+        ...     trials=2, seeds=2, max_seeds=2, workers=0, verbose=0,
         ... )
         >>> [(run.strategy, run.seed) for run in comparison.runs if run.phase == "final"]
         [('adamw', 1), ('fixed', 1), ('adamw', 2), ('fixed', 2)]
@@ -145,8 +150,7 @@ def compare(
     check(valid, "strategies", strategies, "a dictionary of names and strategies")
     check(callable(build) or isinstance(build, str), "build", build, "a function, or its name")
     check(loss is not None, "loss", loss, "a loss for `compile`")
-    valid = resume is None or isinstance(resume, (str, PathLike))
-    check(valid, "resume", resume, "the path of a folder, or None")
+    check_type("resume", resume, Folder | None)
     settings = Settings(
         build=resolve(build) if isinstance(build, str) else build,
         data=resolve(data) if isinstance(data, str) else data,
@@ -170,11 +174,15 @@ def compare(
     with ExitStack() as stack:
         folder = resume or stack.enter_context(TemporaryDirectory())
         journal = stack.enter_context(Journal(folder, settings))
-        return _work(journal, workers, timeout)
+        return _work(journal, workers, timeout, verbose)
 
 
 def join(
-    folder: str | PathLike[str], *, workers: Workers = "auto", timeout: PositiveFloat | None = None
+    folder: Folder,
+    *,
+    workers: Workers = "auto",
+    timeout: PositiveFloat | None = None,
+    verbose: Verbosity = 1,
 ) -> Comparison:
     """Takes part in a comparison that another program, on this or another machine, has begun.
 
@@ -184,8 +192,9 @@ def join(
 
     Args:
         folder: The folder that `compare` was given as `resume`.
-        workers: See `compare`, as for `timeout`.
+        workers: See `compare`, as for the others.
         timeout: Number > 0, seconds, or `None`.
+        verbose: 1 or 0.
 
     Returns:
         The `Comparison`.
@@ -195,10 +204,12 @@ def join(
         ValueError: If this program cannot find its functions.
     """
     with Journal(folder, read_settings(folder)) as journal:
-        return _work(journal, workers, timeout)
+        return _work(journal, workers, timeout, verbose)
 
 
-def _work(journal: Journal, workers: Workers, timeout: float | None) -> Comparison:
+def _work(
+    journal: Journal, workers: Workers, timeout: float | None, verbose: Verbosity
+) -> Comparison:
     """Makes the runs that are missing, beside other programs that do so too."""
     settings = journal.settings
     with _pool(journal, workers, timeout) as pool:
@@ -208,7 +219,17 @@ def _work(journal: Journal, workers: Workers, timeout: float | None) -> Comparis
                     pool.start(task)
             for run in pool.finished():
                 journal.write(run)
+                if verbose:
+                    say(_line(run, settings.metric))
     return Comparison(journal.runs(), settings)
+
+
+def _line(run: Run, metric: str) -> str:
+    """What has come out, in one line."""
+    what = f"trial {run.trial}" if run.phase == "search" else f"seed {run.seed}"
+    values = "".join(f", {name} {said(value)}" for name, value in run.values.items())
+    found = f"{metric} {said(run.score)}" if run.status == "completed" else run.status
+    return f"{run.strategy}, {what}{values}: {found}{f' ({run.message})' if run.message else ''}"
 
 
 def _pool(journal: Journal, workers: Workers, timeout: float | None) -> Here | Pool:
