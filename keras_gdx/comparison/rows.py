@@ -24,6 +24,28 @@ OUTCOMES = {
 }
 
 
+class Table(list[Row]):
+    """A list of rows that prints as a table."""
+
+    def __str__(self) -> str:
+        names = [*dict.fromkeys(name for row in self for name in row)]
+        lines = [names, *([_cell(row.get(name, "")) for name in names] for row in self)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        padded = [[c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines]
+        return "\n".join("  ".join(line).rstrip() for line in padded)
+
+
+def _cell(value: Any) -> str:
+    text = short(value) if isinstance(value, float) else said(value)
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def number_rows(result: Comparison) -> list[Row]:
+    """Everything that is known of each strategy, as numbers, the leader first."""
+    duels = {duel.other: duel for duel in result.decision.duels}
+    return [_numbers(result, each, duels.get(n)) for n, each in result.strategies.items()]
+
+
 def score_rows(result: Comparison) -> list[Row]:
     """How good each strategy is, the leader first."""
     duels = {duel.other: duel for duel in result.decision.duels}
@@ -34,6 +56,41 @@ def score_rows(result: Comparison) -> list[Row]:
 def cost_rows(result: Comparison) -> list[Row]:
     """What the search chose for each strategy, and what it costs."""
     return without_empty([_costs(result, each) for each in result.strategies.values()])
+
+
+def _numbers(result: Comparison, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
+    low, high = each.interval(LEVEL)
+    row: dict[str, Any] = {
+        "strategy": each.name,
+        "values": values(each),
+        "runs": len(each.completed),
+        "failed": sum(each.failures.values()),
+        result.settings.metric: each.score,
+        "from": low,
+        "to": high,
+        **dict.fromkeys(("behind by", "at least", "at most", "p", "leader better"), ""),
+    }
+    if duel is not None:
+        found = duel.difference
+        low, high = found.interval(result.interval_level)
+        p = "" if duel.outcome == "failed" else duel.p
+        row |= {"behind by": found.mean, "at least": low, "at most": high, "p": p}
+        row |= {"leader better": found.improvement}
+    if result.target is not None:
+        row |= {f"{unit} to target": each.time(result.target, unit) for unit in UNITS}
+    rest = {
+        "test": each.test,
+        "seconds": each.seconds,
+        "seconds with search": each.total_seconds,
+        "state bytes": each.state_bytes,
+        "joules": each.joules,
+    }
+    return row | {name: "" if value is None else value for name, value in rest.items()}
+
+
+def values(each: StrategySummary) -> str:
+    """The values that the search chose."""
+    return ", ".join(f"{name} {said(value)}" for name, value in each.values.items()) or "as given"
 
 
 def _scores(result: Comparison, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
@@ -62,7 +119,7 @@ def _scores(result: Comparison, each: StrategySummary, duel: Duel | None) -> dic
 def _costs(result: Comparison, each: StrategySummary) -> dict[str, Any]:
     row: dict[str, Any] = {
         "strategy": each.name,
-        "values": ", ".join(f"{n} {said(v)}" for n, v in each.values.items()) or "as given",
+        "values": values(each),
         "to target": "",
         "time": with_unit(each.seconds, "s"),
         "cost": with_unit(each.total_seconds, "s"),
