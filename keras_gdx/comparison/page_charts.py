@@ -40,8 +40,8 @@ def charts(result: Comparison) -> list[Html]:
         ),
         "rate": (
             f"{metric} at each value that was tried",
-            "The ring is the value that was chosen; × marks trials that failed or were ended early. "
-            "A wide valley is easy to tune; a ring at an end says that better values may be "
+            "The ring is the value that was chosen; × marks trials that failed or were ended "
+            "early. A wide valley is easy to tune; a ring at an end says that better values may be "
             "beyond it.",
         ),
         "budget": (

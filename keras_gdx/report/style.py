@@ -12,7 +12,8 @@ STYLE = Html(
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #14171b; --card: #1d2127; --ink: #e6e9ed; --soft: #a3adb8; --grid: #363d46;
     --quiet: #7d8792; --link: #79b4ff; --line-0: #6cb0ff; --line-1: #ffa657; --line-2: #5bd08f;
-    --line-3: #d3a0f5; --line-4: #ff8f85; --line-5: #4fd0df; --line-6: #e0c04a; --good: #5bd08f; --busy: #79b4ff; --bad: #ff8f85 } }
+    --line-3: #d3a0f5; --line-4: #ff8f85; --line-5: #4fd0df; --line-6: #e0c04a;
+    --good: #5bd08f; --busy: #79b4ff; --bad: #ff8f85 } }
 * { box-sizing: border-box }
 html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth }
 body { margin: 0 auto; max-width: 72rem; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 3rem;
