@@ -121,9 +121,10 @@ def test_on_paper(opened):
 
 
 def test_tables_can_be_sorted_with_the_keyboard(opened, path):
-    if path.stem != "compare":
-        pytest.skip("the tables of a training report are in the order of time")
     tab = opened(1600)
+    if path.stem != "compare":  # the tables of a training report are in the order of time
+        assert tab.locator("table button").count() == 0
+        return
     table = tab.locator("table.sortable").first
     names = "rows => rows.map(row => row.cells[0].textContent.toLowerCase())"
     button = table.get_by_role("button", name="strategy")

@@ -19,6 +19,7 @@ COLUMNS = {
     "score": "the mean of the metric at the end of these runs, with its 95 % interval",
     "behind by": "how far it is behind the leader, from runs with the same seed, with the interval",
     "p": "how probable such a difference, or a larger one, is between equal strategies",
+    "sign-flip p": "that of a test which assumes only symmetry, of these two strategies alone",
     "leader better": "the probability that one run of the leader is better than one of this",
     "test": "the mean of the metric on data that no decision has seen",
     "values": "what the search chose; “as given” if there was nothing to choose",

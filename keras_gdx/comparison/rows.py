@@ -68,14 +68,17 @@ def _numbers(result: Comparison, each: StrategySummary, duel: Duel | None) -> di
         result.settings.metric: each.score,
         "from": low,
         "to": high,
-        **dict.fromkeys(("behind by", "at least", "at most", "p", "leader better"), ""),
+        **dict.fromkeys(
+            ("behind by", "at least", "at most", "p", "sign-flip p", "leader better"), ""
+        ),
     }
     if duel is not None:
         found = duel.difference
         low, high = found.interval(result.interval_level)
         p = "" if duel.outcome == "failed" else duel.p
         row |= {"behind by": found.mean, "at least": low, "at most": high, "p": p}
-        row |= {"leader better": found.improvement}
+        flipped = "" if found.sign_flip is None else found.sign_flip
+        row |= {"sign-flip p": flipped, "leader better": found.improvement}
     if result.target is not None:
         row |= {f"{unit} to target": each.time(result.target, unit) for unit in UNITS}
     rest = {
@@ -102,6 +105,7 @@ def _scores(result: Comparison, each: StrategySummary, duel: Duel | None) -> dic
         "score": quantity(between(each.score, *each.interval(LEVEL)), each.score),
         "behind by": "",
         "p": "",
+        "sign-flip p": "",
         "leader better": "",
         "test": "" if each.test is None else short(each.test),
     }
@@ -110,10 +114,16 @@ def _scores(result: Comparison, each: StrategySummary, duel: Duel | None) -> dic
         row["result"] = OUTCOMES[duel.outcome].format(duel.leader)
         row["behind by"] = quantity(interval(found, result.interval_level), found.mean)
         if duel.outcome != "failed":
-            row["p"] = quantity(p_value(duel.p)[1:].lstrip("="), duel.p)
+            row["p"] = _p(duel.p)
+        if found.sign_flip is not None:
+            row["sign-flip p"] = _p(found.sign_flip)
         if found.n:
             row["leader better"] = f"{100 * found.improvement:.0f} %"
     return row
+
+
+def _p(p: float) -> Quantity:
+    return Quantity(p_value(p)[1:].lstrip("="), p)
 
 
 def _costs(result: Comparison, each: StrategySummary) -> dict[str, Any]:

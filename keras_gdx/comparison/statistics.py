@@ -148,10 +148,19 @@ def smallest_p(first: int, last: int) -> Numbers:
         first: Seeds at the first test.
         last: Seeds at the last test.
     """
+    from scipy.special import stdtr
+
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((PATHS, last), "float32")
-    p = np.stack([t_test(x[:, :n]) for n in range(max(first, 2), last + 1)])
-    return np.sort(p.min(0))
+    total, squares, smallest = np.zeros(PATHS), np.zeros(PATHS), np.ones(PATHS)
+    for n in range(1, last + 1):
+        x = rng.standard_normal(PATHS)
+        total += x
+        squares += x * x
+        if n >= max(first, 2):
+            deviation = np.sqrt((squares - total * total / n) / (n - 1))
+            p = 2 * stdtr(n - 1, -np.abs(total / deviation) / math.sqrt(n))
+            smallest = np.minimum(smallest, p)
+    return np.sort(smallest)
 
 
 def for_looks(p: ArrayLike, first: int, last: int) -> Any:

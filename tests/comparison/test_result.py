@@ -182,7 +182,7 @@ def test_table():
     assert first["strategy"] == "muon"
     assert first["val_loss"] == pytest.approx(0.513, abs=1e-3)
     assert first["from"] < first["val_loss"] < first["to"]
-    assert first["behind by"] == ""
+    assert first["behind by"] == second["sign-flip p"] == ""
     assert second["at least"] < second["behind by"] < second["at most"]
     text = str(result)
     assert text.startswith(result.verdict)
@@ -196,6 +196,11 @@ def test_table():
         "adamw as given 1,000 steps, 20 s 20 s 100 s 1 MiB",
     ]
     assert repr(result) == f"<Comparison: {result.verdict}>"
+
+
+def test_a_second_opinion_from_six_seeds_on():
+    _, second = compared({"a": [*A, 0.5], "b": [*B, 0.53]}, seeds=6, max_seeds=6).table
+    assert second["sign-flip p"] == 2 / 2**6
 
 
 def test_saved_and_loaded(everything, tmp_path):
