@@ -16,9 +16,9 @@ from typing import IO, Any, Self
 import numpy as np
 from filelock import SoftFileLease, Timeout
 
-from keras_gdx.comparison.encoding import decode, encode
+from keras_gdx.comparison.encoding import encode
 from keras_gdx.comparison.plan import Task, key
-from keras_gdx.comparison.run import Evaluation, Run
+from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
 
 SETTINGS, ARRAYS = "settings.json", "arrays.npz"
@@ -86,7 +86,7 @@ class Journal:
         """All runs so far, in an order that does not depend on when they were made."""
         for path in (self.folder / "runs").glob("*.json"):
             if path.name not in self._runs:
-                self._runs[path.name] = _run(json.loads(path.read_text(encoding="utf-8")))
+                self._runs[path.name] = Run.decoded(json.loads(path.read_text(encoding="utf-8")))
         return [self._runs[name] for name in sorted(self._runs)]
 
     def write(self, run: Run) -> None:
@@ -135,12 +135,6 @@ class Journal:
     def __exit__(self, *_: Any) -> None:
         for name in [*self._held]:
             self._release(name)
-
-
-def _run(written: dict[str, Any]) -> Run:
-    values = decode(written.pop("values"), {})
-    curve = tuple(Evaluation(*each) for each in written.pop("curve"))
-    return Run(values=values, curve=curve, **written)
 
 
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:

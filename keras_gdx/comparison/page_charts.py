@@ -13,7 +13,12 @@ from keras_gdx.report.markup import Html, element
 if TYPE_CHECKING:
     from keras_gdx.comparison.result import Comparison
 
-COLOURS = 8  # of lines in the style sheet
+COLOURS = 7  # of lines in the style sheet; with 4 styles, 28 lines can be told apart
+LOGARITHMIC = {
+    ("log", "linear"): " The horizontal axis is logarithmic.",
+    ("linear", "log"): " The vertical axis is logarithmic.",
+    ("log", "log"): " Both axes are logarithmic.",
+}
 
 
 def charts(result: Comparison) -> list[Html]:
@@ -35,8 +40,9 @@ def charts(result: Comparison) -> list[Html]:
         ),
         "rate": (
             f"{metric} at each value that was tried",
-            "The ring is the value that was chosen; × marks runs that failed. A wide valley is "
-            "easy to tune; a ring at an end says that better values may be beyond it.",
+            "The ring is the value that was chosen; × marks trials that failed or were ended "
+            "early. A wide valley is easy to tune; a ring at an end says that better values may be "
+            "beyond it.",
         ),
         "budget": (
             f"{metric} by the number of trials",
@@ -73,12 +79,8 @@ def figure(result: Comparison, kind: str, title: str, note: str) -> Html:
         words = CHARTS[kind](result, axes, look)
         svg = embedded(sheet, [colour(place) for place in range(len(names))], f"{title}. {words}")
     caption = element("figcaption", element("p", element("strong", title), class_="title"))
-    scales = (axes.get_xscale(), axes.get_yscale())
-    axis = {("log", "log"): "Both axes are", ("log", "linear"): "The horizontal axis is"}.get(
-        scales, "The vertical axis is" if scales[1] == "log" else ""
-    )
-    text = f"{note} {axis} logarithmic." if axis else note
-    return element("figure", caption, svg, element("p", text, class_="note"))
+    axis = LOGARITHMIC.get((axes.get_xscale(), axes.get_yscale()), "")
+    return element("figure", caption, svg, element("p", note, axis, class_="note"))
 
 
 def colour(place: int) -> str:

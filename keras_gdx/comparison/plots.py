@@ -17,7 +17,7 @@ from keras_gdx.comparison.spaces import LogUniform
 from keras_gdx.comparison.statistics import best_of
 from keras_gdx.comparison.summary import StrategySummary
 from keras_gdx.comparison.verdict import interval, short
-from keras_gdx.report.charts import HOVER, dash, spans_magnitudes
+from keras_gdx.report.charts import HOVER, MANY, dash, spans_magnitudes
 from keras_gdx.report.markup import said
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def curves(result: Comparison, axes: Axes, look: Look) -> str:
         x, low, middle, high = (list(column) for column in zip(*points, strict=True))
         axes.plot(x, middle, **look.line(name))
         axes.fill_between(x, low, high, color=look.colours[name], alpha=0.15, linewidth=0)
-        for at, value in zip(x, middle, strict=True):
+        for at, value in [*zip(x, middle, strict=True)][:: math.ceil(len(x) / MANY)]:
             text = f"{name}, {unit} {at:,.0f}: {short(value)}"
             axes.plot([at], [value], gid=HOVER + text, **look.point(name, 2.6))
         words.append(f"{name}: {short(middle[0])} at first, {short(middle[-1])} at last.")
@@ -110,44 +110,42 @@ def _course(runs: Sequence[Run], unit: str) -> Iterator[tuple[float, float, floa
 def rate(result: Comparison, axes: Axes, look: Look) -> str:
     """The score at each value of the most important number that was tried."""
     argument = scanned(result)
-    words: list[str] = []
     if argument is None:
         return "No number was tried at several values."
-    scores, logarithmic = [], False
-    for name, each in result.strategies.items():
-        space = each.strategy.space
-        trials = [r for r in each.trials if is_number(r.values.get(argument))]
-        good = sorted((r.values[argument], r.score) for r in trials if r.status == "completed")
-        if good and len(space) == 1:  # with several arguments, a line would not be of this one
-            axes.plot(*zip(*good, strict=True), **look.line(name))
-        for x, score in good:
-            text = f"{name}, {argument} {said(x)}: {short(score)}"
-            axes.plot([x], [score], gid=HOVER + text, **look.point(name))
-        for run in trials:
-            if run.status != "completed":
-                at = run.values[argument]
-                text = f"{name}, {argument} {said(at)}: {run.status}"
-                style = look.point(name, 5) | {"marker": "x", "clip_on": False}
-                axes.plot(
-                    [at], [1], gid=HOVER + text, transform=axes.get_xaxis_transform(), **style
-                )
-        if good:
-            x, score = min(good, key=lambda pair: result.decision.scale.to(pair[1]))
-            style = look.point(name, 9) | {"markerfacecolor": "none", "marker": "o"}
-            axes.plot([x], [score], **style)
-            failed = len(trials) - len(good)
-            words.append(
-                f"{name}: best at {said(x)} with {short(score)}, of {len(trials)} tried"
-                + (f", {failed} of which failed." if failed else ".")
-            )
-        scores += [score for _, score in good]
-        logarithmic |= isinstance(space.get(argument), LogUniform)
-    if logarithmic:
+    tried = [each for each in result.strategies.values() if argument in each.strategy.space]
+    words = [_tried(each, argument, axes, look) for each in tried]
+    if any(isinstance(each.strategy.space[argument], LogUniform) for each in tried):
         axes.set_xscale("log")
-    if spans_magnitudes(scores):
+    if spans_magnitudes(r.score for each in tried for r in each.trials if r.status == "completed"):
         axes.set_yscale("log")
     axes.set_xlabel(argument)
     return " ".join(words)
+
+
+def _tried(each: StrategySummary, argument: str, axes: Axes, look: Look) -> str:
+    """Draws the trials of one strategy."""
+    name = each.name
+    trials = [r for r in each.trials if is_number(r.values[argument])]
+    good = sorted((r.values[argument], r.score) for r in trials if r.status == "completed")
+    for x, score in good:
+        text = f"{name}, {argument} {said(x)}: {short(score)}"
+        axes.plot([x], [score], gid=HOVER + text, **look.point(name))
+    above = {"transform": axes.get_xaxis_transform(), "clip_on": False, "marker": "x"}
+    for run in trials:
+        if run.status != "completed":
+            x = run.values[argument]
+            text = f"{name}, {argument} {said(x)}: {run.status}"
+            axes.plot([x], [1], gid=HOVER + text, **look.point(name, 5) | above)
+    if not good:
+        return f"{name}: no trial was completed."
+    if len(each.strategy.space) == 1:  # with several arguments, a line would not be of this one
+        axes.plot(*zip(*good, strict=True), **look.line(name))
+    x, score = min(good, key=lambda point: each.scale.to(point[1]))
+    axes.plot([x], [score], **look.point(name, 9) | {"markerfacecolor": "none", "marker": "o"})
+    return (
+        f"{name}: best at {said(x)} with {short(score)}; {len(good)} of {len(trials)} trials were "
+        "completed."
+    )
 
 
 def scanned(result: Comparison) -> str | None:

@@ -12,18 +12,19 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 from keras_gdx.arguments import NonNegativeFloat, check, check_type
-from keras_gdx.comparison.decision import LEVEL, Decision, Duel, decide
+from keras_gdx.comparison.decision import LEVEL, Decision, decide
 from keras_gdx.comparison.html import page
 from keras_gdx.comparison.plots import plot
 from keras_gdx.comparison.profile import Profile, profile
+from keras_gdx.comparison.rows import Table, cost_rows, number_rows, score_rows
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
 from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
 from keras_gdx.comparison.storage import decoded, encoded, write_text
 from keras_gdx.comparison.summary import Edge, StrategySummary
-from keras_gdx.comparison.verdict import sentences, short
+from keras_gdx.comparison.verdict import sentences
 from keras_gdx.report.charts import needs_matplotlib
-from keras_gdx.report.markup import said
+from keras_gdx.report.markup import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,25 +35,10 @@ PlotKind = Literal["curves", "rate", "differences", "profile", "budget"]
 What = Literal["strategies", "runs", "curves"]
 
 
-class Table(list[dict[str, Any]]):
-    """A list of rows that prints as a table."""
-
-    def __str__(self) -> str:
-        names = [*dict.fromkeys(name for row in self for name in row)]
-        lines = [names, *([_cell(row.get(name, "")) for name in names] for row in self)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        padded = [[c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines]
-        return "\n".join("  ".join(line).rstrip() for line in padded)
-
-
-def _cell(value: Any) -> str:
-    return short(value) if isinstance(value, float) else said(value)
-
-
 class Comparison:
     """What `keras_gdx.compare` has found: a verdict, and everything that it stands on.
 
-    `print(comparison)` shows the verdict and a table; `comparison.report("compare.html")` writes a
+    `print(comparison)` shows the verdict and tables; `comparison.report("compare.html")` writes a
     page; `comparison.best` is the best strategy, or `None` if that is not decided.
 
     A strategy is better than another one if Student's paired t test says so at 5 %, over the seeds
@@ -205,45 +191,14 @@ class Comparison:
     @property
     def table(self) -> Table:
         """One row for each strategy, the leader first."""
-        duels = {duel.other: duel for duel in self.decision.duels}
-        return Table(self._row(each, duels.get(each.name)) for each in self.strategies.values())
-
-    def _row(self, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
-        low, high = each.interval(LEVEL)
-        row: dict[str, Any] = {
-            "strategy": each.name,
-            "values": ", ".join(f"{n} {said(v)}" for n, v in each.values.items()) or "as given",
-            "runs": len(each.completed),
-            "failed": sum(each.failures.values()),
-            self.settings.metric: each.score,
-            "from": low,
-            "to": high,
-        }
-        lead: dict[str, Any] = dict.fromkeys(
-            ("behind by", "at least", "at most", "p", "leader better"), ""
-        )
-        if duel is not None:
-            low, high = duel.difference.interval(self.interval_level)
-            p = "" if duel.outcome == "failed" else duel.p
-            numbers = (duel.difference.mean, low, high, p, duel.difference.improvement)
-            lead = dict(zip(lead, numbers, strict=True))
-        row |= lead
-        if self.target is not None:
-            row |= {
-                "steps to target": each.time(self.target, "step"),
-                "seconds to target": each.time(self.target, "seconds"),
-            }
-        rest = {
-            "test": each.test,
-            "seconds": each.seconds,
-            "seconds with search": each.total_seconds,
-            "state bytes": each.state_bytes,
-            "joules": each.joules,
-        }
-        return row | {name: "" if value is None else value for name, value in rest.items()}
+        return Table(number_rows(self))
 
     def __str__(self) -> str:
-        return f"{self.verdict}\n\n{self.table}"
+        tables = (Table(score_rows(self)), Table(cost_rows(self)))
+        return "\n\n".join(map(str, (self.verdict, *tables)))
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.verdict}>"
 
     def to_pandas(self, what: What = "strategies") -> Any:
         """A pandas data frame.
@@ -257,7 +212,7 @@ class Comparison:
         check_type("what", what, What)
         import pandas
 
-        rows: list[dict[str, Any]] = self.table
+        rows: list[Row] = self.table
         if what == "runs":
             names = [f.name for f in fields(Run) if f.name not in ("curve", "values")]
             rows = [{n: getattr(r, n) for n in names} | r.values for r in self.runs]

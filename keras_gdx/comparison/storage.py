@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.encoding import decode, encode
-from keras_gdx.comparison.run import Evaluation, Run
+from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
 from keras_gdx.comparison.strategies import Strategy
 from keras_gdx.schema import check_form
@@ -55,7 +55,7 @@ def decoded(text: str) -> tuple[list[Run], Settings]:
     }
     given = {name: decode(value, arrays) for name, value in written["settings"].items()}
     given |= {"strategies": strategies, "budget": Budget(**given["budget"])}
-    return [_run(each) for each in written["runs"]], Settings(**given)
+    return [Run.decoded(each) for each in written["runs"]], Settings(**given)
 
 
 def _strategy(given: Mapping[str, Any], arrays: Mapping[str, Any]) -> Strategy:
@@ -69,9 +69,3 @@ def _strategy(given: Mapping[str, Any], arrays: Mapping[str, Any]) -> Strategy:
         raise ValueError(reason)
 
     return Strategy(given["name"], unknown)
-
-
-def _run(written: Mapping[str, Any]) -> Run:
-    values = decode(written["values"], {})
-    curve = tuple(Evaluation(*each) for each in written["curve"])
-    return Run(**{**written, "values": values, "curve": curve})

@@ -7,13 +7,13 @@ STYLE = Html(
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f6f7f9; --ink: #1b1f24;
   --soft: #57606a; --grid: #dfe3e8; --quiet: #8b949e; --link: #0b62c4;
   --line-0: #1f6fd6; --line-1: #d9680f; --line-2: #1a8754; --line-3: #9a4fc4;
-  --line-4: #b3261e; --line-5: #00798a; --line-6: #8a6d00; --line-7: #b0387c;
+  --line-4: #b3261e; --line-5: #00798a; --line-6: #8a6d00;
   --good: #16703f; --busy: #0b62c4; --bad: #b3261e }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #14171b; --card: #1d2127; --ink: #e6e9ed; --soft: #a3adb8; --grid: #363d46;
     --quiet: #7d8792; --link: #79b4ff; --line-0: #6cb0ff; --line-1: #ffa657; --line-2: #5bd08f;
     --line-3: #d3a0f5; --line-4: #ff8f85; --line-5: #4fd0df; --line-6: #e0c04a;
-    --line-7: #f593c8; --good: #5bd08f; --busy: #79b4ff; --bad: #ff8f85 } }
+    --good: #5bd08f; --busy: #79b4ff; --bad: #ff8f85 } }
 * { box-sizing: border-box }
 html { -webkit-text-size-adjust: 100%; scroll-behavior: smooth }
 body { margin: 0 auto; max-width: 72rem; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 3rem;

@@ -73,12 +73,33 @@ def test_equal_strategies_are_rarely_told_apart(strategies, first, last):
 
 
 @pytest.mark.parametrize(
-    ("effect", "n", "chance"), [(1, 3, 0.18), (1, 5, 0.4), (2, 5, 0.9), (1, 8, 0.68), (2, 8, 1.0)]
+    ("effect", "n", "chance"),
+    [
+        (1, 3, 0.18),
+        (2, 3, 0.47),
+        (1, 5, 0.4),
+        (2, 5, 0.91),
+        (1, 8, 0.68),
+        (2, 8, 1.0),
+        (1, 10, 0.8),
+    ],
 )
 def test_power(effect, n, chance):
     found = np.mean(t_test(normal(n) + effect) <= 0.05)
-    assert found == pytest.approx(chance, abs=0.015)
-    assert power(effect, n, 0.05) == pytest.approx(found, abs=0.015)
+    assert found == pytest.approx(chance, abs=0.01)
+    assert power(effect, n, 0.05) == pytest.approx(found, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("effect", "chance", "seeds"), [(0, 0.05, 9.8), (0.5, 0.22, 9.4), (1, 0.69, 7.9), (2, 1.0, 5.5)]
+)
+def test_power_of_a_race(effect, chance, seeds):
+    x = normal(10) + effect
+    p = np.stack([for_looks(t_test(x[:, :n]), 5, 10) for n in range(5, 11)])
+    decided = p <= 0.05
+    needed = np.where(decided.any(0), 5 + decided.argmax(0), 10)
+    assert decided.any(0).mean() == pytest.approx(chance, abs=0.01)
+    assert needed.mean() == pytest.approx(seeds, abs=0.06)
 
 
 def test_needed_seeds_give_the_power_that_is_wanted():
