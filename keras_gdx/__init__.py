@@ -28,6 +28,7 @@ from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
 from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory_estimate import memory
 from keras_gdx.recipes import presets
+from keras_gdx.recommendation import recommend
 from keras_gdx.registry import info, register
 from keras_gdx.registry import list as list
 from keras_gdx.sharpness import SAM
@@ -69,6 +70,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "modifiers",
     "optimizers",
     "presets",
+    "recommend",
     "register",
     "regularizers",
     "schedules",

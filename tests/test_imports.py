@@ -28,9 +28,11 @@ LEVELS = (  # each may import from those before it
     "creation",
     "sharpness",
     "memory_estimate",
-    "comparison",
     "datasets distribute",
-    "__init__",
+    "comparison",
+    "recommendation",
+    "cli",
+    "__init__ __main__",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 

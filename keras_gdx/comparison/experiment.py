@@ -104,8 +104,9 @@ def compare(
         evaluations: Integer >= 1: validations in each run, at even intervals. The last one counts.
             An interval is an epoch of `fit`, and has whole steps: the budget is rounded to that.
         trials: Integer >= 1: trials of each strategy that leaves something open.
-        search: How values are chosen: `"halton"` covers the space evenly, `"grid"` has at most
-            `trials` points, `"tpe"` learns from earlier trials, with Optuna.
+        search: How values are chosen: `"halton"` covers the space evenly (with few choices, it
+            tries all), `"grid"` has at most `trials` points, `"tpe"` learns from earlier trials,
+            with Optuna.
         search_seed: Integer >= 0: the seed of all trials. The seeds that report come after it.
         prune: `"asha"`: a trial ends at 1/9 and 1/3 of its budget, unless it is among the best
             third of those before it.

@@ -5,7 +5,7 @@ from typing import Any
 
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
-from keras_gdx.comparison.spaces import Choice, LogUniform, Space, grid, halton
+from keras_gdx.comparison.spaces import Choice, LogUniform, Space, combinations, grid, halton
 
 ROUND = 4  # trials that do not know of each other, and may run beside each other
 
@@ -26,9 +26,10 @@ def propose(
     if settings.search == "tpe":
         left = settings.trials - len(past)
         return _by_model(settings, space, past, min(left, count or left))
-    points = grid if settings.search == "grid" else halton
-    seed = () if settings.search == "grid" else (settings.search_seed,)
-    values: list[dict[str, Any]] = points(space, settings.trials, *seed)
+    if settings.search == "grid" or combinations(space) <= settings.trials:
+        values = grid(space, settings.trials)
+    else:
+        values = halton(space, settings.trials, settings.search_seed)
     return values[len(past) :][:count]
 
 

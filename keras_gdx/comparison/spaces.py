@@ -135,6 +135,11 @@ def grid(space: Mapping[str, Space], count: int) -> list[dict[str, Any]]:
     return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)]
 
 
+def combinations(space: Mapping[str, Space]) -> float:
+    """The number of different values, which is infinite if a number may be any between two."""
+    return math.prod(len(s.values) if isinstance(s, Choice) else math.inf for s in space.values())
+
+
 def _size(space: Mapping[str, Space], levels: int) -> int:
     return math.prod(len(s.levels(levels)) for s in space.values())
 

@@ -25,7 +25,11 @@ from keras_gdx.config import declared_arguments
 
 RECORDED = Path(__file__).with_name("tensorflow.npz")
 BACKEND = keras.backend.backend()
-RULES = [name for name, entry in registry.REGISTRY.items() if entry.kind == "optimizer"]
+RULES = [
+    name
+    for name, entry in registry.REGISTRY.items()
+    if entry.kind == "optimizer" and name != "kron"  # needs TensorFlow
+]
 AdamW = optimizers.AdamW
 
 random = np.random.default_rng(0)
@@ -225,6 +229,7 @@ REFUSED = {  # on every backend but TensorFlow
     "`sparse`": lambda: AdamW(0.01, sparse="lazy"),
     "`shard_state`": lambda: AdamW(0.01, shard_state=True),
     "`reduce_dtype`": lambda: AdamW(0.01, reduce_dtype="bfloat16"),
+    "Kron": optimizers.Kron,
     "GradientPenalty": lambda: regularizers.GradientPenalty(0.1),
     "JacobianPenalty": lambda: regularizers.JacobianPenalty(0.1),
     "ResumableCheckpoint": lambda: fit("sgd", [callbacks.ResumableCheckpoint("never")]),

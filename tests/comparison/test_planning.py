@@ -150,6 +150,12 @@ def test_a_grid_has_at_most_as_many_points_as_trials():
         grid({"x": Choice([1, 2, 3]), "y": Choice([1, 2])}, 5)
 
 
+def test_few_choices_are_all_tried_once():
+    runs = play(settings({"a": {"optimizer": "sgd", "momentum": [0.0, 0.9], "nesterov": [False]}}))
+    tried = [r.values["momentum"] for r in runs if r.phase == "search"]
+    assert tried == [0.0, 0.9]
+
+
 # -- strategies ------------------------------------------------------------------------------
 
 

@@ -129,17 +129,16 @@ def test_killed_and_shared_it_ends_with_the_same_runs(reference, tmp_path, monke
 
     workers = []
     monkeypatch.setattr(Trainer, "run", run)
-    options = {"data": "tests.comparison.problem:data", "workers": 0, "resume": folder}
-    given = {"strategies": problem.STRATEGIES, **problem.OPTIONS, **options}
-    found = keras_gdx.compare("tests.comparison.problem:build", **given)
+    found = keras_gdx.comparison.join(folder, workers=0)
     assert scores(found) == scores(reference[0])
     assert 1 <= len(made) <= 6  # the others are those of the program
+    monkeypatch.setattr(Trainer, "run", None)  # nothing is left to do
+    again = compare(resume=folder)
+    assert scores(again) == scores(found)
     deadline = time.monotonic() + 10
     while any(_runs(pid) for pid in workers):  # they end with their parent
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    with pytest.raises(ValueError, match=r"has another `seeds`: 2. Received: seeds=1"):
-        keras_gdx.compare("tests.comparison.problem:build", **{**given, "seeds": 1})
 
 
 def _runs(pid):
