@@ -106,7 +106,7 @@ def decide(
     adjusted = step_down(for_looks([found[n].p for n in tested], seeds, max_seeds))
     p = dict(zip(tested, adjusted.tolist(), strict=True))
     duels = [Duel(leader, n, _outcome(p.get(n), d), p.get(n, 1.0), d) for n, d in found.items()]
-    duels.sort(key=lambda duel: (duel.outcome == "failed", -duel.p, duel.difference.mean))
+    duels.sort(key=lambda duel: (duel.outcome == "failed", duel.difference.mean))
     return Decision(scale, leader, tuple(duels))
 
 

@@ -27,11 +27,13 @@ def charts(result: Comparison) -> list[Html]:
         return []
     metric = result.settings.metric
     better = "lower" if result.settings.mode == "min" else "higher"
+    limit = "If it reaches 0, the other strategy may be as good."
+    if result.settings.margin:
+        limit = "If it reaches the band, the margin, it is not decided whether the lead matters."
     captions = {
         "differences": (
             "The leader's lead",
-            "Small marks are seeds, the large one is their mean, the line its interval. A line "
-            "that reaches 0 means that the other strategy may be as good.",
+            f"Small marks are seeds, the large one is their mean, the line its interval. {limit}",
         ),
         "curves": (
             f"{metric} during training",

@@ -8,6 +8,8 @@ from keras_gdx.comparison.difference import Difference
 from keras_gdx.comparison.summary import StrategySummary
 from keras_gdx.report.markup import said
 
+NAMED = 3  # strategies that are worse
+
 
 def sentences(
     decision: Decision, summaries: Mapping[str, StrategySummary], margin: float, level: float
@@ -28,14 +30,20 @@ def sentences(
     close = [duel for duel in rivals if duel.outcome == "undecided"]
     same = [duel for duel in rivals if duel.outcome == "equal"]
     for duel in close:
-        yield f"No significant difference between {leader} and {duel.other}: {_more(duel, level)}."
+        what = f"No significant difference between {leader} and {duel.other}"
+        if margin:
+            what = f"Not decided if {leader} is better than {duel.other} by {said(margin)}"
+        yield f"{what}: {_more(duel, level)}."
     for duel in same:
         yield (
             f"{leader} and {duel.other} are equal in practice: the difference is less than "
             f"{said(margin)}, namely {evidence(duel, level)}."
         )
     if beaten:
-        yield f"{leader} beats {'; '.join(f'{d.other} by {evidence(d, level)}' for d in beaten)}."
+        named = [f"{duel.other} by {evidence(duel, level)}" for duel in beaten[:NAMED]]
+        rest = len(beaten) - NAMED
+        more = [f"and {rest} other{'s' if rest > 1 else ''} by more"] if rest > 0 else []
+        yield f"{leader} beats {'; '.join(named + more)}."
     if not rivals:
         yield f"{leader} is the only one left." if decision.duels else f"{leader} has no rival."
     for summary in summaries.values():

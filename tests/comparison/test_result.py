@@ -53,6 +53,20 @@ def test_equal_in_practice():
     assert "are equal in practice: the difference is less than 0.02, namely 0.00" in result.verdict
 
 
+def test_a_margin_that_is_not_decided():
+    result = compared({"adamw": B, "muon": A}, margin=0.02)
+    assert result.verdict.startswith("Not decided if muon is better than adamw by 0.02: 0.0206 [")
+    assert result.undecided == ("muon", "adamw")
+
+
+def test_of_many_the_closest_are_named():
+    scores = {str(i): [x + 0.02 * i for x in A] for i in (3, 1, 0, 5, 2, 4)}
+    result = compared(scores)
+    assert [*result.strategies] == ["0", "1", "2", "3", "4", "5"]
+    assert result.verdict.startswith("0 beats 1 by 0.02")
+    assert result.verdict.endswith("; and 2 others by more.")
+
+
 def test_more_seeds_are_paid_for():
     """The same scores, when a decision was to be made after each seed from 5 to 10."""
     once, raced = (compared({"a": A, "b": B}, max_seeds=n) for n in (5, 10))
