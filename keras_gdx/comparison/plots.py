@@ -7,11 +7,12 @@ users, those of the page for the report.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_gdx.arguments import is_number
+from keras_gdx.comparison.profile import Profile
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.spaces import LogUniform
 from keras_gdx.comparison.statistics import best_of
@@ -52,19 +53,36 @@ class Look(NamedTuple):
 
 
 def plot(result: Comparison, kind: str, axes: Axes | None = None) -> Axes:
-    """Draws the chart of this kind, with title and legend, for a user."""
+    """Draws the chart of this kind, with a legend, for a user."""
+    axes, look = _for_user(result.strategies, axes)
+    CHARTS[kind](result, axes, look)
+    if kind == "differences":
+        return axes
+    return _explained(axes, look, "share of seeds" if kind == "profile" else result.settings.metric)
+
+
+def draw_profile(found: Profile, share: str, axes: Axes | None = None) -> Axes:
+    """Draws profiles with a legend, for a user."""
+    axes, look = _for_user(found.shares, axes)
+    _profile(found, axes, look)
+    return _explained(axes, look, share)
+
+
+def _for_user(names: Iterable[str], axes: Axes | None) -> tuple[Axes, Look]:
+    """Axes and colors of matplotlib."""
     from matplotlib import pyplot
 
-    if axes is None:
-        axes = pyplot.figure(layout="constrained").add_subplot()
-    look = Look({name: f"C{i}" for i, name in enumerate(result.strategies)}, "gray")
-    CHARTS[kind](result, axes, look)
-    if kind != "differences":
-        axes.set_ylabel({"profile": "share of seeds"}.get(kind, result.settings.metric))
-        for name in result.strategies:
-            axes.plot([], [], label=name.lstrip("_"), **look.line(name))
-        for text in axes.legend(fontsize="small").get_texts():
-            text.set_parse_math(False)
+    axes = axes or pyplot.figure(layout="constrained").add_subplot()
+    return axes, Look({name: f"C{i}" for i, name in enumerate(names)}, "gray")
+
+
+def _explained(axes: Axes, look: Look, label: str) -> Axes:
+    """Adds a label of the vertical axis, and a legend."""
+    axes.set_ylabel(label)
+    for name in look.colours:
+        axes.plot([], [], label=name.lstrip("_"), **look.line(name))
+    for text in axes.legend(fontsize="small").get_texts():
+        text.set_parse_math(False)
     return axes
 
 
@@ -194,7 +212,10 @@ def differences(result: Comparison, axes: Axes, look: Look) -> str:
 
 def profile(result: Comparison, axes: Axes, look: Look) -> str:
     """The share of seeds that reach the target in a multiple of the fastest time."""
-    found = result.profile()
+    return _profile(result.profile(), axes, look)
+
+
+def _profile(found: Profile, axes: Axes, look: Look) -> str:
     for name, share in found.shares.items():
         text = f"{name}: score {found.scores[name]:.2f}"
         axes.plot(found.factors, share, gid=HOVER + text, **look.line(name))

@@ -178,13 +178,26 @@ class Comparison:
         """
         ran = [{r.seed for r in each.finals} for each in self.strategies.values() if each.finals]
         common = sorted(set.intersection(*ran)) if ran else []
-        unit: Literal["step", "seconds"] = "step" if self.settings.budget.is_counted else "seconds"
         times = {}
         for name, each in self.strategies.items():
-            found = [] if self.target is None else each.times(self.target, unit)
+            found = [] if self.target is None else each.times(self.target, self._unit)
             by_seed = {run.seed: time for run, time in zip(each.finals, found, strict=False)}
             times[name] = [by_seed.get(seed, inf) for seed in common]
         return profile(times)
+
+    def time(self, strategy: str) -> float:
+        """The median time to the target, in the unit of the budget; infinite if not reached.
+
+        Args:
+            strategy: The strategy's name.
+        """
+        return (
+            inf if self.target is None else self.strategies[strategy].time(self.target, self._unit)
+        )
+
+    @property
+    def _unit(self) -> Literal["step", "seconds"]:
+        return "step" if self.settings.budget.is_counted else "seconds"
 
     # -- tables ------------------------------------------------------------------------------
 
