@@ -13,10 +13,8 @@ from urllib.parse import quote
 from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.run import Phase, Run
 from keras_gdx.comparison.search import ROUND, propose
-from keras_gdx.comparison.settings import Settings
+from keras_gdx.comparison.settings import KEPT, Settings
 from keras_gdx.comparison.strategies import Strategy
-
-KEPT = 3  # successive halving keeps one trial in this many at each rung
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.encoding import decode, encode
 from keras_gdx.comparison.strategies import Strategy
 
+KEPT = 3  # successive halving keeps one trial in this many at each rung
 Search = Literal["halton", "grid", "tpe"]
 
 
@@ -65,6 +66,8 @@ class Settings:
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
             check_type(name, getattr(self, name), hint)
+        has_rungs = self.prune is None or self.evaluations >= KEPT
+        check(has_rungs, "evaluations", self.evaluations, f"at least {KEPT} to prune")
         enough = self.max_seeds >= self.seeds
         check(self.metric.startswith("val_"), "metric", self.metric, "a name that begins with val_")
         check(enough, "max_seeds", self.max_seeds, f"at least `seeds`, {self.seeds}")

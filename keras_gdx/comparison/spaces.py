@@ -50,10 +50,6 @@ class Uniform(Configured):
         """The value at a fraction in [0, 1] of the space."""
         return float(self.low + fraction * (self.high - self.low))
 
-    def position(self, value: float) -> float:
-        """The fraction of the space at which a value is."""
-        return float((value - self.low) / (self.high - self.low))
-
     def levels(self, count: int) -> Sequence[float]:
         """Values for a grid: the middles of equal parts."""
         return [self.at((i + 0.5) / count) for i in range(count)]
@@ -81,10 +77,6 @@ class LogUniform(Uniform):
     def at(self, fraction: float) -> float:
         """The value at a fraction in [0, 1] of the space."""
         return float(self.low * (self.high / self.low) ** fraction)
-
-    def position(self, value: float) -> float:
-        """The fraction of the space at which a value is."""
-        return math.log(value / self.low) / math.log(self.high / self.low)
 
 
 class Choice:

@@ -40,7 +40,8 @@ class Trainer:
         settings = self.settings
         model = _fresh(settings, settings.search_seed)
         model.compile(loss=settings.loss, metrics=_metrics(settings))
-        found = evaluate(model, self._source.load().few)
+        data = self._source.load()
+        found = evaluate(model, data.few)
         names = sorted(f"val_{name}" for name in found)
         check(settings.metric in names, "metric", settings.metric, f"one of {', '.join(names)}")
         for name, strategy in settings.strategies.items():
@@ -49,6 +50,8 @@ class Trainer:
                 built = strategy.build(values, model)
             except Exception as error:
                 raise ValueError(f"strategies[{name!r}] cannot be created: {error}") from error
+            own = not (data.is_stream and built.batch_size)
+            check(own, "batch_size", built.batch_size, "that of the dataset, so not given here")
             planned = any(True for _ in plans_of(built.optimizer))
             allowed = (
                 f"in steps or examples, because a schedule of {name!r} gets its length from `fit`"

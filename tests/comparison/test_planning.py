@@ -238,6 +238,7 @@ WRONG = {
     "fewer seeds": ({"max_seeds": 2}, "`max_seeds` must be at least `seeds`, 5"),
     "a search": ({"search": "random"}, "`search` must be 'halton', 'grid' or 'tpe'"),
     "a budget": ({"budget": 100}, "`budget` must be a Budget"),
+    "pruning without evaluations": ({"prune": "asha", "evaluations": 2}, "at least 3 to prune"),
     "a time-out here": ({"timeout": 5.0}, "`timeout` must be None with workers=0"),
     "a lambda": ({"workers": 1}, "top level of a module"),
     "a model without weights": ({"build": lambda: keras.Sequential([])}, "`build` must be"),

@@ -1,12 +1,14 @@
 """Single runs, in this process."""
 
 from dataclasses import replace
+from itertools import islice
 
 import keras
 import numpy as np
 import pytest
 
 import keras_gdx
+from keras_gdx.comparison.data import data_of
 from keras_gdx.comparison.plan import Task
 from keras_gdx.comparison.trial import Trainer
 from tests.comparison.test_planning import settings
@@ -20,12 +22,26 @@ def build():
 
 
 def trainer(data=(X, Y), test=None, **options):
-    options = {"budget": keras_gdx.Budget(steps=6), "evaluations": 3, **options}
-    return Trainer(replace(settings({"a": "sgd"}, **options), build=build, data=data, test=test))
+    plain = {"strategies": {"a": "sgd"}, "budget": keras_gdx.Budget(steps=6), "evaluations": 3}
+    return Trainer(replace(settings(**plain | options), build=build, data=data, test=test))
 
 
 def task(seed=1, phase="final", **given):
     return Task("a", phase, 0, seed, {}, **given)
+
+
+def test_batches_are_permutations_by_the_seed():
+    data = data_of((np.arange(15), np.arange(15)))
+    assert sorted([*data.train[0], *data.validation[0]]) == [*range(15)]
+
+    def drawn(seed):
+        return [x for x, _ in islice(data.batches(5, seed), 4)]  # two of 12 examples, twice
+
+    first, second = np.concatenate(drawn(1)[:2]), np.concatenate(drawn(1)[2:])
+    assert len({*first}) == len({*second}) == 10
+    assert [*first] != [*second]
+    np.testing.assert_array_equal(drawn(1), drawn(1))
+    assert not np.array_equal(drawn(1), drawn(2))
 
 
 @pytest.mark.parametrize("unit", ["seconds", "joules"])
@@ -56,6 +72,8 @@ def test_datasets_shuffle_by_the_seed_and_have_their_own_batches():
         return train, tf.data.Dataset.from_tensor_slices((X[48:], Y[48:])).batch(16)
 
     trains = trainer(data, budget=keras_gdx.Budget(examples=72))
+    with pytest.raises(ValueError, match="`batch_size` must be that of the dataset"):
+        trainer(data, strategies={"a": {"optimizer": "sgd", "batch_size": 3}})
     first, again, other = (trains.run(task(seed)) for seed in (1, 1, 2))
     assert first.status == "completed", first.message
     assert first.steps == 6
