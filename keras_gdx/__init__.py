@@ -25,6 +25,7 @@ from keras_gdx.checkpoint.export import export
 from keras_gdx.comparison import Budget, Comparison, LogUniform, Uniform, compare
 from keras_gdx.creation import create
 from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
+from keras_gdx.explanation import explain
 from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory_estimate import memory
 from keras_gdx.recipes import presets
@@ -62,6 +63,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "comparison",
     "constraints",
     "create",
+    "explain",
     "export",
     "info",
     "layer_decay",

@@ -30,7 +30,7 @@ LEVELS = (  # each may import from those before it
     "memory_estimate",
     "datasets distribute",
     "comparison",
-    "recommendation",
+    "recommendation explanation",
     "cli",
     "__init__ __main__",
 )

@@ -17,8 +17,8 @@ from tests.contract.rules import (
     first_rules,
     make,
     rate_of,
-    settings,
 )
+from tests.reference import settings
 
 
 def split(data, parts):
