@@ -11,9 +11,18 @@ except ImportError as error:
         "pip install 'keras_gdx[tensorflow-cpu]'."
     ) from error
 
-from keras_gdx import callbacks, constraints, modifiers, optimizers, regularizers, schedules
+from keras_gdx import (
+    callbacks,
+    comparison,
+    constraints,
+    modifiers,
+    optimizers,
+    regularizers,
+    schedules,
+)
 from keras_gdx._version import __version__
 from keras_gdx.checkpoint.export import export
+from keras_gdx.comparison import Budget, Comparison, LogUniform, Uniform, compare
 from keras_gdx.creation import create
 from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
 from keras_gdx.explanation import explain
@@ -44,8 +53,14 @@ else:
 
 __all__ = [  # without `list`: a star import must not shadow the builtin
     "SAM",
+    "Budget",
+    "Comparison",
+    "LogUniform",
+    "Uniform",
     "__version__",
     "callbacks",
+    "compare",
+    "comparison",
     "constraints",
     "create",
     "explain",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self
+
+from keras_gdx.comparison.encoding import decode
 
 Phase = Literal["search", "final"]
 Status = Literal["completed", "diverged", "crashed", "timed out", "pruned"]
@@ -52,3 +55,10 @@ class Run:
     joules: float | None = None
     test: float | None = None
     message: str = ""
+
+    @classmethod
+    def decoded(cls, written: Mapping[str, Any]) -> Self:
+        """Restores a run from JSON."""
+        values = decode(written["values"], {})
+        curve = tuple(Evaluation(*each) for each in written["curve"])
+        return cls(**{**written, "values": values, "curve": curve})

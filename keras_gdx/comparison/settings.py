@@ -1,12 +1,22 @@
 """Everything that decides the result of a comparison."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self, get_type_hints
 
+from keras_gdx.arguments import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    check,
+    check_type,
+)
 from keras_gdx.comparison.budget import Budget
+from keras_gdx.comparison.encoding import decode, encode
 from keras_gdx.comparison.strategies import Strategy
 
-Search = Literal["halton", "grid", "tpe", "gp"]
+KEPT = 3  # successive halving keeps one trial in this many at each rung
+Search = Literal["halton", "grid", "tpe"]
 
 
 @dataclass(frozen=True)
@@ -42,16 +52,41 @@ class Settings:
     metric: str
     mode: Literal["min", "max"]
     budget: Budget
-    batch_size: int
-    evaluations: int
-    trials: int
+    batch_size: PositiveInt
+    evaluations: PositiveInt
+    trials: PositiveInt
     search: Search
-    search_seed: int
+    search_seed: NonNegativeInt
     prune: Literal["asha"] | None
-    seeds: int
-    max_seeds: int
-    margin: float | None
+    seeds: PositiveInt
+    max_seeds: PositiveInt
+    margin: NonNegativeFloat | None
     target: float | None
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self), include_extras=True).items():
+            check_type(name, getattr(self, name), hint)
+        has_rungs = self.prune is None or self.evaluations >= KEPT
+        check(has_rungs, "evaluations", self.evaluations, f"at least {KEPT} to prune")
+        enough = self.max_seeds >= self.seeds
+        check(self.metric.startswith("val_"), "metric", self.metric, "a name that begins with val_")
+        check(enough, "max_seeds", self.max_seeds, f"at least `seeds`, {self.seeds}")
+
+    def encoded(self, arrays: MutableMapping[str, Any]) -> dict[str, Any]:
+        """The settings as JSON, by name; `arrays` receives the arrays, by name."""
+        return {f.name: encode(getattr(self, f.name), arrays) for f in fields(self)}
+
+    @classmethod
+    def decoded(cls, settings: Mapping[str, Any], arrays: Mapping[str, Any]) -> Self:
+        """Undoes `encoded`.
+
+        Raises:
+            ValueError: If something cannot be restored in another process.
+        """
+        given = {name: decode(value, arrays) for name, value in settings.items()}
+        given["budget"] = Budget(**given["budget"])
+        given["strategies"] = {n: Strategy(**each) for n, each in given["strategies"].items()}
+        return cls(**given)
 
     def final_seed(self, index: int) -> int:
         """The seed of the runs with this index that report."""

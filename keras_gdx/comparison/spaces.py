@@ -33,7 +33,7 @@ class Uniform(Configured):
 
     Args:
         low: Number, the lower bound.
-        high: Number > `low`, the upper bound.
+        high: Number, the upper bound, greater than `low`.
 
     Example:
         >>> import keras_gdx
@@ -50,10 +50,6 @@ class Uniform(Configured):
         """The value at a fraction in [0, 1] of the space."""
         return float(self.low + fraction * (self.high - self.low))
 
-    def position(self, value: float) -> float:
-        """The fraction of the space at which a value is."""
-        return float((value - self.low) / (self.high - self.low))
-
     def levels(self, count: int) -> Sequence[float]:
         """Values for a grid: the middles of equal parts."""
         return [self.at((i + 0.5) / count) for i in range(count)]
@@ -67,7 +63,7 @@ class LogUniform(Uniform):
 
     Args:
         low: Number > 0, the lower bound.
-        high: Number > `low`, the upper bound.
+        high: Number > 0, the upper bound, greater than `low`.
 
     Example:
         >>> import keras_gdx
@@ -82,16 +78,15 @@ class LogUniform(Uniform):
         """The value at a fraction in [0, 1] of the space."""
         return float(self.low * (self.high / self.low) ** fraction)
 
-    def position(self, value: float) -> float:
-        """The fraction of the space at which a value is."""
-        return math.log(value / self.low) / math.log(self.high / self.low)
-
 
 class Choice:
     """Some values, which a user writes as a list."""
 
     def __init__(self, values: Sequence[Any]):
         self.values = tuple(values)
+
+    def __repr__(self) -> str:
+        return repr(list(self.values))
 
     def at(self, fraction: float) -> Any:
         """The value at a fraction in [0, 1) of the space."""
@@ -130,6 +125,11 @@ def grid(space: Mapping[str, Space], count: int) -> list[dict[str, Any]]:
     check(needed <= count, "trials", count, f"at least {needed} for a grid of these choices")
     axes = [s.levels(levels) for s in space.values()]
     return [dict(zip(space, point, strict=True)) for point in itertools.product(*axes)]
+
+
+def combinations(space: Mapping[str, Space]) -> float:
+    """The number of different values, which is infinite if a number may be any between two."""
+    return math.prod(len(s.values) if isinstance(s, Choice) else math.inf for s in space.values())
 
 
 def _size(space: Mapping[str, Space], levels: int) -> int:
