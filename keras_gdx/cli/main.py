@@ -6,12 +6,12 @@ import traceback
 from collections.abc import Sequence
 
 from keras_gdx._version import __version__
-from keras_gdx.cli import catalogue, doctor, model
+from keras_gdx.cli import catalogue, doctor, experiment, model
 from keras_gdx.cli.target import TargetError, UsageError
 
 CODES = """exit codes:
   0  done
-  1  done, and the answer is no: the doctor found something
+  1  done, and the answer is no: nothing found, undecided, or the doctor found something
   2  the command line is wrong; the message says what to type
   3  your own code raised an error
 """
@@ -57,7 +57,7 @@ def parsers() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the answer as JSON")
-    for module in (catalogue, model, doctor):
+    for module in (catalogue, model, experiment, doctor):
         module.add(commands, common)
     commands.add_parser("distribute", help="run a script as several workers, see its --help")
     return parser

@@ -33,7 +33,7 @@ def load(target: str) -> Any:
         sys.path.insert(0, str(path.resolve().parent))  # for its own imports, and for workers
         place = path.stem
     else:
-        sys.path.insert(0, "")
+        search_here()
     try:
         module = import_module(place)
     except ModuleNotFoundError as error:
@@ -46,6 +46,12 @@ def load(target: str) -> Any:
         names = [n for n, v in vars(module).items() if callable(v) and not n.startswith("_")]
         raise UsageError(f"{place} has no {name!r}, but {', '.join(names) or 'no function'}")
     return getattr(module, name)
+
+
+def search_here() -> None:
+    """Makes modules in the working directory importable, as `python` does."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
 
 
 def call(target: str) -> Any:

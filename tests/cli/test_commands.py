@@ -59,6 +59,20 @@ def test_recommend(capsys):
     assert found[0]["value"] == {"name": "muon", "adjust": "match_rms_adamw"}
 
 
+def test_compare_and_report(capsys, tmp_path):
+    runs, page = str(tmp_path / "runs"), tmp_path / "page.html"
+    options = ("--resume", runs, "--workers", "0", "--save", str(tmp_path / "a.json"))
+    found = answer(capsys, "compare", f"{HERE / 'train.py'}:comparison", *options)
+    assert found["best"] == "good"
+    assert "good" in found["verdict"]
+    assert answer(capsys, "compare", "--join", runs, "--workers", "0") == found
+    for source in (runs, str(tmp_path / "a.json")):
+        again = answer(capsys, "report", source, "--output", str(page))
+        assert (again["verdict"], again["table"]) == (found["verdict"], found["table"])
+        assert "</html>" in page.read_text(encoding="utf-8")
+        page.unlink()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -73,6 +87,12 @@ def test_recommend(capsys):
         (["memory", MODEL, "--option", "int8"], 2, "NAME=VALUE"),
         (["memory", MODEL, "--rule", "adamw", "--option", "beta_1=2"], 2, "`beta_1`"),
         (["lr-find", MODEL], 2, "must return a compiled model and a pair"),
+        (["compare"], 2, "either module:function"),
+        (["compare", MODEL, "--join", "runs"], 2, "either module:function"),
+        (["compare", "--join", "no_such_folder"], 2, "there is no comparison"),
+        (["compare", MODEL[:-5] + "number"], 2, "must return a dictionary"),
+        (["compare", MODEL[:-5] + "other"], 2, "unexpected keyword argument 'epochs'"),
+        (["report", "no_such_file.json"], 2, "there is no comparison"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )
