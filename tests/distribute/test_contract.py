@@ -13,9 +13,7 @@ pytestmark = [
     pytest.mark.xdist_group("processes"),
 ]
 expected = cache(trained)
-
-
-CLUSTERS = {"four replicas": (1, 4), "two workers": (2, 1), "two workers with two": (2, 2)}
+CLUSTERS = {"four_replicas": (1, 4), "two_workers": (2, 1), "two_workers_with_two": (2, 2)}
 
 
 @pytest.mark.parametrize(
