@@ -28,8 +28,11 @@ WAYS = {
 
 def each_of(rules):
     """Parametrizes a test; one process runs all tests of a rule."""
-    groups = {rule: pytest.mark.xdist_group(f"rule {rule}") for rule in rules}
-    params = [pytest.param(rule, marks=group) for rule, group in groups.items()]
+
+    def marks(rule):
+        return pytest.mark.xdist_group(f"rule {rule}"), *[pytest.mark.slow] * (rule not in FIRST)
+
+    params = [pytest.param(rule, marks=marks(rule)) for rule in rules]
     return pytest.mark.parametrize("rule", params, scope="module")
 
 

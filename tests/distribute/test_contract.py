@@ -9,7 +9,6 @@ from tests.distribute.conftest import SECONDS
 from tests.distribute.contract import combinations, trained
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(SECONDS),
     pytest.mark.xdist_group("processes"),
 ]

@@ -13,7 +13,6 @@ from tests.distribute.processes import free_ports, workers
 from tests.distribute.session import FITS, OF_FOUR, wide
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(SECONDS),
     pytest.mark.xdist_group("processes"),  # one cluster at a time
 ]
