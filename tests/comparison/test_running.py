@@ -70,14 +70,16 @@ def reference():
 
 def test_equal_seeds_have_equal_weights_batches_and_dropout(reference):
     _, seen = reference
-    losses = []
+    losses, kernels = [], []
     for seed in (1, 2):
         (ours, ours_loss), (theirs, theirs_loss) = seen[seed]["keras_gdx"], seen[seed]["keras"]
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(a, b)
         assert ours_loss == theirs_loss  # of the first batch, before any update
         losses.append(ours_loss)
+        kernels.append(ours[0])
     assert losses[0] != losses[1]
+    assert not np.array_equal(*kernels)
 
 
 def test_equal_budgets_and_disjoint_seeds(reference):
