@@ -48,11 +48,15 @@ class BatchShare:
             over this replica's examples; outside, they are its share of the global loss.
         scaled: Whether any loss was scaled. If not, nothing says that the loss is a mean.
         held: Inside `holding`, the list that collects gradients and their variables.
+        gathers: Whether a loss that returns a scalar is computed from the outputs of all replicas.
+            Otherwise it counts as a mean over the examples.
 
     Args:
         x: Inputs of this replica.
         by_gradient: Whether gradients get the share, instead of losses.
     """
+
+    gathers = True
 
     def __init__(self, x, by_gradient=False):
         self._context = tf.distribute.get_replica_context()
