@@ -16,6 +16,7 @@ from keras_gdx._version import __version__
 from keras_gdx.checkpoint.export import export
 from keras_gdx.creation import create
 from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
+from keras_gdx.full_batch import fit_full_batch
 from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory_estimate import memory
 from keras_gdx.optimizers.from_keras import from_keras
@@ -46,6 +47,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "constraints",
     "create",
     "export",
+    "fit_full_batch",
     "from_keras",
     "info",
     "layer_decay",

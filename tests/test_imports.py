@@ -28,6 +28,7 @@ LEVELS = (  # each may import from those before it
     "creation",
     "memory_estimate",
     "datasets distribute",
+    "full_batch",
     "__init__",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}

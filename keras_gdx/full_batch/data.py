@@ -28,7 +28,9 @@ class Data:
             for name, value in (("y", y), ("sample_weight", sample_weight)):
                 check(value is None, name, value, "None, as `x` has batches of all data")
             check(batch_size is None, "batch_size", batch_size, "None, as `x` has batches")
-            infinite = isinstance(x, tf.data.Dataset) and x.cardinality() == tf.data.INFINITE_CARDINALITY
+            infinite = (
+                isinstance(x, tf.data.Dataset) and x.cardinality() == tf.data.INFINITE_CARDINALITY
+            )
             check(not infinite, "x", x, "finite, as every evaluation reads all of it")
             self._batches = lambda: self._of_batches(x)
             sizes = [rows(batch[0]) for batch in self]
@@ -72,7 +74,11 @@ class Data:
     def _as_array(array):
         if array is None or isinstance(array, tf.Tensor):
             return array
-        array = np.asarray(array) if not hasattr(array, "__array__") or hasattr(array, "iloc") else array
+        array = (
+            np.asarray(array)
+            if not hasattr(array, "__array__") or hasattr(array, "iloc")
+            else array
+        )
         check(np.ndim(array) > 0, "x, y and sample_weight", array, "arrays with a row per example")
         return array
 

@@ -126,8 +126,10 @@ def fit_full_batch(
     for name, hint in TYPES.items():
         check_type(name, given[name], hint)
     check(
-        learning_rate is None or method == "gd", "learning_rate", learning_rate, "None, unless "
-        "`method` is 'gd'"
+        learning_rate is None or method == "gd",
+        "learning_rate",
+        learning_rate,
+        "None, unless `method` is 'gd'",
     )
     check(not options or method != "gd", "options", options, "None, as 'gd' has no options")
     if method != "gd" and find_spec("scipy") is None:
@@ -184,7 +186,9 @@ def _minimized(objective, method, options, limits, callbacks, verbose):
     try:
         if not run.converged:
             ended = SOLVERS[method](run, w, **options)
-            run.reason = run.reason or ended  # SciPy returns, too, if `run` has stopped it
+            while run.reason is None and run.restart():  # SciPy returns, too, if `run` stops it
+                ended = SOLVERS[method](run, run.current, **options)
+            run.reason = run.reason or ended
     except Stop:
         pass
     except KeyboardInterrupt:

@@ -88,7 +88,9 @@ class Objective:
             found = count(w, batch, statistics)
             if not found:
                 return []
-            totals = found if totals is None else [a + b for a, b in zip(totals, found, strict=True)]
+            totals = (
+                found if totals is None else [a + b for a, b in zip(totals, found, strict=True)]
+            )
         return totals
 
     # -- of one batch, compiled ---------------------------------------------------------------

@@ -5,8 +5,6 @@ examples counts with the share of its examples, and one that counts masks or sam
 divided by the count over all batches.
 """
 
-import tensorflow as tf
-
 from keras_gdx.distribute.batch_share import BatchShare
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+ROUNDED = 1e-12  # a relative difference of losses below which rounding matters in float64
 STALLED = 20  # iterations without a step, after which a trust region is too small
 
 
@@ -61,7 +62,7 @@ class Run:
         self.iterations = self.evaluations = 0
         self._begin = time.monotonic()
         self._begun = self._stalled = 0
-        self._last = self._current = self._best = None  # each a `Point`
+        self._last = self._current = self._best = self._reference = None  # each a `Point`
 
     # -- for the solver -----------------------------------------------------------------------
 
@@ -72,7 +73,7 @@ class Run:
         budget = self.limits["time_budget"]
         if budget is not None and self.seconds >= budget:
             self._stop(f"the time budget, {budget:g} s, is used up")
-        return point.loss, point.gradient
+        return self._relative(point), point.gradient
 
     def product(self, w, v):
         """The Hessian times `v`."""
@@ -90,6 +91,14 @@ class Run:
         self.callbacks.on_epoch_end(self.iterations, logs)
         self.iterations += 1
         self._judge(before, now)
+
+    def restart(self):
+        """Makes losses relative to the current one, for line searches that rounding has stopped.
+
+        Returns whether a solver can make progress now that it could not make before.
+        """
+        before, self._reference = self._reference, self._current
+        return before is None or self.norm(before) > self.norm(self._current)
 
     # -- for `fit_full_batch` -----------------------------------------------------------------
 
@@ -112,6 +121,11 @@ class Run:
     def seconds(self):
         """Duration so far."""
         return time.monotonic() - self._begin
+
+    @property
+    def current(self):
+        """The last iterate."""
+        return self._current.w
 
     @property
     def final(self):
@@ -138,6 +152,21 @@ class Run:
         )
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _relative(self, point):
+        """The loss for the solver: relative to the reference, if there is one.
+
+        Where subtracting would leave only rounding errors, the difference is the mean slope along
+        the way (Hager and Zhang 2005).
+        """
+        if self._reference is None:
+            return point.loss
+        reference = self._reference
+        difference = point.loss - reference.loss
+        if abs(difference) > ROUNDED * abs(reference.loss):
+            return difference
+        slope = (point.gradient + reference.gradient) / 2
+        return float(slope @ (point.w - reference.w))
 
     def _begin_iteration(self):
         if self._begun == self.iterations:

@@ -9,7 +9,9 @@ import warnings
 
 import numpy as np
 
-ARMIJO = 1e-4  # the decrease that a step must reach, as a fraction of the one that the slope promises
+ARMIJO = (
+    1e-4  # the decrease that a step must reach, as a fraction of the one that the slope promises
+)
 NO_LOWER_LOSS = "the line search found no lower loss"
 ENDLESS = 10**9  # `run` counts iterations itself
 OWN_TOLERANCES = {  # without those of SciPy, because `run` has its own

@@ -46,9 +46,7 @@ def _symbolic(tensor):
 def training_loss(model, x, y, sample_weight):
     """The loss as `train_step` computes it."""
     outputs = model(x, training=True) if model._call_has_training_arg else model(x)
-    return model._compute_loss(
-        x=x, y=y, y_pred=outputs, sample_weight=sample_weight, training=True
-    )
+    return model._compute_loss(x=x, y=y, y_pred=outputs, sample_weight=sample_weight, training=True)
 
 
 @contextmanager
