@@ -1,5 +1,7 @@
 """A data set in batches that are the same each time."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -60,10 +62,9 @@ class Data:
 
     def _slices(self, arrays, size):
         for begin in range(0, self.rows, size):
-            here = slice(begin, begin + size)
-            yield self._converted(
-                keras.tree.map_structure(lambda a: None if a is None else a[here], arrays)
-            )
+            part = slice(begin, begin + size)
+            cut = partial(_rows_of, part=part)
+            yield self._converted(keras.tree.map_structure(cut, arrays))
 
     def _of_batches(self, batches):
         indices = range(batches.num_batches) if isinstance(batches, keras.utils.PyDataset) else None
@@ -90,6 +91,10 @@ class Data:
             return tf.cast(tensor, self._dtype) if tensor.dtype.is_floating else tensor
 
         return keras.tree.map_structure(convert, batch)
+
+
+def _rows_of(array, part):
+    return None if array is None else array[part]
 
 
 def rows(x):

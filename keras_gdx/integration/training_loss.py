@@ -36,7 +36,7 @@ def build(model, x, y, sample_weight):
     x, y, sample_weight = keras.tree.map_structure(_symbolic, (x, y, sample_weight))
     outputs = compute_output_spec(model, x)
     if model._compile_loss is not None:
-        compute_output_spec(model._compute_loss, x, y, outputs, sample_weight, training=False)
+        compute_output_spec(model._compile_loss, y, outputs, sample_weight)
 
 
 def _symbolic(tensor):
