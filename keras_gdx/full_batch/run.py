@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 ROUNDED = 1e-12  # a relative difference of losses below which rounding matters in float64
-STALLED = 20  # iterations without a step, after which a trust region is too small
+STALLED = 5  # iterations without a step, after which a trust region is too small
 
 
 class Stop(StopIteration):
@@ -62,6 +62,7 @@ class Run:
         self.iterations = self.evaluations = 0
         self._begin = time.monotonic()
         self._begun = self._stalled = 0
+        self._scale = 1.0
         self._last = self._current = self._best = self._reference = None  # each a `Point`
 
     # -- for the solver -----------------------------------------------------------------------
@@ -73,11 +74,11 @@ class Run:
         budget = self.limits["time_budget"]
         if budget is not None and self.seconds >= budget:
             self._stop(f"the time budget, {budget:g} s, is used up")
-        return self._relative(point), point.gradient
+        return self._relative(point) * self._scale, point.gradient * self._scale
 
     def product(self, w, v):
         """The Hessian times `v`."""
-        return self.objective.product(w, v)
+        return self.objective.product(w, v) * self._scale
 
     def iterated(self, w):
         """Reports an iterate; raises `Stop` if it is the last."""
@@ -93,11 +94,13 @@ class Run:
         self._judge(before, now)
 
     def restart(self):
-        """Makes losses relative to the current one, for line searches that rounding has stopped.
+        """Makes losses relative to the current one, in units in which its gradient has the norm 1.
 
-        Returns whether a solver can make progress now that it could not make before.
+        Solvers that rounding has stopped can then go on. Returns whether this is worth trying: not
+        if the gradient has become no smaller since the last time.
         """
         before, self._reference = self._reference, self._current
+        self._scale = 1 / self.norm(self._current)
         return before is None or self.norm(before) > self.norm(self._current)
 
     # -- for `fit_full_batch` -----------------------------------------------------------------
@@ -193,12 +196,13 @@ class Run:
         self._test_decrease(before, now)
         if self.converged:
             raise Stop
-        if self._stalled >= STALLED:
-            self._stop("no step lowers the loss, because of rounding")
         if self.iterations >= limits["max_iterations"]:
             self._stop(f"max_iterations={limits['max_iterations']} are done")
         if self.objective.model.stop_training:
             self._stop("a callback stopped it")
+        if self._stalled >= STALLED:
+            self._stalled = 0
+            raise Stop  # without a reason: a restart may help
 
     def _test_gradient(self, now):
         tolerance, norm = self.limits["gradient_tolerance"], self.norm(now)

@@ -12,7 +12,7 @@ import numpy as np
 ARMIJO = (
     1e-4  # the decrease that a step must reach, as a fraction of the one that the slope promises
 )
-NO_LOWER_LOSS = "the line search found no lower loss"
+NO_LOWER_LOSS = "no step lowers the loss any more, because of rounding"
 ENDLESS = 10**9  # `run` counts iterations itself
 OWN_TOLERANCES = {  # without those of SciPy, because `run` has its own
     "L-BFGS-B": {"maxcor": 20, "ftol": 0.0, "gtol": 0.0, "maxiter": ENDLESS, "maxfun": ENDLESS},
@@ -44,7 +44,7 @@ def by_scipy(method):
                 options=OWN_TOLERANCES[method] | options,
             )
         run.solver_result = result
-        return f"the solver could not go on: {result.message}"
+        return f"no step lowers the loss any more, because of rounding (SciPy: {result.message})"
 
     return solve
 

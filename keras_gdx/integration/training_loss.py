@@ -81,6 +81,7 @@ def in_dtype(model, dtype):
 
 
 def _inputs(layer):
-    """The symbolic inputs to which a model converts its data."""
-    is_model = isinstance(layer, keras.Model)
-    return (getattr(layer, "inputs", None) or ()) if is_model else ()
+    """The objects whose dtype a model converts its data to."""
+    if isinstance(layer, keras.layers.InputLayer):
+        return [layer]
+    return (getattr(layer, "inputs", None) or ()) if isinstance(layer, keras.Model) else ()

@@ -53,11 +53,11 @@ def test_logistic_regression_equals_newton(method):
     w = np.zeros(16)
     for _ in range(20):
         p = 1 / (1 + np.exp(-x @ w))
-        gradient = x.T @ (p - y) / len(x) + 2e-3 * w
-        hessian = (x.T * (p * (1 - p))) @ x / len(x) + 2e-3 * np.eye(16)
+        gradient = x.T @ (p - y) / len(x) + 2**-9 * w
+        hessian = (x.T * (p * (1 - p))) @ x / len(x) + 2**-9 * np.eye(16)
         w = w - np.linalg.solve(hessian, gradient)
     layer = keras.layers.Dense(
-        1, use_bias=False, kernel_regularizer=keras.regularizers.L2(1e-3), dtype="float64"
+        1, use_bias=False, kernel_regularizer=keras.regularizers.L2(2**-10), dtype="float64"
     )
     model = keras.Sequential([keras.Input((16,), dtype="float64"), layer])
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
