@@ -79,7 +79,7 @@ def run_and_kill(folder, epochs, kills):
         known = set((folder / "checkpoints").glob("checkpoint-*"))
         while process.poll() is None and known >= set((folder / "checkpoints").glob("check*")):
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 1))
+        time.sleep(chance.uniform(0, 0.3))  # an epoch takes longer
         if process.poll() is not None:
             break
         process.kill()

@@ -23,6 +23,7 @@ from keras_gdx.optimizers.from_keras import from_keras
 from keras_gdx.recipes import presets
 from keras_gdx.registry import info, register
 from keras_gdx.registry import list as list
+from keras_gdx.sharpness import SAM
 
 _install()
 
@@ -42,6 +43,7 @@ else:
 
 
 __all__ = [  # without `list`: a star import must not shadow the builtin
+    "SAM",
     "__version__",
     "callbacks",
     "constraints",

@@ -26,6 +26,7 @@ LEVELS = (  # each may import from those before it
     "callbacks",
     "recipes",
     "creation",
+    "sharpness",
     "memory_estimate",
     "datasets distribute",
     "full_batch",

@@ -160,6 +160,7 @@ def probes():
     optimizer.build([keras.Variable([1.0])])
     layer = keras.layers.Dense(1)
     inputs = keras.Input((1,))
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
     found = {"optimizer": optimizer, "layer": layer, "tensor": layer(inputs)}
     found["functional model"] = keras.Model(inputs, found["tensor"])
     callbacks = keras.callbacks

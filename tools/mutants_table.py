@@ -238,10 +238,10 @@ MUTANTS = [
         "tests/modifiers",
     ),
     Mutant(
-        "math.py",
+        "optimizers/muon.py",
         "Newton-Schulz takes one iteration too few",
-        "for _ in range(steps):",
-        "for _ in range(steps - 1):",
+        "[h.ns_coefficients] * h.ns_steps",
+        "[h.ns_coefficients] * (h.ns_steps - 1)",
         "tests/test_golden.py -k muon",
     ),
     Mutant(

@@ -20,6 +20,7 @@ from keras import ops
 from keras.src.backend.common.masking import get_keras_mask, set_keras_mask  # to gather masks
 
 from keras_gdx.backends import backend
+from keras_gdx.integration.held_gradients import holding
 
 
 class NeedsCommunicationError(Exception):
@@ -47,9 +48,12 @@ class BatchShare:
         loss_call: The innermost `LossCall` in progress, or `None`. Inside one, losses are means
             over this replica's examples; outside, they are its share of the global loss.
         scaled: Whether any loss was scaled. If not, nothing says that the loss is a mean.
+<<<<<<< HEAD
         held: Inside `holding`, the list that collects gradients and their variables.
         gathers: Whether a loss that returns a scalar is computed from the outputs of all replicas.
             Otherwise it counts as a mean over the examples.
+=======
+>>>>>>> main
 
     Args:
         x: Inputs of this replica.
@@ -66,7 +70,6 @@ class BatchShare:
         self.loss_call: Any = None
         self.scaled = False
         self.by_gradient = by_gradient
-        self.held: list | None = None
         # a step traced for a static batch size runs with that size on all replicas
         self.even = first.shape[:1].is_fully_defined() and not tf.executing_eagerly()
         if self.even:
@@ -117,7 +120,7 @@ class BatchShare:
 
     @contextmanager
     def holding(self):
-        """Context without communication: gradients are collected in the list that it yields.
+        """Context without communication: gradients are held in the list that it yields.
 
         Layers may communicate too, such as `BatchNormalization(synchronized=True)`.
         """
@@ -125,12 +128,11 @@ class BatchShare:
         def refuse(*args, **kwargs):
             raise NeedsCommunicationError
 
-        self.held = []
         vars(self._context).update(dict.fromkeys(COMMUNICATION, refuse))
         try:
-            yield self.held
+            with holding() as held:
+                yield held
         finally:
-            self.held = None
             for name in COMMUNICATION:
                 del vars(self._context)[name]
 

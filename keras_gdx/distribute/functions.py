@@ -130,16 +130,16 @@ def compiled(model, share, step, data):
     def forward_and_backward(data):
         with share.holding() as held:
             logs = step(data)
-        waiting[:] = [variables for _, variables in held]
-        return logs, [gradients for gradients, _ in held]
+        waiting[:] = [(optimizer, variables) for optimizer, _, variables in held]
+        return logs, [gradients for _, gradients, _ in held]
 
     try:
         forward_and_backward.get_concrete_function(data)
     except NeedsCommunicationError:
         return step(data)
     logs, held = forward_and_backward(data)
-    for gradients, variables in zip(held, waiting, strict=True):
-        model.optimizer.apply(gradients, variables)
+    for gradients, (optimizer, variables) in zip(held, waiting, strict=True):
+        optimizer.apply(gradients, variables)
     return logs
 
 

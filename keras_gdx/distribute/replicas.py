@@ -18,6 +18,7 @@ from keras_gdx.distribute.optimizers import take_over
 from keras_gdx.distribute.scope import require_scope
 from keras_gdx.distribute.statistics import Statistics
 from keras_gdx.integration.coordination import SingleProcess
+from keras_gdx.integration.held_gradients import make_holdable
 from keras_gdx.integration.model_hooks import introduce
 from keras_gdx.integration.model_optimizers import optimizers_of
 
@@ -60,8 +61,7 @@ class Replicas:
         require_scope(self.model)
         take_over(self.model)
         for optimizer in optimizers_of(self.model).values():
-            if "apply" not in vars(optimizer):
-                vars(optimizer)["apply"] = self._apply(optimizer.apply)
+            make_holdable(optimizer, share_of)
 
     def before(self, event):
         """Averages the replicas' statistics before the model is evaluated or saved."""
@@ -124,18 +124,6 @@ class Replicas:
 
         return training
 
-    def _apply(self, method):
-        @functools.wraps(method)
-        def wrapped(grads, trainable_variables=None):
-            if (share := current()) is None:
-                return method(grads, trainable_variables)
-            if share.held is not None:
-                return share.held.append((grads, trainable_variables))
-            grads = [None if g is None else share.gradient(g) for g in grads]
-            return method(grads, trainable_variables)
-
-        return wrapped
-
     def _compute_loss(self, method):
         @functools.wraps(method)
         def wrapped(*args, **kwargs):
@@ -144,6 +132,13 @@ class Replicas:
             return LossCall(share, method)(*args, **kwargs)
 
         return wrapped
+
+
+def share_of(gradients):
+    """This replica's part of gradients, inside the step of a prepared model."""
+    if (share := current()) is None:
+        return gradients
+    return [None if g is None else share.gradient(g) for g in gradients]
 
 
 def _writes(callback):

@@ -41,6 +41,7 @@ from keras_gdx.integration.weight_swap import added_to, evaluation_weights, fini
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
 )  # fmt: skip
+ASCENT = "keras_gdx_ascent"  # in the saved arguments of `compile`
 LOADING = ("set_weights", "load_weights")
 AFTER_COMPILE: list[Callable] = []  # called with each model compiled with our optimizers
 
@@ -48,6 +49,7 @@ AFTER_COMPILE: list[Callable] = []  # called with each model compiled with our o
 def install() -> None:
     """Extends the methods of `keras.Model`. Calling it again does nothing."""
     _extend("compile", _compiling)
+    _extend("compile_from_config", _recompiling)
     _extend("fit", _fitting)
     _extend("train_on_batch", _training)
     for name in EVALUATING:
@@ -74,6 +76,20 @@ def _compiling(original):
         follow(self)
 
     return compile
+
+
+def _recompiling(original):
+    @functools.wraps(original)
+    def compile_from_config(self, config):
+        config = dict(config)
+        ascent = config.pop(ASCENT, None)
+        original(self, config)
+        if ascent is not None:
+            from keras_gdx.integration.second_gradient import install  # TensorFlow only
+
+            install(self, keras.saving.deserialize_keras_object(ascent))
+
+    return compile_from_config
 
 
 def _evaluating(original):
@@ -259,6 +275,11 @@ def introduced(model):
 def replicas_of(model):
     """The `Replicas` of a model prepared for multi-replica training, or `None`."""
     return vars(model).get("_keras_gdx_replicas")
+
+
+def ascent_of(model):
+    """What moves the weights of a model for its second gradient, or `None` if it takes only one."""
+    return vars(model).get("_keras_gdx_ascent")
 
 
 def peers_of(model):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_gdx.engine.variables.structure import layers_of
+from keras_gdx.integration.model_hooks import ascent_of
 from keras_gdx.integration.model_optimizers import optimizers_of, ours
 
 COMPILED = ("loss", "loss_weights", "jit_compile")
@@ -19,10 +20,12 @@ def settings_of(model):
     """The settings of a compiled model: nested dictionaries of JSON types."""
     compiled = getattr(model, "_compile_config", None)
     given = compiled.config if compiled is not None else {}
+    ascent = ascent_of(model)
     layers = [layer for layer in layers_of(model) if not isinstance(layer, keras.Model)]
     return {
         **{name or "optimizer": _configuration(x) for name, x in optimizers_of(model).items()},
         "compile": _plain({name: given.get(name) for name in COMPILED}),
+        "SAM": ascent and _configuration(ascent),
         "layers": {f"{i} {type(x).__name__}": _configuration(x) for i, x in enumerate(layers)},
     }
 

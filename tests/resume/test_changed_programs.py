@@ -7,17 +7,20 @@ import keras
 import numpy as np
 import pytest
 
-from keras_gdx import optimizers
+from keras_gdx import SAM, optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
 
 X = np.arange(16.0).reshape(16, 1) / 16
 
 
-def resume(folder, optimizer="adam", loss="mse", dropout=0.1, dtype="float32", x=X, **options):
+def resume(
+    folder, optimizer="adam", loss="mse", dropout=0.1, dtype="float32", x=X, rho=0, **options
+):
     """Fits for one epoch; nothing is left to train if the checkpoint is that of a whole run."""
     layers = [keras.layers.Dropout(dropout, dtype=dtype), keras.layers.Dense(1, dtype=dtype)]
     model = keras.Sequential([keras.Input((1,)), *layers])
     model.compile(optimizer, loss)
+    SAM(model, rho)
     kept = ResumableCheckpoint(folder, **options.pop("kept", {}))
     options = {"batch_size": 4, "verbose": 0, **options}
     model.fit(x, x, callbacks=[kept, *options.pop("more", ())], **options)
@@ -53,6 +56,7 @@ CHANGES = {
     "dtype": ("keras", {"dtype": "mixed_bfloat16"}, ["'float32', now 'mixed_bfloat16'"]),
     "layer": ("keras", {"dropout": 0.5}, ["Dropout.rate` was 0.1, now 0.5"]),
     "loss": ("keras", {"loss": keras.losses.Huber(2.0)}, ["compile.loss` was 'mse', now Huber"]),
+    "SAM": ("keras", {"rho": 0.1}, ["`SAM` was None, now Ascent"]),
     "batch size": ("keras", {"batch_size": 8}, ["batch_size` was 4, now 8"]),
     "examples": ("keras", {"x": X[:8]}, ["num_batches` was 4, now 2", "examples` was 16, now 8"]),
 }
