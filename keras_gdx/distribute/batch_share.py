@@ -48,12 +48,8 @@ class BatchShare:
         loss_call: The innermost `LossCall` in progress, or `None`. Inside one, losses are means
             over this replica's examples; outside, they are its share of the global loss.
         scaled: Whether any loss was scaled. If not, nothing says that the loss is a mean.
-<<<<<<< HEAD
-        held: Inside `holding`, the list that collects gradients and their variables.
         gathers: Whether a loss that returns a scalar is computed from the outputs of all replicas.
             Otherwise it counts as a mean over the examples.
-=======
->>>>>>> main
 
     Args:
         x: Inputs of this replica.

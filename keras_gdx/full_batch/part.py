@@ -30,7 +30,6 @@ class Part(BatchShare):
         self.loss_call = None
         self.scaled = False
         self.by_gradient = False
-        self.held = None
         self.totals = totals
         self.counts = []
 
