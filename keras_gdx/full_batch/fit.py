@@ -160,7 +160,14 @@ def fit_full_batch(
         return _minimized(objective, method, chosen, limits, callbacks, verbose)
 
 
-def _minimized(objective, method, options, limits, callbacks, verbose):
+def _minimized(
+    objective: Any,
+    method: str,
+    options: dict[str, Any],
+    limits: dict[str, Any],
+    callbacks: Any,
+    verbose: str | int,
+) -> keras.callbacks.History:
     """Runs the solver, and returns the `History`."""
     from keras_gdx.full_batch.bounds import bounds_of
     from keras_gdx.full_batch.run import Run, Stop

@@ -1,5 +1,7 @@
 """The loss of the whole data set as a function of one flat vector."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -30,7 +32,7 @@ class Objective:
         self.dtype = dtype
         self.variables = model.trainable_weights
         self._statistics = model.non_trainable_weights
-        self._updated = None
+        self._updated: Any = None
         self._shapes = [tuple(v.shape) for v in self.variables]
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self._gradient = tf.function(self._gradient_of_batch, autograph=False)
@@ -66,7 +68,7 @@ class Objective:
 
     def _sum(self, function, *vectors):
         statistics = [tf.convert_to_tensor(v) for v in self._statistics]
-        total = None
+        total: Any = None
         for batch in self.data:
             share = tf.constant(rows(batch[0]) / self.data.rows, "float64")
             *found, statistics = function(*vectors, batch, share, self._totals, statistics)
@@ -83,7 +85,7 @@ class Objective:
 
         w = tf.constant(self.read())
         statistics = [tf.convert_to_tensor(v) for v in self._statistics]
-        totals = None
+        totals: Any = None
         for batch in self.data:
             found = count(w, batch, statistics)
             if not found:

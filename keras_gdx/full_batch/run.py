@@ -63,7 +63,10 @@ class Run:
         self._begin = time.monotonic()
         self._begun = self._stalled = 0
         self._scale = 1.0
-        self._last = self._current = self._best = self._reference = None  # each a `Point`
+        self._last: Any = None  # these are each a `Point`
+        self._current: Any = None
+        self._best: Any = None
+        self._reference: Any = None
 
     # -- for the solver -----------------------------------------------------------------------
 
