@@ -23,6 +23,7 @@ def bounds_of(variables, method):
             variable.constraint,
             "NonNeg or None: other constraints are not bounds",
         )
-    lower = [np.full(v.shape, -np.inf if v.constraint is None else 0.0).ravel() for v in variables]
-    lower = np.concatenate(lower)
+    lower = np.concatenate(
+        [np.full(v.shape, -np.inf if v.constraint is None else 0.0).ravel() for v in variables]
+    )
     return lower, np.full_like(lower, np.inf)

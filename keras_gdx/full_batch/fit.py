@@ -18,7 +18,8 @@ from keras_gdx.callbacks._lib.duration import Duration, seconds
 
 __all__ = ["fit_full_batch"]
 
-Method = Literal["lbfgs", "bfgs", "cg", "trust-krylov", "gd"]
+Method = Literal["lbfgs", "bfgs", "cg", "trust-krylov", "gd", "ssbfgs"]
+OURS = {"gd", "ssbfgs"}
 TYPES = {
     "model": keras.Model,
     "method": Method,
@@ -76,8 +77,10 @@ def fit_full_batch(
         loss: A loss as in `compile`. `None`: that of the compiled model.
         method: `"lbfgs"`: limited memory; keeps to the bounds of `NonNeg` constraints. `"bfgs"`:
             a dense inverse Hessian. `"cg"`: conjugate gradients. `"trust-krylov"`: Newton steps in
-            a trust region from Hessian-vector products (forward over reverse). `"gd"`: gradient
-            descent. All but the last call `scipy.optimize.minimize`.
+            a trust region from Hessian-vector products (forward over reverse). `"ssbfgs"`:
+            self-scaled BFGS (arXiv:2501.16371), for ill-conditioned losses such as those of
+            physics-informed networks. `"gd"`: gradient descent. The last two are our own, the
+            others `scipy.optimize.minimize`.
         learning_rate: Number > 0, for `"gd"`. `None`: a backtracking line search (Armijo).
         batch_size: Examples at a time, for data that does not fit into memory at once. Every
             evaluation still sums over all of them. A loss function that returns a scalar,
@@ -107,7 +110,7 @@ def fit_full_batch(
         ImportError: If the method needs SciPy, which is not installed.
 
     Memory: in bytes per parameter, 8 for each of some vectors: 40 for `"lbfgs"` times its pairs
-    (20), and for `"bfgs"` the square of the number of parameters times 8.
+    (20), and for `"bfgs"` and `"ssbfgs"` the square of the number of parameters times 8.
 
     Example:
         >>> import keras, keras_gdx, numpy as np
@@ -131,7 +134,7 @@ def fit_full_batch(
         learning_rate,
         "None, unless `method` is 'gd'",
     )
-    check(not options or method != "gd", "options", options, "None, as 'gd' has no options")
+    check(not options or method not in OURS, "options", options, f"None, as {method!r} has none")
     if method != "gd" and find_spec("scipy") is None:
         raise ImportError(
             f"method={method!r} needs SciPy: pip install 'keras_gdx[full-batch]'. "
@@ -172,6 +175,7 @@ def _minimized(
     from keras_gdx.full_batch.bounds import bounds_of
     from keras_gdx.full_batch.run import Run, Stop
     from keras_gdx.full_batch.solvers import SOLVERS
+    from keras_gdx.full_batch.ssbfgs import self_scaled_bfgs
 
     model = objective.model
     callbacks = keras.callbacks.CallbackList(
@@ -186,15 +190,16 @@ def _minimized(
     w, bounds = objective.read(), bounds_of(objective.variables, method)
     if bounds is not None:
         w, options = w.clip(*bounds), options | {"bounds": list(zip(*bounds, strict=True))}
+    solve = SOLVERS.get(method, self_scaled_bfgs)
     run = Run(objective, callbacks, limits, bounds)
     run.start(w)
     model.stop_training = False
     callbacks.on_train_begin()
     try:
         if not run.converged:
-            ended = SOLVERS[method](run, w, **options)
-            while run.reason is None and run.restart():  # SciPy returns, too, if `run` stops it
-                ended = SOLVERS[method](run, run.current, **options)
+            ended = solve(run, w, **options)
+            while not run.reason and run.restart():  # SciPy returns, too, if `run` stops it
+                ended = solve(run, run.current, **options)
             run.reason = run.reason or ended
     except Stop:
         pass

@@ -57,12 +57,11 @@ class Run:
         self.limits = limits
         self.bounds = bounds
         self.solver_result = None
-        self.reason = None
+        self.reason = ""
         self.converged = False
         self.iterations = self.evaluations = 0
         self._begin = time.monotonic()
         self._begun = self._stalled = 0
-        self._scale = 1.0
         self._last: Any = None  # these are each a `Point`
         self._current: Any = None
         self._best: Any = None
@@ -77,11 +76,11 @@ class Run:
         budget = self.limits["time_budget"]
         if budget is not None and self.seconds >= budget:
             self._stop(f"the time budget, {budget:g} s, is used up")
-        return self._relative(point) * self._scale, point.gradient * self._scale
+        return self._relative(point), point.gradient
 
     def product(self, w, v):
         """The Hessian times `v`."""
-        return self.objective.product(w, v) * self._scale
+        return self.objective.product(w, v)
 
     def iterated(self, w):
         """Reports an iterate; raises `Stop` if it is the last."""
@@ -97,13 +96,12 @@ class Run:
         self._judge(before, now)
 
     def restart(self):
-        """Makes losses relative to the current one, in units in which its gradient has the norm 1.
+        """Makes losses relative to the current one.
 
         Solvers that rounding has stopped can then go on. Returns whether this is worth trying: not
         if the gradient has become no smaller since the last time.
         """
         before, self._reference = self._reference, self._current
-        self._scale = 1 / self.norm(self._current)
         return before is None or self.norm(before) > self.norm(self._current)
 
     # -- for `fit_full_batch` -----------------------------------------------------------------

@@ -31,13 +31,23 @@ def by_scipy(method):
         def callback(intermediate_result):  # SciPy goes by the name of the argument
             run.iterated(intermediate_result.x)
 
+        # The solver of trust regions takes a gradient below about 1e-8 for zero.
+        unit = np.linalg.norm(run(w)[1]) if method == "trust-krylov" else 1.0
+
+        def scaled(w):
+            loss, gradient = run(w)
+            return loss / unit, gradient / unit
+
+        def product(w, v):
+            return run.product(w, v) / unit
+
         with warnings.catch_warnings():
             warnings.filterwarnings("error", "Unknown solver options")
             result = minimize(
-                run,
+                scaled,
                 w,
                 jac=True,
-                hessp=run.product if method == "trust-krylov" else None,
+                hessp=product if method == "trust-krylov" else None,
                 method=method,
                 bounds=bounds,
                 callback=callback,
