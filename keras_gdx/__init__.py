@@ -19,7 +19,6 @@ from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
 from keras_gdx.full_batch import fit_full_batch
 from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory_estimate import memory
-from keras_gdx.optimizers.from_keras import from_keras
 from keras_gdx.recipes import presets
 from keras_gdx.registry import info, register
 from keras_gdx.registry import list as list
@@ -50,7 +49,6 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "create",
     "export",
     "fit_full_batch",
-    "from_keras",
     "info",
     "layer_decay",
     "layer_groups",

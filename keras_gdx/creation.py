@@ -9,8 +9,9 @@ import keras
 from keras_gdx.arguments import LearningRate, NonNegative, check, check_type
 from keras_gdx.engine.variables.layer_groups import Share
 from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
-from keras_gdx.optimizers.base import WHOLE, Optimizer
+from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.partition import Partition
+from keras_gdx.optimizers.parts import WHOLE
 from keras_gdx.recipes import find
 from keras_gdx.registry import info
 

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import pytest
 
-import keras_gdx
 from keras_gdx import callbacks, optimizers, registry, regularizers, schedules
 from keras_gdx.callbacks._lib.say import say
 from keras_gdx.config import VARIADIC, declared_arguments
@@ -612,7 +611,7 @@ SAME_STEPS = [
 
 @pytest.mark.parametrize("optimizer", SAME_STEPS, ids=lambda each: each.name)
 def test_what_is_read_from_keras_takes_the_same_steps(optimizer):
-    ours = keras_gdx.from_keras(optimizer)
+    ours = optimizers.Optimizer.from_keras(optimizer)
     assert type(ours) is RULES[type(optimizer).__name__.lower()]
     # Keras computes `1 - beta_2**t` in float32, with an error of 1e-4 at the first step.
     same(run(ours), run(optimizer), atol=1e-5)
@@ -642,7 +641,13 @@ def excluding():
 )
 def test_what_would_take_other_steps_is_not_read(optimizer, reason):
     with pytest.raises(ValueError, match=reason):
-        keras_gdx.from_keras(optimizer)
+        optimizers.Optimizer.from_keras(optimizer)
+
+
+def test_a_rule_reads_its_own_counterpart_only():
+    assert type(optimizers.Adam.from_keras(theirs.AdamW(0.1))) is optimizers.AdamW  # an Adam too
+    with pytest.raises(ValueError, match=r"must be Keras' Lion\. Received: optimizer='SGD'"):
+        optimizers.Lion.from_keras(theirs.SGD(0.1))
 
 
 def test_names():

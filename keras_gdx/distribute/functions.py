@@ -61,6 +61,7 @@ def function_of(model, step, votes=()):
         return compiled(model, share, step, data) if compiles else step(data)
 
     def in_replica(data):
+        data = copied(data)
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         share = BatchShare(x, by_gradient=trains and own)
         with share.entered():
@@ -117,6 +118,18 @@ def function_of(model, step, votes=()):
         return logs
 
     return function
+
+
+def copied(data):
+    """A replica's part of a batch in memory of its own.
+
+    A batch from Python is NumPy's memory, of which a replica on a processor gets a slice.
+    TensorFlow takes that for its own, and may put a result there: over the user's data.
+    """
+    devices = tf.distribute.get_strategy().extended.worker_devices
+    if not all("CPU" in device for device in devices):  # it was copied to get there
+        return data
+    return tf.nest.map_structure(lambda x: tf.raw_ops.DeepCopy(x=x), data, expand_composites=True)
 
 
 def compiled(model, share, step, data):

@@ -4,7 +4,7 @@ Uses private names of Keras' optimizers; `tests/test_private_surface.py` lists t
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import keras
 import numpy as np
@@ -20,6 +20,8 @@ from keras_gdx.engine.state.state import is_overwritten
 from keras_gdx.engine.step import flush, step
 from keras_gdx.engine.variables.spec import numbered
 from keras_gdx.engine.variables.structure import check_pattern, path_of
+from keras_gdx.integration.from_keras import read
+from keras_gdx.registry import REGISTRY
 
 
 class KerasOptimizer(Configured, keras.optimizers.Optimizer):
@@ -44,6 +46,32 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             self._rate_factor = self.add_variable(
                 (), initializer="ones", dtype="float32", name="learning_rate_factor"
             )
+
+    @classmethod
+    def from_keras(cls, optimizer: keras.optimizers.Optimizer | str) -> Self:
+        """Returns our rule that takes the steps of one of Keras' optimizers.
+
+        Only the configuration is read, not the state. On one device the weights then agree with
+        those of Keras up to rounding.
+
+        Args:
+            optimizer: An optimizer of Keras, or its name.
+
+        Raises:
+            ValueError: If ours would take other steps. The message names the reason;
+                docs/differences.md compares the two.
+
+        Example:
+            >>> import keras, keras_gdx
+            >>> theirs = keras.optimizers.RMSprop(1e-3, momentum=0.9)
+            >>> optimizer = keras_gdx.optimizers.Optimizer.from_keras(theirs)
+            >>> type(optimizer).__name__, optimizer.momentum
+            ('RMSprop', 0.9)
+        """
+        name, arguments = read(optimizer)
+        rule = REGISTRY[name].cls
+        check(issubclass(rule, cls), "optimizer", rule.__name__, f"Keras' {cls.__name__}")
+        return rule(**arguments)
 
     # -- counting ---------------------------------------------------------------------------
 
@@ -272,12 +300,6 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         variables = self.model_variables or (model.trainable_variables if model else self.exempt)
         named = zip(variables, numbered(variables, model), strict=True)
         return (*self.no_decay_entries, *(name for v, name in named if id(v) in exempt))
-
-
-def exempts_from_decay(optimizer):
-    """Whether an optimizer of Keras has been told not to decay some variables."""
-    names = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
-    return any(getattr(optimizer, name, None) for name in names)
 
 
 def unknown_variables(variables):

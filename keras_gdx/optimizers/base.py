@@ -387,24 +387,6 @@ OPTIONS = {
     for name, default in declared_arguments(Optimizer).items()
     if name not in ("learning_rate", "name")
 }
-# Those that a rule which is part of another one leaves to the outer rule.
-WHOLE = {
-    name: default
-    for name, default in OPTIONS.items()
-    if name not in ("weight_decay", "decay", "before", "after")
-}
-
-
-def check_part(rule: Any, argument: str) -> None:
-    """Raises `ValueError` unless `rule` can be a part of another rule."""
-    known = isinstance(rule, Optimizer) and not hasattr(rule, "inner")
-    check(known, argument, rule, "a rule of keras_gdx, not a wrapper")
-    check(not rule.evaluates_others, argument, rule, "a rule that evaluates the trained weights")
-    for option, default in WHOLE.items():
-        value = getattr(rule, option)
-        check(value == default, f"{argument}.{option}", value, f"{default!r}; set it on the whole")
-
-
 ENGINE_ARGUMENTS = {
     name: OPTIONS[name] for name in ("weight_decay", "decay", *CLIPS, "ema_momentum")
 }

@@ -59,11 +59,16 @@ class DoG(Optimizer):
         self.reps_rel = reps_rel
         self.epsilon = epsilon
 
-    def global_stats(self, h, model, farthest, energy):
+    @staticmethod
+    def distance(h, model, farthest):
+        """The largest distance from the start so far."""
         starts = [slots["start"] for slots in model.slots]
         moved = norm(*(w - s for w, s in zip(model.weights, starts, strict=True)))
         first = h.reps_rel * (1 + norm(*starts))
-        farthest = ops.maximum(farthest, ops.maximum(moved, first))
+        return ops.maximum(farthest, ops.maximum(moved, first))
+
+    def global_stats(self, h, model, farthest, energy):
+        farthest = self.distance(h, model, farthest)
         energy = energy + ops.square(norm(*model.gradients))
         return {"eta": farthest / ops.sqrt(energy + h.epsilon)}, farthest, energy
 

@@ -1,21 +1,16 @@
 """DoWG: distance over weighted gradients."""
 
-from typing import Unpack
-
 from keras import ops
 
-from keras_gdx.arguments import LearningRate, NonNegative, Positive
 from keras_gdx.math import norm
-from keras_gdx.optimizers.base import Optimizer
-from keras_gdx.optimizers.options import Options
-from keras_gdx.optimizers.slots import Slot
+from keras_gdx.optimizers.dog import DoG
 from keras_gdx.registry import register
 
 __all__ = ["DoWG"]
 
 
 @register
-class DoWG(Optimizer):
+class DoWG(DoG):
     r"""Gradient descent that sets its own step size, with larger steps than `DoG`.
 
     $$\bar r_t = \max_{s \le t} \lVert w_s - w_0 \rVert \quad (\text{at least } \bar r_0
@@ -44,33 +39,7 @@ class DoWG(Optimizer):
     Verified against: optax 0.2.8 contrib.dowg, NumPy
     """
 
-    slots = (Slot("start", init="variable"),)
-    shared = ("farthest", "energy")
-    elementwise = False
-    divisible = False
-
-    def __init__(
-        self,
-        learning_rate: LearningRate = 1.0,
-        *,
-        reps_rel: Positive = 1e-6,
-        epsilon: NonNegative = 1e-8,
-        **kwargs: Unpack[Options],
-    ):
-        super().__init__(learning_rate, **kwargs)
-        self.reps_rel = reps_rel
-        self.epsilon = epsilon
-
     def global_stats(self, h, model, farthest, energy):
-        starts = [slots["start"] for slots in model.slots]
-        moved = norm(*(w - s for w, s in zip(model.weights, starts, strict=True)))
-        first = h.reps_rel * (1 + norm(*starts))
-        farthest = ops.maximum(farthest, ops.maximum(moved, first))
+        farthest = self.distance(h, model, farthest)
         energy = energy + ops.square(farthest * norm(*model.gradients))
         return {"eta": ops.square(farthest) / (ops.sqrt(energy) + h.epsilon)}, farthest, energy
-
-    def direction(self, h, g, w, start):
-        return g, start
-
-    def descend(self, h, w, u, start):
-        return w - h.lr * h.eta * u, start

@@ -9,8 +9,9 @@ from keras import ops
 from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt, check, is_number, is_schedule
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
-from keras_gdx.optimizers.base import Optimizer, check_part
+from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.options import Options, check_options
+from keras_gdx.optimizers.parts import check_part
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import register
 from keras_gdx.schedules import Product

@@ -1,17 +1,14 @@
 """NAdam with decoupled weight decay."""
 
-from typing import Unpack
-
-from keras_gdx.arguments import DecayRate, LearningRate, NonNegative
+from keras_gdx.optimizers.adamw import AdamW
 from keras_gdx.optimizers.nadam import NAdam
-from keras_gdx.optimizers.options import OptionsExceptDecay
 from keras_gdx.registry import register
 
 __all__ = ["NAdamW"]
 
 
 @register
-class NAdamW(NAdam):
+class NAdamW(NAdam, AdamW):
     r"""NAdam with decoupled weight decay.
 
     $$w \leftarrow w - \eta\, (u + \lambda w)$$
@@ -36,24 +33,3 @@ class NAdamW(NAdam):
     Source: Dozat 2016, ICLR workshop; arXiv:1711.05101, Loshchilov and Hutter 2019
     Verified against: optax 0.2.8 nadamw, NumPy
     """
-
-    def __init__(
-        self,
-        learning_rate: LearningRate = 1e-3,
-        *,
-        beta_1: DecayRate = 0.9,
-        beta_2: DecayRate = 0.999,
-        epsilon: NonNegative = 1e-8,
-        amsgrad: bool = False,
-        weight_decay: NonNegative | None = 0.01,
-        **kwargs: Unpack[OptionsExceptDecay],
-    ):
-        super().__init__(
-            learning_rate,
-            beta_1=beta_1,
-            beta_2=beta_2,
-            epsilon=epsilon,
-            amsgrad=amsgrad,
-            weight_decay=weight_decay,
-            **kwargs,
-        )

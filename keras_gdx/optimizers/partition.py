@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from keras_gdx.arguments import check
-from keras_gdx.optimizers.base import Optimizer, check_part
+from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.options import OptionsOfTheWhole, check_options, patterns
+from keras_gdx.optimizers.parts import check_part
 from keras_gdx.optimizers.slots import Shape
 from keras_gdx.registry import get, register
 

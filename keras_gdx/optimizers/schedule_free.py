@@ -289,6 +289,9 @@ class ScheduleFree(Averaging):
     def masks_of(self, spec):
         return self.inner.masks_of(spec)
 
+    def catches_up(self):
+        return False
+
     def _change(self, name, value):
         super()._change(name, value)
         if name in OPTIONS:

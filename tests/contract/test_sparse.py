@@ -219,6 +219,14 @@ def test_lazy_state_in_eight_bits_learns_the_same_and_leaves_other_rows_alone(ru
     assert coded or not state.slots[0] or rule.startswith("schedulefree")
 
 
+@pytest.mark.parametrize(("width", "coded"), [(3, False), (4, True)])
+def test_rows_too_short_for_a_scale_of_their_own_stay_in_full(width, coded):
+    w = keras.Variable(np.ones((2000, width), "float32"), name="embeddings")
+    optimizer = make("adam", sparse="lazy", state_dtype="int8")
+    optimizer.build([w])
+    assert all((len(s.variables) == 2) == coded for s in optimizer.state.slots[0].values())
+
+
 CATCHING_UP = ["adam", "lion", "sgd", "radam"]
 
 
@@ -276,9 +284,16 @@ def test_skipped_updates_are_caught_up_in_a_partition_and_kept_in_files(tmp_path
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("rule", ["adagrad", "ftrl", "adan", "schedulefreesgd"])
+@pytest.mark.parametrize("rule", ["adagrad", "ftrl", "adan", "schedulefreesgd", "schedulefree"])
 def test_rules_without_declared_decay_do_not_catch_up(rule):
     with pytest.raises(ValueError, match="Argument `skipped`"):
         make(rule, sparse="lazy", skipped="decay")
     with pytest.raises(ValueError, match="Argument `skipped`"):
         make("adam", skipped="decay")
+
+
+def test_an_average_of_rows_that_catch_up_is_refused_when_it_is_built_too():
+    optimizer = keras_gdx.optimizers.ScheduleFree(keras_gdx.optimizers.SGD(0.1, momentum=0.5))
+    optimizer.sparse, optimizer.skipped = "lazy", "decay"
+    with pytest.raises(ValueError, match="Argument `skipped`"):
+        optimizer.build([keras.Variable(ROWS, name="embeddings")])

@@ -173,6 +173,43 @@ def test_nothing_of_a_generator_is_lost(mirrored):
     assert history == {"loss": [1, 4, 9]}
 
 
+class Slices(keras.utils.PyDataset):
+    """Batches in memory that TensorFlow uses as it is: at multiples of 64 bytes."""
+
+    def __init__(self):
+        super().__init__()
+        memory = np.empty(Y[:24].nbytes + 64, "uint8")
+        start = -memory.ctypes.data % 64
+        self.y = memory[start : start + Y[:24].nbytes].view("float32").reshape(24, 2)
+        self.y[:] = Y[:24]
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = slice(8 * index, 8 * index + 8)
+        return X[part], self.y[part]
+
+
+def test_targets_from_python_are_not_overwritten(mirrored):
+    """TensorFlow would put results into slices of NumPy's memory."""
+    data = Slices()
+    model_on(mirrored, layers.Dense(2), optimizer=ours).fit(data, epochs=20, verbose=0)
+    np.testing.assert_array_equal(data.y, Y[:24])
+
+
+def test_data_may_be_words(mirrored):
+    words = layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
+    with mirrored.scope():
+        inputs = keras.Input((), dtype="string")
+        model = keras.Model(inputs, layers.Dense(1)(words(inputs)))
+        model.compile(ours(), "mse")
+    distribute.prepare(model)
+    data = tf.data.Dataset.from_tensor_slices((["a", "b", "a"], [[1.0], [0.0], [1.0]]))
+    losses = model.fit(data.batch(3), epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
 def test_compiled_again(mirrored):
     model = model_on(mirrored, layers.Dense(2))
     model.fit(X[:16], Y[:16], verbose=0)

@@ -24,6 +24,7 @@ import keras_gdx
 from keras_gdx import callbacks, distribute, regularizers, schedules
 from keras_gdx.config import declared_arguments
 from keras_gdx.registry import REGISTRY
+from tests.resume.interruption import Interrupted, Interruption
 from tools.fuzz.draw import BATCHES, OF_OUTPUTS, Configuration
 
 PACKAGE = Path(keras_gdx.__file__).parent
@@ -40,23 +41,6 @@ class Result(NamedTuple):
     state: dict[str, np.ndarray]
     logs: dict[str, np.ndarray]
     start: dict[str, np.ndarray]
-
-
-class Interrupted(Exception):  # noqa: N818 - nothing is wrong
-    """Ends a `fit`, as a crash would."""
-
-
-class Interruption(keras.callbacks.Callback):
-    """Interrupts after a number of executions."""
-
-    def __init__(self, executions: int):
-        super().__init__()
-        self.left = executions
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if not self.left:
-            raise Interrupted
 
 
 # -- models -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Rules of this package with the configuration of Keras' optimizers."""
+"""Reads the configuration of Keras' optimizers, where ours take the same steps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,8 +6,6 @@ from typing import Any
 import keras
 
 from keras_gdx.arguments import check
-from keras_gdx.integration.keras_optimizer import exempts_from_decay
-from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import KerasEpsilon
 
 READABLE = ("SGD", "Adam", "AdamW", "Adagrad", "Adadelta", "RMSprop", "Ftrl", "Lion", "Lamb")
@@ -15,29 +13,12 @@ OUR_NAMES = {"l1_regularization_strength": "l1", "l2_regularization_strength": "
 SHRINKAGE = "l2_shrinkage_regularization_strength"  # an argument of `Ftrl` that ours lacks
 
 
-def from_keras(optimizer: keras.optimizers.Optimizer | str) -> Any:
-    """Returns our rule that takes the steps of one of Keras' optimizers.
-
-    Only the configuration is read, not the state. On one device the weights then agree with those
-    of Keras up to rounding.
-
-    Args:
-        optimizer: An optimizer of Keras, or its name.
-
-    Raises:
-        ValueError: If ours would take other steps. The message names the reason;
-            docs/differences.md compares the two.
-
-    Example:
-        >>> import keras, keras_gdx
-        >>> optimizer = keras_gdx.from_keras(keras.optimizers.RMSprop(1e-3, momentum=0.9))
-        >>> optimizer.momentum
-        0.9
-    """
+def read(optimizer: keras.optimizers.Optimizer | str) -> tuple[str, dict[str, Any]]:
+    """The name of our rule that takes the steps of one of Keras' optimizers, and its arguments."""
     theirs = keras.optimizers.get(optimizer)
     name = type(theirs).__name__
-    own = type(theirs).__module__.startswith("keras.src.")
-    check(own and name in READABLE, "optimizer", name, f"one of Keras' {', '.join(READABLE)}")
+    own = name in READABLE and type(theirs) is getattr(keras.optimizers, name)
+    check(own, "optimizer", name, f"one of Keras' {', '.join(READABLE)}")
     arguments = {OUR_NAMES.get(key, key): x for key, x in theirs.get_config().items()}
     if isinstance(arguments["learning_rate"], dict):  # a schedule or a function
         restore = keras.saving.deserialize_keras_object
@@ -47,7 +28,7 @@ def from_keras(optimizer: keras.optimizers.Optimizer | str) -> Any:
     arguments.pop(SHRINKAGE, None)
     if name in ("Adam", "AdamW"):
         arguments["epsilon"] = KerasEpsilon(arguments["epsilon"], arguments["beta_2"])
-    return REGISTRY[name.lower()].cls(**arguments)
+    return name.lower(), arguments
 
 
 def _differences(theirs: Any, name: str, arguments: dict[str, Any]) -> Iterator[str]:
@@ -61,7 +42,13 @@ def _differences(theirs: Any, name: str, arguments: dict[str, Any]) -> Iterator[
         yield "`weight_decay`, which acts otherwise"
     if arguments.get(SHRINKAGE):
         yield f"`{SHRINKAGE}`, for which an `L2` regularizer stands here"
-    if exempts_from_decay(theirs):
+    if _exempts(theirs):
         yield "`exclude_from_weight_decay`; call it again, on the new optimizer"
     if arguments["gradient_accumulation_steps"] and (arguments["use_ema"] or not constant):
         yield "averages or a schedule beside accumulation, where they count batches"
+
+
+def _exempts(optimizer: Any) -> bool:
+    """Whether `exclude_from_weight_decay` has been called with something, which is not saved."""
+    names = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
+    return any(getattr(optimizer, name, None) for name in names)
