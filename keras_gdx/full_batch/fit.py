@@ -26,6 +26,7 @@ TYPES = {
     "learning_rate": PositiveFloat | None,
     "batch_size": PositiveInt | None,
     "dtype": Literal["float64"] | None,
+    "jit_compile": bool | None,
     "max_iterations": PositiveInt,
     "gradient_tolerance": NonNegativeFloat,
     "loss_tolerance": NonNegativeFloat | None,
@@ -45,6 +46,7 @@ def fit_full_batch(
     learning_rate: float | None = None,
     batch_size: int | None = None,
     dtype: Literal["float64"] | None = None,
+    jit_compile: bool | None = None,
     max_iterations: int = 1000,
     gradient_tolerance: float = 1e-6,
     loss_tolerance: float | None = None,
@@ -86,7 +88,8 @@ def fit_full_batch(
             evaluation still sums over all of them. A loss function that returns a scalar,
             `add_loss` and an own `compute_loss` then count as means over the examples.
         dtype: `"float64"` computes with weights, data and layers in float64; the model gets the
-            result in the dtype of its weights. `None` computes as the model does.
+            result in the dtype of its weights. `None` computes as `fit` does.
+        jit_compile: Whether XLA compiles the evaluation of a batch. `None`: if `fit` would use it.
         max_iterations: Integer >= 1.
         gradient_tolerance: Number >= 0: stop if the norm of the gradient is at most this.
         loss_tolerance: Number >= 0: stop if an iteration decreases the loss, relatively, by at most
@@ -140,26 +143,34 @@ def fit_full_batch(
             f"method={method!r} needs SciPy: pip install 'keras_gdx[full-batch]'. "
             "Only method='gd' does without."
         )
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    check(replicas == 1, "model", model, f"on one device: it has {replicas} replicas")
-
-    from keras_gdx.full_batch.data import Data  # TensorFlow, only now
+    from keras_gdx.distribute.functions import is_multi_worker  # TensorFlow, only now
+    from keras_gdx.full_batch.data import Data
     from keras_gdx.full_batch.objective import Objective
+    from keras_gdx.full_batch.solvers import check_options
+    from keras_gdx.integration.model_hooks import replicas_of
     from keras_gdx.integration.training_loss import build, has_loss, loss_of
 
-    data = Data(x, y, sample_weight, batch_size, dtype or keras.config.floatx())
+    chosen = {"learning_rate": learning_rate} if method == "gd" else dict(options or {})
+    check_options(method, chosen)
+    strategy = model.distribute_strategy
+    check(not is_multi_worker(strategy), "model", model, "on a single worker")
+    replicas = strategy.num_replicas_in_sync
+    data = Data(x, y, sample_weight, batch_size, dtype or keras.config.floatx(), replicas)
     with loss_of(model, loss):
-        build(model, *next(iter(data)))
+        with strategy.scope():
+            build(model, *data.first)
         check(has_loss(model), "loss", loss, "given, as the model was not compiled with one")
         check(model.trainable_weights, "model", model, "a model with trainable weights")
-        objective = Objective(model, data, dtype)
+        if (prepared := replicas_of(model)) is not None:
+            prepared.statistics.meet()
+        jit_compile = model.jit_compile if jit_compile is None else jit_compile
+        objective = Objective(model, data, dtype, jit_compile)
         limits = {
             "gradient_tolerance": gradient_tolerance,
             "loss_tolerance": loss_tolerance,
             "max_iterations": max_iterations,
             "time_budget": None if time_budget is None else seconds(time_budget),
         }
-        chosen = {"learning_rate": learning_rate} if method == "gd" else dict(options or {})
         return _minimized(objective, method, chosen, limits, callbacks, verbose)
 
 

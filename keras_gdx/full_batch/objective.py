@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_gdx.distribute import losses
 from keras_gdx.distribute.loss_call import LossCall
-from keras_gdx.full_batch.data import rows
+from keras_gdx.full_batch.data import size_of
 from keras_gdx.full_batch.part import Part
 from keras_gdx.integration.training_loss import in_dtype, training_loss
 
@@ -24,9 +24,10 @@ class Objective:
         model: A built Keras model.
         data: The `Data`.
         dtype: Dtype to compute in. `None`: the model's own.
+        jit_compile: Whether XLA compiles what is computed for a batch.
     """
 
-    def __init__(self, model, data, dtype):
+    def __init__(self, model, data, dtype, jit_compile):
         self.model = model
         self.data = data
         self.dtype = dtype
@@ -35,9 +36,9 @@ class Objective:
         self._updated: Any = None
         self._shapes = [tuple(v.shape) for v in self.variables]
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
-        self._gradient = tf.function(self._gradient_of_batch, autograph=False)
-        self._product = tf.function(self._product_of_batch, autograph=False)
-        self._totals = self._count() if data.count > 1 else []
+        self._gradient = self._on_replicas(self._gradient_of_batch, jit_compile)
+        self._product = self._on_replicas(self._product_of_batch, jit_compile)
+        self._totals: Any = [] if data.single else self._count()
 
     # -- the flat vector ----------------------------------------------------------------------
 
@@ -59,58 +60,69 @@ class Objective:
 
     def __call__(self, w):
         """The loss and its gradient."""
-        return self._sum(self._gradient, tf.constant(w))
+        loss, gradient = self._sum(self._gradient, w)
+        return loss.numpy(), gradient.numpy()
 
     def product(self, w, v):
         """The Hessian times `v`."""
-        (product,) = self._sum(self._product, tf.constant(w), tf.constant(v))
-        return product
+        (product,) = self._sum(self._product, w, v)
+        return product.numpy()
 
     def _sum(self, function, *vectors):
+        vectors = [tf.constant(vector) for vector in vectors]
         statistics = [tf.convert_to_tensor(v) for v in self._statistics]
         total: Any = None
-        for batch in self.data:
-            share = tf.constant(rows(batch[0]) / self.data.rows, "float64")
-            *found, statistics = function(*vectors, batch, share, self._totals, statistics)
+        for batches in self.data:
+            found, statistics = function(vectors, batches, self._totals, statistics)
             total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
         self._updated = statistics
-        return [x.numpy() for x in total]
+        return total
 
     def _count(self):
         """Sums over the batches of what losses with masks or weighted means divide by."""
+        self._totals = None
+        counts = self._sum(self._on_replicas(self._counts_of_batch, False), self.read())
+        self._updated = None
+        return counts
 
-        @tf.function(autograph=False)
-        def count(w, batch, statistics):
-            return self._loss(w, batch, tf.constant(1.0, "float64"), None, statistics)[2]
+    def _on_replicas(self, of_batch, jit_compile):
+        """A function of a batch as one of a batch for each replica, with the sum of the results."""
+        strategy = self.model.distribute_strategy
+        one = tf.function(of_batch, autograph=False, jit_compile=True) if jit_compile else of_batch
 
-        w = tf.constant(self.read())
-        statistics = [tf.convert_to_tensor(v) for v in self._statistics]
-        totals: Any = None
-        for batch in self.data:
-            found = count(w, batch, statistics)
-            if not found:
-                return []
-            totals = (
-                found if totals is None else [a + b for a, b in zip(totals, found, strict=True)]
-            )
-        return totals
+        def on_replica(vectors, batches, *rest):
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            return one(vectors, batches[tf.get_static_value(replica)], *rest)
+
+        def function(vectors, batches, totals, statistics):
+            found = strategy.run(on_replica, args=(vectors, batches, totals, statistics))
+            sums, statistics = keras.tree.map_structure(strategy.experimental_local_results, found)
+            shares = [batch.share for batch in batches]
+            return [tf.add_n(x) for x in sums], [_mean(x, shares) for x in statistics]
+
+        return tf.function(function, autograph=False)
 
     # -- of one batch, compiled ---------------------------------------------------------------
 
-    def _gradient_of_batch(self, w, *rest):
+    def _counts_of_batch(self, vectors, *rest):
+        _, counts, statistics = self._loss(*vectors, *rest)
+        return counts, statistics
+
+    def _gradient_of_batch(self, vectors, *rest):
+        (w,) = vectors
         with tf.GradientTape() as tape:
             tape.watch(w)
-            loss, statistics, _ = self._loss(w, *rest)
-        gradient = tape.gradient(loss, w, unconnected_gradients="zero")
-        return loss, gradient, statistics
+            loss, _, statistics = self._loss(w, *rest)
+        return [loss, tape.gradient(loss, w, unconnected_gradients="zero")], statistics
 
-    def _product_of_batch(self, w, v, *rest):
+    def _product_of_batch(self, vectors, *rest):
+        w, v = vectors
         with tf.autodiff.ForwardAccumulator(w, v) as forward:
-            _, gradient, statistics = self._gradient_of_batch(w, *rest)
-        return forward.jvp(gradient, unconnected_gradients="zero"), statistics
+            (_, gradient), statistics = self._gradient_of_batch([w], *rest)
+        return [forward.jvp(gradient, unconnected_gradients="zero")], statistics
 
-    def _loss(self, w, batch, share, totals, statistics):
-        """This batch's share of the loss, new statistics, and what its losses counted."""
+    def _loss(self, w, batch, totals, statistics):
+        """This batch's share of the loss, what its losses counted, and new statistics."""
         parts = tf.split(w, self._sizes)
         with keras.StatelessScope(collect_losses=True) as scope:
             for variable, value in zip(self._statistics, statistics, strict=True):
@@ -119,14 +131,25 @@ class Objective:
                 value = tf.cast(tf.reshape(part, shape), self.dtype or variable.dtype)
                 scope.add_update((variable, value))
             with in_dtype(self.model, self.dtype):
-                loss, counts = self._share_of_loss(batch, share, totals)
+                loss, counts = self._share_of_loss(batch, totals)
             statistics = [scope.get_current_value(v) for v in self._statistics]
-        return tf.cast(tf.reshape(loss, ()), "float64"), statistics, counts
+        return tf.cast(tf.reshape(loss, ()), "float64"), counts, statistics
 
-    def _share_of_loss(self, batch, share, totals):
-        if self.data.count == 1:
-            return training_loss(self.model, *batch), []
+    def _share_of_loss(self, batch, totals):
+        if self.data.single:
+            return training_loss(self.model, *batch.data), []
         losses.install()
-        with Part(rows(batch[0]), share, totals).entered() as part:
-            loss = LossCall(part, lambda: training_loss(self.model, *batch))()
+        with Part(size_of(batch), batch.share, batch.index, totals).entered() as part:
+            loss = LossCall(part, lambda: training_loss(self.model, *batch.data))()
         return loss, part.counts
+
+
+def _mean(statistics, shares):
+    """The mean over the examples of the replicas; the first value if it is not a number."""
+    if not statistics[0].dtype.is_floating:
+        return statistics[0]
+    total = tf.add_n(shares)
+    means = [
+        tf.cast(x, "float64") * (share / total) for x, share in zip(statistics, shares, strict=True)
+    ]
+    return tf.cast(tf.add_n(means), statistics[0].dtype)

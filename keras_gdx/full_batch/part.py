@@ -5,7 +5,9 @@ examples counts with the share of its examples, and one that counts masks or sam
 divided by the count over all batches.
 """
 
-from keras_gdx.distribute.batch_share import BatchShare
+import tensorflow as tf
+
+from keras_gdx.distribute.batch_share import STRIDE, BatchShare
 
 
 class Part(BatchShare):
@@ -17,12 +19,13 @@ class Part(BatchShare):
     Args:
         size: Number of examples in this batch.
         value: This batch's share of all examples.
+        index: The number of this batch.
         totals: The sums of `counts` over all batches; `None` while they are being counted.
     """
 
     gathers = False
 
-    def __init__(self, size, value, totals):
+    def __init__(self, size, value, index, totals):
         self.replicas = 1
         self.size = size
         self.value = value
@@ -30,12 +33,14 @@ class Part(BatchShare):
         self.loss_call = None
         self.scaled = False
         self.by_gradient = False
+        self.index = index
         self.totals = totals
         self.counts = []
 
     def total(self, tensor):
-        self.counts.append(tensor)
+        self.counts.append(tf.where(self.value > 0, tensor, tf.zeros_like(tensor)))
         return tensor if self.totals is None else self.totals[len(self.counts) - 1]
 
     def seed(self, seed):
-        return seed
+        index = tf.cast(self.index, seed.dtype)
+        return seed + tf.stack([index * tf.constant(STRIDE, seed.dtype), tf.zeros_like(index)])

@@ -9,9 +9,7 @@ import warnings
 
 import numpy as np
 
-ARMIJO = (
-    1e-4  # the decrease that a step must reach, as a fraction of the one that the slope promises
-)
+ARMIJO = 1e-4  # what a step must gain, as a fraction of what the slope promises
 NO_LOWER_LOSS = "no step lowers the loss any more, because of rounding"
 ENDLESS = 10**9  # `run` counts iterations itself
 OWN_TOLERANCES = {  # without those of SciPy, because `run` has its own
@@ -22,17 +20,15 @@ OWN_TOLERANCES = {  # without those of SciPy, because `run` has its own
 }
 
 
-def by_scipy(method):
+def by_scipy(name):
     """A solver that calls `scipy.optimize.minimize`."""
 
     def solve(run, w, bounds=None, **options):
-        from scipy.optimize import minimize
-
         def callback(intermediate_result):  # SciPy goes by the name of the argument
             run.iterated(intermediate_result.x)
 
         # The solver of trust regions takes a gradient below about 1e-8 for zero.
-        unit = np.linalg.norm(run(w)[1]) if method == "trust-krylov" else 1.0
+        unit = np.linalg.norm(run(w)[1]) if name == "trust-krylov" else 1.0
 
         def scaled(w):
             loss, gradient = run(w)
@@ -41,22 +37,40 @@ def by_scipy(method):
         def product(w, v):
             return run.product(w, v) / unit
 
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "Unknown solver options")
-            result = minimize(
-                scaled,
-                w,
-                jac=True,
-                hessp=product if method == "trust-krylov" else None,
-                method=method,
-                bounds=bounds,
-                callback=callback,
-                options=OWN_TOLERANCES[method] | options,
-            )
-        run.solver_result = result
-        return f"no step lowers the loss any more, because of rounding (SciPy: {result.message})"
+        run.solver_result = result = _minimize(name, scaled, w, product, options, bounds, callback)
+        return f"{NO_LOWER_LOSS} (SciPy: {result.message})"
 
     return solve
+
+
+def _minimize(name, function, w, product, options, bounds=None, callback=None):
+    from scipy.optimize import minimize
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Unknown solver options")
+        return minimize(
+            function,
+            w,
+            jac=True,
+            hessp=product if name == "trust-krylov" else None,
+            method=name,
+            bounds=bounds,
+            callback=callback,
+            options=OWN_TOLERANCES[name] | options,
+        )
+
+
+def check_options(method, options):
+    """Raises a `ValueError` if SciPy's solver does not take the options."""
+    name = NAMES.get(method)
+    if name is None or not options:
+        return
+    try:  # to minimize something else, as SciPy reads them nowhere else
+        _minimize(name, lambda w: (w @ w, 2 * w), np.ones(1), lambda w, v: 2 * v, options)
+    except Exception as error:
+        raise ValueError(
+            f"`options` must be options of SciPy's {name}, received {options!r}: {error}"
+        ) from error
 
 
 def gradient_descent(run, w, learning_rate=None):
@@ -82,10 +96,5 @@ def gradient_descent(run, w, learning_rate=None):
         run.iterated(w)
 
 
-SOLVERS = {
-    "lbfgs": by_scipy("L-BFGS-B"),
-    "bfgs": by_scipy("BFGS"),
-    "cg": by_scipy("CG"),
-    "trust-krylov": by_scipy("trust-krylov"),
-    "gd": gradient_descent,
-}
+NAMES = {"lbfgs": "L-BFGS-B", "bfgs": "BFGS", "cg": "CG", "trust-krylov": "trust-krylov"}
+SOLVERS = {method: by_scipy(name) for method, name in NAMES.items()} | {"gd": gradient_descent}

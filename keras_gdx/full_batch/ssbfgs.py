@@ -8,13 +8,16 @@ from keras_gdx.full_batch.solvers import NO_LOWER_LOSS
 
 
 def self_scaled_bfgs(run, w):
-    r"""BFGS whose inverse Hessian is scaled in every iteration, as its inverse often is too large.
+    r"""BFGS that enlarges its inverse Hessian before an update, where the last step was too short.
 
     $$H \leftarrow \frac1\tau \left(H - \frac{H y y^T H}{y^T H y} + y^T H y\, v v^T\right)
     + \frac{s s^T}{y^T s}, \qquad v = \frac{s}{y^T s} - \frac{H y}{y^T H y}, \qquad
     \tau = \min\left(1, \frac{y^T s}{s^T H^{-1} s}\right)$$
 
-    with the step $s = -\alpha H g$ and the change $y$ of the gradient. Source: arXiv:2501.16371.
+    with the step $s = -\alpha H g$ and the change $y$ of the gradient. The scale $\tau$ is that of
+    Al-Baali 1998, in arXiv:2405.04230 equation 11; arXiv:2501.16371 compares it with others. The
+    first $H$ is the identity, scaled to $y^T s / y^T y$ before its update (Nocedal and Wright 2006,
+    equation 6.20).
     """
     from scipy.optimize import line_search
 
@@ -34,17 +37,20 @@ def self_scaled_bfgs(run, w):
         loss, g = run(w)
         run.iterated(w)
         y = g - old
-        H = (
-            updated(H * (y @ s) / (y @ y), s, y, 1.0)
-            if first
-            else updated(H, s, y, min(1.0, (y @ s) / (-alpha * (s @ old))))
-        )
+        if y @ s <= 0:  # the line search ended early, on a loss that is not convex
+            continue
+        if first:
+            H *= (y @ s) / (y @ y)
+            tau = 1.0
+        else:
+            tau = min(1.0, (y @ s) / (-alpha * (s @ old)))
+        update(H, s, y, tau)
 
 
-def updated(H, s, y, tau):
-    """The next inverse Hessian."""
+def update(H, s, y, tau):
+    """Updates the inverse Hessian in place, by the formula with its squares multiplied out."""
     ys, Hy = y @ s, H @ y
-    yHy = y @ Hy
-    v = s / ys - Hy / yHy
-    inner = H - np.outer(Hy, Hy) / yHy + yHy * np.outer(v, v)
-    return inner / tau + np.outer(s, s) / ys
+    half = np.outer(s, ((y @ Hy / ys / tau + 1) / 2 * s - Hy / tau) / ys)
+    H /= tau
+    H += half
+    H += half.T
