@@ -1,13 +1,17 @@
 """`fit_full_batch` finds minima, of exactly the loss that `fit` would have with one batch."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 
 from keras_gdx import fit_full_batch
 from keras_gdx.datasets import Mnist5k
 from keras_gdx.full_batch.ssbfgs import update
+from tests.full_batch import scikit_learn
 
 METHODS = ("lbfgs", "bfgs", "cg", "trust-krylov", "ssbfgs")
 rng = np.random.default_rng(0)
@@ -47,25 +51,19 @@ def test_rosenbrock(method):
 
 @pytest.mark.skipif(Mnist5k.source() is None, reason=Mnist5k.INSTALL)
 @pytest.mark.parametrize("method", METHODS[::2] + METHODS[3:4])
-def test_logistic_regression_equals_newton(method):
-    rows = np.loadtxt(Mnist5k.source(), delimiter=",", dtype=np.uint8)[::10]
-    x = (rows[:, :-1] / 255.0).reshape(-1, 4, 7, 4, 7).mean((2, 4)).reshape(len(rows), 16)
-    y = (rows[:, -1] >= 5).astype("float64")
-    w = np.zeros(16)
-    for _ in range(20):
-        p = 1 / (1 + np.exp(-x @ w))
-        gradient = x.T @ (p - y) / len(x) + 2**-9 * w
-        hessian = (x.T * (p * (1 - p))) @ x / len(x) + 2**-9 * np.eye(16)
-        w = w - np.linalg.solve(hessian, gradient)
-    layer = keras.layers.Dense(
-        1, use_bias=False, kernel_regularizer=keras.regularizers.L2(2**-10), dtype="float64"
-    )
+def test_logistic_regression_equals_scikit_learn(method):
+    x, y = scikit_learn.digits()
+    penalty = keras.regularizers.L2(0.5 / len(x))  # a power of 2: Keras keeps it in float32
+    layer = keras.layers.Dense(10, kernel_regularizer=penalty, dtype="float64")
     model = keras.Sequential([keras.Input((16,), dtype="float64"), layer])
-    loss = keras.losses.BinaryCrossentropy(from_logits=True)
-    result = fit(model, x, y[:, None], loss=loss, method=method, gradient_tolerance=1e-10)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    result = fit(model, x, y, loss=loss, method=method, gradient_tolerance=1e-10)
     assert result.gradient_norm <= 1e-10, result
-    error = np.linalg.norm(model.get_weights()[0].ravel() - w)
-    assert error <= 2**9 * result.gradient_norm + 1e-12  # the penalty's curvature is 2 ** -9
+    with np.load(scikit_learn.FILE) as theirs:  # the curvature is at least that of the penalty
+        error = np.linalg.norm(layer.kernel.numpy() - theirs["coefficients"])
+        assert error <= len(x) * result.gradient_norm
+        bias = layer.bias.numpy() - np.mean(layer.bias)
+        np.testing.assert_allclose(bias, theirs["intercepts"], rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -84,24 +82,81 @@ def test_batches_equal_one_batch(reduction, weighted):
 
 def test_loss_is_that_of_a_train_step():
     inputs = keras.Input((3,))
-    outputs = [keras.layers.Dense(2, name=n, kernel_regularizer="l2")(inputs) for n in "ab"]
-    model = keras.Model(inputs, outputs)
-    model.compile("sgd", {"a": "mse", "b": "mae"}, loss_weights={"a": 0.3, "b": 2.0})
+    penalty = keras.regularizers.L2(2**-7)
+    outputs = [keras.layers.Dense(2, name=n, kernel_regularizer=penalty) for n in "ab"]
+    model = keras.Model(inputs, [layer(inputs) for layer in outputs])
+    model.compile("sgd", {"a": "mse", "b": "mae"}, loss_weights={"a": 0.25, "b": 2.0})
+    a, b = (layer.kernel.numpy().astype("float64") for layer in outputs)
     weight = np.arange(50.0)
-    expected = model.evaluate(X, [Y, Y], sample_weight=[weight, weight], batch_size=50, verbose=0)
-    before = model.get_weights()
-    history = fit_full_batch(
-        model,
-        X,
-        [Y, Y],
-        sample_weight=[weight, weight],
-        max_iterations=1,
-        method="gd",
-        learning_rate=1e-12,
-        verbose=0,
-    )
-    assert history.result.loss == pytest.approx(expected[0], rel=1e-6)
-    np.testing.assert_allclose(model.get_weights()[0], before[0], atol=1e-6)
+    expected = 0.25 * np.mean(weight * np.mean((X @ a - Y) ** 2, axis=1))
+    expected += 2 * np.mean(abs(X @ b - Y)) + 2**-7 * (np.sum(a**2) + np.sum(b**2))
+    data = {"sample_weight": [weight, np.ones(50)], "loss": None}
+    result = fit(model, X, [Y, Y], **data, method="gd", learning_rate=1e-15, max_iterations=1)
+    assert result.loss == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(outputs[0].kernel.numpy(), a, atol=1e-6)
+
+
+class Penalized(keras.layers.Layer):
+    supports_masking = True
+
+    def call(self, x):
+        self.add_loss(ops.mean(x**2))
+        return x
+
+
+def test_batches_and_replicas_equal_one_batch_with_masks_and_added_losses(mirrored):
+    tokens, targets = rng.integers(0, 3, size=(51, 4)), rng.normal(size=(51, 4, 1))
+    models, losses = [], []
+    for strategy, batch_size in (None, None), (None, 20), (mirrored, 50):
+        keras.utils.set_random_seed(0)
+        with (strategy or tf.distribute.get_strategy()).scope():
+            embedding = keras.layers.Embedding(3, 2, mask_zero=True)
+            layers = [embedding, Penalized(), keras.layers.Dense(1)]
+            model = keras.Sequential([keras.Input((4,), dtype="int32"), *layers])
+        models.append(model)
+        gd = {"method": "gd", "learning_rate": 0.5, "max_iterations": 2}
+        losses.append(fit(model, tokens, targets, batch_size=batch_size, **gd).loss)
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-12)
+    models[0].compile("sgd", "mse")
+    whole = models[0].evaluate(tokens, targets, batch_size=51, verbose=0)
+    assert losses[0] == pytest.approx(whole, rel=1e-5)
+
+
+class Slices(keras.utils.PyDataset):
+    @property
+    def num_batches(self):
+        return 3
+
+    def __getitem__(self, index):
+        part = slice(20 * index, 20 * index + 20)
+        return X[part], Y[part]
+
+
+@pytest.mark.parametrize(
+    "batches", [Slices(), tf.data.Dataset.from_tensor_slices((X, Y)).batch(20)]
+)
+def test_data_sets_of_batches(batches):
+    model = dense()
+    assert fit(model, batches).converged
+    solution = np.linalg.lstsq(np.c_[X, np.ones(50)], Y, rcond=None)[0]
+    np.testing.assert_allclose(np.vstack(model.get_weights()), solution, atol=1e-5)
+
+
+def test_xla():
+    results = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        model = dense(activation="tanh")
+        model.compile("sgd", "mse", jit_compile=jit_compile)
+        results.append(fit(model, X, Y, max_iterations=2, method="trust-krylov").loss)
+    assert results[0] == pytest.approx(results[1], rel=1e-12)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="XLA"):
+        fit(
+            model,
+            X,
+            Y,
+            loss=lambda y, z: tf.reshape(tf.py_function(ops.abs, [z], z.dtype), (50, 2)),
+        )
 
 
 def test_frozen_weights_stay_and_policies_return():
@@ -198,6 +253,8 @@ def test_reason_for_ending(limit, reason):
         ({"loss": None}, "loss"),
         ({"y": Y[:9]}, "x"),
         ({"x": X * np.nan}, "not finite"),
+        ({"x": tf.data.Dataset.from_tensors((X, Y)).repeat(), "y": None}, "`x` must be finite"),
+        ({"options": {"maxcore": 5}}, "options"),
     ],
 )
 def test_bad_input(wrong, name):
@@ -213,3 +270,18 @@ def test_statistics_move_and_masks_of_dropout_stay():
     model = keras.Sequential([keras.Input((3,)), *layers])
     assert fit(model, X + 5, Y).converged
     assert ops.min(layers[0].moving_mean) > 0
+
+
+def test_every_example_has_its_own_mask_of_dropout():
+    layers = [keras.layers.Dropout(0.5), keras.layers.Dense(1, kernel_initializer="normal")]
+    model = keras.Sequential([keras.Input((64,)), *layers])
+    difference = {"y": np.array([[1.0], [-1.0]]), "loss": lambda y, z: y * z}
+    limits = {"method": "gd", "learning_rate": 1e-12, "max_iterations": 1}
+    assert fit(model, np.ones((2, 64)), **difference, **limits, batch_size=1).loss != 0
+
+
+def test_without_scipy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(ImportError, match="full-batch"):
+        fit(dense(), X, Y)
+    assert fit(dense(), X, Y, method="gd").converged
