@@ -129,7 +129,9 @@ def copied(data):
     devices = tf.distribute.get_strategy().extended.worker_devices
     if not all("CPU" in device for device in devices):  # it was copied to get there
         return data
-    return tf.nest.map_structure(lambda x: tf.raw_ops.DeepCopy(x=x), data, expand_composites=True)
+    return tf.nest.map_structure(
+        lambda x: x if x is None else tf.raw_ops.DeepCopy(x=x), data, expand_composites=True
+    )
 
 
 def compiled(model, share, step, data):

@@ -90,3 +90,9 @@ def test_shampoo_has_the_norms_of_adam_in_each_block():
         assert np.allclose(u, p, atol=1e-6) == (t == 0)
         for block in (slice(4), slice(4, 6)):
             assert np.linalg.norm(u[block]) == pytest.approx(np.linalg.norm(p[block]), rel=1e-5)
+
+
+@pytest.mark.parametrize("rule", [optimizers.Muon, optimizers.NorMuon])
+def test_with_the_rates_of_adamw_the_fallback_has_the_same(rule):
+    same, other = rule(0.01, adjust="match_rms_adamw"), rule(0.01)
+    assert [float(x.fallback.learning_rate) for x in (same, other)] == pytest.approx([0.01, 5e-4])

@@ -371,10 +371,23 @@ def compare(c: Configuration) -> None:
     far = distances(c)
     limit = limit_of(c)
     wrong = {name: value for name, value in far.items() if not value <= limit}
+    if wrong and c.dtype == "float32" and limit == LIMITS["float32"]:
+        limit = max(limit, amplified_rounding(c))
+        wrong = {name: value for name, value in wrong.items() if not value <= limit}
     if wrong:
         worst = sorted(wrong, key=wrong.__getitem__, reverse=True)[:4]
         named = ", ".join(f"{name} by {wrong[name]:.1e}" for name in worst)
         raise AssertionError(f"{len(wrong)} of {len(far)} differ by more than {limit}: {named}")
+
+
+def amplified_rounding(c: Configuration) -> float:
+    """The distance that rounding explains where training amplifies it, as float64 shows.
+
+    Rules that divide by the size of each row's or column's gradient, however small, do.
+    """
+    worst = max(distances(replace(c, dtype="float64")).values())
+    ratio = np.finfo("float32").eps / np.finfo("float64").eps
+    return float(10 * ratio * worst) if worst < 1e-10 else 0.0  # more is a fault there too
 
 
 def limit_of(c: Configuration) -> float:
