@@ -69,11 +69,11 @@ class Objective:
         return product.numpy()
 
     def _sum(self, function, *vectors):
-        vectors = [tf.constant(vector) for vector in vectors]
+        constants = [tf.constant(vector) for vector in vectors]
         statistics = [tf.convert_to_tensor(v) for v in self._statistics]
         total: Any = None
         for batches in self.data:
-            found, statistics = function(vectors, batches, self._totals, statistics)
+            found, statistics = function(constants, batches, self._totals, statistics)
             total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
         self._updated = statistics
         return total
