@@ -67,8 +67,10 @@ def fit_full_batch(
     with is not used. One iteration counts as an epoch of one batch.
 
     If a tolerance was reached, the model keeps the last iterate. If not, also after Ctrl-C, it
-    keeps the weights with the lowest loss that was seen. Frozen weights stay. Dropout has the same
-    masks at every evaluation. Statistics of `BatchNormalization` move once per iteration.
+    keeps the weights with the lowest loss that was seen. Frozen weights stay. Dropout draws a mask
+    for each example once, and has the same ones at every evaluation; without dropout, set its rate
+    to 0. Statistics of `BatchNormalization` move once per iteration. With several replicas, each
+    evaluates a part of every batch; the model need not be prepared for that.
 
     Args:
         model: A Keras model; it need not be compiled if `loss` is given.
@@ -86,7 +88,8 @@ def fit_full_batch(
         learning_rate: Number > 0, for `"gd"`. `None`: a backtracking line search (Armijo).
         batch_size: Examples at a time, for data that does not fit into memory at once. Every
             evaluation still sums over all of them. A loss function that returns a scalar,
-            `add_loss` and an own `compute_loss` then count as means over the examples.
+            `add_loss` and a custom `compute_loss` then count as means over the examples, as they do
+            on several replicas.
         dtype: `"float64"` computes with weights, data and layers in float64; the model gets the
             result in the dtype of its weights. `None` computes as `fit` does.
         jit_compile: Whether XLA compiles the evaluation of a batch. `None`: if `fit` would use it.
@@ -108,12 +111,13 @@ def fit_full_batch(
 
     Raises:
         ValueError: If an argument is invalid, the model has no loss or no trainable weights, has
-            constraints that `method` cannot keep, or lives on several replicas, or the loss of the
-            initial weights is not finite. The model has not been changed then.
+            constraints that `method` cannot keep, or is trained by several workers, or the loss of
+            the initial weights is not finite. The model has not been changed then.
         ImportError: If the method needs SciPy, which is not installed.
 
-    Memory: in bytes per parameter, 8 for each of some vectors: 40 for `"lbfgs"` times its pairs
-    (20), and for `"bfgs"` and `"ssbfgs"` the square of the number of parameters times 8.
+    Memory: for `"lbfgs"` about 720 bytes per parameter, with its 20 pairs; for `"cg"`, `"gd"` and
+        `"trust-krylov"` some 100. For n parameters, `"ssbfgs"` needs 16 n**2 bytes, and `"bfgs"`
+        about 40 n**2.
 
     Example:
         >>> import keras, keras_gdx, numpy as np
@@ -125,7 +129,7 @@ def fit_full_batch(
         >>> history.result.converged, np.round(model.get_weights()[0].ravel(), 5).tolist()
         (True, [1.0, 2.0, 3.0])
 
-    Source: Nocedal and Wright 2006
+    Source: Nocedal and Wright 2006; `"ssbfgs"`: arXiv:2501.16371, Kiyani et al. 2025
     """
     given = locals()
     needs_tensorflow("fit_full_batch")

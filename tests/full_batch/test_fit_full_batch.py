@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_gdx import fit_full_batch
+from keras_gdx import fit_full_batch, regularizers
 from keras_gdx.datasets import Mnist5k
 from keras_gdx.full_batch.ssbfgs import update
 from tests.full_batch import scikit_learn
@@ -132,10 +132,19 @@ class Slices(keras.utils.PyDataset):
         return X[part], Y[part]
 
 
-@pytest.mark.parametrize(
-    "batches", [Slices(), tf.data.Dataset.from_tensor_slices((X, Y)).batch(20)]
-)
-def test_data_sets_of_batches(batches):
+def test_penalties_on_derivatives_are_those_of_the_weights_that_are_tried():
+    model = dense(activation="tanh")
+    model.compile("sgd", "mse")
+    regularizers.apply(model, regularizers.GradientPenalty(0.5))
+    result = fit(model, X, Y, loss=None, max_iterations=2)
+    logged = model.fit(X, Y, batch_size=50, verbose=0).history["loss"][0]
+    assert result.loss == pytest.approx(logged, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["PyDataset", "tf.data"])
+def test_data_sets_of_batches(kind):
+    whole = tf.data.Dataset.from_tensor_slices((X, Y))
+    batches = Slices() if kind == "PyDataset" else whole.batch(20)
     model = dense()
     assert fit(model, batches).converged
     solution = np.linalg.lstsq(np.c_[X, np.ones(50)], Y, rcond=None)[0]
