@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
+from scipy.optimize import line_search, rosen, rosen_der
 
 from keras_gdx import fit_full_batch, regularizers
 from keras_gdx.datasets import Mnist5k
-from keras_gdx.full_batch.ssbfgs import update
+from keras_gdx.full_batch.run import Stop
+from keras_gdx.full_batch.ssbfgs import self_scaled_bfgs
 from tests.full_batch import scikit_learn
 
 METHODS = ("lbfgs", "bfgs", "cg", "trust-krylov", "ssbfgs")
@@ -199,15 +201,39 @@ def test_gradient_descent(rate):
     np.testing.assert_allclose(np.vstack(model.get_weights()), solution, atol=1e-5)
 
 
-def test_self_scaled_update_is_the_inverse_of_the_scaled_hessian():
-    """Al-Baali's form of the Hessian itself: `tau (B - B s s' B / s' B s) + y y' / y' s`."""
-    A = rng.normal(size=(4, 4))
-    B, s, tau = A @ A.T + np.eye(4), rng.normal(size=4), 0.4
-    y = B @ s + 0.1 * s
-    scaled = tau * (B - np.outer(B @ s, B @ s) / (s @ B @ s)) + np.outer(y, y) / (y @ s)
-    H = np.linalg.inv(B)
-    update(H, s, y, tau)
-    np.testing.assert_allclose(H, np.linalg.inv(scaled), atol=1e-12)
+class Valley:
+    """Rosenbrock's function as a solver sees it, for 25 iterations."""
+
+    def __init__(self):
+        self.path = []
+
+    def __call__(self, w):
+        return rosen(w), rosen_der(w)
+
+    def iterated(self, w):
+        self.path.append(w)
+        if len(self.path) == 25:
+            raise Stop
+
+
+def test_self_scaled_bfgs_is_that_of_the_paper():
+    """With Al-Baali's update of the Hessian itself, where ours has its inverse."""
+    w, valley = np.array([-1.2, 1.0, -0.5, 0.8]), Valley()
+    with pytest.raises(Stop):
+        self_scaled_bfgs(valley, w)
+    B, g, before, scales = np.eye(4), rosen_der(w), None, []
+    for expected in valley.path:
+        p = -np.linalg.solve(B, g)
+        alpha = line_search(rosen, rosen_der, w, p, g, rosen(w), before, maxiter=20)[0]
+        before, s = rosen(w), alpha * p
+        w = w + s
+        np.testing.assert_allclose(w, expected, rtol=1e-6)
+        g, y = rosen_der(w), rosen_der(w) - g
+        if len(scales) == 0:
+            B = (y @ y) / (y @ s) * np.eye(4)
+        scales.append(min(1.0, (y @ s) / (s @ B @ s)) if scales else 1.0)
+        B = scales[-1] * (B - np.outer(B @ s, B @ s) / (s @ B @ s)) + np.outer(y, y) / (y @ s)
+    assert 0 < min(scales) < 0.5 < max(scales) == 1
 
 
 class Ends(keras.callbacks.Callback):
