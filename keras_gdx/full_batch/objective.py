@@ -74,6 +74,8 @@ class Objective:
         total: Any = None
         for batches in self.data:
             found, statistics = function(constants, batches, self._totals, statistics)
+            if not found:  # the losses count nothing
+                return found
             total = found if total is None else [a + b for a, b in zip(total, found, strict=True)]
         self._updated = statistics
         return total
