@@ -96,7 +96,6 @@ def test_fit_images_says_in_one_line_what_is_wrong(run, arguments, message):
     assert message in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.slow
 def test_resume_ends_as_if_it_had_never_been_killed(folder):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "resume.py", "--epochs", "2", "--kill", "2"],
@@ -111,7 +110,6 @@ def test_resume_ends_as_if_it_had_never_been_killed(folder):
     assert "going on after" in done.stdout
 
 
-@pytest.mark.slow
 def test_workers_end_the_same_if_one_is_killed(folder):
     ends = []
     for options in ([], ["--kill-one"]):
@@ -131,7 +129,6 @@ def test_workers_end_the_same_if_one_is_killed(folder):
     assert ends[0][-1].startswith("[worker 0] fingerprint of the weights: ")
 
 
-@pytest.mark.slow
 def test_finetune_is_better_than_from_nothing(folder):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "finetune.py", "--data-dir", "data"],

@@ -30,7 +30,10 @@ LEVELS = (  # each may import from those before it
     "memory_estimate",
     "datasets distribute",
     "full_batch",
-    "__init__",
+    "comparison",
+    "recommendation explanation",
+    "cli",
+    "__init__ __main__",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 

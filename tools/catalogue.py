@@ -2,35 +2,42 @@
 
     python tools/catalogue.py [--check]
 
-writes `docs/catalogue.md`, and an `__init__.pyi` for every folder that discovers its modules.
-With `--check` it writes nothing and exits with status 1 if a file is out of date.
+writes `docs/catalogue.md`, a page for each rule with a picture of its way on two test problems, and
+an `__init__.pyi` for every folder that discovers its modules. With `--check` it writes nothing and
+exits with status 1 if a file is out of date. A picture is out of date if its settings are others;
+drawing all of them takes minutes.
 """
 
 import argparse
-import re
 import sys
 from importlib import import_module
-from inspect import Parameter
 from pathlib import Path
-from typing import Literal, get_args, get_origin
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from keras_gdx.arguments import alternatives, interval
-from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.recipes import PRESETS
+from keras_gdx.recommendation.table import TABLE, AtLeast, Rate
 from keras_gdx.registry import KERAS_OWN, REGISTRY
+from keras_gdx.report.markup import said
+from tools import rule_pages, rule_pictures
+from tools.signatures import OPTIONS, arguments, has_options, linked, own_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = ROOT / "docs" / "optimizers"
 COMMAND = "python tools/catalogue.py"
 KINDS = ("optimizer", "modifier", "schedule", "callback", "regularizer", "constraint")
-OPTIONS = declared_arguments(Optimizer)
+FIRST_CHOICES = (
+    "What `keras_gdx.recommend(model)` chooses from: for each setting, the first line whose "
+    "conditions hold."
+)
 
 
 def files():
     """Maps the path of each file to its text."""
     found = {ROOT / "docs" / "catalogue.md": catalogue()}
+    for entry in entries_of("optimizer"):
+        found[PAGES / f"{entry.name}.md"] = rule_pages.page(entry, COMMAND)
     for init in sorted(ROOT.glob("keras_gdx/*/__init__.py")):
         if "publish(__name__)" in init.read_text(encoding="utf-8"):
             found[init.with_suffix(".pyi")] = stub(init.parent.name)
@@ -60,11 +67,10 @@ def catalogue():
         f"Written by `{COMMAND}` from the registry; `keras_gdx.list()` has the same names.",
     ]
     for kind in KINDS:
-        entries = [e for e in REGISTRY.values() if e.kind == kind and _is_ours(e.cls)]
-        if entries:
-            entries.sort(key=lambda e: e.name)
-            parts += [f"## {kind.capitalize()}s", *_introduction(kind), _table(kind, entries)]
+        entries = entries_of(kind)
+        parts += [f"## {kind.capitalize()}s", *_introduction(kind), _table(kind, entries)]
     parts += ["## Presets", 'For `keras_gdx.create("adamw", preset="vit")`.', _presets()]
+    parts += ["## First choices", FIRST_CHOICES, _advice()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -74,14 +80,36 @@ def _presets():
     for each in PRESETS:
         schedule = ", ".join(f"{name} {value}" for name, value in (each.schedule or {}).items())
         arguments = ", ".join(f"`{name}={value!r}`" for name, value in each.arguments.items())
-        source = "; ".join(filter(None, [_linked(each.source), each.note]))
+        source = "; ".join(filter(None, [linked(each.source), each.note]))
         rate = f"{each.learning_rate:g}"
         lines.append([each.rule, each.name, each.batch_size, rate, schedule, arguments, source])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _is_ours(cls):
-    return cls.__module__.startswith("keras_gdx.")
+def entries_of(kind):
+    """The package's own classes of this kind, by name."""
+    ours = [e for e in REGISTRY.values() if e.cls.__module__.startswith("keras_gdx.")]
+    return sorted((e for e in ours if e.kind == kind), key=lambda e: e.name)
+
+
+def _advice():
+    lines = [["Setting", "If", "Choice", "Reason", "Source", "Confidence"]]
+    lines.append(["---"] * len(lines[0]))
+    for line in TABLE:
+        conditions = ", ".join(f"{name} {_condition(need)}" for name, need in line.when.items())
+        source = linked(line.source)
+        choice, words = said(line.value), [line.reason]
+        if isinstance(line.value, Rate):
+            choice, words = said(line.value.value), [line.reason, str(line.value)]
+        reason = "; ".join(filter(None, words))
+        lines.append([line.setting, conditions, choice, reason, source, line.confidence])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _condition(need):
+    if isinstance(need, AtLeast):
+        return f">= {need.number:,}"
+    return " or ".join(need) if isinstance(need, tuple) else said(need)
 
 
 def _introduction(kind):
@@ -89,13 +117,13 @@ def _introduction(kind):
     if kind == "modifier":
         yield "Any number may be a schedule."
     if kind == "optimizer":
-        shown = _arguments(Optimizer, [name for name in OPTIONS if name != "learning_rate"])
+        shown = arguments(Optimizer, [name for name in OPTIONS if name != "learning_rate"])
         yield (
             "A number that is not an integer may be a schedule or be set during training, except "
             f"`loss_scale_factor`. `**options` are those of `Optimizer`: {shown}. *Bytes* is the "
             "state per parameter of a float32 matrix of 1024 x 1024 with the arguments below."
         )
-        rules = sorted(e.name for e in REGISTRY.values() if e.kind == kind and _is_ours(e.cls))
+        rules = [entry.name for entry in entries_of(kind)]
         shared = ", ".join(f'`"{name}"`' for name in rules if name in KERAS_OWN)
         yield (
             "`compile` takes names too, in lower case or as written here. Keras has rules named "
@@ -106,11 +134,11 @@ def _introduction(kind):
 
 def _table(kind, entries):
     columns = {
-        "Name": lambda e: f"[`{e.cls.__name__}`](../{e.cls.__module__.replace('.', '/')}.py)",
+        "Name": lambda e: f"[`{e.cls.__name__}`]({_page_of(e)})",
         "What it is for": lambda e: e.summary,
         "Arguments": lambda e: _signature(e.cls),
         "Bytes": lambda e: f"{e.bytes_per_parameter:.2g}",
-        "Source": lambda e: _linked(e.paper),
+        "Source": lambda e: linked(e.paper),
         "Verified against": lambda e: e.verified,
     }
     if kind != "optimizer":
@@ -120,41 +148,17 @@ def _table(kind, entries):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def _page_of(entry):
+    """What the name links to: the page of a rule, the code of anything else."""
+    if entry.kind == "optimizer":
+        return f"optimizers/{entry.name}.md"
+    return f"../{entry.cls.__module__.replace('.', '/')}.py"
+
+
 def _signature(cls):
-    defaults = declared_arguments(cls)
-    if not issubclass(cls, Optimizer):
-        return _arguments(cls, defaults)
-    own = [name for name in defaults if defaults[name] != OPTIONS.get(name, defaults)]
-    has_options = OPTIONS.keys() <= defaults.keys()
-    return ", ".join(filter(None, [_arguments(cls, own), "`**options`" if has_options else ""]))
-
-
-def _arguments(cls, names):
-    """Arguments as in a signature, each with its range or choices: `` `beta=0.9` in [0, 1) ``."""
-    defaults, types = declared_arguments(cls), argument_types(cls)
     return ", ".join(
-        " ".join(filter(None, [f"`{_with_default(name, defaults[name])}`", _range(types[name])]))
-        for name in names
+        filter(None, [arguments(cls, own_arguments(cls)), "`**options`" * has_options(cls)])
     )
-
-
-def _with_default(name, default):
-    """`epsilon=1e-8`; Python itself writes `1e-08`."""
-    return name if default is Parameter.empty else f"{name}={re.sub('e-0', 'e-', repr(default))}"
-
-
-def _range(hint):
-    """The range of a number, or the choices of a string."""
-    kinds = list(alternatives(hint))
-    choices = [repr(x) for base, _ in kinds if get_origin(base) is Literal for x in get_args(base)]
-    ranges = [
-        ("integer " if base is int else "") + interval(limits) for base, limits in kinds if limits
-    ]
-    return ranges[0] if ranges else f"({', '.join(choices)})" if choices[1:] else ""
-
-
-def _linked(source):
-    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", r"[\g<0>](https://arxiv.org/abs/\1)", source)
 
 
 def main(arguments=None):
@@ -165,9 +169,21 @@ def main(arguments=None):
     stale = {path: text for path, text in files().items() if not is_fresh(path, text)}
     for path, text in stale.items():
         if not check:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
+    for path, rule in stale_pictures().items():
+        stale[path] = rule
+        if not check:
+            path.write_text(rule_pictures.picture(rule), encoding="utf-8")
+    for path in stale:
         print(f"{path.relative_to(ROOT)}: {'stale' if check else 'written'}")
     return int(check and bool(stale))
+
+
+def stale_pictures():
+    """Maps the path of each picture that is missing or has other settings to the rule's name."""
+    drawn = {PAGES / f"{name}.svg": name for name in rule_pictures.RULES}
+    return {path: name for path, name in drawn.items() if not rule_pictures.is_fresh(path, name)}
 
 
 def is_fresh(path, text):

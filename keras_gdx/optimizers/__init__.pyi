@@ -17,6 +17,7 @@ from keras_gdx.optimizers.conditional_gradient import ConditionalGradient as Con
 from keras_gdx.optimizers.dog import DoG as DoG
 from keras_gdx.optimizers.dowg import DoWG as DoWG
 from keras_gdx.optimizers.ftrl import Ftrl as Ftrl
+from keras_gdx.optimizers.kron import Kron as Kron
 from keras_gdx.optimizers.lamb import LAMB as LAMB
 from keras_gdx.optimizers.lars import LARS as LARS
 from keras_gdx.optimizers.lion import Lion as Lion

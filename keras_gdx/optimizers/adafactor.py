@@ -28,6 +28,8 @@ class Adafactor(Optimizer):
     $$u = \frac{g}{\sqrt V}, \quad u \leftarrow \frac{u}{\max(1, \operatorname{rms}(u)/d)}, \quad
       u \leftarrow \max(\epsilon_2, \operatorname{rms}(w))\, u$$
 
+    For models whose state would not fit in memory otherwise; where it does, use `AdamW`.
+
     Args:
         learning_rate: See `Optimizer`. `None` is the paper's relative step,
             `min(1e-2, 1 / sqrt(t))`.

@@ -24,6 +24,9 @@ class Adam(Optimizer):
     With `amsgrad` the denominator uses the largest bias-corrected $v$ so far (as in optax; the
     paper has no bias correction, torch corrects after the maximum).
 
+    The usual first choice; with weight decay take `AdamW`. Convolutional networks with batch
+    normalization often generalize better with `SGD`.
+
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: decay rate of the momentum. 0: no momentum.

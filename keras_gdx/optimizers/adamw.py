@@ -18,6 +18,9 @@ class AdamW(Adam):
 
     with the direction $u$ of `Adam`; $w$ on the right are the weights before the step.
 
+    The first choice for transformers, and for fine-tuning; tune its learning rate before you try
+    another rule. Use `Muon` if most weights are in matrices, `Adafactor` if memory is short.
+
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: decay rate of the momentum. 0: no momentum.

@@ -28,6 +28,9 @@ class Adan(Optimizer):
 
     where hats denote bias correction. The betas are decay rates: one minus those of the paper.
 
+    For vision and language models with large batches and learning rates at which Adam becomes
+    unstable. It keeps four numbers per weight where Adam keeps two.
+
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: decay rate of the EMA of the gradient.

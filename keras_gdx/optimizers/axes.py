@@ -1,22 +1,25 @@
-"""Square matrices that belong to the axes of a tensor, stored one after another in one slot."""
+"""Square matrices that belong to the axes of a tensor, stored one after another in one slot.
+
+A vector stands for the diagonal matrix with these entries.
+"""
 
 from itertools import accumulate
+from math import prod
 
 from keras import ops
 
 
-def squares(shape, axes):
-    """The shape of a slot with a square matrix for each of these axes; `None` without axes."""
-    return (sum(shape[axis] ** 2 for axis in axes),) if axes else None
+def joint_shape(shapes):
+    """The shape of a slot with matrices of these shapes, by axis; `None` without any."""
+    return (sum(map(prod, shapes.values())),) if shapes else None
 
 
-def split(slot, shape, axes):
+def split(slot, shapes):
     """The matrices in a slot, by axis."""
-    sizes = [shape[axis] for axis in axes]
-    ends = accumulate(size * size for size in sizes)
+    ends = accumulate(map(prod, shapes.values()))
     return {
-        axis: ops.reshape(slot[end - size * size : end], (size, size))
-        for axis, size, end in zip(axes, sizes, ends, strict=True)
+        axis: ops.reshape(slot[end - prod(shape) : end], shape)
+        for (axis, shape), end in zip(shapes.items(), ends, strict=True)
     }
 
 
@@ -25,10 +28,29 @@ def join(matrices):
     return ops.concatenate([ops.reshape(matrix, (-1,)) for matrix in matrices])
 
 
+def is_diagonal(matrix):
+    """Whether a vector stands for this matrix."""
+    return len(matrix.shape) == 1
+
+
+def broadcast(vector, x, axis):
+    """A vector with entries for the slices of `x` along an axis, in a shape to multiply `x`."""
+    return ops.reshape(vector, (-1, *[1] * (len(x.shape) - 1 - axis)))
+
+
 def outer(x, axis):
     """The products of all pairs of slices along an axis: `x @ x.T` for the first of a matrix."""
-    others = [i for i in range(len(x.shape)) if i != axis]
+    others = _others(x, axis)
     return ops.tensordot(x, x, axes=[others, others])
+
+
+def squared_norms(x, axis):
+    """The diagonal of `outer`: the products of the slices with themselves."""
+    return ops.sum(x * x, axis=_others(x, axis))
+
+
+def _others(x, axis):
+    return [i for i in range(len(x.shape)) if i != axis]
 
 
 def times(x, matrices, *, transposed=False):
@@ -40,7 +62,10 @@ def times(x, matrices, *, transposed=False):
         transposed: Whether to multiply by their transposes.
     """
     for axis, matrix in matrices.items():
-        x = ops.moveaxis(ops.tensordot(x, matrix, axes=[[axis], [int(transposed)]]), -1, axis)
+        if is_diagonal(matrix):
+            x = x * broadcast(matrix, x, axis)
+        else:
+            x = ops.moveaxis(ops.tensordot(x, matrix, axes=[[axis], [int(transposed)]]), -1, axis)
     return x
 
 

@@ -26,6 +26,9 @@ class DoG(Optimizer):
     with norms over all weights of the model. The paper's results use averaged weights: set
     `use_ema=True`.
 
+    Made for fine-tuning without a search for the learning rate; from scratch a tuned Adam is
+    usually better.
+
     Args:
         learning_rate: $\eta$, 1 in the paper; see `Optimizer`, as for all other options.
         reps_rel: Number > 0 or schedule, $\rho$: initial distance, relative to the weights.

@@ -95,7 +95,7 @@ def _leader(h, w, n, z):
     """The weights that minimize all losses so far; `w` before the first gradient."""
     curvature = (n**-h.learning_rate_power + h.beta) / _rate(h) + 2 * h.l2
     known = (h.lr > 0) & (curvature > 0)
-    found = (ops.clip(z, -h.l1, h.l1) - z) / ops.where(known, curvature, 1.0)
+    found = -ops.sign(z) * ops.maximum(ops.abs(z) - h.l1, 0.0) / ops.where(known, curvature, 1.0)
     return ops.where(known, found, w)
 
 

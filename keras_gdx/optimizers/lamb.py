@@ -25,6 +25,8 @@ class LAMB(Optimizer):
     The weight decay is inside the trust ratio (Keras' own Lamb has it outside). The ratio is
     1 where either norm is zero.
 
+    Made for transformers and batches of thousands; with small batches use `AdamW`.
+
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: decay rate of the momentum.

@@ -24,6 +24,8 @@ class Lion(Optimizer):
     Use a learning rate 3 to 10 times smaller than for AdamW, and a weight decay larger by the
     same factor.
 
+    It suits large batches; in small ones the signs are mostly noise.
+
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: weight of the momentum in the direction.

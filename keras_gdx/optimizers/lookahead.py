@@ -22,6 +22,9 @@ class Lookahead(Wrapper):
     The slow weights $\phi$ start as the weights before the first update. The inner optimizer's
     slots are not changed.
 
+    It steadies rules whose steps are noisy; if the learning rate decays to 0, little is left to
+    gain.
+
     Args:
         inner: Any Keras optimizer, or the name of one; `Adam()` if `None`. Set options on it;
             `learning_rate` and `iterations` of `Lookahead` are the inner optimizer's.

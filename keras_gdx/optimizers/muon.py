@@ -42,6 +42,9 @@ class Muon(Optimizer):
     which these are. Without a model (in a custom loop) every variable of rank >= 2 not called
     `embeddings` is a matrix; call `optimizer.attach(model)` to use the model's structure.
 
+    Use it to train networks from scratch in which most weights are in matrices. Where those are
+    few, or for fine-tuning with few updates, `AdamW` is simpler.
+
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
         momentum: Number in [0, 1) or schedule, $\mu$.
@@ -65,7 +68,8 @@ class Muon(Optimizer):
     Example:
         >>> import keras_gdx
         >>> optimizer = keras_gdx.optimizers.Muon(
-        ...     0.02, weight_decay=0.01, fallback=keras_gdx.optimizers.AdamW(3e-3))
+        ...     0.02, weight_decay=0.01, fallback=keras_gdx.optimizers.AdamW(3e-3)
+        ... )
 
     Source: Jordan et al. 2024, kellerjordan.github.io/posts/muon; arXiv:2502.16982
     Verified against: torch 2.13 torch.optim.Muon on transposed kernels, NumPy

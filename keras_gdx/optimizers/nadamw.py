@@ -15,6 +15,8 @@ class NAdamW(NAdam, AdamW):
 
     with the direction $u$ of `NAdam`; $w$ on the right are the weights before the step.
 
+    In place of `AdamW`, with the same arguments, where the momentum is large.
+
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: decay rate of the momentum. 0: no momentum.

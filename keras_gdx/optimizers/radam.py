@@ -44,6 +44,8 @@ class RAdam(Optimizer):
     This and `amsgrad` are as in TensorFlow Addons. A schedule as `learning_rate` is equivalent to
     the former and more general.
 
+    Use it where you do not want to choose a warmup; otherwise Adam with one is simpler.
+
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: decay rate of the momentum.

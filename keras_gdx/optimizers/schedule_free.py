@@ -116,6 +116,9 @@ class ScheduleFreeSGD(Averaging):
 
     $x$ stays the average if $\beta$ changes, provided that all variables receive gradients.
 
+    Use it where the length of the run is not known when it starts; where it is, a tuned schedule is
+    about as good. It needs a larger learning rate than with a schedule.
+
     Args:
         learning_rate: $\eta$; see `Optimizer`, as for all options not named here.
         beta: Number in (0, 1) or schedule, $\beta$: replaces momentum.

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_gdx.arguments import DecayRate, LearningRate, Positive, PositiveInt
 from keras_gdx.math import bias_correction, ema
-from keras_gdx.optimizers.axes import join, outer, scale_free, split, squares, times
+from keras_gdx.optimizers.axes import join, joint_shape, outer, scale_free, split, times
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.options import Options
 from keras_gdx.optimizers.slots import UNSET, Slot
@@ -84,7 +84,7 @@ class SOAP(Optimizer):
         """Adam's moments, and a square matrix for each axis that has a basis."""
 
         def bases(shape):
-            return squares(shape, _axes(shape, self.max_precondition_dim))
+            return joint_shape(_shapes(shape, self.max_precondition_dim))
 
         return (
             "momentum",
@@ -104,21 +104,21 @@ class SOAP(Optimizer):
         }
 
     def direction(self, h, g, w, m, v, statistics, basis):
-        axes = _axes(w.shape, h.max_precondition_dim)
-        products = {axis: outer(g, axis) for axis in axes}
-        if axes:
+        shapes = _shapes(w.shape, h.max_precondition_dim)
+        products = {axis: outer(g, axis) for axis in shapes}
+        if shapes:
             first = ops.isnan(basis[0])
             basis = ops.cond(
                 first, lambda: join(map(_eigenbasis, products.values())), lambda: basis
             )
-        q = split(basis, w.shape, axes)
+        q = split(basis, shapes)
         g = h.moves * g
         m = ema(m, g, h.beta_1)
         v = ema(v, ops.square(times(g, q)), h.beta_2)
         u = times(times(m, q) / (ops.sqrt(v) + h.epsilon), q, transposed=True)
-        if axes:
-            old = split(statistics, w.shape, axes)
-            new = {axis: ema(old[axis], products[axis], h.beta_2) for axis in axes}
+        if shapes:
+            old = split(statistics, shapes)
+            new = {axis: ema(old[axis], products[axis], h.beta_2) for axis in shapes}
             statistics = join(new.values())
             v, basis = ops.cond(h.due, lambda: _refreshed(v, new, q), lambda: (v, basis))
         return h.correction * u, m, v, statistics, basis
@@ -129,9 +129,10 @@ class SOAP(Optimizer):
         return u if decay is None else u + h.moves * decay * w
 
 
-def _axes(shape, longest):
-    """The axes that have a basis."""
-    return [axis for axis, n in enumerate(shape) if n <= longest] if len(shape) > 1 else []
+def _shapes(shape, longest):
+    """The shapes of the bases, by axis."""
+    many = len(shape) > 1
+    return {axis: (n, n) for axis, n in enumerate(shape) if many and n <= longest}
 
 
 def _eigenbasis(matrix):
@@ -143,7 +144,7 @@ def _eigenbasis(matrix):
     values, vectors = (ops.flip(x, axis=-1) for x in ops.eigh(scale_free(matrix)))
     size = matrix.shape[0]
     known = values > NEGLIGIBLE * values[0]
-    number = ops.arange(size) - ops.sum(ops.cast(known, "int32"))
+    number = ops.arange(size, dtype="int32") - ops.sum(ops.cast(known, "int32"))
     units = ops.one_hot(number, size, axis=0, dtype=matrix.dtype)
     return ops.qr(ops.where(known, vectors, units))[0]
 

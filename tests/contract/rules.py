@@ -1,8 +1,6 @@
 """The rules under test, with settings at which a few steps visibly change the weights."""
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 
 import pytest
 
@@ -11,6 +9,7 @@ from keras_gdx.config import declared_arguments
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.wrapper import Wrapper
 from keras_gdx.registry import REGISTRY
+from tests.reference import settings
 
 ENTRIES = {name: entry for name, entry in REGISTRY.items() if entry.kind == "optimizer"}
 WRAPPERS = [  # they have the options of `inner`
@@ -40,16 +39,6 @@ def suited(rule, options):
     if not make(rule).evaluates_others:
         return options
     return {name: value for name, value in options.items() if "ema" not in name}
-
-
-def settings(rule):
-    """The arguments that `SETTINGS` of the rule's reference has for the contract tests.
-
-    Only needed if a few steps at the learning rate 0.02 hardly change the weights.
-    """
-    if not find_spec(f"tests.reference.{rule}"):
-        return {}
-    return getattr(import_module(f"tests.reference.{rule}"), "SETTINGS", {})
 
 
 def rate_of(rule, usual=0.02):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_gdx
-from keras_gdx.arguments import may_change
+from keras_gdx.arguments import is_schedule, may_change
 from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
@@ -17,8 +17,8 @@ from tests.contract.rules import (
     first_rules,
     make,
     rate_of,
-    settings,
 )
+from tests.reference import settings
 
 
 def split(data, parts):
@@ -128,8 +128,8 @@ def test_the_rules_own_numbers_may_be_schedules(rule):
     cls, base = REGISTRY[rule].cls, declared_arguments(keras_gdx.optimizers.Optimizer)
     own = {n: hint for n, hint in argument_types(cls).items() if n not in base}
     names = [n for n, hint in own.items() if may_change(hint)]
-    numbers = {n: getattr(make(rule), n) for n in names}
-    schedules = {n: Constant(x) for n, x in numbers.items() if x and n not in settings(rule)}
+    values = {n: getattr(make(rule), n) for n in names if n not in settings(rule)}
+    schedules = {n: Constant(x) for n, x in values.items() if x and not is_schedule(x)}
     data = list(batches(3))
     scheduled = Run(lambda: make(rule, **schedules)).train(data)
     # A schedule is float32, so `1 - beta` is a little less precise.

@@ -10,7 +10,7 @@ from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.muon import POLAR_EXPRESS
 from tests.golden.polar_express import polar_express
 
-RULES = ("Muon", "NorMuon", "SOAP", "Shampoo")
+RULES = ("Muon", "NorMuon", "SOAP", "Shampoo", "Kron")
 
 
 def test_polar_express_is_that_of_its_paper_and_ends_near_one():
@@ -96,3 +96,13 @@ def test_shampoo_has_the_norms_of_adam_in_each_block():
 def test_with_the_rates_of_adamw_the_fallback_has_the_same(rule):
     same, other = rule(0.01, adjust="match_rms_adamw"), rule(0.01)
     assert [float(x.fallback.learning_rate) for x in (same, other)] == pytest.approx([0.01, 5e-4])
+
+
+def test_without_gradients_kron_keeps_its_factors():
+    """They would double every few updates to whiten nothing, until they overflow."""
+    variable = keras.Variable(np.ones((3, 2)), name="kernel")
+    optimizer = optimizers.Kron()
+    for _ in range(2):
+        optimizer.apply([tf.zeros((3, 2))], [variable])
+    factors = optimizer.state.slots[0]["factors"].read()
+    np.testing.assert_array_equal(factors, np.concatenate([np.eye(3).ravel(), np.eye(2).ravel()]))

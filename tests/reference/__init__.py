@@ -32,3 +32,13 @@ def references(kind):
     for name, entry in REGISTRY.items():
         if entry.kind == kind and find_spec(f"tests.reference.{name}"):
             yield entry.cls, import_module(f"tests.reference.{name}")
+
+
+def settings(rule):
+    """The arguments that `SETTINGS` of the rule's reference has for the contract tests.
+
+    Only needed if a few steps at the learning rate 0.02 hardly change the weights.
+    """
+    if not find_spec(f"tests.reference.{rule}"):
+        return {}
+    return getattr(import_module(f"tests.reference.{rule}"), "SETTINGS", {})
