@@ -26,6 +26,7 @@ from keras_gdx.comparison import Budget, Comparison, LogUniform, Uniform, compar
 from keras_gdx.creation import create
 from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
 from keras_gdx.explanation import explain
+from keras_gdx.full_batch import fit_full_batch
 from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory_estimate import memory
 from keras_gdx.recipes import presets
@@ -65,6 +66,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "create",
     "explain",
     "export",
+    "fit_full_batch",
     "info",
     "layer_decay",
     "layer_groups",

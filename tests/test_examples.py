@@ -142,3 +142,21 @@ def test_finetune_is_better_than_from_nothing(folder):
     last = done.stdout.splitlines()[-1]
     found = re.fullmatch(r"new digits, 50 images: from nothing ([\d.]+), fine-tuned ([\d.]+)", last)
     assert float(found[2]) > float(found[1]) > 0.5
+
+
+@pytest.mark.slow
+def test_full_batch_is_better_than_adam(folder):
+    few = ["--points", "1024", "--steps", "5000"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "full_batch_pinn.py", *few],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "UserWarning" not in done.stderr
+    found = re.fullmatch(r"the loss is (\d+) times lower", done.stdout.splitlines()[-1])
+    assert int(found[1]) > 10
+    picture = folder / "runs" / "full_batch_pinn" / "burgers.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")

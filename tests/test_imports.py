@@ -29,6 +29,7 @@ LEVELS = (  # each may import from those before it
     "sharpness",
     "memory_estimate",
     "datasets distribute",
+    "full_batch",
     "comparison",
     "recommendation explanation",
     "cli",

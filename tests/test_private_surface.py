@@ -58,6 +58,8 @@ PRIVATE = {
     },
     "model on TensorFlow": {
         "_compile_config": "the loss that the model was compiled with, to tell if it has changed",
+        "_call_has_training_arg": "whether to call it as `train_step` does, with `training`",
+        "_compute_loss": "the loss as `train_step` computes it",
         "_compile_loss": "whose metrics log the loss of each output",
         "_autoconvert_optionals": "what Keras does to a batch with missing parts",
         "_initial_epoch": "to begin with the epoch that was interrupted",
@@ -101,6 +103,7 @@ PRIVATE = {
         "_nodes_by_depth": "how its layers are connected, in an order to compute them in",
     },
     "tensor": {
+        "_dtype": "to give a model data in float64",
         "_keras_history": "to walk from a model's outputs back to the layers that have weights",
     },
     "module": {
@@ -117,6 +120,8 @@ PRIVATE = {
         "keras.src.random.seed_generator.global_seed_generator": "what layers without a seed use",
         "keras.src.backend.common.masking.get_keras_mask": "masks go with the outputs of replicas",
         "keras.src.backend.common.masking.set_keras_mask": "the same",
+        "keras.src.backend.compute_output_spec": "to create the variables of a loss",
+        "keras.src.trainers.compile_utils.CompileLoss": "what `compile` makes of a loss",
         "keras.src.losses.loss.apply_mask": "to count what masks and weights leave of a batch",
         "keras.src.losses.loss.reduce_weighted_values": "where losses become means",
         "keras.src.losses.loss.scale_loss_for_distribution": "where Keras divides by replicas",
