@@ -145,3 +145,16 @@ def test_finetune_is_better_than_from_nothing(folder):
     last = done.stdout.splitlines()[-1]
     found = re.fullmatch(r"new digits, 50 images: from nothing ([\d.]+), fine-tuned ([\d.]+)", last)
     assert float(found[2]) > float(found[1]) > 0.5
+
+
+@pytest.mark.slow
+def test_fit_embeddings_reaches_its_target(folder):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "fit_embeddings.py", "--check"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.fullmatch(r"final error 0\.\d{4}", done.stdout.splitlines()[-1])
