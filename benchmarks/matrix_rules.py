@@ -61,13 +61,13 @@ def main():
     parser.add_argument("--save", action="store_true", help="write benchmarks/results")
     args = parser.parse_args()
     given = tensors(SHAPES)
+    steps = {name: of_keras(make, 1e-3, *given) for name, (make, _) in RULES.items()}
+    found = times(steps | {"product": product()}, args.rounds, repeat=10)
     rows = []
-    for name, (make, operations) in RULES.items():
-        steps = {"rule": of_keras(make, 1e-3, *given), "product": product()}
-        found = times(steps, args.rounds, repeat=10)
-        share = sum(operations(*shape) for shape in SHAPES) / (2 * PRODUCT**3)
-        to_products = ratio(found["rule"], [t * share for t in found["product"]])
-        milliseconds = 1000 * float(np.median(found["rule"]))
+    for name, (_, operations) in RULES.items():
+        products = sum(operations(*shape) for shape in SHAPES) / (2 * PRODUCT**3)
+        to_products = ratio(found[name], [t * products for t in found["product"]])
+        milliseconds = 1000 * float(np.median(found[name]))
         rows.append({"rule": name, "milliseconds": milliseconds, "to_products": to_products})
         print(
             f"{name:18}{milliseconds:9.1f} ms  "
