@@ -11,14 +11,26 @@ except ImportError as error:
         "pip install 'keras_gdx[tensorflow-cpu]'."
     ) from error
 
-from keras_gdx import callbacks, constraints, modifiers, optimizers, regularizers, schedules
+from keras_gdx import (
+    callbacks,
+    comparison,
+    constraints,
+    modifiers,
+    optimizers,
+    regularizers,
+    schedules,
+)
 from keras_gdx._version import __version__
 from keras_gdx.checkpoint.export import export
+from keras_gdx.comparison import Budget, Comparison, LogUniform, Uniform, compare
 from keras_gdx.creation import create
 from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
+from keras_gdx.explanation import explain
+from keras_gdx.full_batch import fit_full_batch
 from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory_estimate import memory
 from keras_gdx.recipes import presets
+from keras_gdx.recommendation import recommend
 from keras_gdx.registry import info, register
 from keras_gdx.registry import list as list
 from keras_gdx.sharpness import SAM
@@ -42,11 +54,19 @@ else:
 
 __all__ = [  # without `list`: a star import must not shadow the builtin
     "SAM",
+    "Budget",
+    "Comparison",
+    "LogUniform",
+    "Uniform",
     "__version__",
     "callbacks",
+    "compare",
+    "comparison",
     "constraints",
     "create",
+    "explain",
     "export",
+    "fit_full_batch",
     "info",
     "layer_decay",
     "layer_groups",
@@ -54,6 +74,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "modifiers",
     "optimizers",
     "presets",
+    "recommend",
     "register",
     "regularizers",
     "schedules",

@@ -1,5 +1,6 @@
 """Two logical CPUs, so that every test with replicas runs on any machine."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +14,35 @@ if keras.backend.backend() == "tensorflow":
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+# Modules that take long: what the engine promises in all combinations, interruptions, files of
+# other programs, processes. `-m "not slow"` leaves them out. It keeps the equations and recordings
+# of every rule, and all that is tested of the rules of each kind in `contract/test_every_rule.py`.
+SLOW = {
+    "callbacks": "amounts fault_guard looking training_report",
+    "contract": "compilation evaluation kinds_of_variables local_steps loops missing_gradients "
+    "partition precision replicas resume shards sparse ways",
+    "defects": "fit_on_replicas",
+    "distribute": "cluster contract prepare resuming_workers workers",
+    "regularizers": "step_penalties",
+    "resume": "keras_callbacks kills positions resizing",
+    "saving": "export export_kinds",
+    "tests": "contributing examples fuzz presets",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem.removeprefix("test_") in SLOW.get(item.path.parent.name, "").split():
+            item.add_marker("slow")
+
+
+def pytest_collection_finish():
+    """What has been imported stays: otherwise each full garbage collection looks through it."""
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ weights and state are unchanged, bit for bit.
 import itertools
 import math
 import re
+from functools import cache
 
 import keras
 import numpy as np
@@ -20,7 +21,7 @@ from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
-from tests.contract.rules import RULES, WRAPPERS, core, every_rule, make
+from tests.contract.rules import RULES, WRAPPERS, core, every_rule, first_rules, make
 from tests.declared import NO_NUMBERS, another_value, wrong_values
 
 nan, inf = math.nan, math.inf
@@ -59,11 +60,18 @@ def test_what_the_type_excludes_is_refused(name, argument):
         refused(argument, value, cls, **{argument: value})
 
 
-@every_declared
-def test_it_is_refused_after_building_too(name, argument):
+@cache
+def built(name):
+    """One target for all arguments, which all leave it alone."""
     target = REGISTRY[name].cls()
     if REGISTRY[name].kind == "optimizer":  # a modifier is immutable
         target.build(weights())
+    return target
+
+
+@every_declared
+def test_it_is_refused_after_building_too(name, argument):
+    target = built(name)
     config = target.get_config()
     for value in wrong_values(argument_types(type(target))[argument]):
         with pytest.raises((AttributeError, ValueError), match=rf"\b{argument}\b"):
@@ -92,7 +100,7 @@ def test_the_nearest_argument_is_named():
         optimizers.Adam(betta_1=0.9)
 
 
-@every_rule
+@first_rules
 def test_two_kinds_of_clipping_are_refused(rule):
     clips = {"clipnorm": 1.0, "global_clipnorm": 2.0, "clipvalue": 3.0}
     for pair in itertools.combinations(clips.items(), 2):
@@ -107,7 +115,7 @@ def test_coefficients_of_muon():
         refused("ns_steps", 4, rule, ns_steps=4, ns_coefficients="polar_express")
 
 
-@every_rule
+@first_rules
 @pytest.mark.parametrize("name", ["before", "after"])
 def test_what_is_no_list_of_modifiers_is_refused(rule, name):
     one = modifiers.Centralize()
@@ -121,7 +129,7 @@ def test_how_a_modifier_is_written_is_told(value):
         optimizers.SGD(before=value)
 
 
-@every_rule
+@first_rules
 @pytest.mark.parametrize("name", ["before", "after"])
 def test_a_modifier_on_the_wrong_side_is_refused(rule, name):
     """It would compute something else, or nothing."""
@@ -216,7 +224,7 @@ BEFORE_BUILDING = [  # what is assigned, and the part of it that the message has
 ]
 
 
-@every_rule
+@first_rules
 def test_what_is_assigned_before_building_is_checked_too(rule):
     def assign_and_build(options):
         optimizer = make(rule)
@@ -244,7 +252,7 @@ def test_what_is_no_list_of_patterns_is_refused(rule):
             refused(name, value, make, rule, **{name: ["kernel", value]})
 
 
-@every_rule
+@first_rules
 def test_what_is_no_dictionary_of_multipliers_is_refused(rule):
     for value in ("bias", ["bias"], 0.5, {"bias": -0.1}, {"bias": nan}, {"bias": inf}):
         refused("lr_multipliers", value, make, rule, lr_multipliers=value)
@@ -336,7 +344,7 @@ WRONG_STEPS = {  # gradients, and the message
 }
 
 
-@every_rule
+@first_rules
 @pytest.mark.parametrize("mode", ["eager", "graph", "window"])
 def test_a_wrong_step_is_no_step(rule, mode):
     options = {"gradient_accumulation_steps": 2} if mode == "window" else {}
@@ -364,7 +372,7 @@ def test_a_wrong_step_is_no_step(rule, mode):
     assert_identical(run.values(), twin.values())
 
 
-@every_rule
+@first_rules
 def test_a_wrong_first_step_is_no_step(rule):
     for grads, message in WRONG_STEPS.values():
         optimizer, variables = make(rule), weights()
@@ -378,7 +386,7 @@ def test_a_wrong_first_step_is_no_step(rule):
         make(rule).apply_gradients([])
 
 
-@every_rule
+@first_rules
 def test_a_shape_unknown_while_tracing_is_checked_while_running(rule):
     run, twin = Trained(rule), Trained(rule)
     unknown = [tf.TensorSpec((None, 3), "float32"), tf.TensorSpec(None, "float32")]
@@ -405,7 +413,7 @@ def test_rows_without_the_number_of_all_rows_are_taken():
     assert_identical(*results)
 
 
-@every_rule
+@first_rules
 def test_a_variable_without_gradient_is_left_alone_and_told(rule):
     run = Trained(rule, weight_decay=0.1)
     state = core(run.optimizer).state
@@ -422,7 +430,7 @@ def test_a_variable_without_gradient_is_left_alone_and_told(rule):
     assert run.optimizer.iterations.numpy() == count + 1
 
 
-@every_rule
+@first_rules
 def test_what_cannot_be_trained_is_refused(rule):
     def fails(variables, *words):
         with pytest.raises(ValueError, match=".*".join(words)):
@@ -434,7 +442,7 @@ def test_what_cannot_be_trained_is_refused(rule):
     fails([1.0, 2.0], "variables", "1.0")
 
 
-@every_rule
+@first_rules
 def test_a_step_outside_of_replicas_is_refused(rule, mirrored):
     with mirrored.scope():
         variables = weights()
@@ -481,7 +489,7 @@ def test_a_number_cannot_become_a_schedule_once_built(rule):
     assert_identical(run.values(), before)
 
 
-@every_rule
+@first_rules
 @pytest.mark.parametrize("built", [False, True])
 @pytest.mark.parametrize("rate", [0.1, Linear(0.1, 9)], ids=["number", "schedule"])
 def test_a_wrong_rate_cannot_be_assigned(rule, rate, built):

@@ -51,7 +51,6 @@ def test_the_page_has_guides_with_files_and_commands():
     assert not [path for path in files if (ROOT / path).exists()]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("guide", [text for _, text in GUIDES], ids=[title for title, _ in GUIDES])
 def test_every_command_succeeds(copy, guide):
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

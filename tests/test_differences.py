@@ -290,6 +290,13 @@ def schedule_free():
     same(run(even, evaluate=True), other)
 
 
+@row("`use_ema` of `ScheduleFreeAdamW`")
+def schedule_free_averages():
+    assert theirs.ScheduleFreeAdamW(use_ema=True).use_ema
+    with pytest.raises(ValueError, match="weights are averaged already"):
+        optimizers.ScheduleFreeAdamW(use_ema=True)
+
+
 @row("`weight_decay=None` and `0`")
 def no_decay():
     with pytest.raises(ValueError, match="weight_decay"):

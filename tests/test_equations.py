@@ -22,13 +22,15 @@ TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-9, 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_rule_takes_the_steps_of_its_paper(name, dtype):
     reference = load_reference(name, "trajectory(weights, gradients, **hyper)")
-    if dtype not in getattr(reference, "DTYPES", TOLERANCE):
+    dtypes = getattr(reference, "DTYPES", (*TOLERANCE,))
+    if dtype not in dtypes:
         pytest.skip(f"{name} computes in {reference.DTYPES}")
     weights, gradients = problem(steps=50, seed=1)
     gradients = list(zip(*gradients.values(), strict=True))
     start = [w.astype("float64") for w in weights.values()]
     steps = [[g.astype("float64") for g in step] for step in gradients]
-    for hyper in reference.HYPER:
+    # in the most precise one with all arguments: dtypes do not depend on arguments
+    for hyper in reference.HYPER if dtype == dtypes[-1] else reference.HYPER[:1]:
         optimizer = build(name, hyper)
         variables = make_variables(weights, dtype)
         expected = reference.trajectory(start, steps, **hyper)

@@ -96,7 +96,6 @@ def test_fit_images_says_in_one_line_what_is_wrong(run, arguments, message):
     assert message in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.slow
 def test_resume_ends_as_if_it_had_never_been_killed(folder):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "resume.py", "--epochs", "2", "--kill", "2"],
@@ -111,7 +110,6 @@ def test_resume_ends_as_if_it_had_never_been_killed(folder):
     assert "going on after" in done.stdout
 
 
-@pytest.mark.slow
 def test_workers_end_the_same_if_one_is_killed(folder):
     ends = []
     for options in ([], ["--kill-one"]):
@@ -131,7 +129,6 @@ def test_workers_end_the_same_if_one_is_killed(folder):
     assert ends[0][-1].startswith("[worker 0] fingerprint of the weights: ")
 
 
-@pytest.mark.slow
 def test_finetune_is_better_than_from_nothing(folder):
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "finetune.py", "--data-dir", "data"],
@@ -145,6 +142,24 @@ def test_finetune_is_better_than_from_nothing(folder):
     last = done.stdout.splitlines()[-1]
     found = re.fullmatch(r"new digits, 50 images: from nothing ([\d.]+), fine-tuned ([\d.]+)", last)
     assert float(found[2]) > float(found[1]) > 0.5
+
+
+@pytest.mark.slow
+def test_full_batch_is_better_than_adam(folder):
+    few = ["--points", "1024", "--steps", "5000"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "full_batch_pinn.py", *few],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "UserWarning" not in done.stderr
+    found = re.fullmatch(r"the loss is (\d+) times lower", done.stdout.splitlines()[-1])
+    assert int(found[1]) > 10
+    picture = folder / "runs" / "full_batch_pinn" / "burgers.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

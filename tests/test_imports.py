@@ -29,7 +29,11 @@ LEVELS = (  # each may import from those before it
     "sharpness",
     "memory_estimate",
     "datasets distribute",
-    "__init__",
+    "full_batch",
+    "comparison",
+    "recommendation explanation",
+    "cli",
+    "__init__ __main__",
 )
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 

@@ -17,7 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.recipes import PRESETS
+from keras_gdx.recommendation.table import TABLE, AtLeast, Rate
 from keras_gdx.registry import KERAS_OWN, REGISTRY
+from keras_gdx.report.markup import said
 from tools import rule_pages, rule_pictures
 from tools.signatures import OPTIONS, arguments, has_options, linked, own_arguments
 
@@ -25,6 +27,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ROOT / "docs" / "optimizers"
 COMMAND = "python tools/catalogue.py"
 KINDS = ("optimizer", "modifier", "schedule", "callback", "regularizer", "constraint")
+FIRST_CHOICES = (
+    "What `keras_gdx.recommend(model)` chooses from: for each setting, the first line whose "
+    "conditions hold."
+)
 
 
 def files():
@@ -64,6 +70,7 @@ def catalogue():
         entries = entries_of(kind)
         parts += [f"## {kind.capitalize()}s", *_introduction(kind), _table(kind, entries)]
     parts += ["## Presets", 'For `keras_gdx.create("adamw", preset="vit")`.', _presets()]
+    parts += ["## First choices", FIRST_CHOICES, _advice()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,6 +90,26 @@ def entries_of(kind):
     """The package's own classes of this kind, by name."""
     ours = [e for e in REGISTRY.values() if e.cls.__module__.startswith("keras_gdx.")]
     return sorted((e for e in ours if e.kind == kind), key=lambda e: e.name)
+
+
+def _advice():
+    lines = [["Setting", "If", "Choice", "Reason", "Source", "Confidence"]]
+    lines.append(["---"] * len(lines[0]))
+    for line in TABLE:
+        conditions = ", ".join(f"{name} {_condition(need)}" for name, need in line.when.items())
+        source = linked(line.source)
+        choice, words = said(line.value), [line.reason]
+        if isinstance(line.value, Rate):
+            choice, words = said(line.value.value), [line.reason, str(line.value)]
+        reason = "; ".join(filter(None, words))
+        lines.append([line.setting, conditions, choice, reason, source, line.confidence])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _condition(need):
+    if isinstance(need, AtLeast):
+        return f">= {need.number:,}"
+    return " or ".join(need) if isinstance(need, tuple) else said(need)
 
 
 def _introduction(kind):

@@ -451,4 +451,47 @@ MUTANTS = [
         "index * tf.constant(0, seed.dtype)",
         "tests/distribute/test_prepare.py -k dropout",
     ),
+    # -- comparisons --------------------------------------------------------------------------
+    Mutant(
+        "comparison/settings.py",
+        "the first seed that reports is that of the search",
+        "self.search_seed + 1 + index",
+        "self.search_seed + index",
+        "tests/comparison/test_planning.py -k order",
+    ),
+    Mutant(
+        "comparison/plan.py",
+        "a trial is pruned by those that happen to be finished",
+        "bars = settings.search_seed, _bars(settings, past)",
+        "bars = settings.search_seed, _bars(settings, [*done.values()])",
+        "tests/comparison/test_planning.py -k order",
+    ),
+    Mutant(
+        "comparison/journal.py",
+        "a run that another process has just made is made again",
+        'if (self.folder / "runs" / f"{task.key}.json").exists():',
+        "if False:",
+        "tests/comparison/test_planning.py -k journal",
+    ),
+    Mutant(
+        "comparison/data.py",
+        "every seed has the same order of batches",
+        "random = np.random.default_rng(seed)",
+        "random = np.random.default_rng(0)",
+        "tests/comparison/test_trials.py -k batches",
+    ),
+    Mutant(
+        "comparison/trial.py",
+        "the weights do not depend on the seed",
+        "    keras.utils.set_random_seed(seed)\n    model",
+        "    keras.utils.set_random_seed(0)\n    model",
+        "tests/comparison/test_running.py -k equal_seeds",
+    ),
+    Mutant(
+        "comparison/trial.py",
+        "time for evaluations is part of the budget",
+        "self._before, self._since = self.seconds, time.perf_counter()",
+        "self._since = self._since or time.perf_counter()",
+        "tests/comparison/test_trials.py -k time_is_that",
+    ),
 ]

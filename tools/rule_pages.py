@@ -65,7 +65,7 @@ def _by_name(entry):
 
 def _picture(name):
     if name in rule_pictures.RULES:
-        yield f"![The way of the rule on two problems]({name}.svg)"
+        yield f"![The path of the rule on two problems]({name}.svg)"
         yield rule_pictures.caption(name)
 
 

@@ -7,7 +7,6 @@ import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
 from keras_gdx.integration.model_hooks import Epochs
 from keras_gdx.registry import register
+from keras_gdx.report.charts import needs_matplotlib
 from keras_gdx.report.findings import logged, sources
 from keras_gdx.report.page import page
 from keras_gdx.report.run_facts import facts, parameters
@@ -119,8 +119,7 @@ class TrainingReport(Callback):
         """Checks that a page can be created and written."""
         super().on_train_begin(logs)
         self._running = False
-        if find_spec("matplotlib") is None:
-            raise ImportError("TrainingReport needs matplotlib: pip install 'keras_gdx[report]'")
+        needs_matplotlib("TrainingReport")
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
             if os.path.isdir(self.path):

@@ -1,1 +1,20 @@
 """Comparison of training strategies by experiment."""
+
+from keras_gdx.comparison.budget import Budget
+from keras_gdx.comparison.experiment import compare, join
+from keras_gdx.comparison.result import Comparison
+from keras_gdx.comparison.run import Evaluation, Run
+from keras_gdx.comparison.spaces import LogUniform, Uniform
+from keras_gdx.comparison.strategies import Strategy
+
+__all__ = [
+    "Budget",
+    "Comparison",
+    "Evaluation",
+    "LogUniform",
+    "Run",
+    "Strategy",
+    "Uniform",
+    "compare",
+    "join",
+]

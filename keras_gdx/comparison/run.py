@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, Self
+
+from keras_gdx.comparison.encoding import decode
 
 Phase = Literal["search", "final"]
 Status = Literal["completed", "diverged", "crashed", "timed out", "pruned"]
@@ -34,6 +37,7 @@ class Run:
         seconds: Wall-clock time of the training, without evaluations.
         state_bytes: Size of the optimizer's state.
         joules: Energy, or None where it cannot be measured.
+        test: The metric on the test data at the end of a final run, or None.
         message: What went wrong.
     """
 
@@ -49,4 +53,12 @@ class Run:
     seconds: float
     state_bytes: int
     joules: float | None = None
+    test: float | None = None
     message: str = ""
+
+    @classmethod
+    def decoded(cls, written: Mapping[str, Any]) -> Self:
+        """Restores a run from JSON."""
+        values = decode(written["values"], {})
+        curve = tuple(Evaluation(*each) for each in written["curve"])
+        return cls(**{**written, "values": values, "curve": curve})

@@ -48,11 +48,15 @@ class BatchShare:
         loss_call: The innermost `LossCall` in progress, or `None`. Inside one, losses are means
             over this replica's examples; outside, they are its share of the global loss.
         scaled: Whether any loss was scaled. If not, nothing says that the loss is a mean.
+        gathers: Whether a loss that returns a scalar is computed from the outputs of all replicas.
+            Otherwise it counts as a mean over the examples.
 
     Args:
         x: Inputs of this replica.
         by_gradient: Whether gradients get the share, instead of losses.
     """
+
+    gathers = True
 
     def __init__(self, x, by_gradient=False):
         self._context = tf.distribute.get_replica_context()

@@ -33,7 +33,7 @@ class LossCall:
         self.share.loss_call = self
         try:
             loss = self.compute(*args, **kwargs)
-            if self._scalar and not self._gathered:
+            if self._scalar and not self._gathered and self.share.gathers:
                 loss = self._of_all_replicas(*args)
         finally:
             self.share.loss_call = self._outer

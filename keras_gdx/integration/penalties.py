@@ -6,6 +6,7 @@ receives the batch as a `Step`.
 
 import functools
 import inspect
+from contextlib import contextmanager
 
 import keras
 import tensorflow as tf
@@ -151,10 +152,14 @@ class Step:
         seed = tf.stack([stream, updates])
         return tf.random.stateless_normal(shape, seed, alg="philox")
 
+    @contextmanager
     def _aside(self):
         """A scope in which nothing is written. Keras' weight penalties read from it."""
         penalized = [v for v in self.model.trainable_variables if v.regularizer is not None]
-        return keras.StatelessScope([(v, v.value) for v in penalized])
+        with keras.StatelessScope([(v, v.value) for v in penalized]) as scope:
+            if scope.original_scope is not None:  # where weights have other values than their own
+                scope.state_mapping.update(scope.original_scope.state_mapping)
+            yield
 
     def _squares(self, gradients):
         found = [_wide(g) for g in gradients if g is not None]

@@ -58,8 +58,8 @@ class Muon(Optimizer):
             is `0.2 * sqrt(max(inputs, outputs))`, which suits AdamW's learning rates; `None`
             is 1.
         fallback: Optimizer of this package for the other variables. `None` is `AdamW` with 0.05
-            times the learning rate, or with 1e-3 if that is a callable. A number assigned to
-            `learning_rate` later scales both rates.
+            times the learning rate (with all of it for `"match_rms_adamw"`), or with 1e-3 if
+            that is a callable. A number assigned to `learning_rate` later scales both rates.
         **kwargs: The options of `Optimizer`. `weight_decay` and `decay` apply to the
             matrices only.
 
@@ -102,7 +102,7 @@ class Muon(Optimizer):
             check(valid, "ns_coefficients", ns_coefficients, known)
             ns_coefficients = tuple(ns_coefficients)
         if fallback is None:
-            fallback = AdamW(_fraction(learning_rate))
+            fallback = AdamW(_for_fallback(learning_rate, adjust))
         check_part(fallback, "fallback")
         self.momentum = momentum
         self.nesterov = nesterov
@@ -139,8 +139,9 @@ def adjustment(adjust, inputs, outputs):
     return 0.2 * max(inputs, outputs) ** 0.5 if adjust == "match_rms_adamw" else 1.0
 
 
-def _fraction(rate):
+def _for_fallback(rate, adjust):
     """The default learning rate of the fallback, from Muon's."""
+    share = 1.0 if adjust == "match_rms_adamw" else 0.05
     if is_schedule(rate):
-        return Product(rate, 0.05)
-    return 1e-3 if callable(rate) else 0.05 * rate
+        return Product(rate, share)
+    return 1e-3 if callable(rate) else share * rate

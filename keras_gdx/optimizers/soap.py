@@ -144,7 +144,7 @@ def _eigenbasis(matrix):
     values, vectors = (ops.flip(x, axis=-1) for x in ops.eigh(scale_free(matrix)))
     size = matrix.shape[0]
     known = values > NEGLIGIBLE * values[0]
-    number = ops.arange(size) - ops.sum(ops.cast(known, "int32"))
+    number = ops.arange(size, dtype="int32") - ops.sum(ops.cast(known, "int32"))
     units = ops.one_hot(number, size, axis=0, dtype=matrix.dtype)
     return ops.qr(ops.where(known, vectors, units))[0]
 

@@ -8,7 +8,9 @@ import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, NamedTuple
 
 from keras_gdx.report.markup import Html, element, finite, said
 
@@ -17,6 +19,7 @@ COLOURS = {INK: "var(--ink)", GRID: "var(--grid)", CUT: "var(--quiet)"}
 DASHES = ("", "5 2.5", "1.5 1.5", "6 2 1.5 2")  # line styles that can be told apart without color
 FEW = len(DASHES)  # maximum of lines with distinct styles; more get a color ramp
 SIZE = (3.9, 2.3)  # inches
+HOVER = "hover:"  # an artist with this and a text as its `gid` shows the text under the pointer
 MANY = 30  # lines with more points get no markers
 STYLE = {
     "svg.fonttype": "none", "font.size": 9,
@@ -25,6 +28,12 @@ STYLE = {
     "axes.axisbelow": True, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }  # fmt: skip
+
+
+def needs_matplotlib(name: str) -> None:
+    """Raises `ImportError` if matplotlib is missing."""
+    if find_spec("matplotlib") is None:
+        raise ImportError(f"{name} needs matplotlib: pip install 'keras_gdx[report]'")
 
 
 class Line(NamedTuple):
@@ -57,21 +66,16 @@ def drawing(
     lines: Sequence[Line], unit: str, cuts: Sequence[float], logarithmic: bool, words: str
 ) -> Html:
     """The lines as an SVG element."""
-    from matplotlib import style
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    with style.context(["default", STYLE]):
-        canvas = Figure(figsize=SIZE)
-        axes = canvas.add_axes((0.15, 0.2, 0.83, 0.76))
+    with canvas() as (sheet, axes):
         for place, line in enumerate(lines):
             y = [value if math.isfinite(value) else math.nan for value in line.y]
             marked = len(y) <= MANY or len(finite(y)) < len(y)
-            dash = DASHES[place] if len(lines) <= FEW else ""
             axes.plot(
                 line.x, y, color=sentinel(place), linewidth=1.6, markersize=2.6,
                 marker="o" if marked else "", clip_on=False,
-                linestyle=(0, [float(d) / 1.6 for d in dash.split()]) if dash else "-",
+                linestyle=dash(place) if len(lines) <= FEW else "-",
             )  # fmt: skip
         places = [x for line in lines for x in line.x]
         space = (max(places) - min(places)) / 40 or 0.5
@@ -80,16 +84,52 @@ def drawing(
             axes.axvline(cut, color=CUT, linewidth=1, linestyle=(0, (2, 2)))
         if logarithmic:
             axes.set_yscale("log")
-            axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.tick_params(length=0)
         axes.set_xlabel(unit)
-        file = io.StringIO()
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        canvas.savefig(file, format="svg", transparent=True, metadata=nothing)
-    return inline(file.getvalue(), [colour(i, len(lines)) for i in range(len(lines))], words)
+        return embedded(sheet, [colour(i, len(lines)) for i in range(len(lines))], words)
+
+
+@contextmanager
+def canvas(height: float = SIZE[1]) -> Iterator[tuple[Any, Any]]:
+    """A figure and its axes, in placeholder colors; `embedded` is called before it is left."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", STYLE]):
+        sheet = Figure(figsize=(SIZE[0], height))
+        below = 0.2 * SIZE[1] / height
+        axes = sheet.add_axes((0.15, below, 0.8, 1 - 1.2 * below))
+        axes.tick_params(length=0)
+        yield sheet, axes
+
+
+def embedded(sheet: Any, colours: Sequence[str], words: str) -> Html:
+    """A figure as an SVG element.
+
+    Args:
+        sheet: The figure; its axes are completed.
+        colours: What replaces the placeholders of the lines, as CSS.
+        words: The figure in words.
+    """
+    from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter, ScalarFormatter
+
+    (axes,) = sheet.axes
+    for axis in (axes.xaxis, axes.yaxis):
+        if isinstance(axis.get_major_formatter(), (ScalarFormatter, LogFormatter)):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        if axis.get_scale() == "log":
+            axis.set_minor_formatter(NullFormatter())
+    file = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    sheet.savefig(file, format="svg", transparent=True, metadata=nothing)
+    return inline(file.getvalue(), colours, words)
+
+
+def dash(place: int) -> Any:
+    """The line style of a place, for matplotlib."""
+    pattern = [float(length) / 1.6 for length in DASHES[place % FEW].split()]
+    return (0, pattern) if pattern else "-"
 
 
 def sentinel(place: int) -> str:
@@ -120,12 +160,14 @@ def colour(place: int, count: int) -> str:
 def inline(text: str, colours: Sequence[str], words: str) -> Html:
     """Converts matplotlib's SVG to an element of the page, with the page's colors and fonts."""
     inside = text[text.index("<g id=") : text.rindex("</svg>")]
+    inside = re.sub(rf'<g id="{HOVER}([^"]*)">', r'<g class="hover"><title>\1</title>', inside)
     inside = re.sub(r' id="(?![mp][0-9a-f]{10}")[^"]*"', "", inside)  # others repeat in every chart
     inside = re.sub(r"font-family: [^;]*; ", "", inside)
     known = COLOURS | {sentinel(place): css for place, css in enumerate(colours)}
     inside = re.sub(r"(?<=: )#[0-9a-f]{6}", lambda found: known.get(found[0], found[0]), inside)
     inside = re.sub(r"\s*\n\s*", " ", inside)
-    box = f"0 0 {72 * SIZE[0]:g} {72 * SIZE[1]:g}"
+    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)[0]
+    box = f"0 0 {width} {height}"
     return element("svg", Html(inside), viewBox=box, role="img", aria_label=words)
 
 
@@ -143,8 +185,19 @@ def key(lines: Sequence[Line]) -> list[Html]:
 
 
 def _sample(place: int, name: str, count: int) -> Html:
-    style = f"stroke: {colour(place, count)}; stroke-dasharray: {DASHES[place % FEW] or 'none'}"
-    line = Html(f'<path d="M 0 4 H 20" style="{style if count <= FEW else style.split(";")[0]}"/>')
+    return sample(name, colour(place, count), DASHES[place % FEW] if count <= FEW else "")
+
+
+def sample(name: str, colour: str, dashes: str = "") -> Html:
+    """An entry of a legend.
+
+    Args:
+        name: Its text.
+        colour: The color of the line, as CSS.
+        dashes: The lengths of its dashes and gaps.
+    """
+    style = f"stroke: {colour}; stroke-dasharray: {dashes or 'none'}"
+    line = Html(f'<path d="M 0 4 H 20" style="{style}"/>')
     swatch = element("svg", line, viewBox="0 0 20 8", class_="swatch", aria_hidden="true")
     return element("span", swatch, name, class_="key")
 

@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from keras_gdx.arguments import is_number
 
@@ -13,6 +13,18 @@ FIRST, LAST = 3, 7  # visible rows of a long table
 
 class Html(str):
     """A string that is already HTML."""
+
+
+class Quantity(str):
+    """A text, and the number by which it is sorted."""
+
+    value: float
+
+    def __new__(cls, text: str, value: float) -> Self:
+        """Creates the text."""
+        created = super().__new__(cls, text)
+        created.value = value
+        return created
 
 
 def element(tag: str, *content: object, **attributes: object) -> Html:
@@ -65,12 +77,20 @@ def _object(name: str, config: Any) -> str:
     return f"{name}({', '.join(f'{key}={said(value)}' for key, value in config.items())})"
 
 
-def table(caption: str, rows: Sequence[Row]) -> Html:
-    """A table with one row per dictionary; of a long table the middle is collapsed."""
+def table(caption: str, rows: Sequence[Row], sortable: bool = False) -> Html:
+    """A table with one row per dictionary; of a long table the middle is collapsed.
+
+    Args:
+        caption: Its caption.
+        rows: Its rows.
+        sortable: Whether the script `SORT` of `report.sorting` sorts it; nothing is collapsed.
+    """
     names = [*dict.fromkeys(name for row in rows for name in row)]
     texts = {n for row in rows for n, v in row.items() if not (is_number(v) or v == "")}
     kinds = {name: "text" if name in texts else "number" for name in names}
     lines = [_line(kinds, row) for row in rows]
+    if sortable:
+        return _table(caption, kinds, lines, class_="sortable")
     if len(rows) <= FIRST + LAST:
         return _table(caption, kinds, lines)
     between = lines[FIRST:-LAST]
@@ -82,18 +102,25 @@ def table(caption: str, rows: Sequence[Row]) -> Html:
     return joined([whole, element("details", element("summary", title), folded)])
 
 
-def _table(caption: str, kinds: Mapping[str, str], lines: Sequence[Html]) -> Html:
+def _table(
+    caption: str, kinds: Mapping[str, str], lines: Sequence[Html], **attributes: str
+) -> Html:
     columns = [element("th", n, scope="col", class_=kind) for n, kind in kinds.items()]
     head = element("tr", *columns)
     inside = [element("caption", caption), element("thead", head), element("tbody", *lines)]
     # A table wider than the screen scrolls by itself; focus allows scrolling with the keyboard.
-    return element("div", element("table", *inside), class_="wide", tabindex="0")
+    return element("div", element("table", *inside, **attributes), class_="wide", tabindex="0")
 
 
 def _line(kinds: Mapping[str, str], row: Row) -> Html:
-    first, *rest = [(said(row.get(name, "")), kind) for name, kind in kinds.items()]
-    cells = [element("td", text, class_=kind) for text, kind in rest]
-    return element("tr", element("th", first[0], scope="row", class_=first[1]), *cells)
+    values = [(row.get(name, ""), kind) for name, kind in kinds.items()]
+    (first, kind), *rest = values
+    cells = [element("td", said(x), class_=kind, **_order(x)) for x, kind in rest]
+    return element("tr", element("th", said(first), scope="row", class_=kind), *cells)
+
+
+def _order(value: Any) -> dict[str, float]:
+    return {"data_value": value.value} if isinstance(value, Quantity) else {}
 
 
 def finite(values: Iterable[float]) -> list[float]:

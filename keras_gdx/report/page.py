@@ -7,10 +7,10 @@ from typing import Any
 
 from keras_gdx.report.charts import Line, figure
 from keras_gdx.report.clock import clock
+from keras_gdx.report.document import document, facts, heading
 from keras_gdx.report.findings import numbers
 from keras_gdx.report.markup import Html, Row, element, said, table
 from keras_gdx.report.metrics import direction
-from keras_gdx.report.style import STYLE
 
 Part = Mapping[str, Any]  # one `fit`, see `page`
 Rows = Sequence[Row]
@@ -27,32 +27,15 @@ def page(parts: Sequence[Part], epochs: Sequence[Row], found: Mapping[str, Rows]
     """
     name = parts[-1]["facts"]["Model"]["name"]
     sections = {
-        "Summary": summary(parts[-1]["facts"]),
+        "Summary": [facts(parts[-1]["facts"])],
         "Interruptions": interruptions(parts),
         "Metrics": metrics(epochs, parts, found),
         "Hyper-parameters": settings(epochs, parts),
         "Findings": [block for each in found for block in findings(each, found[each])],
         "Epochs": [table("All epochs", flat(epochs))] if epochs else [],
     }
-    sections = {title: content for title, content in sections.items() if content}
-    places = {title: title.lower() for title in sections}
-    links = [element("a", title, href=f"#{place}") for title, place in places.items()]
-    blocks = [
-        element("section", element("h2", title, id=places[title]), *content)
-        for title, content in sections.items()
-    ]
-    view = "width=device-width, initial-scale=1"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content=view),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", f"{name}: training report"),
-        element("style", STYLE),
-    )
-    nav = element("nav", *links, aria_label="Sections")
-    body = element("body", header(name, parts, epochs), nav, element("main", *blocks), footer())
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    title = f"{name}: training report"
+    return document(title, header(name, parts, epochs), sections, "TrainingReport")
 
 
 def header(name: str, parts: Sequence[Part], epochs: Sequence[Row]) -> Html:
@@ -68,26 +51,7 @@ def header(name: str, parts: Sequence[Part], epochs: Sequence[Row]) -> Html:
         "began": when(parts[0]["began"]),
         "ended" if state != "running" else "as of": when(last["seen"]),
     }
-    items = [element("div", element("dt", n), element("dd", v)) for n, v in words.items()]
-    badge = element("p", f"{state} {why}".strip(), class_=f"state {state}")
-    return element("header", element("h1", name), badge, element("dl", *items))
-
-
-def footer() -> Html:
-    """The page's origin."""
-    return element("footer", "Written by keras_gdx's TrainingReport.")
-
-
-def summary(facts: Mapping[str, Row]) -> list[Html]:
-    """One table for each kind of facts."""
-    blocks = []
-    for title, entries in facts.items():
-        lines = [
-            element("tr", element("th", n, scope="row"), element("td", v))
-            for n, v in entries.items()
-        ]
-        blocks.append(element("table", element("caption", title), element("tbody", *lines)))
-    return [element("div", *blocks, class_="facts")]
+    return heading(name, f"{state} {why}".strip(), state, words)
 
 
 def interruptions(parts: Sequence[Part]) -> list[Html]:

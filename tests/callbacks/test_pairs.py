@@ -8,6 +8,7 @@ was undone), and pruned weights are zero wherever the log says so.
 """
 
 import itertools
+from functools import cache
 
 import keras
 import numpy as np
@@ -25,6 +26,8 @@ from keras_gdx.callbacks import (
 from keras_gdx.checkpoint.snapshot import pruned
 from keras_gdx.config import declared_arguments
 from keras_gdx.registry import REGISTRY
+from keras_gdx.report import charts
+from keras_gdx.report.markup import element
 from tests.callbacks.test_callback_contract import Example
 
 OURS = {entry.name: entry.cls for entry in REGISTRY.values() if entry.kind == "callback"}
@@ -78,13 +81,18 @@ def one_of(weights, evaluated):
     )
 
 
+@cache
+def shown(cls, problem):
+    """The arguments of the callback in the example of the docstring."""
+    example = Example(cls, problem).callback
+    return {each: getattr(example, each) for each in declared_arguments(cls)}
+
+
 def make(name, problem, folder):
     if name in KERAS:
         return KERAS[name](folder)
     cls = OURS[name]
-    example = Example(cls, problem).callback
-    arguments = {each: getattr(example, each) for each in declared_arguments(cls)}
-    arguments |= SHARPER.get(name, {})
+    arguments = shown(cls, problem) | SHARPER.get(name, {})
     for each, value in arguments.items():
         if each.endswith("data"):
             arguments[each] = (X, Y)
@@ -138,6 +146,14 @@ def run(names, problem, folder):
         zeros = np.concatenate([(w == 0).ravel() for w in (left[0], left[2])])
         assert zeros.mean() == pytest.approx(logs["sparsity"][-1]), "sparsity"
     return witness.losses, witness.rates, loss_of(left)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_charts():
+    """Reports are written, but without drawings, which take longer than the training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(charts, "drawing", lambda *_: element("svg"))
+        yield
 
 
 @pytest.fixture(scope="module")

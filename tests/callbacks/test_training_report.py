@@ -4,8 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -26,65 +24,9 @@ from keras_gdx.callbacks import (
 from keras_gdx.report.charts import Line, figure, spans_magnitudes
 from keras_gdx.report.markup import said, table
 from keras_gdx.report.page import best
+from tests.html_page import Page, read
 
 pytest.importorskip("matplotlib")
-
-
-class Page(HTMLParser):
-    """A parsed page; fails if the HTML is not well formed or refers to anything outside."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.references = [], [], []
-        self.texts, self.charts, self.rows = {}, [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-        assert len(self.ids) == len({*self.ids})
-        assert all(each.startswith("#") for each in self.references)
-        assert {each[1:] for each in self.references} <= {*self.ids}
-        assert not re.search(r"https?:|@import|url\((?!#)", text)
-
-    def handle_starttag(self, tag, attributes):
-        given = dict(attributes)
-        assert tag not in ("script", "link", "img", "iframe", "object", "base")
-        assert not any(name.startswith("on") for name in given)
-        self.ids += [given["id"]] if "id" in given else []
-        self.references += [v for n, v in attributes if n in ("href", "xlink:href", "src")]
-        if tag == "svg" and given.get("role") == "img":
-            self.charts.append(given["aria-label"])
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("th", "td"):
-            self.rows[-1].append("")
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.handle_starttag(tag, attributes)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        tag = self.open[-1] if self.open else None
-        self.texts.setdefault(tag, []).append(data)
-        if tag in ("th", "td"):
-            self.rows[-1][-1] += data
-
-    def row(self, *begin):
-        """The only row whose first cells are these."""
-        (found,) = [row for row in self.rows if row[: len(begin)] == [*begin]]
-        return found
-
-    @property
-    def state(self):
-        return self.texts["p"][0]
-
-
-def read(path):
-    return Page(Path(path).read_text(encoding="utf-8"))
 
 
 @pytest.fixture

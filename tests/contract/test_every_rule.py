@@ -1,7 +1,8 @@
 """What every rule has to show by itself, with all options at the same time.
 
 What the engine promises is tested with a few rules that have every trait. Here each rule is traced
-once in each way of running it, and all tests use these programs.
+once in each way of running it, and all tests use these programs. Tests of what only the engine
+does with these options are those of the few rules.
 """
 
 import copy
@@ -14,22 +15,28 @@ import pytest
 
 from keras_gdx.backends import backend
 from tests.contract.harness import assert_same, batches, collectives
-from tests.contract.rules import COMBINED, DECOMPOSITIONS, RULES, core, make, suited
+from tests.contract.rules import COMBINED, DECOMPOSITIONS, FIRST, RULES, core, make, suited
 from tests.contract.tower import Tower
 
 DATA = list(batches(5))  # two windows and the beginning of another one
 WAYS = {
     "plain": {"mode": "eager", "fused": False},
-    "fused": {"mode": "graph", "fused": True},
-    "xla": {"mode": "xla"},
+    "compiled": {"mode": "xla", "fused": True},
     "replicas": {"mode": "graph", "shard_state": True},
 }
-# grouped, so that one process runs all tests of a rule
-every_rule = pytest.mark.parametrize(
-    "rule",
-    [pytest.param(rule, marks=pytest.mark.xdist_group(f"rule {rule}")) for rule in RULES],
-    scope="module",
-)
+
+
+def each_of(rules):
+    """Parametrizes a test; one process runs all tests of a rule."""
+
+    def marks(rule):
+        return pytest.mark.xdist_group(f"rule {rule}"), *[pytest.mark.slow] * (rule not in FIRST)
+
+    params = [pytest.param(rule, marks=marks(rule)) for rule in rules]
+    return pytest.mark.parametrize("rule", params, scope="module")
+
+
+every_rule = each_of(RULES)
 
 
 class Program(Tower):
@@ -74,26 +81,28 @@ def assert_equal(found, expected):
 
 
 @every_rule
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "plain"])
-def test_however_it_is_run_the_steps_are_the_same(rule, way, program):
-    plain, run = (program(w).train(DATA[:4]) for w in ("plain", way))
-    optimizer = core(run.optimizer)
-    assert optimizer.iterations.numpy() == 2
-    shared = any(bucket.replicas == 2 for bucket in optimizer.state.buckets)
-    assert shared == optimizer.shard_state, "nothing was shared, so nothing was tested"
-    assert_same(run, plain)
-    for mine, its in zip(run.slots(), plain.slots(), strict=True):
-        np.testing.assert_allclose(mine, its, atol=5e-6, rtol=1e-3)
-    for mine, its in zip(*(core(r.optimizer).averages() or [] for r in (run, plain)), strict=True):
-        np.testing.assert_allclose(mine.numpy(), its.numpy(), atol=2e-6, rtol=2e-5)
-    for v in run.model:
-        first, *others = (copy.numpy() for copy in backend.copies(v))
-        assert_equal(others, [first] * len(others))
+def test_however_it_is_run_the_steps_are_the_same(rule, program):
+    plain = program("plain").train(DATA[:4])
+    for way in WAYS.keys() - {"plain"}:
+        run = program(way).train(DATA[:4])
+        optimizer = core(run.optimizer)
+        assert optimizer.iterations.numpy() == 2
+        shared = any(bucket.replicas == 2 for bucket in optimizer.state.buckets)
+        assert shared == optimizer.shard_state, "nothing was shared, so nothing was tested"
+        assert_same(run, plain)
+        for mine, its in zip(run.slots(), plain.slots(), strict=True):
+            np.testing.assert_allclose(mine, its, atol=5e-6, rtol=1e-3, err_msg=way)
+        averages = (core(each.optimizer).averages() or [] for each in (run, plain))
+        for mine, its in zip(*averages, strict=True):
+            np.testing.assert_allclose(mine.numpy(), its.numpy(), atol=2e-6, rtol=2e-5)
+        for v in run.model:
+            first, *others = (copy.numpy() for copy in backend.copies(v))
+            assert_equal(others, [first] * len(others))
 
 
-@every_rule
+@each_of(FIRST)
 def test_an_incomplete_window_counts(rule, program):
-    plain, run = (program(way).train(DATA) for way in ("plain", "fused"))
+    plain, run = (program(way).train(DATA) for way in ("plain", "compiled"))
     for each in (plain, run):
         each.optimizer.flush()
         assert each.optimizer.iterations.numpy() == 3
@@ -123,7 +132,7 @@ def test_one_reduction_per_update_and_none_per_micro_batch(rule, program):
 @every_rule
 def test_a_step_is_one_program_of_static_shapes(rule, program):
     """Requirements of XLA-only accelerators, as far as a CPU can check them."""
-    step = program("xla").step
+    step = program("compiled").step
     text = step.experimental_get_compiler_ir(*map(keras.ops.convert_to_tensor, DATA[0]))("hlo")
     assert not re.findall(r"\b(infeed|outfeed|send|recv|send-done|recv-done)\(", text)
     called = {*re.findall(r'custom_call_target="([^"]+)"', text)}
@@ -134,7 +143,7 @@ def test_a_step_is_one_program_of_static_shapes(rule, program):
 @every_rule
 def test_a_file_has_all_that_the_next_steps_depend_on(rule, program):
     """In the middle of a window."""
-    run = program("fused").train(DATA[:3])
+    run = program("compiled").train(DATA[:3])
     optimizers = {id(x): x for x in (run.optimizer, core(run.optimizer))}.values()
     stores, weights = [], [v.numpy() for v in run.model]
     for optimizer in optimizers:
@@ -160,7 +169,7 @@ def test_a_file_has_all_that_the_next_steps_depend_on(rule, program):
         assert_equal(found.values(), store.values())
 
 
-@every_rule
+@each_of([rule for rule in RULES if rule in FIRST or make(rule).evaluates_others])
 def test_evaluation_weights_are_swapped_in_and_out(rule, program):
     run = program("replicas").train(DATA)
     before = run.values()
@@ -172,7 +181,7 @@ def test_evaluation_weights_are_swapped_in_and_out(rule, program):
 @every_rule
 def test_a_number_that_is_set_takes_effect_without_another_trace(rule, program):
     """Keras bakes numbers into the compiled step and ignores new values."""
-    run = program("fused")
+    run = program("compiled")
     usual = run.train(DATA[:4]).weights()
     optimizer = core(run.optimizer)
     holder = getattr(optimizer, "inner", optimizer)

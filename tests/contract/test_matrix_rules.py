@@ -92,6 +92,12 @@ def test_shampoo_has_the_norms_of_adam_in_each_block():
             assert np.linalg.norm(u[block]) == pytest.approx(np.linalg.norm(p[block]), rel=1e-5)
 
 
+@pytest.mark.parametrize("rule", [optimizers.Muon, optimizers.NorMuon])
+def test_with_the_rates_of_adamw_the_fallback_has_the_same(rule):
+    same, other = rule(0.01, adjust="match_rms_adamw"), rule(0.01)
+    assert [float(x.fallback.learning_rate) for x in (same, other)] == pytest.approx([0.01, 5e-4])
+
+
 def test_without_gradients_kron_keeps_its_factors():
     """They would double every few updates to whiten nothing, until they overflow."""
     variable = keras.Variable(np.ones((3, 2)), name="kernel")

@@ -34,6 +34,27 @@ def test_keeps_dtypes_and_slots_are_wide(rule, dtype):
     assert found <= {"float64" if dtype == "float64" else "float32"}
 
 
+@every_rule
+def test_where_float64_is_the_usual_dtype(rule):
+    """Keras then also makes integers of 64 bits."""
+    shapes = (4, 3), (2, 2, 3, 2), (3,), ()
+    found = {}
+    for floatx in ("float32", "float64"):
+        keras.config.set_floatx(floatx)
+        try:
+            trained = [keras.Variable(np.ones(shape), dtype="float64") for shape in shapes]
+            optimizer = make(rule)
+            optimizer.build(trained)
+            rng = np.random.default_rng(0)
+            for _ in range(3):
+                optimizer.apply([ops.convert_to_tensor(rng.normal(size=s)) for s in shapes])
+            found[floatx] = [v.numpy() for v in trained]
+        finally:
+            keras.config.set_floatx("float32")
+    for a, b in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
 @first_rules
 def test_state_dtype_is_obeyed(rule):
     run = Run(lambda: make(rule, state_dtype="bfloat16")).train(batches(4))

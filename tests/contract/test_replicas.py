@@ -44,7 +44,10 @@ OPTIONS = {
 
 
 @first_rules
-@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize(
+    "option",
+    [option for option in OPTIONS if option != "all_together"],  # `test_every_rule` has it
+)
 def test_two_replicas_equal_one(rule, option, mirrored):
     options = suited(rule, OPTIONS[option])
     data = list(batches(5))

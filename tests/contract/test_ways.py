@@ -28,9 +28,9 @@ def plain_run(rule):
 
 
 @first_rules
-@pytest.mark.parametrize(("mode", "fused"), [("graph", "auto"), ("xla", True)])
+@pytest.mark.parametrize(("mode", "fused"), [("graph", True), ("xla", "auto")])
 def test_packed_and_fused_equal_plain(rule, mode, fused):
-    """`test_every_rule` has the two other pairs."""
+    """`test_every_rule` packs with XLA, and `test_replicas` has graphs of the usual layout."""
     plain, options = plain_run(rule), suited(rule, COMBINED)
     other = Run(lambda: make(rule, fused=fused, **options), mode=mode).train(batches(6))
     assert_same(plain, other)

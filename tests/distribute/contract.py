@@ -17,14 +17,24 @@ PIECES = {
 }
 
 
-def combinations(*options, workers=1):
-    """The pairs of a rule of `FIRST` and an option that are supported on that many workers."""
+def combinations(workers, replicas):
+    """The pairs of a rule of `FIRST` and an option that such a cluster runs.
 
-    def possible(rule, option):
+    Each rule in pieces, where that is supported, otherwise with all other options together. One
+    replica per worker is left to those others, and to a plain rule.
+    """
+
+    def in_pieces(rule):
         alone = workers > 1 and make(rule).evaluates_others
-        return option != "pieces" or (REGISTRY[rule].cls.divisible and not alone)
+        return REGISTRY[rule].cls.divisible and not alone
 
-    return [(rule, option) for rule in FIRST for option in options if possible(rule, option)]
+    pieces = [(rule, "pieces") for rule in FIRST if in_pieces(rule)]
+    whole = [(rule, "all_together") for rule in FIRST if not in_pieces(rule)]
+    if workers == 1:
+        return pieces + whole
+    if replicas > 1:
+        return pieces
+    return [(FIRST[0], "all_together"), *whole, ("adam", "bfloat16_state")]
 
 
 def trained(rule, option, strategy=None):

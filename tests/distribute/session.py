@@ -29,6 +29,7 @@ FITS = [
     "masks",
     "loss scaling, and one infinity",  # D36
 ]
+OF_FOUR = ["compiled", "loss scaling, and one infinity"]  # on two replicas of each worker
 
 
 def jobs_of(workers, replicas):
@@ -36,22 +37,14 @@ def jobs_of(workers, replicas):
     from tests.distribute.contract import combinations, trained
     from tests.distribute.jobs import OF_TWO, run
 
-    options = {
-        (1, 4): ["all_together", "pieces"],
-        (2, 1): ["all_together"],
-        (2, 2): ["pieces"],
-        (4, 1): ["pieces"],
-    }[workers, replicas]
-    pairs = combinations(*options, workers=workers)
-    if (workers, replicas) == (2, 1):
-        pairs.append(("adam", "bfloat16_state"))
+    pairs = combinations(workers, replicas)
     found = {
         f"{rule} {option}": lambda strategy, *_, rule=rule, option=option: trained(
             rule, option, strategy
         )
         for rule, option in pairs
     }
-    fits = [*FITS, *OF_TWO] if replicas == 1 else FITS
+    fits = [*FITS, *OF_TWO] if replicas == 1 else OF_FOUR
     if workers == 2:
         found |= {name: lambda strategy, *_, name=name: run(name, strategy) for name in fits}
     return DIFFERENT | found | OTHERS if (workers, replicas) == (2, 1) else found

@@ -14,7 +14,6 @@ from tests.distribute.processes import finish, start, succeed, workers
 
 KILLS = int(os.environ.get("KERAS_GDX_KILLS", "1"))
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(600 + 120 * KILLS),
     pytest.mark.xdist_group("processes"),
 ]

@@ -10,17 +10,16 @@ from keras_gdx import distribute
 from tests.distribute.conftest import SECONDS
 from tests.distribute.jobs import OF_TWO, assert_same, run
 from tests.distribute.processes import free_ports, workers
-from tests.distribute.session import FITS, wide
+from tests.distribute.session import FITS, OF_FOUR, wide
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(SECONDS),
     pytest.mark.xdist_group("processes"),  # one cluster at a time
 ]
 
 
 @pytest.mark.parametrize(
-    ("job", "replicas"), [*((job, 1) for job in (*FITS, *OF_TWO)), *((job, 2) for job in FITS)]
+    ("job", "replicas"), [*((job, 1) for job in (*FITS, *OF_TWO)), *((job, 2) for job in OF_FOUR)]
 )
 def test_two_workers_equal_one_device(job, replicas, session, mirrored):
     expected = run(job, mirrored if job in OF_TWO else None)

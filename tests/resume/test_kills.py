@@ -50,7 +50,6 @@ def whole(tmp_path_factory):
     return json.loads((folder / "result").read_text())
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(60 + 30 * KILLS)
 def test_killed_again_and_again(whole, tmp_path):
     chance, killed = random.Random(os.environ.get("KERAS_GDX_SEED", "0")), 0

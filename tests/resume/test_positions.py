@@ -41,7 +41,7 @@ def test_in_any_data(data, straight, tmp_path):
     assert found == straight(data, "AdamW, accumulating")
 
 
-@pytest.mark.parametrize("batches", [(8,), (1, 1, 5, 1, 1)], ids=str)
+@pytest.mark.parametrize("batches", [(8,), (1, 1, 5)], ids=str)
 def test_after_every_step(batches, straight, tmp_path):
     optimizer = "AdamW, accumulating"
     found = interrupted("arrays", optimizer, batches, tmp_path, every="1 step")
@@ -50,7 +50,7 @@ def test_after_every_step(batches, straight, tmp_path):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_with_any_optimizer(optimizer, straight, tmp_path):
-    assert interrupted("arrays", optimizer, (3, 9, 8), tmp_path) == straight("arrays", optimizer)
+    assert interrupted("arrays", optimizer, (3, 9), tmp_path) == straight("arrays", optimizer)
 
 
 def test_after_the_last_batch_of_an_epoch_of_unknown_length(straight, tmp_path):

@@ -87,7 +87,6 @@ def assert_same(found, expected, atol=1e-5):
     assert model.optimizer.iterations.numpy() == other.optimizer.iterations.numpy()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "way"),
     [

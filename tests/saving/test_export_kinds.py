@@ -241,9 +241,9 @@ def goes_on_elsewhere(net, x, y, folder):
     "kinds",
     [
         ("vector", "numbers", "words"),
-        pytest.param(("sequence", "sound"), marks=pytest.mark.slow),
-        pytest.param(("image",), marks=pytest.mark.slow),
-        pytest.param(("volume", "video"), marks=pytest.mark.slow),
+        ("sequence", "sound"),
+        ("image",),
+        ("volume", "video"),
     ],
     ids="-".join,
 )

@@ -13,6 +13,7 @@ from keras_gdx.registry import REGISTRY
 BATCHES = 3  # per epoch
 RULES = sorted(name for name, entry in REGISTRY.items() if entry.kind == "optimizer")
 WRAPPERS = [name for name in RULES if "inner" in declared_arguments(REGISTRY[name].cls)]
+AROUND = (*WRAPPERS, "partition")  # have another rule inside
 INNER = ("adam", "sgd", "adamw", "lion", "muon")
 ALONE = ("localsteps",)  # takes other steps on replicas, by definition
 SCHEDULES = ("cosine", "linear", "wsd", "onecycle", "rex")
@@ -70,7 +71,8 @@ class Configuration:
     """One training run, of names and numbers only. The defaults are the simplest run.
 
     Attributes:
-        rule: Short name of the optimizer; a wrapper wraps `inner`.
+        rule: Short name of the optimizer; a wrapper wraps `inner`, which is the default of a
+            partition.
         arguments: The rule's own arguments; `{"schedule": name, "from": number}` is a schedule.
         options: Options of `Optimizer`, those of the inner one for a wrapper; modifiers by name.
         rate: Learning rate, a number or a schedule.
@@ -168,7 +170,7 @@ def configurations(draw) -> Configuration:
     listed = draw(st.lists(st.sampled_from(names), unique=True, max_size=3))
     return Configuration(
         rule=rule,
-        inner=choose(*INNER) if rule in WRAPPERS else "adam",
+        inner=choose(*INNER) if rule in AROUND else "adam",
         arguments=draw(arguments_of(rule)),
         options=options,
         rate=draw(scheduled(0.0625)),

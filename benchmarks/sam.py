@@ -1,0 +1,81 @@
+"""SAM on handwritten digits: the test errors with and without, for equal epochs and equal time.
+
+Run with `python -m benchmarks.sam`. A small convolutional network is trained on 1,000 images and
+tested on others, five times with each method: SGD; SGD with SAM, for as many epochs, over the
+papers' range of `rho`; and SGD for twice as many epochs, which computes as many gradients as SAM.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+from keras import layers
+
+import keras_gdx
+import keras_gdx.datasets
+from benchmarks.machine import save
+
+IMAGES, BATCH_SIZE = 1000, 50
+
+
+def train(data, test, seed, epochs, rho):
+    """The test error and the seconds of one run; `rho=0` is without SAM."""
+    keras.utils.set_random_seed(seed)
+    blocks = [
+        layer
+        for filters in (16, 32)
+        for layer in (layers.Conv2D(filters, 3, activation="relu"), layers.MaxPooling2D())
+    ]
+    head = [layers.Flatten(), layers.Dense(64, "relu"), layers.Dense(10)]
+    net = keras.Sequential([keras.Input((28, 28, 1)), layers.Rescaling(1 / 255), *blocks, *head])
+    optimizer = keras_gdx.optimizers.SGD(
+        keras_gdx.schedules.create("cosine", 0.05, warmup=0.1), momentum=0.9, weight_decay=5e-4
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    keras_gdx.SAM(net, rho).compile(optimizer, loss, metrics=["accuracy"])
+    begin = time.monotonic()
+    net.fit(*data, epochs=epochs, batch_size=BATCH_SIZE, verbose=0)
+    seconds = time.monotonic() - begin
+    _, accuracy = net.evaluate(*test, batch_size=500, verbose=0)
+    return 1 - accuracy, seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=20)
+    arguments = parser.parse_args()
+    loaded = keras_gdx.datasets.load("mnist5k")
+    data = [a[:IMAGES] for a in loaded.train]
+    rows = []
+    for name, epochs, rho in (
+        ("SGD", arguments.epochs, 0.0),
+        *((f"SAM, rho {rho}", arguments.epochs, rho) for rho in (0.05, 0.1, 0.2)),
+        ("SGD, twice the epochs", 2 * arguments.epochs, 0.0),
+    ):
+        runs = [train(data, loaded.test, s, epochs, rho) for s in range(arguments.seeds)]
+        errors, seconds = zip(*runs, strict=True)
+        row = {
+            "method": name,
+            "epochs": epochs,
+            "rho": rho,
+            "errors": errors,
+            "mean": statistics.mean(errors),
+            "deviation": statistics.stdev(errors),
+            "seconds": statistics.median(seconds),
+        }
+        print(
+            f"{name:22} {epochs} epochs: test error {100 * row['mean']:.2f} % "
+            f"+- {100 * row['deviation']:.2f}, {row['seconds']:.1f} s",
+            flush=True,
+        )
+        rows.append(row)
+    save("sam", {"images": IMAGES, "seeds": arguments.seeds, "runs": rows})
+
+
+if __name__ == "__main__":
+    main()
