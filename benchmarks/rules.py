@@ -5,15 +5,18 @@ blocks of width 256. Results go to `benchmarks/results/rules.json`.
 """
 
 import argparse
+import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from datetime import date
 
 import keras
 import numpy as np
 
 import keras_gdx
-from benchmarks.machine import save
+from benchmarks.machine import RESULTS, save
 from benchmarks.pairs import ratio, times
 from benchmarks.rivals import of_keras, tensors
 
@@ -21,10 +24,13 @@ BLOCK = [(256, 768), (768,), (256, 256), (256,), (256, 1024), (1024,), (1024, 25
 NORMS = [(256,)] * 4
 SHAPES = [(4000, 256), *(BLOCK + NORMS) * 12]
 THEIRS = {
-    "adafactor": ("Adafactor", 0.01), "adam": ("Adam", 1e-3), "adamw": ("AdamW", 1e-3),
-    "lamb": ("Lamb", 1e-3), "lion": ("Lion", 1e-4), "muon": ("Muon", 0.02), "sgd": ("SGD", 0.01),
+    "adadelta": ("Adadelta", 1.0), "adafactor": ("Adafactor", 0.01), "adagrad": ("Adagrad", 0.01),
+    "adam": ("Adam", 1e-3), "adamax": ("Adamax", 1e-3), "adamw": ("AdamW", 1e-3),
+    "ftrl": ("Ftrl", 1e-3), "lamb": ("Lamb", 1e-3), "lion": ("Lion", 1e-4), "muon": ("Muon", 0.02),
+    "nadam": ("Nadam", 1e-3), "rmsprop": ("RMSprop", 1e-3), "sgd": ("SGD", 0.01),
     "schedulefreeadamw": ("ScheduleFreeAdamW", 1e-3),
 }  # fmt: skip
+NOT_RULES = ("lookahead", "localsteps", "partition", "schedulefree")
 
 
 def measure(name, rounds, jit):
@@ -39,6 +45,7 @@ def measure(name, rounds, jit):
     found = times(steps, rounds, repeat=2)
     return {
         "rule": name,
+        "date": date.today().isoformat(),
         "compiled": jit,
         "milliseconds": 1000 * float(np.median(found["ours"])),
         "to_adamw": ratio(found["ours"], found["AdamW"]),
@@ -49,10 +56,10 @@ def measure(name, rounds, jit):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--rule", help="only this rule")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results")
+    parser.add_argument("--rules", nargs="+", help="only these")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results; others stay")
     args = parser.parse_args()
-    names = [args.rule] if args.rule else [n for n in keras_gdx.list("*") if _is_rule(n)]
+    names = args.rules or [n for n in keras_gdx.list("*") if _is_rule(n)]
     print(f"{'rule':20}      {'a step':>12}  / our AdamW [quartiles]  / Keras' own")
     rows = []
     for name in names:
@@ -69,11 +76,13 @@ def main():
             )
             rows.append(row)
     if args.save:
-        save("rules", {"rows": rows})
+        known = json.loads((RESULTS / "rules.json").read_text(encoding="utf-8"))["rows"]
+        others = [row for row in known if row["rule"] not in names]
+        save("rules", {"rows": sorted(others + rows, key=lambda row: row["rule"])})
 
 
 def _is_rule(name):
-    return keras_gdx.info(name).kind == "optimizer" and name not in ("lookahead", "schedulefree")
+    return keras_gdx.info(name).kind == "optimizer" and name not in NOT_RULES
 
 
 if __name__ == "__main__":

@@ -160,3 +160,16 @@ def test_full_batch_is_better_than_adam(folder):
     assert int(found[1]) > 10
     picture = folder / "runs" / "full_batch_pinn" / "burgers.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_fit_embeddings_reaches_its_target(folder):
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / "fit_embeddings.py", "--check"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.fullmatch(r"final error 0\.\d{4}", done.stdout.splitlines()[-1])

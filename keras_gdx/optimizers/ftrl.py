@@ -76,7 +76,7 @@ class Ftrl(Optimizer):
     def direction(self, h, g, w, n, z):
         moves = h.lr > 0
         grown = n + g * g
-        change = grown**-h.learning_rate_power - n**-h.learning_rate_power
+        change = _root(h, grown) - _root(h, n)
         n = ops.where(moves, grown, n)
         z = ops.where(moves, z + g - change / _rate(h) * w, z)
         return _plain(h, w, n, z), n, z
@@ -87,13 +87,19 @@ class Ftrl(Optimizer):
         return _leader(h, w, n, z) - h.lr * changed, n, z
 
 
+def _root(h, n):
+    """The power of `n`; a square root takes a tenth of the time of another power."""
+    p = -h.learning_rate_power
+    return ops.cond(p == 0.5, lambda: ops.sqrt(n), lambda: n**p)
+
+
 def _rate(h):
     return ops.where(h.lr > 0, h.lr, 1.0)
 
 
 def _leader(h, w, n, z):
     """The weights that minimize all losses so far; `w` before the first gradient."""
-    curvature = (n**-h.learning_rate_power + h.beta) / _rate(h) + 2 * h.l2
+    curvature = (_root(h, n) + h.beta) / _rate(h) + 2 * h.l2
     known = (h.lr > 0) & (curvature > 0)
     found = -ops.sign(z) * ops.maximum(ops.abs(z) - h.l1, 0.0) / ops.where(known, curvature, 1.0)
     return ops.where(known, found, w)

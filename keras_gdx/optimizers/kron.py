@@ -58,8 +58,8 @@ class Kron(Optimizer):
 
     Use it for transformers and other large matrices, where steps are worth their costs. An update
     of a matrix of $a \times b$ takes about $4ab(a+b)$ operations, and the factors, when they are
-    updated, another $8ab(a+b)$. It suits tables less well: an axis with one index per word or
-    item should be longer than `max_size_triangular`.
+    updated, another $7ab(a+b) + 2(a^3+b^3)$. It suits tables less well: an axis with one index per
+    word or item should be longer than `max_size_triangular`.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
