@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from functools import reduce
 from importlib import import_module
@@ -14,6 +15,7 @@ from keras_gdx.comparison.spaces import Choice
 from keras_gdx.config import pack, unpack
 
 PLAIN = (bool, int, float, str, type(None))
+OF_OPTIMIZERS = {"gradient_accumulation_steps", "inner", "inner_optimizer"}  # and of nothing else
 
 
 def encode(value: Any, arrays: MutableMapping[str, Any]) -> Any:
@@ -40,8 +42,20 @@ def encode(value: Any, arrays: MutableMapping[str, Any]) -> Any:
     if is_dataclass(value):
         return {f.name: encode(getattr(value, f.name), arrays) for f in fields(value)}
     if hasattr(value, "get_config"):
-        return pack(value)
+        return _without_names(pack(value))
     return {"$opaque": f"{type(value).__module__}.{type(value).__qualname__}"}
+
+
+def _without_names(packed: Any) -> Any:
+    """A packed object without the names of optimizers, which Keras counts up in each process."""
+    if isinstance(packed, list):
+        return [_without_names(x) for x in packed]
+    if not isinstance(packed, dict):
+        return packed
+    unnamed = {name: _without_names(x) for name, x in packed.items()}
+    if OF_OPTIMIZERS & unnamed.keys():
+        unnamed.pop("name", None)
+    return unnamed
 
 
 def decode(value: Any, arrays: Mapping[str, Any]) -> Any:
@@ -55,7 +69,7 @@ def decode(value: Any, arrays: Mapping[str, Any]) -> Any:
     if not isinstance(value, dict):
         return value
     if "class_name" in value:
-        return unpack(value)
+        return unpack(deepcopy(value))  # some of Keras' classes take their configuration apart
     if len(value) == 1:
         (kind, content), *_ = value.items()
         if kind == "$choice":

@@ -196,6 +196,22 @@ def test_settings_survive_as_json(tmp_path):
     np.testing.assert_array_equal(decode(encode((x, {"x": x}), arrays), arrays)[1]["x"], x)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.optimizers.Adam(1e-3),
+        lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)),
+        lambda: keras_gdx.optimizers.Muon(0.1),
+        lambda: keras_gdx.optimizers.Lookahead(keras_gdx.optimizers.SGD(0.1)),
+    ],
+)
+def test_equal_optimizers_are_equal_in_every_process(make):
+    """Keras numbers their names in the order of their creation."""
+    encoded = encode(make(), {})
+    assert encode(make(), {}) == encoded
+    assert encode(decode(encoded, {}), {}) == encoded
+
+
 def test_a_journal_keeps_runs_and_refuses_other_settings(tmp_path):
     given = settings({"a/b ü": "sgd"}, seeds=2, max_seeds=2)
     with Journal(tmp_path, given) as journal:

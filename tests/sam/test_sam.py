@@ -18,7 +18,7 @@ Y = CHANCE.normal(size=(48, 2)).astype("float32")
 TOKENS = CHANCE.integers(0, 5, size=(48, 4))  # repeated in most examples, and 5 never occurs
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("tests.sam")
 class Subclassed(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -28,7 +28,7 @@ class Subclassed(keras.Model):
         return self.body(x)
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("tests.sam")
 class OwnStep(Subclassed):
     """Trains with a step of its own."""
 
