@@ -398,14 +398,16 @@ def compare(c: Configuration) -> None:
 
 
 def amplified_rounding(c: Configuration) -> float:
-    """The distance that rounding explains: what it makes of targets that differ by as much.
+    """The distance that rounding explains: a hundred times what a change of the targets makes.
 
-    Rules that divide by the size of a part of the gradient make steps of its rounding errors where
-    it is zero.
+    The targets change as much as rounding changes a number. Rules that divide by the size of a part
+    of the gradient make steps of its rounding errors where it is zero.
     """
     simple = plain(c)
     eps = float(np.finfo("float32").eps)
-    return 10 * max(between(run(simple, False, eps), run(simple, False)).values())
+    expected = run(simple, False)
+    nudged = [run(simple, False, nudge) for nudge in (eps, 2 * eps)]
+    return 100 * max(max(between(each, expected).values()) for each in nudged)
 
 
 def limit_of(c: Configuration) -> float:
