@@ -105,7 +105,7 @@ class RAdam(Optimizer):
         c1, c2 = bias_correction(h.beta_1, h.t), bias_correction(h.beta_2, h.t)
         longest = 2 / (1 - h.beta_2) - 1
         rho = longest - 2 * h.t * (1 - c2) / c2
-        adaptive = rho >= h.threshold
+        adaptive = (rho >= h.threshold) & (rho > 4)  # a scheduled threshold may be anything
         rho = ops.where(adaptive, rho, longest)
         r = (rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)
         found = {"c1": c1, "c2": c2, "adaptive": adaptive, "r": ops.sqrt(r)}

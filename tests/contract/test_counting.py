@@ -160,3 +160,12 @@ def test_closing_a_window_is_traced_once(rule, monkeypatch):
         seen.append(len(calls))
     assert seen[0] == seen[1] == seen[2] > 0
     assert run.optimizer.iterations.numpy() == 3
+
+
+def test_a_scheduled_threshold_of_radam_may_begin_with_zero():
+    """The variance of its step is only defined for lengths above 4."""
+    w = keras.Variable([1.0, -2.0])
+    optimizer = keras_gdx.optimizers.RAdam(0.1, threshold=Constant(0.0))
+    for _ in range(6):
+        optimizer.apply([keras.ops.convert_to_tensor([0.5, 1.0])], [w])
+    assert np.isfinite(w.numpy()).all()
