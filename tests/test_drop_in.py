@@ -85,34 +85,35 @@ def a_copy_of_its_config_moves_alike(cls, **needed):
     return [a - b for a, b in zip(moved(optimizer), moved(copy), strict=True)]
 
 
-def its_variables_are_its_state(cls, **needed):
-    """Another optimizer with the same variables takes the same next step."""
+def next_steps(cls, needed, copy):
+    """The difference of the next steps of an optimizer and of another one with its state."""
     first, second = cls(0.1, **needed), cls(0.1, **needed)
     one, two = variables(), variables()
     first.apply(gradients(), one)
     second.build(two)
     for a, b in zip(one, two, strict=True):
         b.assign(a)
-    for a, b in zip(first.variables, second.variables, strict=True):
-        b.assign(a)
+    copy(first, second)
     for optimizer, trained in ((first, one), (second, two)):
         optimizer.apply(gradients(), trained)
     return [a.numpy() - b.numpy() for a, b in zip(one, two, strict=True)]
+
+
+def its_variables_are_its_state(cls, **needed):
+    def copy(first, second):
+        for a, b in zip(first.variables, second.variables, strict=True):
+            b.assign(a)
+
+    return next_steps(cls, needed, copy)
 
 
 def its_store_is_its_state(cls, **needed):
-    first, second = cls(0.1, **needed), cls(0.1, **needed)
-    one, two = variables(), variables()
-    first.apply(gradients(), one)
-    second.build(two)
-    for a, b in zip(one, two, strict=True):
-        b.assign(a)
-    store = {}
-    first.save_own_variables(store)
-    second.load_own_variables(store)
-    for optimizer, trained in ((first, one), (second, two)):
-        optimizer.apply(gradients(), trained)
-    return [a.numpy() - b.numpy() for a, b in zip(one, two, strict=True)]
+    def copy(first, second):
+        store = {}
+        first.save_own_variables(store)
+        second.load_own_variables(store)
+
+    return next_steps(cls, needed, copy)
 
 
 def excluded_variables_do_not_decay(cls, **needed):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -63,7 +64,7 @@ class Trainer:
         try:
             return self._train(task)
         except Exception as error:
-            return failed(self.settings, task, "crashed", f"{type(error).__name__}: {error}")
+            return unmeasured(self.settings, task, "crashed", f"{type(error).__name__}: {error}")
 
     def _train(self, task: Task) -> Run:
         settings = self.settings
@@ -153,15 +154,10 @@ class Meter(keras.callbacks.Callback):
 
     def result(self, optimizer: Any, test: float | None) -> Run:
         """The record of the run."""
-        task = self._task
-        return Run(
-            strategy=task.strategy,
-            phase=task.phase,
-            trial=task.trial,
-            seed=task.seed,
-            values=dict(task.values),
-            status=self.status,
-            score=self.curve[-1].value if self.status == "completed" else self._settings.worst,
+        blank = unmeasured(self._settings, self._task, self.status, self.message)
+        return replace(
+            blank,
+            score=self.curve[-1].value if self.status == "completed" else blank.score,
             curve=tuple(self.curve),
             steps=self.steps,
             seconds=self.seconds,
@@ -170,7 +166,6 @@ class Meter(keras.callbacks.Callback):
             ),
             joules=self.joules,
             test=test,
-            message=self.message,
         )
 
     def _start(self) -> None:
@@ -185,8 +180,8 @@ class Meter(keras.callbacks.Callback):
         self.model.stop_training = True
 
 
-def failed(settings: Settings, task: Task, status: Status, message: str) -> Run:
-    """The record of a run that has nothing to tell."""
+def unmeasured(settings: Settings, task: Task, status: Status, message: str) -> Run:
+    """The record of a run that has nothing to tell, with the score of one that failed."""
     return Run(
         strategy=task.strategy,
         phase=task.phase,

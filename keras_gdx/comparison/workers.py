@@ -14,7 +14,7 @@ from keras_gdx.comparison.journal import read_settings
 from keras_gdx.comparison.plan import Task
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
-from keras_gdx.comparison.trial import Trainer, failed
+from keras_gdx.comparison.trial import Trainer, unmeasured
 
 LOOK = 0.2  # seconds between two looks at what other programs have done
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -102,12 +102,12 @@ class Pool:
             return None
         if not worker.process.is_alive():
             self._workers.remove(worker)
-            return failed(self._settings, task, "crashed", worker.last_words())
+            return unmeasured(self._settings, task, "crashed", worker.last_words())
         if self._timeout and worker.busy_for > self._timeout:
             worker.end()
             self._workers.remove(worker)
             message = f"not finished after {self._timeout:g} s"
-            return failed(self._settings, task, "timed out", message)
+            return unmeasured(self._settings, task, "timed out", message)
         return None
 
     def __enter__(self) -> Self:

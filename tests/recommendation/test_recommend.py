@@ -7,6 +7,7 @@ from keras import layers
 
 import keras_gdx
 from keras_gdx.comparison.budget import Budget
+from keras_gdx.comparison.strategies import Strategy
 from keras_gdx.recommendation.facts import Facts
 from keras_gdx.recommendation.table import TABLE, Rate, lines_for
 
@@ -105,8 +106,12 @@ def test_the_rate_is_measured_on_a_copy():
     advice = keras_gdx.recommend(model, (x, x[:, :1]), loss="mse")
     measured = next(c for c in advice.choices if c.setting == "learning_rate")
     assert "LearningRateFinder" in measured.source
-    rates = advice.space["learning_rate"]["learning_rate"]
-    assert rates == pytest.approx([measured.value / 3, measured.value, 3 * measured.value], rel=0.1)
+    space = Strategy.of("advice", advice.space).space
+    rates = space.pop("learning_rate.learning_rate").values
+    assert not space
+    assert list(rates) == pytest.approx(
+        [measured.value / 3, measured.value, 3 * measured.value], rel=0.1
+    )
     assert not model.compiled
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
