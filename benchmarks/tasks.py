@@ -37,6 +37,16 @@ def digit_pixels():
     return tuple((x.reshape(len(x), -1), x.reshape(len(x), -1)) for x, _ in digits())
 
 
+def signals():
+    """Ten shapes of one-dimensional signals: MNIST-1D (arXiv:2011.14439), from its package."""
+    from mnist1d.data import get_dataset_args, make_dataset
+
+    made = make_dataset(get_dataset_args())
+    return tuple(
+        (made[x].astype("float32"), made[y]) for x, y in (("x", "y"), ("x_test", "y_test"))
+    )
+
+
 def cars():
     """Fuel consumption of cars, by seven numbers (UCI, Auto MPG)."""
     from mlxtend.data import autompg_data
@@ -79,6 +89,12 @@ def convolutional():
     return keras.Sequential([keras.Input((28, 28, 1)), *blocks, *head])
 
 
+def signal_network():
+    blocks = [layers.Conv1D(25, 5, 2, "same", activation="relu") for _ in range(3)]
+    head = [layers.Flatten(), layers.Dense(10)]
+    return keras.Sequential([keras.Input((40,)), layers.Reshape((40, 1)), *blocks, *head])
+
+
 def autoencoder():
     sizes = [layers.Dense(n, "relu") for n in (128, 32, 128)]
     return keras.Sequential([keras.Input((784,)), *sizes, layers.Dense(784)])
@@ -117,6 +133,7 @@ def linear():
 CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 TASKS = {
     "digits, convolutional": Task(convolutional, digits, CLASSES),
+    "signals, convolutional": Task(signal_network, signals, CLASSES, 600),
     "digits, autoencoder": Task(autoencoder, digit_pixels, "mse"),
     "cars, dense": Task(regression, cars, "mse"),
     "characters, transformer": Task(transformer, text, CLASSES),

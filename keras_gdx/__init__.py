@@ -22,7 +22,7 @@ from keras_gdx import (
 )
 from keras_gdx._version import __version__
 from keras_gdx.checkpoint.export import export
-from keras_gdx.comparison import Budget, Comparison, LogUniform, Uniform, compare
+from keras_gdx.comparison import Budget, Comparison, LogUniform, Uniform, compare, compare_many
 from keras_gdx.creation import create
 from keras_gdx.engine.variables.layer_groups import layer_decay, layer_groups
 from keras_gdx.explanation import explain
@@ -61,6 +61,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "__version__",
     "callbacks",
     "compare",
+    "compare_many",
     "comparison",
     "constraints",
     "create",

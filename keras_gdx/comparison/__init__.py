@@ -6,15 +6,18 @@ from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.run import Evaluation, Run
 from keras_gdx.comparison.spaces import LogUniform, Uniform
 from keras_gdx.comparison.strategies import Strategy
+from keras_gdx.comparison.tasks import Comparisons, compare_many
 
 __all__ = [
     "Budget",
     "Comparison",
+    "Comparisons",
     "Evaluation",
     "LogUniform",
     "Run",
     "Strategy",
     "Uniform",
     "compare",
+    "compare_many",
     "join",
 ]

@@ -54,7 +54,7 @@ def compare(
     seeds: PositiveInt = 5,
     max_seeds: PositiveInt = 10,
     margin: NonNegativeFloat | None = None,
-    target: float | None = None,
+    target: float | str | None = None,
     test: Any = None,
     workers: Workers = "auto",
     timeout: PositiveFloat | None = None,
@@ -113,7 +113,8 @@ def compare(
         seeds: Integer >= 1: runs of each strategy that report.
         max_seeds: Integer >= `seeds`: their maximum, while it is not decided which is best.
         margin: Number >= 0: a difference that is too small to matter, in the metric's units.
-        target: Value of the metric; the time until it is reached is compared as well.
+        target: Value of the metric, or the name of the strategy whose median score it is; the time
+            until it is reached is compared as well.
         test: Data that is evaluated at the end of the runs that report, and decides nothing; in the
             form of a pair in `data`.
         workers: Integer >= 0, the number of processes. `"auto"`: half as many as there are cores;

@@ -165,11 +165,13 @@ class Comparison:
         By default the median score of the strategy that is second: how soon does the leader have
         what the second has at the end?
         """
-        if self.settings.target is not None:
-            return self.settings.target
+        given = self.settings.target
+        if given is not None and not isinstance(given, str):
+            return given
         named = [*self.strategies.values()]
         second = named[1] if self.decision.rivals else named[0]
-        return median(r.score for r in second.completed) if second.completed else None
+        known = second if given is None else self.strategies[given]
+        return median(r.score for r in known.completed) if known.completed else None
 
     def profile(self) -> Profile:
         """How often each strategy reaches the target almost as soon as the fastest: a profile.

@@ -41,7 +41,8 @@ class Settings:
         seeds: Runs of each strategy that report.
         max_seeds: Their maximum, while a difference is not decided.
         margin: The difference that matters, or `None`.
-        target: Value of the metric whose time is compared, or `None`.
+        target: Value of the metric whose time is compared, or the name of the strategy whose median
+            score it is, or `None`.
     """
 
     build: Any
@@ -61,7 +62,7 @@ class Settings:
     seeds: PositiveInt
     max_seeds: PositiveInt
     margin: NonNegativeFloat | None
-    target: float | None
+    target: float | str | None
 
     def __post_init__(self) -> None:
         for name, hint in get_type_hints(type(self), include_extras=True).items():
@@ -71,6 +72,8 @@ class Settings:
         enough = self.max_seeds >= self.seeds
         check(self.metric.startswith("val_"), "metric", self.metric, "a name that begins with val_")
         check(enough, "max_seeds", self.max_seeds, f"at least `seeds`, {self.seeds}")
+        known = not isinstance(self.target, str) or self.target in self.strategies
+        check(known, "target", self.target, f"a number, or one of {[*self.strategies]}")
 
     def encoded(self, arrays: MutableMapping[str, Any]) -> dict[str, Any]:
         """The settings as JSON, by name; `arrays` receives the arrays, by name."""

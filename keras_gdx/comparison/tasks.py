@@ -1,14 +1,17 @@
-"""The result of comparing the same strategies on several tasks."""
+"""Comparing the same strategies on several tasks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_gdx.arguments import check
+from keras_gdx.arguments import check, check_type
+from keras_gdx.callbacks._lib.argument_types import Folder
+from keras_gdx.comparison.experiment import compare
 from keras_gdx.comparison.plots import draw_profile
 from keras_gdx.comparison.profile import Profile, profile
 from keras_gdx.comparison.result import Comparison
@@ -19,7 +22,62 @@ from keras_gdx.report.markup import Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Comparisons"]
+__all__ = ["Comparisons", "compare_many"]
+
+
+def compare_many(
+    tasks: Mapping[str, Mapping[str, Any]], *, resume: Folder | None = None, **common: Any
+) -> Comparisons:
+    """Compares the same strategies on several tasks: which is good in general?
+
+    Each task is a `keras_gdx.compare` of its own, with its own verdict.
+
+    Args:
+        tasks: For each task, arguments of `keras_gdx.compare`: `build`, `data`, `loss`, and others
+            in which it differs. Its strategies may have other arguments, but not other names.
+        resume: Path of a folder for the runs, in which each task has a folder of its name.
+        **common: Arguments of `keras_gdx.compare` for all tasks, which a task's own replace.
+
+    Returns:
+        A `Comparisons`: `print` it.
+
+    Raises:
+        ValueError: If an argument cannot be used, or the strategies have not the same names.
+        ImportError: If SciPy is missing; install `keras_gdx[compare]`.
+
+    Example:
+        >>> import keras, keras_gdx, numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(100, 4)).astype("float32")
+        >>> def build():
+        ...     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        >>> found = keras_gdx.compare_many(
+        ...     {
+        ...         "sum": {"build": build, "data": (x, x.sum(1))},
+        ...         "largest": {"build": build, "data": (x, x.max(1)), "target": 0.5},
+        ...     },
+        ...     strategies={"adam": "adam", "sgd": "sgd"}, loss="mse",
+        ...     budget=keras_gdx.Budget(steps=10), evaluations=2, seeds=2, max_seeds=2,
+        ...     workers=0, verbose=0,
+        ... )
+        >>> [*found.tasks], len(found["sum"].runs)
+        (['sum', 'largest'], 4)
+    """
+    names = [sorted({**common, **task}.get("strategies") or []) for task in tasks.values()]
+    _check_same(names)
+    check_type("resume", resume, Folder | None)
+    folders = {name: Path(resume, name) if resume else None for name in tasks}
+    return Comparisons(
+        {
+            name: compare(**{**common, **task, "resume": folders[name]})
+            for name, task in tasks.items()
+        }
+    )
+
+
+def _check_same(names: list[list[str]]) -> None:
+    """Refuses strategies that differ between tasks."""
+    same = bool(names) and all(each == names[0] for each in names)
+    check(same, "tasks", names, "comparisons of the same strategies")
 
 
 class Comparisons:
@@ -41,9 +99,7 @@ class Comparisons:
 
     def __init__(self, tasks: Mapping[str, Comparison]):
         self.tasks = dict(tasks)
-        names = [sorted(each.strategies) for each in self.tasks.values()]
-        same = bool(names) and all(each == names[0] for each in names)
-        check(same, "tasks", names, "comparisons of the same strategies")
+        _check_same([sorted(each.strategies) for each in self.tasks.values()])
 
     def __getitem__(self, task: str) -> Comparison:
         return self.tasks[task]

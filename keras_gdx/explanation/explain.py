@@ -19,7 +19,7 @@ from keras_gdx.explanation.explanation import Array, Explanation
 
 __all__ = ["explain"]
 
-Method = Literal["integrated_gradients", "occlusion", "permutation"]
+Method = Literal["integrated_gradients", "occlusion", "shap", "permutation"]
 
 
 def explain(
@@ -48,8 +48,11 @@ def explain(
     The integral is computed by Gauss-Legendre quadrature; `missing` of the answer is its error,
     which falls with more `steps`. `"occlusion"` (arXiv:1311.2901) replaces one window of the input
     after the other by the baseline; an entry has the mean decrease of the output over all windows
-    that cover it. `"permutation"` (Breiman 2001) is about the model rather than an example: the
-    increase of the mean loss when a feature is permuted among the examples.
+    that cover it. `"shap"` (arXiv:1705.07874) gives each input its mean effect over the orders in
+    which the inputs may be taken from the baseline to $x$, of which the package `shap` samples
+    some; like integrated gradients, these add up to $f(x) - f(b)$. `"permutation"` (Breiman 2001)
+    is about the model rather than an example: the increase of the mean loss when a feature is
+    permuted among the examples.
 
     All of them tell what the model uses, not what causes what: of features that carry the same
     information, a model may use either.
@@ -68,7 +71,8 @@ def explain(
             channels; steps of a sequence.
         stride: Integer >= 1: distance of two windows. `None`: half a window, at least 1.
         loss: Loss for `"permutation"`; `None`: that of the compiled model.
-        repeats: Integer >= 1: permutations of each feature.
+        repeats: Integer >= 1: permutations of each feature; for `"shap"` the number of orders,
+            each of which is gone through forward and back.
         seed: Integer >= 0: of the permutations.
 
     Returns:
@@ -76,6 +80,7 @@ def explain(
 
     Raises:
         ValueError: If an argument is out of its range or does not belong to the method.
+        ImportError: For `"shap"`, if that is missing: install `keras_gdx[explain]`.
 
     Example:
         >>> import keras, keras_gdx, numpy as np
@@ -113,6 +118,8 @@ def explain(
     if method == "integrated_gradients":
         needs_tensorflow("method='integrated_gradients'")
         values = _integrated_gradients(model, inputs, base, picked, steps)
+    elif method == "shap":
+        values = _shap(inputs, base, picked, repeats, seed)
     else:
         values = _occlusion(inputs, base, picked, window, stride)
     return Explanation(method, values, picked(inputs), picked(base), inputs)
@@ -149,6 +156,11 @@ class Picked:
     def __call__(self, x: Array) -> Array:
         return np.asarray(self.of(self._model.predict_on_batch(x)), "float64")
 
+    def of_one(self, x: Array, example: int) -> Array:
+        """The entry that is explained of one example, for other inputs."""
+        outputs = np.asarray(self._model.predict(x, verbose=0), "float64")
+        return outputs if self._entries is None else outputs @ self._entries[example]
+
 
 def _integrated_gradients(
     model: keras.Model, x: Array, base: Array, picked: Picked, steps: int
@@ -173,6 +185,25 @@ def _occlusion(x: Array, base: Array, picked: Picked, window: int, stride: int) 
         total[(slice(None), *place)] += drop.reshape(-1, *[1] * (x.ndim - 1))
         count[place] += 1
     return total / count
+
+
+def _shap(x: Array, base: Array, picked: Picked, repeats: int, seed: int) -> Array:
+    try:
+        from shap.explainers import Permutation
+    except ImportError as error:
+        raise ImportError("method='shap' needs shap: pip install 'keras_gdx[explain]'") from error
+
+    values = np.empty(x.shape)
+    for example, (row, start) in enumerate(zip(x, base, strict=True)):
+
+        def of(flat: Array, example: int = example) -> Array:
+            return picked.of_one(flat.reshape(-1, *x.shape[1:]).astype(x.dtype), example)
+
+        explainer = Permutation(of, start.reshape(1, -1), seed=seed)
+        calls = repeats * (2 * row.size + 1)
+        found = explainer(row.reshape(1, -1), max_evals=calls, silent=True)
+        values[example] = found.values.reshape(row.shape)
+    return values
 
 
 def _windows(shape: tuple[int, ...], window: int, stride: int) -> Iterator[tuple[slice, ...]]:

@@ -164,6 +164,12 @@ def test_time_to_the_target():
     assert result.strategies["b"].time(0.52, "step") == math.inf
     assert result.strategies["a"].time(2.0, "step") == 100 * 1
     assert compared({"a": A, "b": B}).target == 0.532  # the median of the second
+    assert compared({"a": A, "b": B}, target="b").target == 0.532
+    leading = compared({"a": A, "b": B}, target="a")
+    assert leading.target == 0.51
+    assert leading.time("a") < leading.time("b")
+    with pytest.raises(ValueError, match=r"a number, or one of \['a', 'b'\]"):
+        compared({"a": A, "b": B}, target="c")
     assert result.profile().scores == pytest.approx({"a": 0.8, "b": 0.2})
 
 

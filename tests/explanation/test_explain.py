@@ -1,5 +1,7 @@
 """Explanations have the values that theory says."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -23,8 +25,10 @@ def convolutional():
     return keras.Sequential([keras.Input((5, 6, 2)), *middle, layers.Dense(3)])
 
 
-@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion"])
+@pytest.mark.parametrize("method", ["integrated_gradients", "occlusion", "shap"])
 def test_a_linear_model_is_explained_by_its_weights(method):
+    if method == "shap":
+        pytest.importorskip("shap")
     model = dense()
     model.layers[-1].bias.assign([1.0, 2.0, 3.0])
     base = np.full(4, 0.5)
@@ -129,3 +133,24 @@ def test_models_that_cannot_be_explained():
         keras_gdx.explain(keras.Sequential([layers.Dense(1)]), ROWS)
     with pytest.raises(ValueError, match="`x` must be of shape"):
         keras_gdx.explain(convolutional(), IMAGES, IMAGES, method="permutation", loss="mse")
+
+
+def test_shapley_values_are_those_of_their_definition():
+    """The mean over all orders in which the inputs are taken from the baseline to the example."""
+    pytest.importorskip("shap")
+    model, base = dense(layers.Dense(16, "tanh")), np.full((1, 4), 0.5)
+    x = ROWS[:1]
+    output = lambda inputs: model.predict_on_batch(inputs)[:, 2].astype("float64")  # noqa: E731
+    expected = np.zeros(4)
+    for order in itertools.permutations(range(4)):
+        now = base.copy()
+        for feature in order:
+            before = output(now)[0]
+            now[0, feature] = x[0, feature]
+            expected[feature] += (output(now)[0] - before) / 24
+    found = keras_gdx.explain(model, x, method="shap", target=2, baseline=base, repeats=400)
+    np.testing.assert_allclose(found.values[0], expected, atol=0.05 * np.abs(expected).max())
+    np.testing.assert_allclose(found.missing, 0, atol=1e-5)
+    images = keras_gdx.explain(convolutional(), IMAGES, method="shap", repeats=1)
+    assert images.values.shape == IMAGES.shape
+    np.testing.assert_allclose(images.missing, 0, atol=1e-5)
