@@ -11,7 +11,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.ids, self.references = [], [], []
-        self.texts, self.charts, self.rows = {}, [], []
+        self.texts, self.charts, self.images, self.rows = {}, [], [], []
         self.feed(text)
         self.close()
         assert not self.open
@@ -22,18 +22,23 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
-        assert tag not in ("link", "img", "iframe", "object", "base")
+        assert tag not in ("link", "iframe", "object", "base")
         assert tag != "script" or not given
         assert not any(name.startswith("on") for name in given)
         self.ids += [given["id"]] if "id" in given else []
-        self.references += [v for n, v in attributes if n in ("href", "xlink:href", "src")]
+        self.references += [v for n, v in attributes if n in ("href", "xlink:href")]
+        if tag == "img":
+            assert given["src"].startswith("data:image/png;base64,")
+            self.images.append(given["alt"])
+        else:
+            assert "src" not in given
         if tag == "svg" and given.get("role") == "img":
             self.charts.append(given["aria-label"])
         if tag == "tr":
             self.rows.append([])
         if tag in ("th", "td"):
             self.rows[-1].append("")
-        if tag != "meta":
+        if tag not in ("meta", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):

@@ -5,10 +5,12 @@ import os
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import keras
 
 from keras_gdx.arguments import check
 from keras_gdx.callbacks._lib.argument_types import File
@@ -16,6 +18,7 @@ from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
 from keras_gdx.integration.model_hooks import Epochs
+from keras_gdx.integration.weight_swap import evaluation_weights
 from keras_gdx.registry import register
 from keras_gdx.report.charts import needs_matplotlib
 from keras_gdx.report.findings import logged, sources
@@ -56,9 +59,12 @@ class TrainingReport(Callback):
 
     Args:
         path: Path of the HTML file; its folder is created if missing.
+        explain: Function of the trained model that returns an `Explanation`, or a dictionary of
+            titles and these: `lambda model: keras_gdx.explain(model, x[:3])`. It is called when
+            training ends, with the evaluation weights, and the page has the pictures.
 
     Raises:
-        ValueError: If `path` is not the name of a file.
+        ValueError: If `path` is not the name of a file, or `explain` is no function.
         ImportError: When training begins, if matplotlib is missing; install `keras_gdx[report]`.
         OSError: When training begins, if the folder cannot be written.
 
@@ -87,9 +93,11 @@ class TrainingReport(Callback):
     _examples: Any = None
     _running = False
 
-    def __init__(self, path: File):
+    def __init__(self, path: File, explain: Callable[[keras.Model], Any] | None = None):
         super().__init__()
         self.path = path
+        self.explain = explain
+        check(explain is None or callable(explain), "explain", explain, "a function, or None")
         check(not os.path.isdir(path), "path", path, "the name of a file, and this is a folder")
 
     def state(self) -> dict[str, Any]:
@@ -166,7 +174,7 @@ class TrainingReport(Callback):
             early = self.model.stop_training or done < self.params.get("epochs", done)
             self._see(state="stopped early" if early else "finished")
         if self.memory.parts:
-            self._write()
+            self._write(final=True)
         self._running = False
 
     def _see(self, **changes: Any) -> None:
@@ -175,7 +183,7 @@ class TrainingReport(Callback):
         part = {**part, "seen": self._clock(), **changes}
         self.memory = self.memory._replace(parts=(*before, part))
 
-    def _write(self) -> None:
+    def _write(self, final: bool = False) -> None:
         """Replaces the page; an error is only a warning, so that it cannot end the run."""
         beside = self._beside()
         try:
@@ -184,7 +192,8 @@ class TrainingReport(Callback):
             about = {**about, "Model": about["Model"] | parameters(self.model)}
             found = {name: [*each.findings()] for name, each in sources(self._others).items()}
             found = {name: rows for name, rows in found.items() if rows}
-            text = page([*before, {**part, "facts": about}], self.memory.epochs, found)
+            explained = self._explained() if final else {}
+            text = page([*before, {**part, "facts": about}], self.memory.epochs, found, explained)
             with open(beside, "wb") as file:
                 file.write(text.encode("utf-8", "replace"))
                 file.flush()
@@ -198,6 +207,14 @@ class TrainingReport(Callback):
                 f"{type(error).__name__}: {error}",
                 stacklevel=2,
             )
+
+    def _explained(self) -> dict[str, Any]:
+        """What explains the model, by title."""
+        if self.explain is None:
+            return {}
+        with evaluation_weights(self.model):
+            found = self.explain(self.model)
+        return dict(found) if isinstance(found, Mapping) else {"What the model looks at": found}
 
     def _beside(self) -> Path:
         """A unique temporary name in the page's folder."""

@@ -36,7 +36,9 @@ def element(tag: str, *content: object, **attributes: object) -> Html:
     """
     names = {name: name.rstrip("_").replace("_", "-") for name in attributes}
     given = "".join(f' {names[n]}="{html.escape(str(v))}"' for n, v in attributes.items())
-    return Html(f"<{tag}{given}>" + ("" if tag == "meta" else f"{joined(content)}</{tag}>"))
+    return Html(
+        f"<{tag}{given}>" + ("" if tag in ("img", "meta") else f"{joined(content)}</{tag}>")
+    )
 
 
 def joined(parts: Iterable[object]) -> Html:

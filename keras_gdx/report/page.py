@@ -11,12 +11,18 @@ from keras_gdx.report.document import document, facts, heading
 from keras_gdx.report.findings import numbers
 from keras_gdx.report.markup import Html, Row, element, said, table
 from keras_gdx.report.metrics import direction
+from keras_gdx.report.pictures import pictures
 
 Part = Mapping[str, Any]  # one `fit`, see `page`
 Rows = Sequence[Row]
 
 
-def page(parts: Sequence[Part], epochs: Sequence[Row], found: Mapping[str, Rows]) -> str:
+def page(
+    parts: Sequence[Part],
+    epochs: Sequence[Row],
+    found: Mapping[str, Rows],
+    explanations: Mapping[str, Any],
+) -> str:
     """Returns the complete page.
 
     Args:
@@ -24,6 +30,7 @@ def page(parts: Sequence[Part], epochs: Sequence[Row], found: Mapping[str, Rows]
             seconds since 1970; its `first` epoch, `state` and `facts`.
         epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs` and `settings`.
         found: The findings of each callback, rows by callback name.
+        explanations: What explains the trained model, each an `Explanation`, by its title.
     """
     name = parts[-1]["facts"]["Model"]["name"]
     sections = {
@@ -32,6 +39,7 @@ def page(parts: Sequence[Part], epochs: Sequence[Row], found: Mapping[str, Rows]
         "Metrics": metrics(epochs, parts, found),
         "Hyper-parameters": settings(epochs, parts),
         "Findings": [block for each in found for block in findings(each, found[each])],
+        "Explanations": explained(explanations),
         "Epochs": [table("All epochs", flat(epochs))] if epochs else [],
     }
     title = f"{name}: training report"
@@ -85,6 +93,12 @@ def changes(before: Part, after: Part) -> str:
             if then.get(name) != entries.get(name)
         ]
     return "; ".join(found) or "nothing"
+
+
+def explained(explanations: Mapping[str, Any]) -> list[Html]:
+    """Pictures of what the model looks at."""
+    found = [*pictures(explanations)]
+    return [element("div", *found, class_="charts")] if found else []
 
 
 # -- numbers of the epochs -------------------------------------------------------------------

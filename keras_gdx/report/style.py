@@ -42,7 +42,7 @@ nav { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin-top: 1.2rem; fon
   gap: 1rem; margin: 1.2rem 0 }
 figure { margin: 0; padding: .8rem .9rem .5rem; border-radius: .5rem; background: var(--card);
   break-inside: avoid }
-figure > svg { display: block; width: 100%; height: auto }
+figure > svg, figure > img { display: block; width: 100%; height: auto }
 figure text { fill: var(--ink); font-family: system-ui, sans-serif }
 figure path { stroke-linejoin: round }
 .title { display: flex; flex-wrap: wrap; gap: 0 1rem; align-items: baseline; margin: 0 0 .3rem;

@@ -362,3 +362,35 @@ def test_matplotlib_is_needed_when_training_begins(problem, path, monkeypatch):
 def test_the_package_does_without_matplotlib():
     code = "import sys; sys.modules['matplotlib'] = None; import keras_gdx.callbacks"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# -- explanations ----------------------------------------------------------------------------
+
+
+def test_shows_what_the_trained_model_looks_at(problem, path):
+    weights = []
+
+    def explain(model):
+        weights.append(model.get_weights())
+        x = np.ones((2, model.input_shape[1]), "float32")
+        return {"Rows": keras_gdx.explain(model, x)}
+
+    model = problem.model(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5))
+    problem.fit(model, [TrainingReport(path, explain=explain)], epochs=2)
+    page = read(path)
+    assert len(weights) == 1
+    for seen, evaluated in zip(weights[0], model.get_weights(), strict=True):
+        np.testing.assert_array_equal(seen, evaluated)  # the averages, not the trained weights
+    titles = [text.partition(":")[0] for text in page.images]
+    assert titles == ["Rows, example 0", "Rows, example 1"]
+    found = keras_gdx.explain(model, np.ones((1, model.input_shape[1]), "float32")).values[0]
+    largest = int(np.abs(found).argmax())
+    assert f"{said(float(found[largest]))} at {largest}" in page.images[0]
+
+
+def test_an_explanation_that_fails_does_not_end_the_run(problem, path):
+    model = problem.model(optimizers.SGD(0.1))
+    with pytest.warns(UserWarning, match="ZeroDivisionError"):
+        problem.fit(model, [TrainingReport(path, explain=lambda _: 1 / 0)], epochs=1)
+    with pytest.raises(ValueError, match="`explain`"):
+        TrainingReport(path, explain=3)
