@@ -153,6 +153,17 @@ PRESETS = (
         "the rate of its 16B model; its cool-down on other data is left out",
     ),
     Preset(
+        "nanochat",
+        "muon",
+        0.02,
+        {"name": "wsd", "decay_steps": 0.65, "end_factor": 0.05, "warmup": 0.01},
+        {"ns_coefficients": "polar_express", "decay": "cautious", "weight_decay": 0.28},
+        "524,288 tokens",
+        "nanochat (Karpathy), its base training of 2026",
+        "with a warmup of 1 % instead of 40 updates; without its second moment for each output, its ramps of "
+        "momentum and decay, and its rates for the embedding (0.3) and the head (0.008)",
+    ),
+    Preset(
         "t5",
         "adafactor",
         0.01,
