@@ -160,8 +160,9 @@ PRESETS = (
         {"ns_coefficients": "polar_express", "decay": "cautious", "weight_decay": 0.28},
         "524,288 tokens",
         "nanochat (Karpathy), its base training of 2026",
-        "with a warmup of 1 % instead of 40 updates; without its second moment for each output, its ramps of "
-        "momentum and decay, and its rates for the embedding (0.3) and the head (0.008)",
+        "with a warmup of 1 % instead of 40 updates; without its second moment for each output, "
+        "its ramps of momentum and decay, and its rates for the embedding (0.3) and the head "
+        "(0.008)",
     ),
     Preset(
         "t5",

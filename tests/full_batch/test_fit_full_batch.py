@@ -16,6 +16,7 @@ from keras_gdx.full_batch.ssbfgs import self_scaled_bfgs
 from tests.full_batch import scikit_learn
 
 METHODS = ("lbfgs", "bfgs", "cg", "trust-krylov", "ssbfgs")
+VERSION = tuple(int(n) for n in keras.__version__.split(".")[:2])
 rng = np.random.default_rng(0)
 X, Y = rng.normal(size=(50, 3)), rng.normal(size=(50, 2))
 
@@ -74,7 +75,8 @@ def test_batches_equal_one_batch(reduction, weighted):
     losses = []
     for batch_size in (None, 20):
         keras.utils.set_random_seed(0)
-        model = dense(kernel_regularizer="l2", activity_regularizer=keras.regularizers.L2(0.1))
+        activity = None if VERSION < (3, 14) else keras.regularizers.L2(0.1)  # a sum before
+        model = dense(kernel_regularizer="l2", activity_regularizer=activity)
         loss = keras.losses.MeanSquaredError(reduction=reduction)
         weight = np.arange(50.0) if weighted else None
         data = {"sample_weight": weight, "batch_size": batch_size}
@@ -118,7 +120,8 @@ def test_batches_and_replicas_equal_one_batch_with_masks_and_added_losses(mirror
         models.append(model)
         gd = {"method": "gd", "learning_rate": 0.5, "max_iterations": 2}
         losses.append(fit(model, tokens, targets, batch_size=batch_size, **gd).loss)
-    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=1e-12)
+    exact = 1e-12 if VERSION > (3, 12) else 1e-7  # 3.12 adds 1e-7 to the number of tokens
+    assert losses[1:] == pytest.approx([losses[0]] * 2, rel=exact)
     models[0].compile("sgd", "mse")
     whole = models[0].evaluate(tokens, targets, batch_size=51, verbose=0)
     assert losses[0] == pytest.approx(whole, rel=1e-5)
