@@ -90,19 +90,20 @@ def files(folder):
 
 def test_each_of_keras_is_known():
     listed = {n for n, x in vars(keras.callbacks).items() if isinstance(x, type)}
-    assert listed - {"CallbackList"} == {*CARRIED, *STATELESS, *REASONS}
+    known = {*CARRIED, *STATELESS, *REASONS}
+    assert listed - {"CallbackList"} <= known
+    assert known - listed <= {"OrbaxCheckpoint"}  # Keras 3.12 has none
     tried = {*CALLBACKS, "TensorBoard", "Callback", "ProgbarLogger", "RemoteMonitor"}
     assert {*CARRIED, *STATELESS} == tried
 
 
-class Orbax(keras.callbacks.OrbaxCheckpoint):
-    """Without the library that it needs."""
-
-    def __init__(self):
-        keras.callbacks.Callback.__init__(self)
-
-
 def test_others_are_named(tmp_path):
+    class Orbax(getattr(keras.callbacks, "OrbaxCheckpoint", keras.callbacks.BackupAndRestore)):
+        """Without the library that it needs."""
+
+        def __init__(self):
+            keras.callbacks.Callback.__init__(self)
+
     for callback in (keras.callbacks.BackupAndRestore(tmp_path), Orbax()):
         with pytest.warns(UserWarning, match=f"state of `{type(callback).__name__}` is not in"):
             warn_of_others([callback])
