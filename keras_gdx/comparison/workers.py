@@ -17,6 +17,7 @@ from keras_gdx.comparison.settings import Settings
 from keras_gdx.comparison.trial import Trainer, unmeasured
 
 LOOK = 0.2  # seconds between two looks at what other programs have done
+RUNS = 25  # of one process: TensorFlow does not give back all memory of programs it has compiled
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 
 
@@ -89,6 +90,9 @@ class Pool:
             RuntimeError: If a process ends before it can work.
         """
         busy = [w for w in self._workers if w.task]
+        for worker in self._workers:
+            if worker.task is None and worker.runs >= RUNS:
+                worker.end()
         self._workers = [w for w in self._workers if w.task or w.process.is_alive()]
         wait([x for w in busy for x in (w.connection, w.process.sentinel)], LOOK)
         return [run for worker in busy if (run := self._listen(worker))]
@@ -133,6 +137,7 @@ class Worker:
         self.process.start()
         theirs.close()
         self.task: Task | None = None
+        self.runs = 0
         self._is_ready = False
         self._since = time.monotonic()
 
@@ -149,7 +154,7 @@ class Worker:
         """
         said = self.connection.recv()
         if isinstance(said, Run):
-            self.task = None
+            self.task, self.runs = None, self.runs + 1
             return said
         if said is not None:
             raise ValueError(f"The comparison cannot begin: {said}")

@@ -1,17 +1,20 @@
 """Comparisons that train, in this process and in others."""
 
 import dataclasses
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
 import keras_gdx
+from keras_gdx.comparison import workers
 from keras_gdx.comparison.trial import Trainer
 from tests.comparison import problem
 
@@ -169,3 +172,35 @@ def test_failures_cost_only_themselves():
         assert message in run.message
         assert run.score == float("inf")
     assert "good" in found.verdict
+
+
+def test_a_process_that_has_made_many_runs_is_replaced(monkeypatch):
+    """Without training: what compiled programs leave behind must not fill the memory."""
+
+    class Worker:
+        task, started = None, []
+
+        def __init__(self, *_):
+            self.connection, self.theirs = multiprocessing.Pipe()
+            self.process = SimpleNamespace(is_alive=lambda: True, sentinel=self.theirs)
+            self.runs = 0
+            self.started.append(self)
+
+        def give(self, task):
+            self.task = task
+            self.theirs.send(task)
+
+        def receive(self):
+            self.task, self.runs = None, self.runs + 1
+            return self.connection.recv()
+
+        def end(self):
+            self.process.is_alive = lambda: False
+
+    monkeypatch.setattr(workers, "Worker", Worker)
+    with workers.Pool(None, "folder", 1, None) as pool:
+        for task in range(1, 2 * workers.RUNS + 2):
+            assert pool.is_free
+            pool.start(task)
+            assert pool.finished() == [task]
+    assert [worker.runs for worker in Worker.started] == [workers.RUNS, workers.RUNS, 1]
