@@ -90,12 +90,13 @@ class Pool:
             RuntimeError: If a process ends before it can work.
         """
         busy = [w for w in self._workers if w.task]
-        for worker in self._workers:
-            if worker.task is None and worker.runs >= RUNS:
-                worker.end()
         self._workers = [w for w in self._workers if w.task or w.process.is_alive()]
         wait([x for w in busy for x in (w.connection, w.process.sentinel)], LOOK)
-        return [run for worker in busy if (run := self._listen(worker))]
+        runs = [run for worker in busy if (run := self._listen(worker))]
+        for worker in [w for w in self._workers if not w.task and w.runs >= RUNS]:
+            worker.end()
+            self._workers.remove(worker)
+        return runs
 
     def _listen(self, worker: "Worker") -> Run | None:
         with suppress(EOFError, ConnectionError):
