@@ -144,6 +144,9 @@ PRIVATE = {
         "tensorflow.__internal__.distribute.strategy_supports_no_merge_call": (
             "whether replicas need a merge call to branch together"
         ),
+        "tensorflow.compiler.tf2xla.python.xla.optimization_barrier": (
+            "results that XLA shall not compute from one another"
+        ),
     },
 }
 LISTED = {name for names in PRIVATE.values() for name in names}

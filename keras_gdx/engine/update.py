@@ -57,7 +57,8 @@ def overwrite(optimizer, bucket, key, h, packed, update, kept, own, *args):
     key = bucket.kind, key, tuple(x.dtype for x in kept)
     if key not in programs:
         programs[key] = backend.program(
-            lambda numbers, *rest: update(structure.unpack(numbers), *rest)
+            lambda numbers, *rest: update(structure.unpack(numbers), *rest),
+            elementwise=optimizer.separates_entries,
         )
     programs[key](kept, numbers, ops.convert_to_tensor(own, bucket.dtype), *args)
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_gdx.backends.tensorflow.compiling import compiling
 from keras_gdx.backends.tensorflow.gradients import is_fully_known, values
+from keras_gdx.backends.tensorflow.one_loop import fuses_outputs, separate
 
 
 def outside_graph():
@@ -30,18 +31,23 @@ def fuses(wanted):
     return wanted is True or (wanted == "auto" and not tf.executing_eagerly())
 
 
-def program(update):
+def program(update, elementwise=False):
     """Compiles `update(*args, old)` with XLA, as a function that overwrites what it updates.
 
     The function takes the objects to overwrite (`keras.Variable` or anything with `value` and
     `assign`) and the other arguments. Variables are changed in place.
+
+    Args:
+        update: The function.
+        elementwise: Whether entries of its results depend on the same entries of tensors alone.
     """
 
     @partial(tf.function, jit_compile=True, autograph=False)
-    def compiled(kept, *args):
+    def compiled(kept, in_one_loop, *args):
         old = [x.read_value() if isinstance(x, tf.Variable) else x for x in kept]
+        results = separate(update, args, old) if in_one_loop else update(*args, old)
         moved = []
-        for x, new in zip(kept, update(*args, old), strict=True):
+        for x, new in zip(kept, results, strict=True):
             if isinstance(x, tf.Variable):
                 x.assign(new)
             else:
@@ -50,7 +56,9 @@ def program(update):
 
     def overwrite(kept, *args):
         values = [_local(x.value) for x in kept]
-        moved = iter(compiled(values, *args))
+        alike = elementwise and len({tuple(x.shape) for x in values}) == 1
+        in_one_loop = alike and not compiling() and fuses_outputs()
+        moved = iter(compiled(values, in_one_loop, *args))
         for x, value in zip(kept, values, strict=True):
             if not isinstance(value, tf.Variable):
                 x.assign(next(moved))

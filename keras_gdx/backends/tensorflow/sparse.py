@@ -10,6 +10,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops  # private: the most rows
 
 from keras_gdx.backends.tensorflow.compiling import compiling
 from keras_gdx.backends.tensorflow.gradients import is_fully_known, native_of
+from keras_gdx.backends.tensorflow.one_loop import held_apart
 
 
 def only_rows(gradient, all_rows):
@@ -70,4 +71,7 @@ def read_rows(variable, rows, dtype):
 def write_rows(variable, rows, new):
     """Replaces some rows of a variable, without writing the others."""
     native = native_of(variable)
-    native.scatter_update(tf.IndexedSlices(tf.cast(new, native.dtype), rows))
+    new = tf.cast(new, native.dtype)
+    if compiling():
+        rows, new = held_apart(rows, new)
+    native.scatter_update(tf.IndexedSlices(new, rows))

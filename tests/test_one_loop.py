@@ -1,0 +1,92 @@
+"""Updates of one loop, where the user has set the option of XLA that fuses outputs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_gdx
+from keras_gdx.backends.tensorflow.one_loop import OPTION, fuses_outputs
+
+CASES = {
+    "decay and averages": ("adamw", {"weight_decay": 0.1, "use_ema": True}),
+    "three slots": ("adan", {}),
+    "schedule-free": ("schedulefreeadamw", {"weight_decay": 0.1}),
+    "a modifier": ("lion", {"after": [keras_gdx.modifiers.Cautious()]}),
+    "16 bits": ("adamw", {"state_dtype": "bfloat16"}),
+    "codes": ("adamw", {"state_dtype": "int8"}),
+    "mixed entries": ("lamb", {}),
+    "accumulation": ("adamw", {"gradient_accumulation_steps": 2}),
+}
+SHAPE = (300, 256)  # large enough for a program of its own, and no multiple of a vector's length
+
+
+def weights(name, options):
+    """The weights after some updates, and what XLA may contract in them, as bytes."""
+    random = np.random.default_rng(0)
+    start, *gradients = random.normal(size=(5, *SHAPE)).astype("float32")
+    variable = keras.Variable(start)
+    optimizer = keras_gdx.create(name, learning_rate=0.01, **options)
+    optimizer.build([variable])
+
+    @tf.function(jit_compile=False, autograph=False)
+    def step(gradient):
+        optimizer.apply([gradient])
+
+    for gradient in gradients:
+        step(tf.constant(gradient))
+    return np.asarray(variable).tobytes().hex()[:20000]
+
+
+def embeddings(jit_compile):
+    """Trains two tables with the same rows, each with two slots: scatters that share indices."""
+    keras.utils.set_random_seed(0)
+    tokens = keras.Input((4,), dtype="int32")
+    tables = [keras.layers.Embedding(50, 8)(tokens) for _ in range(2)]
+    model = keras.Model(tokens, keras.layers.Dense(1)(keras.layers.Add()(tables)))
+    optimizer = keras_gdx.create("adamw", learning_rate=0.01, sparse="lazy")
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
+    x = np.arange(64).reshape(16, 4) % 40
+    model.fit(x, np.ones((16, 4, 1)), verbose=0)
+    return [w.tolist() for w in model.get_weights()]
+
+
+def in_another_process():
+    print(json.dumps([fuses_outputs(), *(weights(*each) for each in CASES.values())]))
+    print(json.dumps(embeddings(jit_compile=True)))
+
+
+@pytest.fixture(scope="module")
+def found():
+    code = "from tests.test_one_loop import in_another_process as run; run()"
+    flags = {"XLA_FLAGS": f"--xla_backend_extra_options={OPTION}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | flags,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (fuses, *bits), tables = map(json.loads, done.stdout.splitlines()[-2:])
+    return fuses, dict(zip(CASES, bits, strict=True)), tables
+
+
+def test_the_option_is_seen(found):
+    assert found[0], "XLA no longer fuses outputs, or its text has changed"
+    assert not fuses_outputs()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_bits_are_the_same(found, case):
+    assert found[1][case] == weights(*CASES[case])
+
+
+def test_rows_of_several_tables_in_a_compiled_step(found):
+    for a, b in zip(found[2], embeddings(jit_compile=False), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
