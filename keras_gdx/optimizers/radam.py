@@ -116,7 +116,7 @@ class RAdam(Optimizer):
 
 
 def rectifier(h, c2):
-    r"""Whether $\rho_t$ has reached `h.threshold`, and the factor $r_t$; `c2` is $1 - \beta_2^t$."""
+    r"""Whether $\rho_t$ is at least `h.threshold`, and the factor $r_t$; `c2`: $1 - \beta_2^t$."""
     longest = 2 / (1 - h.beta_2) - 1
     rho = longest - 2 * h.t * (1 - c2) / c2
     adaptive = (rho >= h.threshold) & (rho > 4)  # a scheduled threshold may be anything
