@@ -1,4 +1,14 @@
-"""TensorFlow Addons."""
+"""TensorFlow Addons does not run on Keras 3.
+
+Every class of version 0.23 has a row. What each row writes was run beside the original, with the
+same weights and gradients, and takes the same steps unless the row says otherwise. Two things hold
+throughout:
+
+- Learning rates and other numbers may be schedules, here for every number.
+- There `weight_decay` of `AdamW`, `SGDW` and the extension is subtracted as it is, and here it is
+  multiplied by the learning rate. If the rate is a schedule, divide by its first value: the decay
+  then follows the schedule, which Addons' users had to arrange by hand.
+"""
 
 import keras
 
@@ -25,7 +35,8 @@ def AdaBelief(
     name="AdaBelief",
     **kwargs,
 ):
-    """The warm-up of `total_steps` is a schedule here."""
+    """The same. The warm-up of `total_steps` is a schedule here: with $w$ = `total_steps` *
+    `warmup_proportion`, `Warmup(Linear(rate, total_steps - w, min_lr), w - 1, rate / w)`."""
     return optimizers.AdaBelief(
         schedules.Warmup(
             schedules.Linear(
@@ -60,9 +71,9 @@ def AdamW(
     exclude_from_weight_decay=None,
     **kwargs,
 ):
-    """There the decay is not multiplied by the learning rate, and does not follow its schedule;
-    here it is and does, so that a schedule of the decay is no longer needed. `epsilon` was added
-    before the bias correction, and the maximum of `amsgrad` taken there, which ours does not."""
+    """The same without `amsgrad`, whose maximum is taken before the bias correction there, and
+    after it here. The decay is subtracted as it is there, and multiplied by the rate here.
+    `KerasEpsilon` adds `epsilon` where it was."""
     return optimizers.AdamW(
         learning_rate,
         beta_1=beta_1,
@@ -104,8 +115,8 @@ def LAMB(
     name="LAMB",
     **kwargs,
 ):
-    """The same. There what does not decay is not adapted either, unless
-    `exclude_from_layer_adaptation` says otherwise; here the two lists are independent."""
+    """The same. There, what does not decay is not adapted either if
+    `exclude_from_layer_adaptation` is `None`; here the two lists are independent."""
     return optimizers.LAMB(
         learning_rate,
         beta_1=beta_1,
@@ -166,20 +177,11 @@ def MovingAverage(
     smaller decay."""
     return optimizer(
         use_ema=True,
-        ema_momentum=schedules.Sequential(
-            [
-                (start_step, 0.0),
-                (
-                    1,
-                    (1 - schedules.PowerDecay(0.9, 0.1, 1.0)).clip(0.0, average_decay)
-                    if dynamic_decay
-                    else average_decay,
-                ),
-            ]
-        )
-        if start_step > 1
-        else (1 - schedules.PowerDecay(0.9, 0.1, 1.0)).clip(0.0, average_decay)
+        ema_momentum=schedules.Sequential([(start_step, 0.0), (1, 1.0)])
+        * (1 - schedules.PowerDecay(0.9, 0.1, 1.0)).clip(0.0, average_decay).shift(start_step)
         if dynamic_decay
+        else schedules.Sequential([(start_step, 0.0), (1, average_decay)])
+        if start_step > 1
         else average_decay,
         **kwargs,
     )
@@ -291,7 +293,7 @@ def SGDW(
     exclude_from_weight_decay=None,
     **kwargs,
 ):
-    """As for `AdamW`, the decay there is not multiplied by the learning rate."""
+    """The same. The decay is subtracted as it is there, and multiplied by the rate here."""
     return optimizers.SGD(
         learning_rate,
         momentum=momentum,
@@ -305,8 +307,10 @@ def SGDW(
 
 @ADDONS.of(OPTIMIZERS)
 def SWA(optimizer, start_averaging=0, average_period=10, name="SWA", **kwargs):
-    """A callback, beside the optimizer as it is; the model has the averages after `fit` without
-    `assign_average_vars`. Batch normalization: `refresh=x`."""
+    """A callback, beside the optimizer as it is. There a sample is taken after update
+    `start_averaging + 1` and every `average_period` updates from there; here after each later
+    batch whose number `every` divides. After `fit` the model has the averages, without
+    `assign_average_vars`; `refresh=x` recomputes the statistics of batch normalization."""
     return callbacks.WeightAverager(
         "swa", start=f"{start_averaging} steps", every=f"{average_period} steps"
     )

@@ -23,6 +23,11 @@ class Row:
     note: str
     write: Callable[..., Any] | None = None
 
+    @property
+    def stays(self) -> bool:
+        """Whether it works as it is, beside what this package has."""
+        return self.write is None and self.note.startswith("Stays")
+
     @cached_property
     def expression(self) -> ast.expr:
         """What to write here, as code that names the arguments of the other library."""
@@ -54,7 +59,8 @@ class Table(dict[str, Row]):
         """Adds the function below it, which has the name of one in `module`."""
 
         def add(write: Callable[..., Any]) -> Callable[..., Any]:
-            self._add(Row(f"{module}.{write.__name__}", inspect.getdoc(write) or "", write))
+            note = " ".join((write.__doc__ or "").split())
+            self._add(Row(f"{module}.{write.__name__}", note, write))
             return write
 
         return add

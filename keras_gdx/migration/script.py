@@ -5,15 +5,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_gdx.migration.addons import ADDONS
+from keras_gdx.migration.keras import KERAS
+from keras_gdx.migration.optax import OPTAX
+from keras_gdx.migration.others import OTHERS
 from keras_gdx.migration.rows import Row
+from keras_gdx.migration.torch import TORCH
+from keras_gdx.migration.transformers import TRANSFORMERS
 from keras_gdx.migration.translate import UnclearError, translate
 
-ROWS: dict[str, Row] = {**ADDONS}
-SAME_MODULE = (  # other names of the same module
+TABLES = {
+    "addons": ADDONS,
+    "keras": KERAS,
+    "optax": OPTAX,
+    "torch": TORCH,
+    "transformers": TRANSFORMERS,
+    "others": OTHERS,
+}
+ROWS: dict[str, Row] = {name: row for table in TABLES.values() for name, row in table.items()}
+OTHER_NAMES = (  # of the same modules and classes
     ("tensorflow.keras.", "keras."),
     ("tf_keras.", "keras."),
     ("tensorflow.optimizers.", "keras.optimizers."),
     ("keras.optimizers.legacy.", "keras.optimizers."),
+    ("keras.regularizers.orthogonal_regularizer", "keras.regularizers.OrthogonalRegularizer"),
 )
 
 
@@ -73,10 +87,11 @@ class _Reading(ast.NodeTransformer):
         if not isinstance(node, ast.Name) or node.id not in self.imported:
             return None
         name = ".".join([self.imported[node.id], *path])
-        for other, usual in SAME_MODULE:
+        for other, usual in OTHER_NAMES:
             if name.startswith(other):
                 name = usual + name.removeprefix(other)
-        return ROWS.get(name)
+        row = ROWS.get(name)
+        return None if row is None or row.stays else row
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         old, before = ast.unparse(node), len(self.found)

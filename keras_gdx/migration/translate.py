@@ -48,7 +48,9 @@ def translate(row: Row, call: ast.Call) -> Translation:
     defaults = {p.name: p.default for p in signature.parameters.values() if p.name not in bound}
     filling = _Filling(bound, further, defaults, row.write.__globals__)
     code = filling.visit(copy.deepcopy(row.expression))
-    return Translation(ast.fix_missing_locations(code), sorted({*bound, *further} - filling.used))
+    unused = sorted({*bound, *further} - filling.used)
+    changed = (name for name in unused if not _is_default(signature, name, {**bound, **further}))
+    return Translation(ast.fix_missing_locations(code), [*changed])
 
 
 class _Filling(ast.NodeTransformer):
@@ -95,7 +97,15 @@ class _Filling(ast.NodeTransformer):
         return self._computed(self.generic_visit(node), always=True)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
-        return self._computed(self.generic_visit(node))
+        """Computes what is short, and leaves out `0 / x`, `1 * x` and `x // 1`."""
+        left, right = node.left, node.right = self.visit(node.left), self.visit(node.right)
+        if isinstance(node.op, ast.Div) and _is(left, 0):
+            return left
+        if isinstance(node.op, ast.Mult) and _is(left, 1):
+            return right
+        if isinstance(node.op, ast.FloorDiv) and _is(right, 1):
+            return left
+        return self._computed(node, always=isinstance(node.op, ast.Pow))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         return self._computed(self.generic_visit(node))
@@ -119,7 +129,7 @@ class _Filling(ast.NodeTransformer):
             return ast.Call(target.func, target.args, [*target.keywords, *keywords])
         if isinstance(node.func, ast.Name) and node.func.id in self.given:
             options = ", ".join(map(ast.unparse, keywords))
-            raise UnclearError(f"write {options} where {ast.unparse(target)} is made")
+            raise UnclearError(f"write `{options}` where `{ast.unparse(target)}` is made")
         return ast.Call(target, arguments, keywords)
 
     def _kept(self, known: dict[str, Any] | None, keyword: ast.keyword) -> list[ast.keyword]:
@@ -153,6 +163,14 @@ def _defaults(function: ast.expr, names: dict[str, Any]) -> dict[str, Any] | Non
     return {p.name: p.default for p in parameters}
 
 
+def _is_default(signature: inspect.Signature, name: str, given: dict[str, ast.expr]) -> bool:
+    parameter = signature.parameters.get(name)
+    try:
+        return parameter is not None and _value(given[name]) == parameter.default
+    except ValueError:
+        return False
+
+
 def _value(code: ast.expr) -> Any:
     """The value of an expression of constants; raises `ValueError` for any other."""
     names = {x.id for x in ast.walk(code) if isinstance(x, ast.Name)}
@@ -162,6 +180,10 @@ def _value(code: ast.expr) -> Any:
         return eval(ast.unparse(code), {"__builtins__": {}, **FUNCTIONS})
     except ArithmeticError as error:
         raise ValueError(ast.unparse(code)) from error
+
+
+def _is(code: ast.expr, number: int) -> bool:
+    return isinstance(code, ast.Constant) and code.value == number
 
 
 def _literal(value: Any) -> ast.expr:
