@@ -36,7 +36,8 @@ def AdaBelief(
     **kwargs,
 ):
     """The same. The warm-up of `total_steps` is a schedule here: with $w$ = `total_steps` *
-    `warmup_proportion`, `Warmup(Linear(rate, total_steps - w, min_lr), w - 1, rate / w)`."""
+    `warmup_proportion`, `Warmup(Linear(rate, total_steps - w, min_lr), w - 1, rate / w)`.
+    """
     return optimizers.AdaBelief(
         schedules.Warmup(
             schedules.Linear(
@@ -73,7 +74,8 @@ def AdamW(
 ):
     """The same without `amsgrad`, whose maximum is taken before the bias correction there, and
     after it here. The decay is subtracted as it is there, and multiplied by the rate here.
-    `KerasEpsilon` adds `epsilon` where it was."""
+    `KerasEpsilon` adds `epsilon` where it was.
+    """
     return optimizers.AdamW(
         learning_rate,
         beta_1=beta_1,
@@ -116,7 +118,8 @@ def LAMB(
     **kwargs,
 ):
     """The same. There, what does not decay is not adapted either if
-    `exclude_from_layer_adaptation` is `None`; here the two lists are independent."""
+    `exclude_from_layer_adaptation` is `None`; here the two lists are independent.
+    """
     return optimizers.LAMB(
         learning_rate,
         beta_1=beta_1,
@@ -141,7 +144,8 @@ def LazyAdam(
     **kwargs,
 ):
     """The same. Every rule that treats entries one by one takes `sparse="lazy"`. `amsgrad` had no
-    effect on sparse gradients."""
+    effect on sparse gradients.
+    """
     return optimizers.Adam(
         learning_rate,
         beta_1=beta_1,
@@ -174,11 +178,14 @@ def MovingAverage(
     """Options of the optimizer itself. There the average starts as the weights before the first
     update, here as those after it, as with `start_step=1`. `evaluate`, `predict` and `save` see
     the averages without `assign_average_vars` and `swap_weights`. For `num_updates`, write the
-    smaller decay."""
+    smaller decay.
+    """
     return optimizer(
         use_ema=True,
         ema_momentum=schedules.Sequential([(start_step, 0.0), (1, 1.0)])
-        * (1 - schedules.PowerDecay(0.9, 0.1, 1.0)).clip(0.0, average_decay).shift(start_step)
+        * (schedules.Constant(1.0) - schedules.PowerDecay(0.9, 0.1, 1.0))
+        .clip(0.0, average_decay)
+        .shift(start_step)
         if dynamic_decay
         else schedules.Sequential([(start_step, 0.0), (1, average_decay)])
         if start_step > 1
@@ -192,7 +199,8 @@ def MultiOptimizer(
     optimizers_and_layers=None, optimizer_specs=None, name="MultiOptimizer", **kwargs
 ):
     """A rule for each regular expression on the paths of variables, which begin with the name of
-    the layer; `default` is the rule of the rest."""
+    the layer; `default` is the rule of the rest.
+    """
     return optimizers.Partition(
         {f"^{layer.name}/": optimizer for optimizer, layer in optimizers_and_layers},
         name=name,
@@ -213,7 +221,8 @@ def NovoGrad(
     **kwargs,
 ):
     """The same at a constant rate; there the momentum has old rates in it. Our defaults of
-    `beta_2` and `epsilon` are the paper's."""
+    `beta_2` and `epsilon` are the paper's.
+    """
     return optimizers.NovoGrad(
         learning_rate,
         beta_1=beta_1,
@@ -237,7 +246,8 @@ def ProximalAdagrad(
     **kwargs,
 ):
     """The same for L1. For L2, use the regularizer `L2(strength / 2)`: the same penalty, by its
-    gradient."""
+    gradient.
+    """
     return optimizers.Adagrad(
         learning_rate,
         initial_accumulator_value=initial_accumulator_value,
@@ -310,7 +320,8 @@ def SWA(optimizer, start_averaging=0, average_period=10, name="SWA", **kwargs):
     """A callback, beside the optimizer as it is. There a sample is taken after update
     `start_averaging + 1` and every `average_period` updates from there; here after each later
     batch whose number `every` divides. After `fit` the model has the averages, without
-    `assign_average_vars`; `refresh=x` recomputes the statistics of batch normalization."""
+    `assign_average_vars`; `refresh=x` recomputes the statistics of batch normalization.
+    """
     return callbacks.WeightAverager(
         "swa", start=f"{start_averaging} steps", every=f"{average_period} steps"
     )
@@ -330,7 +341,8 @@ def Yogi(
     **kwargs,
 ):
     """The same with `activation="sign"`. For the strengths, use the regularizers `L1(strength)`
-    and `L2(strength / 2)`: the same penalties, by their gradients."""
+    and `L2(strength / 2)`: the same penalties, by their gradients.
+    """
     return optimizers.Yogi(
         learning_rate,
         beta_1=beta1,
@@ -428,7 +440,8 @@ def AverageModelCheckpoint(
     **kwargs,
 ):
     """Keras' own: with our averages it saves what was validated. For `update_weights=True`, let
-    the averages replace the weights with `ema_overwrite_frequency`."""
+    the averages replace the weights with `ema_overwrite_frequency`.
+    """
     return keras.callbacks.ModelCheckpoint(
         filepath,
         monitor=monitor,
@@ -444,7 +457,8 @@ def AverageModelCheckpoint(
 @ADDONS.of(CALLBACKS)
 def TimeStopping(seconds=86400, verbose=0):
     """There training ends with the epoch in which the time is over; here before the batch that
-    would take too long. Time before an interruption counts."""
+    would take too long. Time before an interruption counts.
+    """
     return callbacks.TimeBudget(seconds, verbose=verbose)
 
 
@@ -461,5 +475,6 @@ def TQDMProgressBar(
     show_overall_progress=True,
 ):
     """Two bars on a terminal, one line an epoch in a file; the formats are fixed. Give `verbose=0`
-    to `fit`."""
+    to `fit`.
+    """
     return callbacks.RichProgress()

@@ -7,8 +7,6 @@ explains. `keras_gdx.optimizers.Optimizer.from_keras(optimizer)` translates an o
 already.
 """
 
-import keras
-
 from keras_gdx import callbacks, optimizers, regularizers, schedules
 from keras_gdx.migration.rows import Table
 
@@ -37,7 +35,8 @@ def Adafactor(
 ):
     """The same without `weight_decay`, by which Keras shortens the step too. Its rate is at most
     the inverse root of the number of updates, whatever `relative_step` says. Our defaults are a
-    relative step, and matrices that are factored from 128 rows and columns on."""
+    relative step, and matrices that are factored from 128 rows and columns on.
+    """
     return optimizers.Adafactor(
         schedules.RelativeStep(learning_rate),
         decay_rate=-beta_2_decay,
@@ -63,7 +62,8 @@ def Adagrad(learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-07, *
 @KERAS.of(OPTIMIZERS)
 def Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False, **kwargs):
     """The same, with the schedule that makes `epsilon` act as in Keras; for new work, leave it
-    out. With `amsgrad`, Keras takes the maximum before the bias correction, ours after it."""
+    out. With `amsgrad`, Keras takes the maximum before the bias correction, ours after it.
+    """
     return optimizers.Adam(
         learning_rate,
         beta_1=beta_1,
@@ -99,7 +99,8 @@ def AdamW(
 @KERAS.of(OPTIMIZERS)
 def Adamax(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, **kwargs):
     """The same; there `epsilon` is added to the maximum, here to the gradient in it, which makes
-    no difference if it is small. Our default is smaller."""
+    no difference if it is small. Our default is smaller.
+    """
     return optimizers.Adamax(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
 
 
@@ -115,7 +116,8 @@ def Ftrl(
     **kwargs,
 ):
     """The same without `weight_decay`, which acts otherwise. For the shrinkage, use the
-    regularizer `L2`."""
+    regularizer `L2`.
+    """
     return optimizers.Ftrl(
         learning_rate,
         learning_rate_power=learning_rate_power,
@@ -130,7 +132,8 @@ def Ftrl(
 @KERAS.of(OPTIMIZERS)
 def Lamb(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, weight_decay=None, **kwargs):
     """The same without `weight_decay`, which is inside of the trust ratio here, as in the
-    paper."""
+    paper.
+    """
     return optimizers.LAMB(
         learning_rate,
         beta_1=beta_1,
@@ -191,7 +194,8 @@ def Muon(
     **kwargs,
 ):
     """The same for dense kernels and vectors, with `rms_rate` 0.2 or `None`. Here the structure of
-    the model says what is a matrix: kernels of convolutions too, embeddings and heads not."""
+    the model says what is a matrix: kernels of convolutions too, embeddings and heads not.
+    """
     return optimizers.Muon(
         learning_rate,
         momentum=momentum,
@@ -225,7 +229,8 @@ def Muon(
 @KERAS.of(OPTIMIZERS)
 def Nadam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, **kwargs):
     """Other steps: here the decay rate of the momentum is constant, as in optax; there it grows
-    from half of its value."""
+    from half of its value.
+    """
     return optimizers.NAdam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
 
 
@@ -253,8 +258,10 @@ def ScheduleFreeAdamW(
     weight_decay=None,
     **kwargs,
 ):
-    """The same without `weight_decay`, which moves the average too there. Our default weights the updates of a warm-up by their squared rate, as in the
-    paper. `use_ema` is refused: the weights are averaged already."""
+    """The same without `weight_decay`, which moves the average too there. Our default weights the
+    updates of a warm-up by their squared rate, as in the paper. `use_ema` is refused: the weights
+    are averaged already.
+    """
     return optimizers.ScheduleFreeAdamW(
         learning_rate,
         beta=beta_1,
@@ -360,7 +367,8 @@ def BackupAndRestore(
     backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True
 ):
     """Continues within an epoch, with random numbers, position in the data and state of callbacks.
-    A finished run keeps its checkpoint; several are kept anyway."""
+    A finished run keeps its checkpoint; several are kept anyway.
+    """
     return callbacks.ResumableCheckpoint(backup_dir, every=save_freq)
 
 
@@ -393,7 +401,8 @@ def ReduceLROnPlateau(
 @KERAS.of(CALLBACKS)
 def TerminateOnNaN(raise_error=False):
     """Goes back to the last good weights and trains on, instead of ending. With
-    `skip_nonfinite=True`, an optimizer leaves out steps whose gradients are not finite."""
+    `skip_nonfinite=True`, an optimizer leaves out steps whose gradients are not finite.
+    """
     return callbacks.FaultGuard()
 
 

@@ -36,7 +36,8 @@ def adam(
     learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, mu_dtype=None, *, nesterov=False
 ):
     """The same. With `nesterov`: `optimizers.NAdam`. For `mu_dtype`: `state_dtype`, of both
-    moments."""
+    moments.
+    """
     return optimizers.Adam(learning_rate, beta_1=b1, beta_2=b2, epsilon=eps, state_dtype=mu_dtype)
 
 
@@ -68,7 +69,8 @@ def adamw(
     nesterov=False,
 ):
     """The same. For `mask`: `no_decay`, regular expressions on paths; with `nesterov`:
-    `optimizers.NAdamW`."""
+    `optimizers.NAdamW`.
+    """
     return optimizers.AdamW(
         learning_rate,
         beta_1=b1,
@@ -170,7 +172,8 @@ def rmsprop(
     bias_correction=False,
 ):
     """The same, with `eps` in the root and without `initial_scale`, `nesterov` and
-    `bias_correction`."""
+    `bias_correction`.
+    """
     return optimizers.RMSprop(
         learning_rate, rho=decay, epsilon=eps, centered=centered, momentum=momentum or 0.0
     )
@@ -236,7 +239,8 @@ def cosine_onecycle_schedule(
     transition_steps, peak_value, pct_start=0.3, div_factor=25.0, final_div_factor=10000.0
 ):
     """As in PyTorch; there the peak is at `int(pct_start * transition_steps)`, here one update
-    earlier."""
+    earlier.
+    """
     return schedules.OneCycle(
         peak_value,
         transition_steps,

@@ -2,7 +2,7 @@
 
 import ast
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from keras_gdx.migration.addons import ADDONS
 from keras_gdx.migration.keras import KERAS
@@ -80,7 +80,7 @@ class _Reading(ast.NodeTransformer):
 
     def row_of(self, node: ast.expr) -> Row | None:
         """The row of a name or an attribute of a module."""
-        path = []
+        path: list[str] = []
         while isinstance(node, ast.Attribute):
             path.insert(0, node.attr)
             node = node.value
@@ -97,7 +97,7 @@ class _Reading(ast.NodeTransformer):
         old, before = ast.unparse(node), len(self.found)
         row = self.row_of(node.func)
         if row is None:
-            return self.generic_visit(node)  # type: ignore[return-value]
+            return cast(ast.expr, self.generic_visit(node))
         node.args = [self.visit(each) for each in node.args]
         node.keywords = [self.visit(each) for each in node.keywords]
         if row.write is None:

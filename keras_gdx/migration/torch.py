@@ -26,7 +26,8 @@ def Adadelta(params, lr=1.0, rho=0.9, eps=1e-06, weight_decay=0):
 @TORCH.of(RULES)
 def Adagrad(params, lr=0.01, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10):
     """The same if `eps` is small: there it is added to the root, here in it. For `lr_decay`, the
-    rate `schedules.PowerDecay(lr, lr_decay, 1.0)`."""
+    rate `schedules.PowerDecay(lr, lr_decay, 1.0)`.
+    """
     return optimizers.Adagrad(
         lr if lr_decay == 0 else schedules.PowerDecay(lr, lr_decay, 1.0),
         initial_accumulator_value=initial_accumulator_value,
@@ -72,7 +73,8 @@ def Muon(
     adjust_lr_fn=None,
 ):
     """The same steps, without the rounding to 16 bits, on kernels (inputs, outputs): all of them
-    but embeddings and heads. The rest is updated by `fallback`, there by another optimizer."""
+    but embeddings and heads. The rest is updated by `fallback`, there by another optimizer.
+    """
     return optimizers.Muon(
         lr,
         momentum=momentum,
@@ -145,8 +147,8 @@ TORCH.without(
     RULES,
     ASGD='`callbacks.WeightAverager("swa")`, and the rate '
     "`schedules.PowerDecay(lr, lambd * lr, alpha)`.",
-    Adafactor="`optimizers.Adafactor(schedules.RelativeStep(lr))`; there `eps[0]` is the machine's, "
-    "and the second moment is not divided in the same way.",
+    Adafactor="`optimizers.Adafactor(schedules.RelativeStep(lr))`; there `eps[0]` is that of "
+    "the machine, and the second moment is factored in another way.",
     LBFGS='`keras_gdx.fit_full_batch(model, x, y, method="lbfgs")`.',
     Optimizer="`optimizers.Optimizer`, to write a rule of your own.",
     Rprop="Nothing here; `optimizers.Signum` steps by the sign too.",
@@ -258,7 +260,8 @@ def ReduceLROnPlateau(
 ):
     """A callback, which reads the metric by its name. `threshold_mode="rel"` is a share of the
     best value there; here `threshold` is absolute, or use `callbacks.PlateauController`, whose
-    `min_delta` is relative."""
+    `min_delta` is relative.
+    """
     return callbacks.ReduceLROnPlateau(
         "val_loss",
         factor=factor,

@@ -39,7 +39,8 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
     optimizer, num_warmup_steps, num_training_steps, num_cycles=1
 ):
     """Named `cosine_with_restarts`. The same until the last cycle ends; then transformers' is 0,
-    and here another cycle begins."""
+    and here another cycle begins.
+    """
     return schedules.Warmup(
         schedules.CosineRestarts(
             optimizer.lr, (num_training_steps - num_warmup_steps) // num_cycles, t_mul=1.0
@@ -109,7 +110,8 @@ def get_wsd_schedule(
     num_cycles=0.5,
 ):
     """Named `warmup_stable_decay`. The same with a linear warm-up and half a cycle, but with
-    `min_lr_ratio` here the warm-up starts at 0 too, there at the ratio."""
+    `min_lr_ratio` here the warm-up starts at 0 too, there at the ratio.
+    """
     return schedules.WarmupStableDecay(
         optimizer.lr,
         num_warmup_steps,
@@ -132,7 +134,8 @@ def adamw_torch(
     max_grad_norm=1.0,
 ):
     """The default, with the arguments of `TrainingArguments`. Biases and normalizations do not
-    decay."""
+    decay.
+    """
     return optimizers.AdamW(
         learning_rate,
         beta_1=adam_beta1,

@@ -3,13 +3,14 @@
 import ast
 import copy
 import inspect
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from keras_gdx.config import Configured, declared_arguments
 from keras_gdx.migration.rows import Row
 
 OURS = ("callbacks", "constraints", "modifiers", "optimizers", "regularizers", "schedules")
 OLD_NAMES = {"lr": "learning_rate"}  # of arguments, which their libraries still accept
+NOT_HERE = {"decay"}  # there a decay of the learning rate, here another option
 FUNCTIONS = {"max": max, "min": min, "round": round}
 
 
@@ -84,7 +85,7 @@ class _Filling(ast.NodeTransformer):
         try:
             return self.visit(node.body if _value(node.test) else node.orelse)
         except ValueError:  # it depends on a variable of the script
-            return self.generic_visit(node)
+            return self._inside(node)
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         """Simplifies `given or default`."""
@@ -94,7 +95,7 @@ class _Filling(ast.NodeTransformer):
         return first
 
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
-        return self._computed(self.generic_visit(node), always=True)
+        return self._computed(self._inside(node), always=True)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
         """Computes what is short, and leaves out `0 / x`, `1 * x` and `x // 1`."""
@@ -108,9 +109,13 @@ class _Filling(ast.NodeTransformer):
         return self._computed(node, always=isinstance(node.op, ast.Pow))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
-        return self._computed(self.generic_visit(node))
+        return self._computed(self._inside(node))
 
-    def _computed(self, node: Any, always: bool = False) -> ast.expr:
+    def _inside(self, node: ast.expr) -> ast.expr:
+        """The expression with its parts replaced."""
+        return cast(ast.expr, self.generic_visit(node))
+
+    def _computed(self, node: ast.expr, always: bool = False) -> ast.expr:
         """The value of an expression of numbers, if it is short."""
         try:
             value = _value(node)
@@ -120,7 +125,7 @@ class _Filling(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         if isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
-            return self._computed(self.generic_visit(node))
+            return self._computed(self._inside(node))
         known = _defaults(node.func, self.names)
         target = self.visit(copy.deepcopy(node.func))
         arguments = [self.visit(each) for each in node.args]
@@ -135,7 +140,7 @@ class _Filling(ast.NodeTransformer):
     def _kept(self, known: dict[str, Any] | None, keyword: ast.keyword) -> list[ast.keyword]:
         """The keywords that this one becomes: none where its value is the default here."""
         if keyword.arg is None:
-            passed = [name for name in self.further if known is None or name in known]
+            passed = [x for x in self.further if known is None or x in known.keys() - NOT_HERE]
             self.used.update(passed)
             return [ast.keyword(name, self.further[name]) for name in passed]
         inside = {x.id for x in ast.walk(keyword.value) if isinstance(x, ast.Name)}
