@@ -35,8 +35,8 @@ def AdaBelief(
     name="AdaBelief",
     **kwargs,
 ):
-    """The same. The warm-up of `total_steps` is a schedule here: with $w$ = `total_steps` *
-    `warmup_proportion`, `Warmup(Linear(rate, total_steps - w, min_lr), w - 1, rate / w)`.
+    """The same. The warm-up of `total_steps` is a schedule here: with w = `total_steps *
+    warmup_proportion`, `Warmup(Linear(rate, total_steps - w, min_lr), w - 1, rate / w)`.
     """
     return optimizers.AdaBelief(
         schedules.Warmup(

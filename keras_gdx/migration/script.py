@@ -27,6 +27,7 @@ OTHER_NAMES = (  # of the same modules and classes
     ("tf_keras.", "keras."),
     ("tensorflow.optimizers.", "keras.optimizers."),
     ("keras.optimizers.legacy.", "keras.optimizers."),
+    ("keras.optimizers.experimental.", "keras.optimizers."),
     ("keras.regularizers.orthogonal_regularizer", "keras.regularizers.OrthogonalRegularizer"),
 )
 

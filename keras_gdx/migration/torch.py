@@ -31,7 +31,7 @@ def Adagrad(params, lr=0.01, lr_decay=0, weight_decay=0, initial_accumulator_val
     return optimizers.Adagrad(
         lr if lr_decay == 0 else schedules.PowerDecay(lr, lr_decay, 1.0),
         initial_accumulator_value=initial_accumulator_value,
-        epsilon=eps**2,
+        epsilon=eps * eps,
     )
 
 
@@ -122,7 +122,9 @@ def RAdam(
 @TORCH.of(RULES)
 def RMSprop(params, lr=0.01, alpha=0.99, eps=1e-08, weight_decay=0, momentum=0, centered=False):
     """The same if `eps` is small: there it is added to the root, here in it."""
-    return optimizers.RMSprop(lr, rho=alpha, momentum=momentum, centered=centered, epsilon=eps**2)
+    return optimizers.RMSprop(
+        lr, rho=alpha, momentum=momentum, centered=centered, epsilon=eps * eps
+    )
 
 
 @TORCH.of(RULES)

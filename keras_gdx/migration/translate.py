@@ -11,7 +11,12 @@ from keras_gdx.migration.rows import Row
 OURS = ("callbacks", "constraints", "modifiers", "optimizers", "regularizers", "schedules")
 OLD_NAMES = {"lr": "learning_rate"}  # of arguments, which their libraries still accept
 NOT_HERE = {"decay"}  # there a decay of the learning rate, here another option
-FUNCTIONS = {"max": max, "min": min, "round": round}
+FUNCTIONS = {"round": round}
+HARMLESS = (  # what may be computed of a script, which is never run
+    ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.unaryop, ast.BinOp, ast.Add, ast.Sub,
+    ast.Mult, ast.Div, ast.FloorDiv, ast.Compare, ast.cmpop, ast.Subscript, ast.JoinedStr,
+    ast.FormattedValue, ast.Call, ast.Name, ast.expr_context,
+)  # fmt: skip
 
 
 class UnclearError(Exception):
@@ -85,7 +90,8 @@ class _Filling(ast.NodeTransformer):
         try:
             return self.visit(node.body if _value(node.test) else node.orelse)
         except ValueError:  # it depends on a variable of the script
-            return self._inside(node)
+            node.body, node.orelse = self.visit(node.body), self.visit(node.orelse)
+            return node
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
         """Simplifies `given or default`."""
@@ -106,7 +112,7 @@ class _Filling(ast.NodeTransformer):
             return right
         if isinstance(node.op, ast.FloorDiv) and _is(right, 1):
             return left
-        return self._computed(node, always=isinstance(node.op, ast.Pow))
+        return self._computed(node, always=isinstance(node.op, ast.Mult))
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.expr:
         return self._computed(self._inside(node))
@@ -178,12 +184,13 @@ def _is_default(signature: inspect.Signature, name: str, given: dict[str, ast.ex
 
 def _value(code: ast.expr) -> Any:
     """The value of an expression of constants; raises `ValueError` for any other."""
-    names = {x.id for x in ast.walk(code) if isinstance(x, ast.Name)}
-    if names - FUNCTIONS.keys():
+    parts = [*ast.walk(code)]
+    names = {x.id for x in parts if isinstance(x, ast.Name)}
+    if names - FUNCTIONS.keys() or not all(isinstance(x, HARMLESS) for x in parts):
         raise ValueError(ast.unparse(code))
     try:
         return eval(ast.unparse(code), {"__builtins__": {}, **FUNCTIONS})
-    except ArithmeticError as error:
+    except (ArithmeticError, LookupError, TypeError) as error:
         raise ValueError(ast.unparse(code)) from error
 
 

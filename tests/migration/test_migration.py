@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -205,11 +206,13 @@ def same_here(write):
 # -- words -----------------------------------------------------------------------------------
 
 OURS = ("callbacks", "constraints", "modifiers", "optimizers", "regularizers", "schedules")
+TEXTS = [row.note for row in TABLE.values()]
+TEXTS += [sys.modules[f"keras_gdx.migration.{name}"].__doc__ for name in TABLES]
 CODE = sorted(
     {
         code
-        for row in TABLE.values()
-        for code in re.findall(r"`([^`]+)`", row.note)
+        for text in TEXTS
+        for code in re.findall(r"`([^`]+)`", text)
         if re.match(rf"(keras|keras_gdx|{'|'.join(OURS)})\.", code) and "..." not in code
     }
 )

@@ -38,6 +38,12 @@ def new(call):
             "proximal=constraints.SoftThreshold(L1) if L1 else None)",
         ),
         (
+            "tfa.optimizers.AdaBelief(R, total_steps=min_lr, min_lr=0.5)",  # theirs and a variable
+            "optimizers.AdaBelief(schedules.Warmup(schedules.Linear(R, min_lr - round(min_lr * "
+            "0.1), 0.5), round(min_lr * 0.1) - 1, R / round(min_lr * 0.1)) if min_lr else R, "
+            "epsilon=1e-14, threshold=5.0)",
+        ),
+        (
             "tfa.optimizers.MovingAverage(tf.keras.optimizers.legacy.SGD(0.1), 0.9)",
             "optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9)",
         ),
@@ -83,6 +89,14 @@ def test_what_cannot_be_filled_in_is_told(call, said):
     (change,) = changes(IMPORTS + call)
     assert change.new is None
     assert said in change.note
+
+
+def test_the_script_is_not_run():
+    """An attribute of a literal would be code of the script."""
+    assert new("tfa.optimizers.Yogi(activation=().missing)")[1] == ["activation"]
+    strength = "l1_regularization_strength=().missing"
+    written, _ = new(f"tfa.optimizers.ProximalAdagrad(0.1, {strength})")
+    assert "proximal=constraints.SoftThreshold(().missing) if ().missing else None" in written
 
 
 def test_imports_are_followed():
