@@ -111,9 +111,11 @@ class _Reading(ast.NodeTransformer):
             return node
         inside = self.found[before:]
         del self.found[before:]  # they are in the new call
-        notes = [row.note, *(change.note for change in inside)]
+        notes = {row.note: None, **{change.note: None for change in inside}}
+        if len(notes) > 1:
+            notes.pop("The same.", None)
         lost = [*lost, *(name for change in inside for name in change.lost)]
-        note = " ".join(dict.fromkeys(notes))
+        note = " ".join(notes)
         self.found.append(Change(node.lineno, old, ast.unparse(code), tuple(lost), note))
         return code
 

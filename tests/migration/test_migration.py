@@ -229,6 +229,15 @@ def test_code_in_a_note_names_what_exists(code):
         inspect.signature(thing).bind(*node.args, **keywords)
 
 
-def test_pages_link_to_all_tables():
-    index = Path(__file__).resolve().parents[2] / "docs" / "migrate" / "index.md"
-    assert re.findall(r"\]\((\w+)\.md\)", index.read_text(encoding="utf-8")) == [*TABLES]
+INDEX = Path(__file__).resolve().parents[2] / "docs" / "migrate" / "index.md"
+
+
+def test_the_index_links_to_all_tables():
+    assert re.findall(r"\]\((\w+)\.md\)", INDEX.read_text(encoding="utf-8")) == [*TABLES]
+
+
+def test_the_index_shows_what_the_command_answers():
+    text = INDEX.read_text(encoding="utf-8")
+    old, new, note = re.search(r"^train\.py:12: (.*)\n    (.*)\n    (.*)\n```", text, re.M).groups()
+    (change,) = changes(IMPORTS + old)
+    assert (change.old, change.new, change.note) == (old, new, note)
