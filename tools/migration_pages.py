@@ -8,6 +8,7 @@ from keras_gdx.migration.script import TABLES
 from keras_gdx.migration.translate import UnclearError, translate
 
 TITLES = {"others": "From other libraries"}
+WIDTH = 88  # of code, so that it fits on a page
 
 
 def page(name, command):
@@ -21,7 +22,12 @@ def page(name, command):
     ]
     for module in dict.fromkeys(map(_module, table.values())):
         rows = [row for row in table.values() if _module(row) == module]
-        parts += [f"## `{shown(module, table)}`", _table(rows)]
+        prefix = _shown(module, table)
+        parts += [f"## `{prefix}`", *(_section(prefix, row) for row in rows if row.write)]
+        rest = [row for row in rows if not row.write]
+        if rest and len(rest) < len(rows):
+            parts.append(f"### The rest of `{prefix}`")
+        parts += [_table(rest)] if rest else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -29,7 +35,11 @@ def _module(row):
     return row.there.rpartition(".")[0]
 
 
-def shown(module, table):
+def _name(row):
+    return row.there.rpartition(".")[2]
+
+
+def _shown(module, table):
     """A module as its users import it."""
     for full, alias in table.aliases.items():
         module = module.replace(full, alias)
@@ -37,25 +47,37 @@ def shown(module, table):
 
 
 def _table(rows):
-    lines = [["there", "here", "what differs"], ["---"] * 3, *map(_cells, rows)]
-    if not any(row.write for row in rows):
-        lines = [[there, note] for there, _, note in lines]
-        lines[0][1] = "here"
+    lines = [["there", "here"], ["---"] * 2, *([f"`{_name(row)}`", row.note] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _cells(row):
-    name = row.there.rpartition(".")[2]
-    note = row.note.replace("|", r"\|")
-    if row.write is None:
-        return [f"`{name}`", "", note]
-    return [f"`{name}{_signature(row.write)}`", _here(row), note]
+def _section(prefix, row):
+    """A row: the call with its defaults, what it becomes, and what differs."""
+    here, others = _here(row)
+    there = f"{prefix}.{_name(row)}({_arguments(row.write)})"
+    parts = [f"### `{_name(row)}`", f"```py\n{_wrapped(there)}\n\n# here\n{_wrapped(here)}\n```"]
+    if others:
+        parts.append(f"Also {', '.join(f'`{each}`' for each in others)}.")
+    return "\n\n".join([*parts, row.note])
 
 
-def _signature(function):
+def _wrapped(code):
+    """A call on lines that fit, broken at commas."""
+    first, *rest = code.split(", ")
+    lines = [first]
+    for part in rest:
+        if len(lines[-1]) + len(part) + 3 <= WIDTH:
+            lines[-1] += f", {part}"
+        else:
+            lines[-1] += ","
+            lines.append(f"    {part}")
+    return "\n".join(lines)
+
+
+def _arguments(function):
     """The arguments, without `name` and `**kwargs`, which are the same here."""
     parameters = inspect.signature(function).parameters.values()
-    return f"({', '.join(str(p) for p in parameters if p.name not in ('kwargs', 'name'))})"
+    return ", ".join(str(p) for p in parameters if p.name not in ("kwargs", "name"))
 
 
 def _here(row):
@@ -66,13 +88,12 @@ def _here(row):
     try:
         code = translate(row, call).code
     except UnclearError as error:
-        first = str(error)
+        first = f"# {error}".replace("`", "")
     else:
         if isinstance(code, ast.Call):
             code.keywords = [keyword for keyword in code.keywords if not _is_same(keyword)]
-        first = f"`{ast.unparse(code).replace('keras_gdx.', '')}`"
-    others = [f"`{each}`" for each in _renamed(row) if each not in first]
-    return "<br>".join(filter(None, [first, ", ".join(others)]))
+        first = ast.unparse(code).replace("keras_gdx.", "")
+    return first, [each for each in _renamed(row) if each not in first]
 
 
 def _renamed(row):

@@ -1,13 +1,11 @@
 """TensorFlow Addons does not run on Keras 3.
 
-Every class of version 0.23 has a row. What each row writes was run beside the original, with the
-same weights and gradients, and takes the same steps unless the row says otherwise. Two things hold
-throughout:
+Every class of version 0.23 is here. What each entry writes was run beside the original, with the
+same weights and gradients, and takes the same steps unless the entry says otherwise.
 
-- Learning rates and other numbers may be schedules, here for every number.
-- There `weight_decay` of `AdamW`, `SGDW` and the extension is subtracted as it is, and here it is
-  multiplied by the learning rate. If the rate is a schedule, divide by its first value: the decay
-  then follows the schedule, which Addons' users had to arrange by hand.
+The weight decay of `AdamW`, `SGDW` and `DecoupledWeightDecayExtension` is subtracted as it is
+there, and multiplied by the learning rate here. So divide it by the rate; if that is a schedule, by
+its peak: the decay then follows the schedule, which had to be arranged by hand there.
 """
 
 import keras
@@ -15,7 +13,7 @@ import keras
 from keras_gdx import callbacks, constraints, optimizers, schedules
 from keras_gdx.migration.rows import Table
 
-ADDONS = Table("TensorFlow Addons", "0.23", {"tensorflow_addons": "tfa"})
+ADDONS = Table("TensorFlow Addons", {"tensorflow_addons": "tfa"})
 OPTIMIZERS, CALLBACKS = "tensorflow_addons.optimizers", "tensorflow_addons.callbacks"
 
 
@@ -73,7 +71,8 @@ def AdamW(
     **kwargs,
 ):
     """The same without `amsgrad`, whose maximum is taken before the bias correction there, and
-    after it here. The decay is subtracted as it is there, and multiplied by the rate here.
+    after it here. The decay is subtracted as it is there, and multiplied by the rate here; if the
+    rate is a schedule, divide by its peak.
     `KerasEpsilon` adds `epsilon` where it was.
     """
     return optimizers.AdamW(
@@ -303,7 +302,7 @@ def SGDW(
     exclude_from_weight_decay=None,
     **kwargs,
 ):
-    """The same. The decay is subtracted as it is there, and multiplied by the rate here."""
+    """The same; the decay as for `AdamW`."""
     return optimizers.SGD(
         learning_rate,
         momentum=momentum,

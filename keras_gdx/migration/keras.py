@@ -10,7 +10,7 @@ already.
 from keras_gdx import callbacks, optimizers, regularizers, schedules
 from keras_gdx.migration.rows import Table
 
-KERAS = Table("Keras", "3.15", {})
+KERAS = Table("Keras", {})
 OPTIMIZERS = "keras.optimizers"
 SCHEDULES = "keras.optimizers.schedules"
 CALLBACKS = "keras.callbacks"

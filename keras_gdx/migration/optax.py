@@ -7,7 +7,7 @@ every rule here, instead of transformations in a chain.
 from keras_gdx import optimizers, schedules
 from keras_gdx.migration.rows import Table
 
-OPTAX = Table("optax", "0.2.8", {})
+OPTAX = Table("optax", {})
 RULES, CONTRIB = "optax", "optax.contrib"
 
 

@@ -5,7 +5,7 @@ Keras' own callbacks and ours go into the same list.
 
 from keras_gdx.migration.rows import Table
 
-OTHERS = Table("fastai, Lightning and Composer", "2.8, 2.6 and 0.32", {})
+OTHERS = Table("fastai, Lightning and Composer", {})
 OTHERS.without(
     "fastai",
     fit_flat_cos="`schedules.FlatCosine(lr, steps, pct_start=0.75, alpha=1e-5)`.",

@@ -45,14 +45,12 @@ class Table(dict[str, Row]):
 
     Args:
         title: The library.
-        version: The version that the rows are compared with.
         aliases: How its users import what.
     """
 
-    def __init__(self, title: str, version: str, aliases: dict[str, str]):
+    def __init__(self, title: str, aliases: dict[str, str]):
         super().__init__()
         self.title = title
-        self.version = version
         self.aliases = aliases
 
     def of(self, module: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

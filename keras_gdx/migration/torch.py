@@ -13,7 +13,7 @@ that begin with `c`, such as `cadamw`, are `after=[modifiers.Cautious()]`.
 from keras_gdx import callbacks, optimizers, schedules
 from keras_gdx.migration.rows import Table
 
-TORCH = Table("PyTorch", "2.14", {})
+TORCH = Table("PyTorch", {})
 RULES, SCHEDULERS = "torch.optim", "torch.optim.lr_scheduler"
 
 

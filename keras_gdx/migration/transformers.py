@@ -7,7 +7,7 @@ need not be known: it is that of `fit`.
 from keras_gdx import modifiers, optimizers, schedules
 from keras_gdx.migration.rows import Table
 
-TRANSFORMERS = Table("transformers", "4.57", {})
+TRANSFORMERS = Table("transformers", {})
 SCHEDULERS = "transformers"
 OPTIM = "transformers.TrainingArguments.optim"
 
