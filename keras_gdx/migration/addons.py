@@ -198,7 +198,8 @@ def MultiOptimizer(
     optimizers_and_layers=None, optimizer_specs=None, name="MultiOptimizer", **kwargs
 ):
     """A rule for each regular expression on the paths of variables, which begin with the name of
-    the layer; `default` is the rule of the rest.
+    the layer: `^(first|second)/` for several. What no pair names is not trained there; here it is
+    trained by `default`, unless you set `trainable = False`.
     """
     return optimizers.Partition(
         {f"^{layer.name}/": optimizer for optimizer, layer in optimizers_and_layers},
