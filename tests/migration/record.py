@@ -3,7 +3,7 @@
     python -m tests.migration.record addons
 
 writes `addons.json` beside this file. It needs the library: TensorFlow Addons 0.23 with TensorFlow
-2.14; optax 0.2.8; torch 2.14 and timm 1.0.31; transformers 4.57.
+2.14; optax 0.2.8; torch 2.14; transformers 4.57 with torch.
 """
 
 import inspect
