@@ -32,6 +32,7 @@ LEVELS = (  # each may import from those before it
     "full_batch",
     "comparison",
     "recommendation explanation",
+    "migration",
     "cli",
     "__init__ __main__",
 )

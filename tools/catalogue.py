@@ -2,8 +2,9 @@
 
     python tools/catalogue.py [--check]
 
-writes `docs/catalogue.md`, a page for each rule with a picture of its way on two test problems, and
-an `__init__.pyi` for every folder that discovers its modules. With `--check` it writes nothing and
+writes `docs/catalogue.md`, a page for each rule with a picture of its way on two test problems, the
+pages in `docs/migrate` except its index, and an `__init__.pyi` for every folder that discovers its
+modules. With `--check` it writes nothing and
 exits with status 1 if a file is out of date. A picture is out of date if its settings are others;
 drawing all of them takes minutes.
 """
@@ -20,7 +21,7 @@ from keras_gdx.recipes import PRESETS
 from keras_gdx.recommendation.table import TABLE, AtLeast, Rate
 from keras_gdx.registry import KERAS_OWN, REGISTRY
 from keras_gdx.report.markup import said
-from tools import rule_pages, rule_pictures
+from tools import migration_pages, rule_pages, rule_pictures
 from tools.signatures import OPTIONS, arguments, has_options, linked, own_arguments
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,8 @@ def files():
     found = {ROOT / "docs" / "catalogue.md": catalogue()}
     for entry in entries_of("optimizer"):
         found[PAGES / f"{entry.name}.md"] = rule_pages.page(entry, COMMAND)
+    for name in migration_pages.TABLES:
+        found[ROOT / "docs" / "migrate" / f"{name}.md"] = migration_pages.page(name, COMMAND)
     for init in sorted(ROOT.glob("keras_gdx/*/__init__.py")):
         if "publish(__name__)" in init.read_text(encoding="utf-8"):
             found[init.with_suffix(".pyi")] = stub(init.parent.name)

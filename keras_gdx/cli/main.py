@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from keras_gdx._version import __version__
-from keras_gdx.cli import catalogue, doctor, experiment, model
+from keras_gdx.cli import catalogue, doctor, experiment, migrate, model
 from keras_gdx.cli.target import TargetError, UsageError
 
 CODES = """exit codes:
@@ -57,7 +57,7 @@ def parsers() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print the answer as JSON")
-    for module in (catalogue, model, experiment, doctor):
+    for module in (catalogue, model, experiment, migrate, doctor):
         module.add(commands, common)
     commands.add_parser("distribute", help="run a script as several workers, see its --help")
     return parser

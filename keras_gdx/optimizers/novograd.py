@@ -23,13 +23,17 @@ class NovoGrad(Optimizer):
 
     where $v$, one number per variable, starts at the first $\lVert g \rVert^2$, and $m$ at 0. The
     weight decay is inside the momentum. It needs no warmup and suits large batches. The momentum
-    is a sum: with `beta_1=0.9`, steps are up to ten times the learning rate.
+    is a sum: with `beta_1=0.9`, steps are up to ten times the learning rate; with
+    `grad_averaging` it is a mean. `grad_averaging` and `amsgrad` are as in TensorFlow Addons.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
         beta_1: Number in [0, 1) or schedule: decay rate of the momentum. 0: no momentum.
         beta_2: Number in [0, 1) or schedule: decay rate of the squared norm.
         epsilon: Number >= 0 or schedule, added outside the root.
+        grad_averaging: If true, what is added to the momentum is multiplied by $1 - \beta_1$,
+            except in the first update.
+        amsgrad: If true, divides by the root of the largest $v$ so far.
         **kwargs: The options of `Optimizer`. `weight_decay` is $\lambda$.
 
     Memory: 4 bytes per parameter (`momentum`) and 4 bytes per variable (`velocity`).
@@ -45,6 +49,7 @@ class NovoGrad(Optimizer):
     slots = (
         Slot("momentum", when="beta_1"),
         Slot("velocity", init=UNSET, shape=lambda shape: (), signed=False),
+        Slot("largest", shape=lambda shape: (), signed=False, when="amsgrad"),
     )
     elementwise = False
 
@@ -55,18 +60,27 @@ class NovoGrad(Optimizer):
         beta_1: DecayRate = 0.9,
         beta_2: DecayRate = 0.25,
         epsilon: NonNegative = 1e-6,
+        grad_averaging: bool = False,
+        amsgrad: bool = False,
         **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+        self.grad_averaging = grad_averaging
+        self.amsgrad = amsgrad
 
-    def direction(self, h, g, w, m, v):
+    def prepare(self, h):
+        return {"share": ops.where(h.t > 1, 1 - h.beta_1, 1.0) if h.grad_averaging else 1.0}
+
+    def direction(self, h, g, w, m, v, largest):
         squared = ops.square(norm(g))
         v = ema(started(v, squared), squared, h.beta_2)
-        m = h.beta_1 * m + super().decayed(h, w, g / (ops.sqrt(v) + h.epsilon))
-        return m, m, v
+        second = largest = ops.maximum(largest, v) if h.amsgrad else v
+        added = super().decayed(h, w, g / (ops.sqrt(second) + h.epsilon))
+        m = h.beta_1 * m + h.share * added
+        return m, m, v, largest
 
     def decayed(self, h, w, u):
         return u

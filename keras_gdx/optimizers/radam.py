@@ -103,12 +103,8 @@ class RAdam(Optimizer):
 
     def prepare(self, h):
         c1, c2 = bias_correction(h.beta_1, h.t), bias_correction(h.beta_2, h.t)
-        longest = 2 / (1 - h.beta_2) - 1
-        rho = longest - 2 * h.t * (1 - c2) / c2
-        adaptive = (rho >= h.threshold) & (rho > 4)  # a scheduled threshold may be anything
-        rho = ops.where(adaptive, rho, longest)
-        r = (rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)
-        found = {"c1": c1, "c2": c2, "adaptive": adaptive, "r": ops.sqrt(r)}
+        adaptive, r = rectifier(h, c2)
+        found = {"c1": c1, "c2": c2, "adaptive": adaptive, "r": r}
         return found | ({"lr": _warmed_up(h)} if h.total_steps else {})
 
     def direction(self, h, g, w, m, v, largest):
@@ -117,6 +113,16 @@ class RAdam(Optimizer):
         second = largest = ops.maximum(largest, v) if h.amsgrad else v
         scale = ops.where(h.adaptive, h.r / (ops.sqrt(second / h.c2) + h.epsilon), 1.0)
         return scale * m / h.c1, m, v, largest
+
+
+def rectifier(h, c2):
+    r"""Whether $\rho_t$ is at least `h.threshold`, and the factor $r_t$; `c2`: $1 - \beta_2^t$."""
+    longest = 2 / (1 - h.beta_2) - 1
+    rho = longest - 2 * h.t * (1 - c2) / c2
+    adaptive = (rho >= h.threshold) & (rho > 4)  # a scheduled threshold may be anything
+    rho = ops.where(adaptive, rho, longest)
+    r = (rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho)
+    return adaptive, ops.sqrt(r)
 
 
 def _warmed_up(h):

@@ -59,6 +59,19 @@ def test_recommend(capsys):
     assert found[0]["value"] == {"name": "muon", "adjust": "match_rms_adamw"}
 
 
+def test_migrate(capsys, tmp_path):
+    script = tmp_path / "old.py"
+    script.write_text("import keras\noptimizer = keras.optimizers.Ftrl(0.1, amount=3)\n")
+    (found,) = answer(capsys, "migrate", str(script))
+    assert (found["file"], found["line"]) == (str(script), 2)
+    assert found["old"] == "keras.optimizers.Ftrl(0.1, amount=3)"
+    assert found["new"] == "keras_gdx.optimizers.Ftrl(0.1)"
+    assert found["lost"] == ["amount"]
+    assert script.read_text().endswith("amount=3)\n")
+    script.write_text("print(1)")
+    assert answer(capsys, "migrate", str(script), code=1) == []
+
+
 def test_compare_and_report(capsys, tmp_path):
     runs, page = str(tmp_path / "runs"), tmp_path / "page.html"
     options = ("--resume", runs, "--workers", "0", "--save", str(tmp_path / "a.json"))
@@ -93,6 +106,8 @@ def test_compare_and_report(capsys, tmp_path):
         (["compare", MODEL[:-5] + "number"], 2, "must return a dictionary"),
         (["compare", MODEL[:-5] + "other"], 2, "unexpected keyword argument 'epochs'"),
         (["report", "no_such_file.json"], 2, "there is no comparison"),
+        (["migrate", "no_such.py"], 2, "no_such.py cannot be read"),
+        (["migrate", str(HERE)], 2, "cannot be read"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )

@@ -1,0 +1,1 @@
+"""How to write here what was written with another library."""
