@@ -40,8 +40,10 @@ def process(app, what, name, thing, options, lines):
 def signature(app, what, name, thing, options, shown, returned):
     """The arguments of a class, which `Configured.__new__` hides."""
     if what == "class" and issubclass(thing, Configured):
-        found = inspect.signature(thing.__init__, bound_method=True)
-        shown = inspect.stringify_signature(found, show_annotation=False)
+        shown = "()"
+        if thing.__init__ is not object.__init__:
+            found = inspect.signature(thing.__init__, bound_method=True)
+            shown = inspect.stringify_signature(found, show_annotation=False)
     return shown, returned
 
 
