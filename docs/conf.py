@@ -51,7 +51,7 @@ autodoc_default_options = {"members": True}
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
-# -- Pictures
+# -- The gallery, whose programs run; `figures` shows what they draw
 sphinx_gallery_conf = {
     "examples_dirs": "gallery",
     "gallery_dirs": "auto/gallery",

@@ -17,6 +17,13 @@ MODULES = (
     "keras_gdx.distribute",
     "keras_gdx.datasets",
 )
+ANSWERS = [  # what functions of `keras_gdx` return
+    "explanation.explanation.Explanation",
+    "full_batch.run.Result",
+    "memory_estimate.Memory",
+    "recommendation.recommend.Recommendation",
+    "registry.Entry",
+]
 FOLDER = Path(__file__).resolve().parents[1] / "auto" / "api"
 
 
@@ -42,7 +49,7 @@ def page(name):
             f".. automodule:: {name}",
             "   :no-members:",
             "",
-            *table(own, ["   :toctree: ."]),
+            *table(own + ANSWERS * (name == "keras_gdx"), ["   :toctree: ."]),
             *table(rules + elsewhere, []),
         ]
     )

@@ -1,48 +1,54 @@
-"""Writes a page for each program in `examples`, which is shown there but not run."""
+"""Writes a page for each program and notebook in `examples`, which is shown there but not run."""
 
 import ast
+import json
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1]
 EXAMPLES = DOCS.parent / "examples"
 FOLDER = DOCS / "auto" / "examples"
-NEW_LINE = "\n"
-
-
 INDEX = """# Examples
 
 Programs of the folder `examples`. Each prints what it reaches, and is tested. They are not run when
 this site is built.
 
-{links}
-
 ```{{toctree}}
-:hidden:
-
 {names}
 ```
 """
 
 
 def pages():
-    """The text of each page, by its file."""
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in EXAMPLES.glob("*.py")}
-    trees = {path: trees[path] for path in sorted(trees)}
-    links = [
-        f"- [{path.name}]({path.stem}.md): {ast.get_docstring(tree).partition(NEW_LINE)[0]}"
-        for path, tree in trees.items()
-    ]
-    names = [path.stem for path in trees]
-    yield "index", INDEX.format(links=NEW_LINE.join(links), names=NEW_LINE.join(names))
-    for path, tree in trees.items():
-        yield path.stem, page(path, tree)
+    """The name of each page and its text."""
+    programs = sorted(path for path in EXAMPLES.glob("*.py") if is_program(path))
+    notebooks = sorted(EXAMPLES.glob("*.ipynb"))
+    names = "\n".join(path.stem for path in notebooks + programs)
+    yield "index", INDEX.format(names=names)
+    yield from ((path.stem, of_notebook(path)) for path in notebooks)
+    yield from ((path.stem, of_program(path)) for path in programs)
 
 
-def page(path, tree):
+def is_program(path):
+    """Whether it can be run, and is no module of the others."""
+    return '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+
+
+def of_program(path):
     """What a program says of itself, and its code."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    code = NEW_LINE.join(lines[tree.body[0].end_lineno :]).strip()
-    return f"# {path.name}\n\n{ast.get_docstring(tree)}\n\n```python\n{code}\n```\n"
+    source = path.read_text(encoding="utf-8")
+    tree = ast.parse(source)
+    code = "\n".join(source.splitlines()[tree.body[0].end_lineno :]).strip()
+    summary, _, text = ast.get_docstring(tree).partition("\n")
+    return f"# {path.name}\n\n{summary}\n{text}\n\n```python\n{code}\n```\n"
+
+
+def of_notebook(path):
+    """The cells of a notebook, without what they print."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
+    return "\n\n".join(parts) + "\n"
 
 
 def write(app, config):

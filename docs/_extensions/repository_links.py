@@ -11,6 +11,7 @@ PAGES = {
 RULE = r"\[Code\]\((?:\.\./)+keras_gdx/optimizers/\w+\.py\) · "
 OBJECT = r"\[`(\w+)`\]\((?:\.\./)+keras_gdx/(\w+)/\w+\.py\)"
 EXAMPLE = r"\((?:\.\./)+examples/(\w+)\.py\)"
+PICTURE = r"\((?:\.\./)*gallery/(\w+)\.py\)"
 PAGE = r"\((?:\.\./)+((?:README|CONTRIBUTING)\.md[\w#-]*)\)"
 
 
@@ -21,6 +22,7 @@ def resolve(app, docname, content):
     text = re.sub(RULE, lambda _: declaration(title[1]), text)
     text = re.sub(OBJECT, r"{py:obj}`\1 <keras_gdx.\2.\1>`", text)
     text = re.sub(EXAMPLE, r"(/auto/examples/\1.md)", text)
+    text = re.sub(PICTURE, r"(/auto/gallery/\1.rst)", text)
     content[0] = re.sub(PAGE, lambda found: f"({PAGES[found[1]]})", text)
 
 
