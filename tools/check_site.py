@@ -27,7 +27,8 @@ LEAST_CONTRAST = 4.5  # of WCAG, level AA
 TOO_WIDE = """() => {
     const scrolls = each => /auto|scroll/.test(getComputedStyle(each).overflowX);
     return [...document.querySelectorAll("article *, footer *, .mobile-header *")].filter(each => {
-        for (let up = each.parentElement; up; up = up.parentElement) if (scrolls(up)) return false;
+        for (let up = each.parentElement; up && up.tagName !== "ARTICLE"; up = up.parentElement)
+            if (scrolls(up)) return false;  // by itself, without the page
         return each.getBoundingClientRect().right > innerWidth + 1;
     }).map(each => each.outerHTML.slice(0, 100));
 }"""
@@ -121,7 +122,7 @@ def seen(root, browser):
         yield from on_a_phone(tab, root, base)
         yield from readable(tab, base)
         yield from search(tab, base)
-        for url in heard:
+        for url in dict.fromkeys(heard):
             if not url.startswith((base, "data:")):
                 yield f"a page asks for or reports {url}"
     finally:
