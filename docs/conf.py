@@ -2,13 +2,12 @@
 
 import os
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS / "_extensions"), str(DOCS.parent)]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-from importlib.resources import files  # noqa: E402
 
 from keras_gdx import __version__  # noqa: E402
 
@@ -37,9 +36,6 @@ templates_path = ["_templates"]
 # -- Markdown
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4  # `resume.md#several-workers`, as on a Git host
-suppress_warnings = [
-    "misc.highlighting_failure",  # ellipses in fragments of programs
-]
 
 # -- Docstrings
 default_role = "py:obj"  # a name in backticks is a link if it is documented, else only code

@@ -7,12 +7,17 @@ from pathlib import Path
 DOCS = Path(__file__).resolve().parents[1]
 EXAMPLES = DOCS.parent / "examples"
 FOLDER = DOCS / "auto" / "examples"
+NEW_LINE, BLANK_LINE = "\n", "\n\n"
 INDEX = """# Examples
 
 Programs of the folder `examples`. Each prints what it reaches, and is tested. They are not run when
 this site is built.
 
+{links}
+
 ```{{toctree}}
+:hidden:
+
 {names}
 ```
 """
@@ -20,12 +25,16 @@ this site is built.
 
 def pages():
     """The name of each page and its text."""
-    programs = sorted(path for path in EXAMPLES.glob("*.py") if is_program(path))
-    notebooks = sorted(EXAMPLES.glob("*.ipynb"))
-    names = "\n".join(path.stem for path in notebooks + programs)
-    yield "index", INDEX.format(names=names)
-    yield from ((path.stem, of_notebook(path)) for path in notebooks)
-    yield from ((path.stem, of_program(path)) for path in programs)
+    found = {path.name: of_notebook(path) for path in sorted(EXAMPLES.glob("*.ipynb"))}
+    programs = (path for path in sorted(EXAMPLES.glob("*.py")) if is_program(path))
+    found |= {path.name: of_program(path) for path in programs}
+    texts = {Path(name).stem: text for name, text in found.items()}
+    links = [
+        f"- [{name}]({Path(name).stem}.md): {text.split(BLANK_LINE)[1].partition(NEW_LINE)[0]}"
+        for name, text in found.items()
+    ]
+    yield "index", INDEX.format(links=NEW_LINE.join(links), names=NEW_LINE.join(texts))
+    yield from texts.items()
 
 
 def is_program(path):
