@@ -13,16 +13,16 @@ import keras_gdx
 
 keras.utils.set_random_seed(0)
 rng = np.random.default_rng(0)
-x = rng.normal(size=(2048, 16)).astype("float32")
-y = np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3] + 0.1 * rng.normal(size=(2048, 1))
+x = rng.normal(size=(8192, 16)).astype("float32")
+y = np.sin(x[:, :1]) + x[:, 1:2] * x[:, 2:3] + 0.1 * rng.normal(size=(8192, 1))
 
 hidden = [keras.layers.Dense(64, "relu") for _ in range(2)]
 model = keras.Sequential([keras.Input((16,)), *hidden, keras.layers.Dense(1)])
 model.compile(keras_gdx.create("adamw", model=model), "mse")
 
 finder = keras_gdx.callbacks.LearningRateFinder(1e-5, 1.0, steps=120)
-model.fit(x, y, batch_size=64, epochs=4, verbose=0, callbacks=[finder])
-print(finder.suggestions)
+model.fit(x, y, batch_size=256, epochs=4, verbose=0, callbacks=[finder])
+print({name: f"{rate:.1g}" for name, rate in finder.suggestions.items()})
 
 # %%
 # The suggestions follow different rules of thumb, which `keras_gdx.callbacks.LearningRateFinder`
