@@ -3,6 +3,8 @@
 The translation is that of Docutils, on which Sphinx is built anyway.
 """
 
+from html import escape
+
 from docutils import nodes
 from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -17,7 +19,7 @@ def translated(node, as_block):
         return tex2mathml(node.astext(), as_block=as_block)
     except MathError as error:
         LOGGER.warning("formula: %s", error, location=node)
-        return f"<code>{nodes.Text(node.astext())}</code>"
+        return f"<code>{escape(node.astext())}</code>"
 
 
 def visit_inline(writer, node):
