@@ -1,6 +1,6 @@
-"""Formulas as MathML, which browsers draw by themselves: no script, no font, no network.
+"""Formulas as MathML, which browsers draw by themselves: no script and no network.
 
-The translation is that of Docutils, on which Sphinx is built anyway.
+The translation is that of Docutils, on which Sphinx is built anyway; `site.css` names the font.
 """
 
 from html import escape
