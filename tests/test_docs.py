@@ -5,6 +5,7 @@ import doctest
 import importlib
 import inspect
 import re
+import runpy
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -188,6 +189,13 @@ def test_says_how_much_memory_it_takes(name):
     if re.search(r"more\s+than\s+`inner`", text):
         expected += optimizer.inner.bytes_per_parameter((1024, 1024))
     assert expected == pytest.approx(found, rel=0.05), f"it is {found:.2g}"
+
+
+def test_everything_public_has_a_page_of_the_api():
+    pages = runpy.run_path(str(ROOT / "docs" / "_extensions" / "api_pages.py"))
+    text = "\n".join(map(pages["page"], pages["MODULES"]))
+    shown = set(re.findall(r"^   ~?(?:[\w.]+\.)?(\w+)$", text, re.M))
+    assert not {name.rpartition(".")[2] for name in PUBLIC} - shown
 
 
 # -- what is shown ---------------------------------------------------------------------------

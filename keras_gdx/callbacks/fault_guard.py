@@ -47,18 +47,19 @@ class Faults(NamedTuple):
 
 @register
 class FaultGuard(AtBatches):
-    """Restores the last good state when the loss or the weights go bad.
+    r"""Restores the last good state when the loss or the weights go bad.
 
     After every batch it checks the loss of that batch: NaN or infinity is a fault, and so is a
     spike, a loss with
 
-        loss - median > spike * 1.4826 * median(|losses - median|)
+    $$\ell > m + 1.4826 \cdot \mathtt{spike} \cdot \operatorname{median}_i |\ell_i - m|, \qquad
+      m = \operatorname{median}_i \ell_i$$
 
-    over the last `window` good losses, of which there must be at least 16. Whenever `every` is
-    over it checks that all weights are finite, and copies the training state. On a fault it
-    restores the last copy (weights, statistics, optimizer and metrics), multiplies the learning
-    rate by `factor` and continues with the next batch. What callbacks have set since the copy,
-    such as a lower learning rate or masks, stays. The position in the data is not restored,
+    over the last `window` good losses $\ell_i$, of which there must be at least 16. Whenever
+    `every` is over it checks that all weights are finite, and copies the training state. On a
+    fault it restores the last copy (weights, statistics, optimizer and metrics), multiplies the
+    learning rate by `factor` and continues with the next batch. What callbacks have set since the
+    copy, such as a lower learning rate or masks, stays. The position in the data is not restored,
     so the bad batch is not repeated in this epoch. `faults` lists the bad batches.
 
     For bad gradients alone, the optimizers' `skip_nonfinite` is cheaper and loses only one

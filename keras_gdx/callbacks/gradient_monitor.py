@@ -23,7 +23,7 @@ __all__ = ["GradientMonitor"]
 
 @register
 class GradientMonitor(Monitor):
-    """Measures gradient, weight and update norms, gradient noise, and dead units.
+    r"""Measures gradient, weight and update norms, gradient noise, and dead units.
 
     Whenever `every` is over (with `steps_per_execution`, after the execution that completes it):
 
@@ -36,7 +36,8 @@ class GradientMonitor(Monitor):
       `b` examples each; with `s`, the mean squared gradient norm of a part, and `S`, the squared
       gradient norm of all of `data`, it is estimated by
 
-          trace = (s - S) / (1/b - 1/B),    |gradient|**2 = (B * S - b * s) / (B - b)
+      $$\operatorname{trace} = \frac{s - S}{1/b - 1/B}, \qquad
+        \lVert \operatorname{gradient} \rVert^2 = \frac{B S - b s}{B - b}$$
 
       NaN where the estimate of the squared norm is not positive: use more `data`.
     - `dead_units`: fraction of units that output exactly 0 at all positions of all examples in

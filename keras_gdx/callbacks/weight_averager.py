@@ -77,7 +77,7 @@ class Averages(NamedTuple):
 class WeightAverager(Periodic):
     r"""Averages weights; validates with the averages and leaves them in the model.
 
-    The samples are the weights $w_1, w_2, \dots$ at the end of each epoch, or whenever `every` is
+    The samples are the weights $w_1, w_2, \ldots$ at the end of each epoch, or whenever `every` is
     over:
 
     - `"ema"`: $a_n = d_n a_{n-1} + (1 - d_n) w_n$, $d_n = \min(d, n / (n + 9))$, which gives

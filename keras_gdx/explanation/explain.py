@@ -42,7 +42,7 @@ def explain(
     `"integrated_gradients"` (arXiv:1703.01365) attributes the difference between the output $f(x)$
     and that of a baseline $b$ to the inputs:
 
-    $$a_i = (x_i - b_i) \int_0^1 \partial_i f\big(b + s(x - b)\big)\, ds, \qquad
+    $$a_i = (x_i - b_i) \int_0^1 \partial_i f(b + s(x - b))\, ds, \qquad
       \sum_i a_i = f(x) - f(b)$$
 
     The integral is computed by Gauss-Legendre quadrature; `missing` of the answer is its error,

@@ -13,7 +13,7 @@ TINY = 1e-6
 class NormalizeByGlobalNorm(Modifier):
     r"""Divides the directions of all variables by their common norm.
 
-    $$u \leftarrow \frac{u}{\lVert (u_1, u_2, \dots) \rVert + 10^{-6}}$$
+    $$u \leftarrow \frac{u}{\lVert (u_1, u_2, \ldots) \rVert + 10^{-6}}$$
 
     The learning rate is then the length of the step over all weights, apart from weight decay. In
     `before`, it divides the gradients. After the rule, the directions are computed twice.

@@ -47,7 +47,7 @@ class Kron(Optimizer):
     $$Q_L \leftarrow Q_L - 0.1\, \frac{\operatorname{triu}(A A^\top - B B^\top)}
       {\lVert A A^\top + B B^\top \rVert_2}\, Q_L, \qquad
       u = Q_L^\top Q_L\, \hat m\, Q_R^\top Q_R, \qquad
-      u \leftarrow \min\!\Big(1, \frac{1.1}{\operatorname{rms}(u)}\Big)\, u$$
+      u \leftarrow \min\!\Bigl(1, \frac{1.1}{\operatorname{rms}(u)}\Bigr)\, u$$
 
     and $Q_R$ likewise with $A^\top$ and $B^\top$. The triangular factors begin as identities, and
     become such that $u$ has the covariance of white noise. A tensor of more axes, such as the

@@ -29,7 +29,7 @@ class Prodigy(Optimizer):
 
     With $\gamma = \eta d$, sums over all weights of the model, and $d = d_0$ at first,
 
-    $$a \leftarrow \beta_3 a + \tfrac{d}{d_0} \gamma \textstyle\sum g\, (w_0 - w), \quad
+    $$a \leftarrow \beta_3 a + \tfrac{d}{d_0} \gamma \sum g\, (w_0 - w), \quad
       s \leftarrow \beta_3 s + \tfrac{d}{d_0} \gamma g, \quad
       d' = \max\Bigl(d, \frac{c\, a}{\sum |s|}\Bigr)$$
 

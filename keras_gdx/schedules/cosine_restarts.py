@@ -31,7 +31,7 @@ class CosineRestarts(Schedule):
     $$\eta_t = \eta_0 \left(\alpha + (m^i - \alpha) \, \tfrac12
       \left(1 + \cos \tfrac{\pi (t - b_i)}{D q^i}\right)\right)$$
 
-    in cycle $i$, which begins at $b_i = D (1 + q + \dots + q^{i-1})$.
+    in cycle $i$, which begins at $b_i = D (1 + q + \cdots + q^{i-1})$.
 
     Args:
         initial_learning_rate: Number >= 0, $\eta_0$: the value of update 0.

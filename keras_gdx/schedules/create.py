@@ -80,7 +80,7 @@ class Planned(Schedule):
     `BackupAndRestore`, uses them. If it is longer than the original run, the schedule is
     stretched.
 
-    $$\eta_t = s_{t - b}(T), \qquad b, T \text{ known once } \texttt{fit} \text{ begins}$$
+    $$\eta_t = s_{t - b}(T), \qquad b, T \text{ known once } \mathtt{fit} \text{ begins}$$
 
     An optimizer that is an attribute of the model is assumed to make one update per batch, or
     per accumulation window. If it makes several, give `total_steps`.

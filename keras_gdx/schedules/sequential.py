@@ -16,7 +16,7 @@ __all__ = ["Sequential"]
 class Sequential(Schedule):
     r"""Schedules one after another; each counts its own updates from 0.
 
-    With pieces $(n_i, s_i)$ and boundaries $b_i = n_1 + \dots + n_{i-1}$,
+    With pieces $(n_i, s_i)$ and boundaries $b_i = n_1 + \cdots + n_{i-1}$,
 
     $$\eta_t = s_i(t - b_i) \quad \text{for} \quad b_i \le t < b_{i+1},$$
 
