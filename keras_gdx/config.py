@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import keras
+import numpy as np
 
 from keras_gdx.arguments import (
     TYPE_OF_DEFAULT,
@@ -75,8 +76,20 @@ class Configured:
             value = self.accept(name, value)
         super().__setattr__(name, value)
 
+    def displayed(self, name: str) -> Any:
+        """The value of an argument in `repr`."""
+        return getattr(self, name)
+
     def __repr__(self) -> str:
-        arguments = (f"{name}={getattr(self, name)!r}" for name in declared_arguments(type(self)))
+        """The call that makes this object, without arguments that have their default.
+
+        Arrays are told by their shape, so there it is for reading only.
+        """
+        arguments = (
+            f"{name}={said}"
+            for name, default in declared_arguments(type(self)).items()
+            if (said := _in_short(self.displayed(name))) != _in_short(default)
+        )
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
@@ -147,6 +160,22 @@ def _takes_more(cls: type) -> bool:
     return foreign or any(
         p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "kwargs" for p in parameters
     )
+
+
+def _in_short(value: Any) -> str:
+    """What `repr` gives, but on one line also for arrays and what contains some."""
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if type(value) is tuple:
+        return f"({', '.join(map(_in_short, value))}{',' * (len(value) == 1)})"
+    if type(value) is list:
+        return f"[{', '.join(map(_in_short, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k!r}: {_in_short(x)}' for k, x in value.items())}}}"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        dtype = getattr(value.dtype, "name", value.dtype)
+        return f"<{dtype} of shape {tuple(value.shape)}>"
+    return repr(value)
 
 
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
