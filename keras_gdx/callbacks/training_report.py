@@ -10,19 +10,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_gdx.arguments import check
+from keras_gdx.arguments import check, needs_matplotlib
 from keras_gdx.callbacks._lib.argument_types import File
-from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
+from keras_gdx.callbacks._lib.hyperparameters import (
+    hyperparameters,
+    scheduled_rates,
+    updates,
+)
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
 from keras_gdx.integration.model_hooks import Epochs
 from keras_gdx.registry import register
-from keras_gdx.report.charts import needs_matplotlib
 from keras_gdx.report.findings import logged, sources
 from keras_gdx.report.page import page
 from keras_gdx.report.run_facts import facts, parameters
 
 __all__ = ["TrainingReport"]
+
+CURVE = 400  # points of a learning rate over all epochs
 
 
 class Told(NamedTuple):
@@ -31,7 +36,7 @@ class Told(NamedTuple):
     Attributes:
         parts: One dictionary for each `fit`: `began` and `seen`, seconds since 1970; `first`,
             its first epoch; `state`; `facts`.
-        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs`, `settings`.
+        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs`, `settings`, `rates`.
     """
 
     parts: Sequence[dict[str, Any]] = ()
@@ -44,7 +49,7 @@ class TrainingReport(Callback):
 
     It shows the model, the optimizer with all settings, the arguments of `fit`, versions, devices
     and the seed; a chart for each metric with its validation values, and for each hyperparameter
-    that changes; the best epoch of each metric; the `findings` of other callbacks as charts and
+    that changes (of a learning-rate schedule, by update); the best epoch of each metric; the `findings` of other callbacks as charts and
     tables; and a table of all epochs. The file needs no network and no other file, and supports
     small screens, dark mode, print and screen readers.
 
@@ -56,9 +61,10 @@ class TrainingReport(Callback):
 
     Args:
         path: Path of the HTML file; its folder is created if missing.
+        title: Title of the page; `None` is the name of the model.
 
     Raises:
-        ValueError: If `path` is not the name of a file.
+        ValueError: If `path` is not the name of a file, or `title` not a string.
         ImportError: When training begins, if matplotlib is missing; install `keras_gdx[report]`.
         OSError: When training begins, if the folder cannot be written.
 
@@ -87,9 +93,10 @@ class TrainingReport(Callback):
     _examples: Any = None
     _running = False
 
-    def __init__(self, path: File):
+    def __init__(self, path: File, title: str | None = None):
         super().__init__()
         self.path = path
+        self.title = title
         check(not os.path.isdir(path), "path", path, "the name of a file, and this is a folder")
 
     def state(self) -> dict[str, Any]:
@@ -136,6 +143,7 @@ class TrainingReport(Callback):
         """Begins a part of the run at its first epoch, when a checkpoint is already restored."""
         super().on_epoch_begin(epoch, logs)
         self._began = self._clock()
+        self._updates = updates(self.model)
         if not self._running:
             made_of = facts(self.model, self.params, self._examples, self._others)
             part: dict[str, Any] = {"began": self._began, "seen": self._began, "first": epoch + 1}
@@ -154,6 +162,7 @@ class TrainingReport(Callback):
             "seconds": self._clock() - self._began,
             "logs": {name: value for name, value in numbers.items() if name not in named},
             "settings": now | {name: value for name, value in numbers.items() if name in named},
+            "rates": scheduled_rates(self.model, self._updates, self._points),
         }
         self.memory = self.memory._replace(epochs=(*self.memory.epochs, row))
         self._see()
@@ -168,6 +177,11 @@ class TrainingReport(Callback):
         if self.memory.parts:
             self._write()
         self._running = False
+
+    @property
+    def _points(self) -> int:
+        """The points of an epoch in the chart of the learning rate."""
+        return max(2, CURVE // self.params.get("epochs", 1))
 
     def _see(self, **changes: Any) -> None:
         """Updates the entry of the current part of the run."""
@@ -184,7 +198,8 @@ class TrainingReport(Callback):
             about = {**about, "Model": about["Model"] | parameters(self.model)}
             found = {name: [*each.findings()] for name, each in sources(self._others).items()}
             found = {name: rows for name, rows in found.items() if rows}
-            text = page([*before, {**part, "facts": about}], self.memory.epochs, found)
+            parts = [*before, {**part, "facts": about}]
+            text = page(parts, self.memory.epochs, found, self.title)
             with open(beside, "wb") as file:
                 file.write(text.encode("utf-8", "replace"))
                 file.flush()

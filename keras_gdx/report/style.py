@@ -2,12 +2,16 @@
 
 from keras_gdx.report.markup import Html
 
+LINES = """--line-0: #1f6fd6; --line-1: #d9680f; --line-2: #1a8754; --line-3: #9a4fc4;
+  --line-4: #b3261e; --line-5: #00798a; --line-6: #8a6d00;"""
+
 STYLE = Html(
     """
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f6f7f9; --ink: #1b1f24;
   --soft: #57606a; --grid: #dfe3e8; --quiet: #8b949e; --link: #0b62c4;
-  --line-0: #1f6fd6; --line-1: #d9680f; --line-2: #1a8754; --line-3: #9a4fc4;
-  --line-4: #b3261e; --line-5: #00798a; --line-6: #8a6d00;
+  """
+    + LINES
+    + """
   --good: #16703f; --busy: #0b62c4; --bad: #b3261e }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #14171b; --card: #1d2127; --ink: #e6e9ed; --soft: #a3adb8; --grid: #363d46;
