@@ -49,9 +49,9 @@ class TrainingReport(Callback):
 
     It shows the model, the optimizer with all settings, the arguments of `fit`, versions, devices
     and the seed; a chart for each metric with its validation values, and for each hyperparameter
-    that changes (of a learning-rate schedule, by update); the best epoch of each metric; the `findings` of other callbacks as charts and
-    tables; and a table of all epochs. The file needs no network and no other file, and supports
-    small screens, dark mode, print and screen readers.
+    that changes, if it is a learning-rate schedule by update; the best epoch of each metric; the
+    `findings` of other callbacks as charts and tables; and a table of all epochs. The file needs
+    no network and no other file, and supports small screens, dark mode, print and screen readers.
 
     The page is replaced atomically at the end of every epoch, so there is always a complete one.
     An old page that says `running` means that the run was killed. With `ResumableCheckpoint`, a

@@ -63,6 +63,7 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 caption { padding: .2rem 0 .3rem; text-align: left; font-weight: 600; white-space: nowrap }
 th, td { padding: .28rem 1rem .28rem 0; border-bottom: 1px solid var(--grid); text-align: left;
   vertical-align: top }
+@media (max-width: 30rem) { th, td { padding-right: .6rem } }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom }
 tbody th { color: var(--soft); font-weight: 400 }
 .wide td, .wide th { white-space: nowrap } .wide td.text { white-space: normal; min-width: 6rem }
