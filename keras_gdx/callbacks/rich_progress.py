@@ -28,7 +28,7 @@ class Elapsed(NamedTuple):
 
 @register
 class RichProgress(Callback):
-    """Shows progress and remaining time: bars in terminals and notebooks, plain lines elsewhere.
+    """Shows progress and remaining time, in terminals, notebooks and files.
 
     It takes the place of Keras' own progress bar, whatever `verbose` is. At the end of every epoch
     it adds a line. On a terminal there are two bars below: one for the current epoch and one for
