@@ -25,12 +25,26 @@ else:
     from functools import cache
 
 
+class Call:
+    """The signature that `help` and notebooks show of a class: all arguments, without types.
+
+    An instance has none of it: it may be a function with a signature of its own.
+    """
+
+    def __get__(self, instance: Any, cls: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return _call(cls)
+
+
 class Configured:
     """Gives a class `get_config`, `from_config`, and validation of its arguments.
 
     `__init__` must store every argument that it declares in an attribute of the same name. Values
     that are Keras objects are serialized too, also inside lists, tuples and dictionaries.
     """
+
+    __signature__ = Call()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         unknown = kwargs.keys() - declared_arguments(cls).keys()
@@ -143,6 +157,23 @@ def argument_forms(cls: type) -> dict[str, Form]:
         for base, _ in alternatives(hint)
         if isinstance(base, Form)
     }
+
+
+@cache
+def _call(cls: type) -> inspect.Signature:
+    own = []
+    for base in _configured_bases(cls)[:1]:
+        _, *found = inspect.signature(base.__init__).parameters.values()
+        own = [p.replace(annotation=p.empty) for p in found]
+    names = {p.name for p in own}
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in declared_arguments(cls).items()
+        if name not in names
+    ]
+    variadic = [p for p in own if p.kind is p.VAR_KEYWORD]
+    named = [p for p in own if p not in variadic]
+    return inspect.Signature([*named, *options, *(variadic if _takes_more(cls) else ())])
 
 
 def _configured_bases(cls: type) -> list[Any]:

@@ -74,3 +74,8 @@ def test_ipython_shows_them():
     shown = formatters.DisplayFormatter().format(PICTURES["schedule"]())[0]
     assert {*shown} == {"text/plain", "image/png"}
     assert {*formatters.DisplayFormatter().format(complete())[0]} == {"text/plain", "text/html"}
+
+
+def test_an_explanation_does_not_print_its_arrays():
+    found = keras_gdx.explain(network(), np.ones((2, 256)))
+    assert repr(found) == "<Explanation by integrated_gradients: values of shape (2, 256)>"

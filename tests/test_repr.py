@@ -89,6 +89,27 @@ def test_is_short():
     assert repr(callbacks.WeightAverager("swa", start=1)) == "WeightAverager(kind='swa', start=1)"
 
 
+def test_the_signature_has_all_arguments_and_their_defaults():
+    call = str(inspect.signature(optimizers.AdamW))
+    assert call.startswith("(learning_rate=0.001, *, beta_1=0.9, beta_2=0.999, epsilon=1e-08, ")
+    assert "use_ema=False" in call
+    assert "kwargs" not in call
+    for entry in REGISTRY.values():
+        found = inspect.signature(entry.cls).parameters.values()
+        named = {p.name: p.default for p in found if p.kind is not p.VAR_KEYWORD}
+        assert named == declared_arguments(entry.cls)
+    assert [*inspect.signature(schedules.Constant(1.0)).parameters] == ["t"]
+
+    class Own(optimizers.SGD):
+        def __init__(self, extra, **kwargs):
+            super().__init__(**kwargs)
+            self.extra = extra
+
+    names = [*inspect.signature(Own).parameters]
+    assert names[:2] == ["extra", "learning_rate"]
+    assert names[-1] == "kwargs"
+
+
 def test_tells_arrays_by_their_shape():
     data = (np.zeros((8, 2)), {"y": tf.zeros(8)}, [keras.ops.ones(3)])
     assert repr(callbacks.StepEvaluator(data, every=3)) == (

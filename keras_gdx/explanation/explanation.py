@@ -38,6 +38,9 @@ class Explanation:
     inputs: Array
     spread: Array | None = None
 
+    def __repr__(self) -> str:
+        return f"<Explanation by {self.method}: values of shape {self.values.shape}>"
+
     @property
     def missing(self) -> Array:
         """The part of `output - reference` that the contributions of an example do not add up to.
