@@ -15,6 +15,7 @@ import numbers
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from types import NoneType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -195,3 +196,14 @@ def needs_tensorflow(name: str) -> None:
     """Raises `ValueError` on backends other than TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"{name} needs Keras' TensorFlow backend.")
+
+
+def has_matplotlib() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def needs_matplotlib(name: str) -> None:
+    """Raises `ImportError` if matplotlib is missing."""
+    if not has_matplotlib():
+        raise ImportError(f"{name} needs matplotlib: pip install 'keras_gdx[report]'")

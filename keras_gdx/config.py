@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import keras
+import numpy as np
 
 from keras_gdx.arguments import (
     TYPE_OF_DEFAULT,
@@ -24,12 +25,26 @@ else:
     from functools import cache
 
 
+class Call:
+    """The signature that `help` and notebooks show of a class: all arguments, without types.
+
+    An instance has none of it: it may be a function with a signature of its own.
+    """
+
+    def __get__(self, instance: Any, cls: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return _call(cls)
+
+
 class Configured:
     """Gives a class `get_config`, `from_config`, and validation of its arguments.
 
     `__init__` must store every argument that it declares in an attribute of the same name. Values
     that are Keras objects are serialized too, also inside lists, tuples and dictionaries.
     """
+
+    __signature__ = Call()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         unknown = kwargs.keys() - declared_arguments(cls).keys()
@@ -75,8 +90,20 @@ class Configured:
             value = self.accept(name, value)
         super().__setattr__(name, value)
 
+    def displayed(self, name: str) -> Any:
+        """The value of an argument in `repr`."""
+        return getattr(self, name)
+
     def __repr__(self) -> str:
-        arguments = (f"{name}={getattr(self, name)!r}" for name in declared_arguments(type(self)))
+        """The call that makes this object, without arguments that have their default.
+
+        Arrays are told by their shape, so there it is for reading only.
+        """
+        arguments = (
+            f"{name}={said}"
+            for name, default in declared_arguments(type(self)).items()
+            if (said := _in_short(self.displayed(name))) != _in_short(default)
+        )
         return f"{type(self).__name__}({', '.join(arguments)})"
 
 
@@ -132,6 +159,23 @@ def argument_forms(cls: type) -> dict[str, Form]:
     }
 
 
+@cache
+def _call(cls: type) -> inspect.Signature:
+    own = []
+    for base in _configured_bases(cls)[:1]:
+        _, *found = inspect.signature(base.__init__).parameters.values()
+        own = [p.replace(annotation=p.empty) for p in found]
+    names = {p.name for p in own}
+    options = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for name, default in declared_arguments(cls).items()
+        if name not in names
+    ]
+    variadic = [p for p in own if p.kind is p.VAR_KEYWORD]
+    named = [p for p in own if p not in variadic]
+    return inspect.Signature([*named, *options, *(variadic if _takes_more(cls) else ())])
+
+
 def _configured_bases(cls: type) -> list[Any]:
     return [b for b in cls.__mro__ if issubclass(b, Configured) and "__init__" in vars(b)]
 
@@ -147,6 +191,22 @@ def _takes_more(cls: type) -> bool:
     return foreign or any(
         p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "kwargs" for p in parameters
     )
+
+
+def _in_short(value: Any) -> str:
+    """What `repr` gives, but on one line also for arrays and what contains some."""
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if type(value) is tuple:
+        return f"({', '.join(map(_in_short, value))}{',' * (len(value) == 1)})"
+    if type(value) is list:
+        return f"[{', '.join(map(_in_short, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k!r}: {_in_short(x)}' for k, x in value.items())}}}"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        dtype = getattr(value.dtype, "name", value.dtype)
+        return f"<{dtype} of shape {tuple(value.shape)}>"
+    return repr(value)
 
 
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)

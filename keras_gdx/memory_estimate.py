@@ -12,6 +12,8 @@ from keras_gdx.creation import create
 from keras_gdx.engine.state.state import AVERAGE, size_of
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.registry import list as names
+from keras_gdx.report.markup import table
+from keras_gdx.report.notebook import notebook
 
 __all__ = ["Memory", "memory"]
 
@@ -52,18 +54,34 @@ class Memory:
     def __str__(self) -> str:
         return str(Table([self]))
 
+    def _repr_html_(self) -> str:
+        return Table([self])._repr_html_()
+
 
 class Table(list[Memory]):
-    """A list of `Memory` that prints as a table, in MiB, in its order."""
+    """A list of `Memory` that prints as a table, in MiB, in its order; so it does in notebooks."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The parts of which at least one rule needs some."""
+        every = ["weights", "gradients", "state", "averages", "sums", "activations", "total"]
+        return [name for name in every if any(getattr(m, name) for m in self)]
 
     def __str__(self) -> str:
-        columns = ["weights", "gradients", "state", "averages", "sums", "activations", "total"]
-        shown = [c for c in columns if any(getattr(m, c) for m in self)]
-        lines = ["".join([f"{'MiB':20}", *(f"{c:>12}" for c in shown)])]
+        lines = ["".join([f"{'MiB':20}", *(f"{c:>12}" for c in self.columns)])]
         for m in self:
-            numbers = [f"{getattr(m, c) / 2**20:12,.2f}" for c in shown]
+            numbers = [f"{getattr(m, c) / 2**20:12,.2f}" for c in self.columns]
             lines.append("".join([f"{m.rule:20}", *numbers]))
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {"rule": m.rule} | {c: round(getattr(m, c) / 2**20, 2) for c in self.columns}
+            for m in self
+        ]
+        return notebook(table("Memory on each device, in MiB", rows, sortable=True))
 
 
 @overload

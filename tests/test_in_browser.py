@@ -43,6 +43,7 @@ def trained():
             "seconds": 1.5,
             "logs": {"loss": 1 / i, "val_loss": 2 / i, LONG: 1e6 * i, "accuracy": 1 - 1 / i},
             "settings": {"learning_rate": 0.1**i, "weight_decay": 0.1},
+            "rates": {"learning_rate": {"update": [40 * i, 40 * i + 20], "rate": [1 / i, 0.9 / i]}},
         }
         for i in range(1, 21)
     ]

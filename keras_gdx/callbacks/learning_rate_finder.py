@@ -1,17 +1,22 @@
 """Learning-rate range test: finds an initial learning rate on a few batches."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 from annotated_types import Ge, Gt, Interval
 
-from keras_gdx.arguments import PositiveFloat, check
+from keras_gdx.arguments import PositiveFloat, check, needs_matplotlib
 from keras_gdx.callbacks._lib.hyperparameters import check_rates, number, rate_groups
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.registry import register
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["LearningRateFinder"]
 
@@ -116,13 +121,21 @@ class LearningRateFinder(Callback):
         finite = np.isfinite(self.smoothed)
         return suggest(self.rates[finite], self.smoothed[finite])
 
-    def plot(self) -> Any:
-        """Plots loss over rate with the suggestions; returns a matplotlib figure."""
-        from matplotlib.figure import Figure
+    def plot(self) -> Figure:
+        """Plots loss over rate with the suggestions.
 
-        figure = Figure(figsize=(7, 4), layout="constrained")
+        Returns:
+            A `matplotlib.figure.Figure`, which a notebook shows.
+
+        Raises:
+            ImportError: If matplotlib is missing; install `keras_gdx[report]`.
+        """
+        needs_matplotlib("LearningRateFinder.plot")
+        from keras_gdx.figures import Picture
+
+        figure = Picture(7, 4)
         axes = figure.subplots()
-        axes.semilogx(self.rates, self.losses, ".", color="lightgray", label="batches")
+        axes.semilogx(self.rates, self.losses, ".", color="darkgray", label="batches")
         axes.semilogx(self.rates, self.smoothed, color="black", label="smoothed")
         for place, (name, rate) in enumerate(self.suggestions.items()):
             axes.axvline(rate, color=f"C{place}", label=f"{name}: {rate:.2g}")
@@ -130,7 +143,9 @@ class LearningRateFinder(Callback):
         if len(shown):
             margin = 0.1 * np.ptp(shown) or 1.0
             axes.set_ylim(shown.min() - margin, min(shown.max(), 2 * shown[0]) + margin)
-        axes.set(xlabel="learning rate", ylabel="loss")
+        axes.set(xlabel="learning rate", ylabel="loss of a batch")
+        of = f"{self.model.name}, " if self.model else ""
+        axes.set_title(f"{of}n = {len(self.rates)} batches, one at each rate", parse_math=False)
         axes.legend(frameon=False)
         return figure
 

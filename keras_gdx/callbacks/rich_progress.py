@@ -1,18 +1,22 @@
 """Progress bars with the remaining time."""
 
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import keras
+
 from keras_gdx.callbacks._lib.argument_types import Names
-from keras_gdx.callbacks.base import Callback, Logs, if_needed
+from keras_gdx.callbacks._lib.progress import Lines, Place, Quiet, place
+from keras_gdx.callbacks.base import Callback, Logs, batches_until, if_needed
 from keras_gdx.registry import register
 from keras_gdx.report.clock import clock
 from keras_gdx.report.findings import logged
 
 __all__ = ["RichProgress"]
+
+REFRESH = 0.1  # seconds between two looks at the logs of batches
 
 
 class Elapsed(NamedTuple):
@@ -24,11 +28,13 @@ class Elapsed(NamedTuple):
 
 @register
 class RichProgress(Callback):
-    """Shows progress and remaining time; plain lines when not on a terminal.
+    """Shows progress and remaining time, in terminals, notebooks and files.
 
-    On a terminal it shows two bars: one for the current epoch and one for the run. Otherwise
-    (files, pipes, batch jobs) it prints one line per epoch, without control characters. Times
-    include earlier parts of a resumed run. Use it with `fit(..., verbose=0)`.
+    It takes the place of Keras' own progress bar, whatever `verbose` is. At the end of every epoch
+    it adds a line. On a terminal there are two bars below: one for the current epoch and one for
+    the run; in a notebook there is one, which needs no widgets. Otherwise (files, pipes, batch
+    jobs) there are only the lines, without control characters. Times include earlier parts of a
+    resumed run.
 
     Args:
         names: List of the logs to show, in this order; `None` shows all.
@@ -42,7 +48,7 @@ class RichProgress(Callback):
         >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
         >>> x, callback = np.zeros((8, 1)), RichProgress()
-        >>> history = model.fit(x, x, epochs=2, verbose=0, callbacks=[callback])
+        >>> history = model.fit(x, x, epochs=2, callbacks=[callback])
         ... # doctest: +ELLIPSIS
         epoch 1/2  loss 0  0:0... left
         epoch 2/2  loss 0  done in 0:0...
@@ -56,7 +62,7 @@ class RichProgress(Callback):
     last = True
     resumes_exactly = False
     _clock = staticmethod(time.monotonic)
-    _bars: Any = None
+    _place: Place = Lines()
 
     def __init__(self, names: Names | None = None):
         super().__init__()
@@ -64,93 +70,65 @@ class RichProgress(Callback):
 
     @property
     def needs_batches(self) -> bool:
-        return sys.stdout.isatty()
+        return place().live
 
     @contextmanager
     def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
-        """Closes the bars at the end, also on errors."""
+        """Silences Keras' bar; closes ours at the end, also on errors."""
+        others = [x for x in callbacks if not isinstance(x, keras.callbacks.ProgbarLogger)]
         try:
-            yield callbacks
+            yield [*others, Quiet()]
         finally:
-            if self._bars:
-                self._bars.close()
+            self._place.close()
+            self._place = Lines()
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Opens the bars on a terminal."""
+        """Opens the bars, if there is a place for them."""
         super().on_train_begin(logs)
-        self._bars = bars(self.params) if sys.stdout.isatty() else None
+        self._steps = self.params.get("steps")
+        self._place = place()(self.params.get("epochs"))
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Starts the clock."""
         super().on_epoch_begin(epoch, logs)
-        self._began = self._clock()
-        if self._bars:
-            self._bars.begin(epoch)
+        self._began = self._shown = self._clock()
+        self._epoch, self._batches = epoch, 0
+        self._place.move(epoch, 0, self._steps, "")
 
     @if_needed
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Advances the bars."""
-        if self._bars:
-            self._bars.advance(batch)
+        self._batches = batches_until(batch, self.params)
+        now = self._clock()
+        if now - self._shown >= REFRESH or self._batches == self._steps:
+            self._shown = now
+            self._place.move(self._epoch, self._batches, self._steps, self._words(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Prints the epoch's line."""
         seconds, epochs = self.memory
         self.memory = Elapsed(seconds + self._clock() - self._began, epochs + 1)
-        logs, numbers = logs or {}, logged(logs)
-        names = logs if self.names is None else [name for name in self.names if name in logs]
-        shown = [
-            f"{name} {numbers[name]:.4g}" if name in numbers else f"{name} {logs[name]}"
-            for name in names
-        ]
+        self._steps = self._steps or self._batches or None
+        shown = [self._words(logs or {})]
         if total := self.params.get("epochs"):
             shown = [f"epoch {epoch + 1}/{total}", *shown, self._time(total - epoch - 1)]
         else:
             shown = [f"epoch {epoch + 1}", *shown]
-        line = "  ".join(shown)
-        print(line, flush=True) if self._bars is None else self._bars.tell(line)
+        self._place.tell("  ".join(filter(None, shown)))
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        """Closes the bars."""
+        self._place.close()
+        self._place = Lines()
+
+    def _words(self, logs: Mapping[str, Any]) -> str:
+        numbers = logged(logs)
+        names = logs if self.names is None else [name for name in self.names if name in logs]
+        return "  ".join(
+            f"{name} {numbers[name]:.4g}" if name in numbers else f"{name} {logs[name]}"
+            for name in names
+        )
 
     def _time(self, left: int) -> str:
         seconds, epochs = self.memory
         return f"{clock(left * seconds / epochs)} left" if left else f"done in {clock(seconds)}"
-
-
-class Bars:
-    """Two progress bars of the package `rich`."""
-
-    def __init__(self, params: dict[str, Any], progress: Any):
-        self._progress = progress
-        self._whole = progress.add_task("run", total=params.get("epochs"))
-        self._epoch = progress.add_task("epoch", total=params.get("steps"))
-        progress.start()
-
-    def begin(self, epoch: int) -> None:
-        """Starts an epoch."""
-        self._progress.update(self._whole, completed=epoch)
-        self._progress.reset(self._epoch)
-
-    def advance(self, batch: int) -> None:
-        """Advances both bars to the end of a batch."""
-        self._progress.update(self._epoch, completed=batch + 1)
-
-    def tell(self, line: str) -> None:
-        """Prints a line above the bars."""
-        self._progress.advance(self._whole)
-        self._progress.console.print(line, markup=False, highlight=False)
-
-    def close(self) -> None:
-        """Closes the bars and restores the terminal."""
-        self._progress.stop()
-
-
-def bars(params: dict[str, Any]) -> Bars:
-    """Returns the bars; `rich` is installed because Keras depends on it."""
-    from rich import progress
-
-    columns = [
-        progress.TextColumn("{task.description:5}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TimeRemainingColumn(),
-    ]
-    return Bars(params, progress.Progress(*columns, transient=True))

@@ -12,20 +12,25 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_gdx.arguments import check
+from keras_gdx.arguments import check, needs_matplotlib
 from keras_gdx.callbacks._lib.argument_types import File
-from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
+from keras_gdx.callbacks._lib.hyperparameters import (
+    hyperparameters,
+    scheduled_rates,
+    updates,
+)
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
 from keras_gdx.integration.model_hooks import Epochs
 from keras_gdx.integration.weight_swap import evaluation_weights
 from keras_gdx.registry import register
-from keras_gdx.report.charts import needs_matplotlib
 from keras_gdx.report.findings import logged, sources
 from keras_gdx.report.page import page
 from keras_gdx.report.run_facts import facts, parameters
 
 __all__ = ["TrainingReport"]
+
+CURVE = 400  # points of a learning rate over all epochs
 
 
 class Told(NamedTuple):
@@ -34,7 +39,7 @@ class Told(NamedTuple):
     Attributes:
         parts: One dictionary for each `fit`: `began` and `seen`, seconds since 1970; `first`,
             its first epoch; `state`; `facts`.
-        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs`, `settings`.
+        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs`, `settings`, `rates`.
     """
 
     parts: Sequence[dict[str, Any]] = ()
@@ -47,9 +52,9 @@ class TrainingReport(Callback):
 
     It shows the model, the optimizer with all settings, the arguments of `fit`, versions, devices
     and the seed; a chart for each metric with its validation values, and for each hyperparameter
-    that changes; the best epoch of each metric; the `findings` of other callbacks as charts and
-    tables; and a table of all epochs. The file needs no network and no other file, and supports
-    small screens, dark mode, print and screen readers.
+    that changes, if it is a learning-rate schedule by update; the best epoch of each metric; the
+    `findings` of other callbacks as charts and tables; and a table of all epochs. The file needs
+    no network and no other file, and supports small screens, dark mode, print and screen readers.
 
     The page is replaced atomically at the end of every epoch, so there is always a complete one.
     An old page that says `running` means that the run was killed. With `ResumableCheckpoint`, a
@@ -59,12 +64,14 @@ class TrainingReport(Callback):
 
     Args:
         path: Path of the HTML file; its folder is created if missing.
+        title: Title of the page; `None` is the name of the model.
         explain: Function of the trained model that returns an `Explanation`, or a dictionary of
             titles and these: `lambda model: keras_gdx.explain(model, x[:3])`. It is called when
             training ends, with the evaluation weights, and the page has the pictures.
 
     Raises:
-        ValueError: If `path` is not the name of a file, or `explain` is no function.
+        ValueError: If `path` is not the name of a file, `title` not a string, or `explain` no
+            function.
         ImportError: When training begins, if matplotlib is missing; install `keras_gdx[report]`.
         OSError: When training begins, if the folder cannot be written.
 
@@ -93,9 +100,15 @@ class TrainingReport(Callback):
     _examples: Any = None
     _running = False
 
-    def __init__(self, path: File, explain: Callable[[keras.Model], Any] | None = None):
+    def __init__(
+        self,
+        path: File,
+        title: str | None = None,
+        explain: Callable[[keras.Model], Any] | None = None,
+    ):
         super().__init__()
         self.path = path
+        self.title = title
         self.explain = explain
         check(explain is None or callable(explain), "explain", explain, "a function, or None")
         check(not os.path.isdir(path), "path", path, "the name of a file, and this is a folder")
@@ -144,6 +157,7 @@ class TrainingReport(Callback):
         """Begins a part of the run at its first epoch, when a checkpoint is already restored."""
         super().on_epoch_begin(epoch, logs)
         self._began = self._clock()
+        self._updates = updates(self.model)
         if not self._running:
             made_of = facts(self.model, self.params, self._examples, self._others)
             part: dict[str, Any] = {"began": self._began, "seen": self._began, "first": epoch + 1}
@@ -162,6 +176,7 @@ class TrainingReport(Callback):
             "seconds": self._clock() - self._began,
             "logs": {name: value for name, value in numbers.items() if name not in named},
             "settings": now | {name: value for name, value in numbers.items() if name in named},
+            "rates": scheduled_rates(self.model, self._updates, self._points),
         }
         self.memory = self.memory._replace(epochs=(*self.memory.epochs, row))
         self._see()
@@ -176,6 +191,11 @@ class TrainingReport(Callback):
         if self.memory.parts:
             self._write(final=True)
         self._running = False
+
+    @property
+    def _points(self) -> int:
+        """The points of an epoch in the chart of the learning rate."""
+        return max(2, CURVE // self.params.get("epochs", 1))
 
     def _see(self, **changes: Any) -> None:
         """Updates the entry of the current part of the run."""
@@ -192,8 +212,9 @@ class TrainingReport(Callback):
             about = {**about, "Model": about["Model"] | parameters(self.model)}
             found = {name: [*each.findings()] for name, each in sources(self._others).items()}
             found = {name: rows for name, rows in found.items() if rows}
+            parts = [*before, {**part, "facts": about}]
             explained = self._explained() if final else {}
-            text = page([*before, {**part, "facts": about}], self.memory.epochs, found, explained)
+            text = page(parts, self.memory.epochs, found, self.title, explained)
             with open(beside, "wb") as file:
                 file.write(text.encode("utf-8", "replace"))
                 file.flush()

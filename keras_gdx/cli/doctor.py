@@ -13,6 +13,7 @@ import keras
 
 from keras_gdx._version import __version__
 from keras_gdx.cli.answer import Answer, table
+from keras_gdx.integration.devices import device_names
 
 PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scipy", "matplotlib")
 SETTINGS = (
@@ -45,7 +46,7 @@ def _doctor(given: argparse.Namespace) -> Answer:
     data: dict[str, Any] = {
         "versions": versions(),
         "backend": keras.backend.backend(),
-        "devices": keras.distribution.list_devices(),
+        "devices": device_names(),
         "settings": {name: os.environ[name] for name in SETTINGS if name in os.environ},
         "keras_defects": [{"what": what, "instead": instead} for what, instead in DEFECTS],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from keras_gdx.comparison.plots import CHARTS, Look, scanned
@@ -21,8 +22,8 @@ LOGARITHMIC = {
 }
 
 
-def charts(result: Comparison) -> list[Html]:
-    """All charts that have something to show, under one legend."""
+def charts(result: Comparison, kinds: Sequence[str] = tuple(CHARTS)) -> list[Html]:
+    """The charts of these kinds that have something to show, under one legend."""
     if result.decision.leader is None:
         return []
     metric = result.settings.metric
@@ -57,15 +58,16 @@ def charts(result: Comparison) -> list[Html]:
             "the time of the fastest run with the same seed; higher is better.",
         ),
     }
-    shown = {"differences": len(result.decision.duels) > 0, "rate": scanned(result) is not None}
-    shown |= {"budget": any(each.trials for each in result.strategies.values())}
+    able = {"differences": len(result.decision.duels) > 0, "rate": scanned(result) is not None}
+    able |= {"budget": any(each.trials for each in result.strategies.values())}
+    shown = [kind for kind in captions if kind in kinds and able.get(kind, True)]
     names = [*result.strategies]
     keys = [sample(n, colour(i), DASHES[i % FEW]) for i, n in enumerate(names)]
     return [
         element("p", *keys, class_="title"),
         element(
             "div",
-            *(figure(result, kind, *captions[kind]) for kind in captions if shown.get(kind, True)),
+            *(figure(result, kind, *captions[kind]) for kind in shown),
             class_="charts",
         ),
     ]

@@ -7,7 +7,7 @@ users, those of the page for the report.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,9 +23,17 @@ from keras_gdx.report.markup import said
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from keras_gdx.comparison.result import Comparison
 
+TITLES = {
+    "curves": "Median and range during training",
+    "rate": "Each value that was tried",
+    "differences": "The leader's lead by seed, its mean and interval",
+    "profile": "How soon the target is reached",
+    "budget": "What so many trials would have found",
+}
 MARKERS = "osD^vP*X"
 LONGEST = 26  # letters of a name in a chart
 
@@ -52,38 +60,53 @@ class Look(NamedTuple):
         return {"color": self.colours[name], "marker": marker, "markersize": size, "linestyle": ""}
 
 
-def plot(result: Comparison, kind: str, axes: Axes | None = None) -> Axes:
-    """Draws the chart of this kind, with a legend, for a user."""
-    axes, look = _for_user(result.strategies, axes)
+def plot(result: Comparison, kind: str, axes: Axes) -> None:
+    """Draws the chart of this kind, with title and legend, for a user."""
+    look = _for_user(result.strategies)
     CHARTS[kind](result, axes, look)
-    if kind == "differences":
-        return axes
-    return _explained(axes, look, "share of seeds" if kind == "profile" else result.settings.metric)
+    given = result.settings
+    seeds = {run.seed for each in result.strategies.values() for run in each.finals}
+    told = f"n = {len(seeds)} seeds"
+    if kind in ("rate", "budget"):
+        told = f"n = {given.trials} trials of each strategy"
+    axes.set_title(f"{TITLES[kind]}\n{given.budget} in each run, {told}", fontsize="medium")
+    if kind != "differences":
+        share = "share of seeds that reach the target"
+        _explained(axes, look, share if kind == "profile" else given.metric)
 
 
-def draw_profile(found: Profile, share: str, axes: Axes | None = None) -> Axes:
-    """Draws profiles with a legend, for a user."""
-    axes, look = _for_user(found.shares, axes)
+def draw_profile(found: Profile, title: str, share: str, axes: Axes) -> None:
+    """Draws profiles with title and legend, for a user."""
+    look = _for_user(found.shares)
+    axes.set_title(title, fontsize="medium")
     _profile(found, axes, look)
-    return _explained(axes, look, share)
+    _explained(axes, look, share)
 
 
-def _for_user(names: Iterable[str], axes: Axes | None) -> tuple[Axes, Look]:
-    """Axes and colors of matplotlib."""
-    from matplotlib import pyplot
+def drawn(draw: Callable[[Axes], None], axes: Axes | None) -> Figure | None:
+    """Draws on these axes, or on those of a new figure, which it returns."""
+    if axes is not None:
+        draw(axes)
+        return None
+    from keras_gdx.figures import Picture
 
-    axes = axes or pyplot.figure(layout="constrained").add_subplot()
-    return axes, Look({name: f"C{i}" for i, name in enumerate(names)}, "gray")
+    figure = Picture(6.4, 4.4)
+    draw(figure.subplots())
+    return figure
 
 
-def _explained(axes: Axes, look: Look, label: str) -> Axes:
+def _for_user(names: Iterable[str]) -> Look:
+    """Colors of matplotlib."""
+    return Look({name: f"C{i}" for i, name in enumerate(names)}, "gray")
+
+
+def _explained(axes: Axes, look: Look, label: str) -> None:
     """Adds a label of the vertical axis, and a legend."""
     axes.set_ylabel(label)
     for name in look.colours:
-        axes.plot([], [], label=name.lstrip("_"), **look.line(name))
+        axes.plot([], [], label=shortened(name).lstrip("_"), **look.line(name))
     for text in axes.legend(fontsize="small").get_texts():
         text.set_parse_math(False)
-    return axes
 
 
 # -- the charts ------------------------------------------------------------------------------

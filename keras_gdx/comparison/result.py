@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
-from functools import cached_property
+from functools import cached_property, partial
 from math import inf
 from os import PathLike
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-from keras_gdx.arguments import NonNegativeFloat, check, check_type
+from keras_gdx.arguments import (
+    NonNegativeFloat,
+    check,
+    check_type,
+    has_matplotlib,
+    needs_matplotlib,
+)
 from keras_gdx.comparison.decision import LEVEL, Decision, decide
 from keras_gdx.comparison.html import page
-from keras_gdx.comparison.plots import plot
+from keras_gdx.comparison.page_charts import charts
+from keras_gdx.comparison.plots import drawn, plot
 from keras_gdx.comparison.profile import Profile, profile
 from keras_gdx.comparison.rows import Table, cost_rows, number_rows, score_rows
 from keras_gdx.comparison.run import Run
@@ -23,11 +30,12 @@ from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
 from keras_gdx.comparison.storage import decoded, encoded, write_text
 from keras_gdx.comparison.summary import Edge, StrategySummary
 from keras_gdx.comparison.verdict import sentences
-from keras_gdx.report.charts import needs_matplotlib
-from keras_gdx.report.markup import Row
+from keras_gdx.report.markup import Row, element, table
+from keras_gdx.report.notebook import notebook
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["Comparison"]
 
@@ -215,6 +223,15 @@ class Comparison:
     def __repr__(self) -> str:
         return f"<Comparison: {self.verdict}>"
 
+    def _repr_html_(self) -> str:
+        """The verdict, the tables, and what needs matplotlib if there is one: the main charts."""
+        return notebook(
+            *(element("p", sentence) for sentence in self.sentences),
+            table("Scores, the leader first", score_rows(self)),
+            table("Values, time and cost", cost_rows(self)),
+            *(charts(self, ("differences", "curves")) if has_matplotlib() else ()),
+        )
+
     def to_pandas(self, what: What = "strategies") -> Any:
         """A pandas data frame.
 
@@ -242,7 +259,7 @@ class Comparison:
 
     # -- for readers -------------------------------------------------------------------------
 
-    def plot(self, kind: PlotKind, axes: Axes | None = None) -> Axes:
+    def plot(self, kind: PlotKind, axes: Axes | None = None) -> Figure | None:
         """Draws a chart with matplotlib.
 
         Args:
@@ -253,7 +270,7 @@ class Comparison:
             axes: The axes to draw on; those of a new figure if `None`.
 
         Returns:
-            The axes.
+            The new `matplotlib.figure.Figure`, which a notebook shows; `None` if `axes` is given.
 
         Raises:
             ValueError: If there is no such chart.
@@ -261,7 +278,7 @@ class Comparison:
         """
         check_type("kind", kind, PlotKind)
         needs_matplotlib("Comparison.plot")
-        return plot(self, kind, axes)
+        return drawn(partial(plot, self, kind), axes)
 
     def report(self, path: str | PathLike[str]) -> None:
         """Writes a self-contained HTML page, for readers who have not seen the training.

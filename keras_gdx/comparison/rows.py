@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from keras_gdx.comparison.decision import LEVEL, Duel
 from keras_gdx.comparison.summary import StrategySummary
 from keras_gdx.comparison.verdict import between, interval, p_value, short
-from keras_gdx.report.markup import Quantity, Row, said
+from keras_gdx.report.markup import Quantity, Row, said, table
+from keras_gdx.report.notebook import notebook
 
 if TYPE_CHECKING:
     from keras_gdx.comparison.result import Comparison
@@ -25,7 +26,7 @@ OUTCOMES = {
 
 
 class Table(list[Row]):
-    """A list of rows that prints as a table."""
+    """A list of rows that prints as a table, and is one in a notebook."""
 
     def __str__(self) -> str:
         names = [*dict.fromkeys(name for row in self for name in row)]
@@ -33,6 +34,11 @@ class Table(list[Row]):
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         padded = [[c.ljust(w) for c, w in zip(line, widths, strict=True)] for line in lines]
         return "\n".join("  ".join(line).rstrip() for line in padded)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return notebook(table("One row for each strategy", self))
 
 
 def _cell(value: Any) -> str:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_gdx.arguments import check, check_type
+from keras_gdx.arguments import check, check_type, needs_matplotlib
 from keras_gdx.callbacks._lib.argument_types import Folder
 from keras_gdx.comparison.experiment import compare
-from keras_gdx.comparison.plots import draw_profile
+from keras_gdx.comparison.plots import draw_profile, drawn
 from keras_gdx.comparison.profile import Profile, profile
 from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.rows import Table
-from keras_gdx.report.charts import needs_matplotlib
-from keras_gdx.report.markup import Row
+from keras_gdx.report.markup import Row, element, table
+from keras_gdx.report.notebook import notebook
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["Comparisons", "compare_many"]
 
@@ -151,17 +153,26 @@ class Comparisons:
     def __str__(self) -> str:
         return f"{self.verdict}\n\n{self.table}"
 
-    def plot(self, axes: Axes | None = None) -> Axes:
+    def __repr__(self) -> str:
+        return f"<Comparisons on {', '.join(self.tasks)}>"
+
+    def _repr_html_(self) -> str:
+        """The verdict of each task, and the table."""
+        lines = [element("p", line) for line in self.verdict.splitlines()]
+        return notebook(*lines, table("All tasks, the best profile first", self.table))
+
+    def plot(self, axes: Axes | None = None) -> Figure | None:
         """Draws the profile with matplotlib.
 
         Args:
             axes: The axes to draw on; those of a new figure if `None`.
 
         Returns:
-            The axes.
+            The new `matplotlib.figure.Figure`, which a notebook shows; `None` if `axes` is given.
 
         Raises:
             ImportError: If matplotlib is missing; install `keras_gdx[report]`.
         """
         needs_matplotlib("Comparisons.plot")
-        return draw_profile(self.profile(), "share of tasks", axes)
+        title = f"How soon targets are reached\nn = {len(self.tasks)} tasks"
+        return drawn(partial(draw_profile, self.profile(), title, "share of tasks"), axes)

@@ -1,13 +1,18 @@
 """The answer of `keras_gdx.explain`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keras_gdx.arguments import check
+from keras_gdx.arguments import check, needs_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Array = NDArray[np.floating[Any]]
 
@@ -33,6 +38,9 @@ class Explanation:
     inputs: Array
     spread: Array | None = None
 
+    def __repr__(self) -> str:
+        return f"<Explanation by {self.method}: values of shape {self.values.shape}>"
+
     @property
     def missing(self) -> Array:
         """The part of `output - reference` that the contributions of an example do not add up to.
@@ -43,26 +51,34 @@ class Explanation:
         axes = tuple(range(1, self.values.ndim))
         return (self.output - self.reference) - self.values.sum(axis=axes)
 
-    def plot(self, example: int = 0, names: Sequence[str] | None = None) -> Any:
-        """Draws an example's image beside its contributions, or bars; returns a figure.
+    def plot(self, example: int = 0, names: Sequence[str] | None = None) -> Figure:
+        """Draws an example's image beside its contributions, or bars.
 
         Args:
             example: The index of the example.
             names: The names of the features.
+
+        Returns:
+            A `matplotlib.figure.Figure`, which a notebook shows.
+
+        Raises:
+            ValueError: If the names are not as many as the features.
+            ImportError: If matplotlib is missing; install `keras_gdx[report]`.
         """
-        from matplotlib.figure import Figure
+        needs_matplotlib("Explanation.plot")
+        from keras_gdx.figures import Picture
 
         overall = self.method == "permutation"
         values = self.values if overall else self.values[example]
         if values.ndim > 1 and min(values.shape[:2]) > 1:
-            figure = Figure(figsize=(6.5, 3), layout="constrained")
+            figure = Picture(6.5, 3)
             self._draw_image(figure, values, self.inputs[example])
             return figure
         values = values.ravel()
         names = [f"feature {i}" for i in range(len(values))] if names is None else list(names)
         check(len(names) == len(values), "names", names, f"{len(values)} names")
         shown = np.argsort(-np.abs(values))[:20][::-1]
-        figure = Figure(figsize=(6.5, 0.8 + 0.28 * len(shown)), layout="constrained")
+        figure = Picture(6.5, 0.8 + 0.28 * len(shown))
         axes = figure.subplots()
         colors = ["tab:blue" if values[i] > 0 else "tab:red" for i in shown]
         spread = None if self.spread is None else self.spread[shown]

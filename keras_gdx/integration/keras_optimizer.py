@@ -3,6 +3,7 @@
 Uses private names of Keras' optimizers; `tests/test_private_surface.py` lists them.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self
 
@@ -15,7 +16,7 @@ from keras.src.utils.tracking import (
 
 from keras_gdx.arguments import NonNegative, Tensor, accepts, check, check_type, is_schedule
 from keras_gdx.backends import backend
-from keras_gdx.config import Configured, argument_types, declared_arguments
+from keras_gdx.config import Configured, argument_types
 from keras_gdx.engine.state.state import is_overwritten
 from keras_gdx.engine.step import flush, step
 from keras_gdx.engine.variables.spec import numbered
@@ -154,11 +155,11 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         now = ops.convert_to_numpy(self._learning_rate)
         return float(self._given_rate) if np.float32(self._given_rate) == now else float(now)
 
-    def __repr__(self) -> str:
-        """Reads no variable, so it can be printed while a function is traced."""
-        names = [name for name in declared_arguments(type(self)) if name != "learning_rate"]
-        shown = [f"{name}={getattr(self, name)!r}" for name in names]
-        return f"{type(self).__name__}({', '.join([repr(self._given_rate), *shown])})"
+    def displayed(self, name: str) -> Any:
+        """As given: no variable is read, so `repr` works while a function is traced."""
+        if name == "name" and _is_generated(self.name, type(self).__name__):
+            return None
+        return self._given_rate if name == "learning_rate" else super().displayed(name)
 
     # -- variables --------------------------------------------------------------------------
 
@@ -300,6 +301,11 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
         variables = self.model_variables or (model.trainable_variables if model else self.exempt)
         named = zip(variables, numbered(variables, model), strict=True)
         return (*self.no_decay_entries, *(name for v, name in named if id(v) in exempt))
+
+
+def _is_generated(name: str, cls: str) -> bool:
+    """Whether a name is one that Keras makes from the class, such as `"rm_sprop_2"`."""
+    return re.sub(r"_\d+$", "", name).replace("_", "") == cls.lower()
 
 
 def unknown_variables(variables):

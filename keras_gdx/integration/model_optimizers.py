@@ -6,6 +6,7 @@ Keras. What `fit` does for the compiled optimizer is done for these too.
 
 import keras
 
+from keras_gdx.arguments import is_schedule
 from keras_gdx.integration.keras_optimizer import KerasOptimizer
 
 
@@ -83,6 +84,16 @@ def all_optimizers(model):
 def ours(model):
     """The optimizers of a model that belong to this package."""
     return [x for x in all_optimizers(model) if isinstance(x, KerasOptimizer)]
+
+
+def course_of(optimizer):
+    """The learning rate as a function of the update index; `None` if it follows no schedule."""
+    rate = getattr(optimizer, "_learning_rate", None)
+    if not is_schedule(rate):
+        return None
+    if isinstance(optimizer, KerasOptimizer):
+        return optimizer.rate_at
+    return lambda t: rate(t * window(optimizer))  # Keras' schedules count micro-batches
 
 
 def moved_by(optimizer):

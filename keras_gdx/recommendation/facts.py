@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 
 from keras_gdx.engine.variables.structure import layers_of
+from keras_gdx.integration.devices import device_names
 
 Task = Literal["from scratch", "fine-tuning", "gan", "diffusion", "pinn"]
 Kind = Literal[
@@ -58,7 +59,7 @@ def facts_of(
         adapters=adapters,
         batch_size=batch_size,
         devices=devices,
-        gpu=bool(keras.distribution.list_devices("gpu")),
+        gpu=any(name.startswith("gpu") for name in device_names()),
         steps=steps,
     )
 

@@ -15,7 +15,8 @@ from keras_gdx.memory_estimate import memory as predicted
 from keras_gdx.optimizers import Optimizer
 from keras_gdx.recommendation.facts import Facts, Task, facts_of
 from keras_gdx.recommendation.table import Confidence, Line, Rate, lines_for
-from keras_gdx.report.markup import said
+from keras_gdx.report.markup import said, table
+from keras_gdx.report.notebook import notebook
 
 __all__ = ["Choice", "Recommendation", "recommend"]
 
@@ -120,6 +121,21 @@ class Recommendation:
                 lines.append(f"{'':{width}}{reason}")
             lines.append(f"{'':{width}}[{confidence} confidence; {source}]")
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = [
+            {
+                "setting": choice.setting,
+                "value": choice.value,
+                "why": choice.reason,
+                "confidence": choice.confidence,
+                "source": choice.source,
+            }
+            for choice in self.choices
+        ]
+        return notebook(table("A first choice", rows))
 
 
 def recommend(

@@ -85,7 +85,3 @@ class L2SP(Configured, keras.regularizers.Regularizer):
             flat = np.frombuffer(base64.b64decode(reference["float32"]), "<f4")
             reference = flat.reshape(reference["shape"])
         return cls(config["factor"], reference)
-
-    def __repr__(self):
-        shape = None if self.reference is None else self.reference.shape
-        return f"L2SP(factor={self.factor!r}, reference of shape {shape})"

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from keras_gdx.report.markup import Html, element, finite, said
@@ -28,12 +27,6 @@ STYLE = {
     "axes.axisbelow": True, "xtick.color": GRID, "ytick.color": GRID, "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
 }  # fmt: skip
-
-
-def needs_matplotlib(name: str) -> None:
-    """Raises `ImportError` if matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        raise ImportError(f"{name} needs matplotlib: pip install 'keras_gdx[report]'")
 
 
 class Line(NamedTuple):

@@ -85,7 +85,7 @@ def table(caption: str, rows: Sequence[Row], sortable: bool = False) -> Html:
     Args:
         caption: Its caption.
         rows: Its rows.
-        sortable: Whether the script `SORT` of `report.sorting` sorts it; nothing is collapsed.
+        sortable: Whether the script `SORT` of `report.sorting` may sort it; nothing is collapsed.
     """
     names = [*dict.fromkeys(name for row in rows for name in row)]
     texts = {n for row in rows for n, v in row.items() if not (is_number(v) or v == "")}

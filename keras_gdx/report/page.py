@@ -21,29 +21,33 @@ def page(
     parts: Sequence[Part],
     epochs: Sequence[Row],
     found: Mapping[str, Rows],
-    explanations: Mapping[str, Any],
+    title: str | None = None,
+    explanations: Mapping[str, Any] | None = None,
 ) -> str:
     """Returns the complete page.
 
     Args:
         parts: One dictionary for each `fit` of the run: when it `began` and was last `seen`, in
             seconds since 1970; its `first` epoch, `state` and `facts`.
-        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs` and `settings`.
+        epochs: One dictionary for each epoch: `epoch`, `seconds`, `logs` and `settings`, and the
+            `rates` by `update`, for each learning rate that follows a schedule.
         found: The findings of each callback, rows by callback name.
+        title: The title; the name of the model if `None`.
         explanations: What explains the trained model, each an `Explanation`, by its title.
     """
-    name = parts[-1]["facts"]["Model"]["name"]
+    name = parts[-1]["facts"]["Model"]["name"] if title is None else title
     sections = {
         "Summary": [facts(parts[-1]["facts"])],
         "Interruptions": interruptions(parts),
         "Metrics": metrics(epochs, parts, found),
         "Hyper-parameters": settings(epochs, parts),
         "Findings": [block for each in found for block in findings(each, found[each])],
-        "Explanations": explained(explanations),
+        "Explanations": explained(explanations or {}),
         "Epochs": [table("All epochs", flat(epochs))] if epochs else [],
     }
-    title = f"{name}: training report"
-    return document(title, header(name, parts, epochs), sections, "TrainingReport")
+    return document(
+        f"{name}: training report", header(name, parts, epochs), sections, "TrainingReport"
+    )
 
 
 def header(name: str, parts: Sequence[Part], epochs: Sequence[Row]) -> Html:
@@ -114,12 +118,13 @@ def metrics(epochs: Sequence[Row], parts: Sequence[Part], found: Mapping[str, Ro
         pairs.setdefault(name.removeprefix("val_"), []).append(line)
     known = {name for name, pair in pairs.items() if len(pair) > 1 or direction(name)}
     below = {name for rows in found.values() if are_curves(rows) for name in rows[-1]}
+    still = [line for pair in pairs.values() if are_constant(pair) for line in pair]
     charts = {
         name: figure(
             name if len(pair) > 1 else pair[0].name, told_apart(pair), "epoch", cuts(parts)
         )
         for name, pair in pairs.items()
-        if name in known or name not in below
+        if (name in known or name not in below) and not are_constant(pair)
     }
     shown = [chart for name, chart in charts.items() if name in known]
     others = [chart for name, chart in charts.items() if name not in known]
@@ -128,7 +133,18 @@ def metrics(epochs: Sequence[Row], parts: Sequence[Part], found: Mapping[str, Ro
     blocks += [element("div", *shown, class_="charts")] if shown else []
     if others:
         blocks += [element("h3", "Other logs"), element("div", *others, class_="charts")]
-    return blocks
+    return [*blocks, *constants(still)]
+
+
+def are_constant(lines: Sequence[Line]) -> bool:
+    """Whether there is nothing to draw: a flat line has no scale."""
+    return all(math.isfinite(line.y[0]) and len({*line.y}) == 1 for line in lines)
+
+
+def constants(lines: Sequence[Line]) -> list[Html]:
+    """Says what a chart does not show."""
+    values = ", ".join(f"{line.name} {said(line.y[0])}" for line in lines)
+    return [element("p", f"Constant: {values}.")] if lines else []
 
 
 def told_apart(pair: Sequence[Line]) -> Sequence[Line]:
@@ -158,12 +174,35 @@ def best(line: Line) -> dict[str, Any] | None:
 
 def settings(epochs: Sequence[Row], parts: Sequence[Part]) -> list[Html]:
     """Charts of the settings that change during training, and the values of all others."""
-    series = lines_of(epochs, "settings")
-    moving = {name: line for name, line in series.items() if len({*line.y}) > 1}
-    still = [f"{name} {said(line.y[0])}" for name, line in series.items() if name not in moving]
-    charts = [figure(name, [line], "epoch", cuts(parts)) for name, line in moving.items()]
+    charts, still = [], []
+    by_update = rates(epochs)
+    for name, line in (lines_of(epochs, "settings") | by_update).items():
+        if are_constant([line]):
+            still.append(line)
+        elif name in by_update:
+            charts.append(figure(name, [line], "update", resumptions(epochs, parts, name)))
+        else:
+            charts.append(figure(name, [line], "epoch", cuts(parts)))
     blocks = [element("div", *charts, class_="charts")] if charts else []
-    return blocks + ([element("p", f"Constant: {', '.join(still)}.")] if still else [])
+    return blocks + constants(still)
+
+
+def rates(epochs: Sequence[Row]) -> dict[str, Line]:
+    """The learning rates by update, where they follow a schedule."""
+    found: dict[str, Line] = {}
+    for epoch in epochs:
+        for name, points in epoch["rates"].items():
+            line = found.setdefault(name, Line(name, [], []))
+            line.x.extend(points["update"])
+            line.y.extend(points["rate"])
+    return found
+
+
+def resumptions(epochs: Sequence[Row], parts: Sequence[Part], name: str) -> list[float]:
+    """The first update of each part of the run but the first."""
+    begun = {part["first"] for part in parts[1:]}
+    found = [each["rates"].get(name) for each in epochs if each["epoch"] in begun]
+    return [points["update"][0] - 0.5 for points in found if points]
 
 
 def lines_of(epochs: Sequence[Row], kind: str) -> dict[str, Line]:
@@ -203,7 +242,10 @@ def findings(name: str, rows: Rows) -> list[Html]:
             *blocks,
             table(f"What {name} has found", [plain(row) | numbers(row) for row in rows]),
         ]
-    charts = [figure(title, lines, "step") for title, lines in by_quantity(rows).items()]
+    quantities = by_quantity(rows).items()
+    charts = [
+        figure(title, lines, "step") for title, lines in quantities if not are_constant(lines)
+    ]
     blocks += [element("div", *charts, class_="charts")] if charts else []
     blocks.append(table(f"What {name} has found", [plain(row) for row in rows]))
     for group, value in rows[-1].items():

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_gdx._version import __version__
+from keras_gdx.integration.devices import device_names
 from keras_gdx.integration.random_state import seed
 from keras_gdx.report.markup import said
 
@@ -88,11 +89,8 @@ def loss(given: Any) -> str:
 
 def devices() -> list[str]:
     """The devices, GPUs by product name."""
-    backend = keras.backend.backend()
-    if backend not in ("tensorflow", "jax"):
-        return ["unknown"]
-    found = keras.distribution.list_devices()
-    if backend == "tensorflow":
+    found = device_names()
+    if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         for device in tf.config.list_physical_devices("GPU"):

@@ -2,12 +2,16 @@
 
 from keras_gdx.report.markup import Html
 
+LINES = """--line-0: #1f6fd6; --line-1: #d9680f; --line-2: #1a8754; --line-3: #9a4fc4;
+  --line-4: #b3261e; --line-5: #00798a; --line-6: #8a6d00;"""
+
 STYLE = Html(
     """
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f6f7f9; --ink: #1b1f24;
   --soft: #57606a; --grid: #dfe3e8; --quiet: #8b949e; --link: #0b62c4;
-  --line-0: #1f6fd6; --line-1: #d9680f; --line-2: #1a8754; --line-3: #9a4fc4;
-  --line-4: #b3261e; --line-5: #00798a; --line-6: #8a6d00;
+  """
+    + LINES
+    + """
   --good: #16703f; --busy: #0b62c4; --bad: #b3261e }
 @media screen and (prefers-color-scheme: dark) {
   :root { --paper: #14171b; --card: #1d2127; --ink: #e6e9ed; --soft: #a3adb8; --grid: #363d46;
@@ -59,6 +63,7 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 caption { padding: .2rem 0 .3rem; text-align: left; font-weight: 600; white-space: nowrap }
 th, td { padding: .28rem 1rem .28rem 0; border-bottom: 1px solid var(--grid); text-align: left;
   vertical-align: top }
+@media (max-width: 30rem) { th, td { padding-right: .6rem } }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom }
 tbody th { color: var(--soft); font-weight: 400 }
 .wide td, .wide th { white-space: nowrap } .wide td.text { white-space: normal; min-width: 6rem }

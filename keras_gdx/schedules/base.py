@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 import keras
@@ -18,6 +19,7 @@ from keras_gdx.arguments import (
     check,
     check_type,
     is_schedule,
+    needs_matplotlib,
 )
 from keras_gdx.config import Configured
 from keras_gdx.registry import register
@@ -103,21 +105,19 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
         """Plots the values of the first `n` updates.
 
         Returns:
-            A `matplotlib.figure.Figure`.
+            A `matplotlib.figure.Figure`, which a notebook shows.
 
         Raises:
             ImportError: If matplotlib is missing; install `keras_gdx[report]`.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise ImportError(
-                "`Schedule.plot` needs matplotlib: pip install 'keras_gdx[report]'"
-            ) from error
-        figure = Figure(figsize=(6, 3), layout="constrained")
+        needs_matplotlib("Schedule.plot")
+        from keras_gdx.figures import Picture
+
+        figure = Picture(6, 3)
         axes = figure.subplots()
         axes.plot(self.sample(n))
-        axes.set(xlabel="update", ylabel=type(self).__name__)
+        axes.set(xlabel="update", ylabel="value")
+        axes.set_title(textwrap.fill(repr(self), 90), fontsize="small", parse_math=False)
         return figure
 
 

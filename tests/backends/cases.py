@@ -1,7 +1,7 @@
 """Training runs whose numbers must be the same on every backend of Keras.
 
-`python -m tests.backends.cases` compares them with `tensorflow.npz` beside this file; on TensorFlow
-with `--record` it writes that file.
+`python -m tests.backends.cases` compares them with `tensorflow.npz` beside this file, with `--core`
+only a few of every kind; on TensorFlow with `--record` it writes that file.
 """
 
 import sys
@@ -221,6 +221,10 @@ CASES = {
     )[:-2],
     "nan guarded": lambda: with_nan(optimizer=AdamW(0.01), watch=[callbacks.FaultGuard(every=2)]),
     "schedules of Keras": sampled,
+    "advice": lambda: np.array([keras_gdx.recommend(make(), loss="mse")["learning_rate"]]),
+    "explanation": lambda: (
+        keras_gdx.explain(make(), X, Y, method="permutation", loss="mse", repeats=3, seed=0).values
+    ),
     "16 bits": in_16_bits,
     "16 bits, kahan": lambda: in_16_bits(precision="kahan"),
 }
@@ -228,12 +232,22 @@ if BACKEND != "jax":
     scheduled = regularizers.Scheduled(regularizers.L1(0.01), schedules.Linear(0.0, 8, 1.0))
     CASES["Scheduled"] = lambda: penalized(scheduled)
 
+CORE = (  # compile, fit, save and go on, callbacks, loops: one of each kind
+    "rule adamw", "rule muon", "rule prodigy", "windows sgd", "option averages", "option int8",
+    "option after", "callback evaluator", "callback fault guard", "callback finder", "activity",
+    "evaluate schedule-free", "save", "loop", "run", "advice", "explanation",
+)  # fmt: skip
+
 REFUSED = {  # on every backend but TensorFlow
     "`precision`": lambda: AdamW(0.01, precision="stochastic"),
     "`sparse`": lambda: AdamW(0.01, sparse="lazy"),
     "`shard_state`": lambda: AdamW(0.01, shard_state=True),
     "`reduce_dtype`": lambda: AdamW(0.01, reduce_dtype="bfloat16"),
     "Kron": optimizers.Kron,
+    "GradientNoise": modifiers.GradientNoise,
+    "SAM": lambda: keras_gdx.SAM(make()),
+    "fit_full_batch": lambda: keras_gdx.fit_full_batch(make(), X, Y),
+    "method": lambda: keras_gdx.explain(make(), X[:4]),
     "GradientPenalty": lambda: regularizers.GradientPenalty(0.1),
     "JacobianPenalty": lambda: regularizers.JacobianPenalty(0.1),
     "ResumableCheckpoint": lambda: fit("sgd", [callbacks.ResumableCheckpoint("never")]),
@@ -251,11 +265,11 @@ if BACKEND == "jax":
     )
 
 
-def wrong(recorded):
+def wrong(recorded, names=tuple(CASES)):
     """Cases that differ from the recording or are not refused, one line each."""
-    for name, case in CASES.items():
+    for name in names:
         try:
-            gap = np.abs(case() - recorded[name]).max()
+            gap = np.abs(CASES[name]() - recorded[name]).max()
         except Exception as error:
             yield f"{name}: {type(error).__name__}: {error}"
         else:
@@ -276,6 +290,6 @@ if __name__ == "__main__":
         assert BACKEND == "tensorflow"
         np.savez_compressed(RECORDED, **{n: case().astype("float32") for n, case in CASES.items()})
     else:
-        found = [*wrong(np.load(RECORDED))]
+        found = [*wrong(np.load(RECORDED), CORE if "--core" in sys.argv else tuple(CASES))]
         print(*found, sep="\n")
         sys.exit(bool(found))

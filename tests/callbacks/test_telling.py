@@ -3,9 +3,11 @@
 import datetime
 import hashlib
 import io
+import itertools
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -42,20 +44,76 @@ def test_lines_tell_what_is_left(problem, capsys):
     ]
 
 
-def test_bars_on_a_terminal(problem, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Screen(io.StringIO):
+    """A terminal."""
 
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
+    def isatty(self):
+        return True
+
+
+def test_bars_on_a_terminal(problem, monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
     monkeypatch.setenv("TERM", "xterm")
-    progress = RichProgress()
-    problem.fit(problem.model(), [progress], epochs=2)
-    shown = terminal.getvalue()
+    monkeypatch.setenv("COLUMNS", "120")
+    progress = RichProgress(["loss"])
+    history = problem.fit(problem.model(), [progress], epochs=2)
+    shown = screen.getvalue()
     assert "epoch 2/2" in shown
     assert "4/4" in shown
+    assert shown.count(f"loss {history['loss'][1]:.4g}") >= 2  # in the bar, and in its line
     assert "on_train_batch_end" not in vars(progress)
+
+
+@pytest.mark.parametrize("verbose", ["auto", 1, 2, 0])
+def test_lines_are_all_that_is_printed(verbose, problem, capsys):
+    """Keras' own bar is silent, also in a `CallbackList` that has one."""
+    problem.fit(problem.model(), [RichProgress()], epochs=2, verbose=verbose)
+    assert [line[:9] for line in capsys.readouterr().out.splitlines()] == ["epoch 1/2", "epoch 2/2"]
+    model = problem.model()
+    whole = keras.callbacks.CallbackList(
+        [RichProgress()], True, True, model=model, epochs=1, steps=4, verbose=1
+    )
+    problem.fit(model, whole, epochs=1, verbose=verbose)
+    assert [line[:9] for line in capsys.readouterr().out.splitlines()] == ["epoch 1/1"]
+    model.evaluate(problem.x, problem.y, verbose=2)
+    assert "loss" in capsys.readouterr().out
+
+
+def test_a_bar_in_a_notebook(problem, monkeypatch):
+    """One output, which each step replaces; no widget."""
+    shown = []
+
+    def display(page, display_id):
+        shown.append(page)
+        return SimpleNamespace(update=shown.append)
+
+    module = SimpleNamespace(HTML=str, display=display)
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel="one"), display=module)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
+    progress = RichProgress(["loss"])
+    progress._clock = itertools.count().__next__
+    history = problem.fit(problem.model(), [progress], epochs=2)
+    lines = [f"epoch {i}/2  loss {x:.4g}" for i, x in enumerate(history["loss"], 1)]
+    assert 'value="3" max="4" style="' in shown[4]
+    assert "</progress> epoch 1/2  batch 3/4  loss " in shown[4]
+    assert shown[-1].startswith(f'<pre style="margin: 0">{lines[0]}')
+    assert f"\n{lines[1]}" in shown[-1]
+    assert "progress" not in shown[-1]
+
+
+def test_the_bar_is_closed_when_training_fails(problem, monkeypatch):
+    def fail(batch, logs=None):
+        raise KeyboardInterrupt
+
+    screen = Screen()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    failing = keras.callbacks.LambdaCallback(on_train_batch_end=fail)
+    with pytest.raises(KeyboardInterrupt):
+        problem.fit(problem.model(), [RichProgress(), failing])
+    assert screen.getvalue().count("\x1b[?25h") == 1  # the cursor is visible again
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61, "1:01"), (7322, "2:02:02")])

@@ -84,6 +84,9 @@ def test_tells_what_the_run_was(problem, path):
     lowest = int(np.argmin(history["val_mae"]))
     shown = [said(history["val_mae"][i]) for i in (lowest, -1)]
     assert page.row("val_mae") == ["val_mae", shown[0], str(lowest + 1), shown[1], "lower"]
+    (chart,) = (chart for chart in page.charts if chart.startswith("learning_rate by update. "))
+    assert f"0.1 at first, {said(float(schedules.Cosine(0.1, 8)(7)))} at last" in chart
+    assert "highest 0.1 in update 0." in chart
     assert "Constant: weight_decay 0.02, beta_1 0.9." in page.texts["p"]
 
 
@@ -186,10 +189,12 @@ def test_names_are_text(problem, path):
     model.name = EVIL
 
     class Finds(keras.callbacks.Callback):
-        findings = staticmethod(lambda: [{"step": 4, EVIL: 1.0, "layers": {EVIL: {"a": 2.0}}}])
+        findings = staticmethod(
+            lambda: [{"step": i, EVIL: 1.0, "layers": {EVIL: {"a": i}}} for i in (2, 4)]
+        )
 
         def on_epoch_end(self, epoch, logs=None):
-            logs |= {EVIL: 1.0, f"val_{EVIL}": 2.0, "val_alone": 3.0, "text": "no number"}
+            logs |= {EVIL: 1.0, f"val_{EVIL}": 2.0 + epoch, "val_alone": 3.0 + epoch, "text": "no"}
 
     Finds.__name__ = EVIL
     problem.fit(model, [TrainingReport(path), Finds()])
@@ -394,3 +399,50 @@ def test_an_explanation_that_fails_does_not_end_the_run(problem, path):
         problem.fit(model, [TrainingReport(path, explain=lambda _: 1 / 0)], epochs=1)
     with pytest.raises(ValueError, match="`explain`"):
         TrainingReport(path, explain=3)
+
+
+# -- charts ----------------------------------------------------------------------------------
+
+
+def test_the_rate_of_each_update(problem, path, tmp_path):
+    """Also with a schedule of Keras, which counts micro-batches, and after an interruption."""
+    decay = keras.optimizers.schedules.ExponentialDecay(0.5, 4, 0.5)
+    made = {
+        "ours": lambda: optimizers.SGD(decay, gradient_accumulation_steps=2),
+        "theirs": lambda: keras.optimizers.SGD(decay, gradient_accumulation_steps=2),
+        "wrapped": lambda: optimizers.Lookahead(optimizers.SGD(decay)),
+    }
+    for name, make in made.items():
+        for epochs in (2, 3):
+            report = TrainingReport(path)
+            resume = ResumableCheckpoint(tmp_path / name)
+            problem.fit(problem.model(make()), [report, resume], epochs=epochs)
+        per_epoch, factor = (4, 1) if name == "wrapped" else (2, 2 if name == "theirs" else 1)
+        told = [row["rates"]["learning_rate"] for row in report.memory.epochs]
+        assert [t for row in told for t in row["update"]] == [*range(3 * per_epoch)]
+        expected = [float(decay(t * factor)) for t in range(3 * per_epoch)]
+        assert [rate for row in told for rate in row["rate"]] == pytest.approx(expected)
+        last = said(told[-1]["rate"][-1])
+        assert f"learning_rate by update. 0.5 at first, {last} at last" in " ".join(
+            read(path).charts
+        )
+
+
+def test_many_epochs_have_few_points(problem):
+    report = TrainingReport("never.html")
+    report.set_params({"epochs": 1000})
+    assert report._points == 2
+    report.set_params({"epochs": 20})
+    assert report._points == 20
+
+
+def test_constants_are_no_charts(problem, path):
+    still = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(mae=0.25))
+    problem.fit(problem.model(), [TrainingReport(path, title="Trial 7"), still])
+    page = read(path)
+    assert [chart.partition(" by ")[0] for chart in page.charts] == ["loss"]
+    assert "Constant: mae 0.25." in page.texts["p"]
+    assert page.texts["h1"] == ["Trial 7"]
+    assert page.texts["title"] == ["Trial 7: training report"]
+    with pytest.raises(ValueError, match="`title` must be a string or None"):
+        TrainingReport(path, title=7)

@@ -289,6 +289,6 @@ def test_plot():
 
 
 def test_plot_without_matplotlib(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ImportError, match=r"keras_gdx\[report\]"):
         Constant(1.0).plot(3)

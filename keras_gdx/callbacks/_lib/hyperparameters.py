@@ -1,13 +1,14 @@
 """Reads an optimizer's hyperparameters, resolving schedules and variables; sets learning rates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_gdx.arguments import is_schedule
 from keras_gdx.engine.late_weights import updates_of
-from keras_gdx.integration.model_optimizers import layers_of, optimizers_of
+from keras_gdx.integration.model_optimizers import course_of, layers_of, optimizers_of
 
 __all__ = []
 
@@ -100,6 +101,40 @@ def hyperparameters(model: Any, names: Sequence[str]) -> dict[str, float]:
             if user is not None:
                 found[name + suffix] = number(getattr(user, name), user.iterations)
     return found
+
+
+def scheduled_rates(
+    model: Any, since: Mapping[str, int], count: int
+) -> dict[str, dict[str, list[float]]]:
+    """Learning rates of past updates, of each optimizer whose rate follows a schedule.
+
+    Args:
+        model: A compiled model.
+        since: The first of the updates, by the name of the learning rate; see `updates`.
+        count: Maximum number of updates for each optimizer, at even distances.
+
+    Returns:
+        A dictionary of `update` and `rate`, lists of numbers, by the name of the learning rate.
+    """
+    found = {}
+    for name, optimizer, course in _courses(model):
+        first, last = since.get(name, 0), int(optimizer.iterations) - 1
+        if first <= last:
+            at = sorted({round(t) for t in np.linspace(first, last, count)})
+            found[name] = {"update": at, "rate": [number(course(t), t) for t in at]}
+    return found
+
+
+def updates(model: Any) -> dict[str, int]:
+    """The number of updates of the optimizers that `scheduled_rates` tells of."""
+    return {name: int(optimizer.iterations) for name, optimizer, _ in _courses(model)}
+
+
+def _courses(model: Any) -> Iterator[tuple[str, Any, Callable[[int], Any]]]:
+    for suffix, layers in rate_groups(model):
+        found = ((layer, course_of(layer)) for layer in layers)
+        for optimizer, course in [each for each in found if each[1]][:1]:
+            yield f"learning_rate{suffix}", optimizer, course
 
 
 def _in_use(optimizer: Any, name: str) -> Any:
