@@ -12,7 +12,7 @@ import keras_gdx
 
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
 LEVELS = (  # each may import from those before it
-    "arguments config _version registry schema",
+    "advice arguments config _version registry schema",
     "backends",
     "math",
     "schedules constraints",

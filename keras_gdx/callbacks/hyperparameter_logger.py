@@ -1,6 +1,6 @@
 """Learning rate and other hyperparameters in the logs."""
 
-from keras_gdx.arguments import check
+from keras_gdx.advice import called_here
 from keras_gdx.callbacks._lib.amount import Every
 from keras_gdx.callbacks._lib.argument_types import Names
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters, rate_groups
@@ -71,8 +71,10 @@ class HyperparameterLogger(Periodic):
         super().on_train_begin(logs)
         layers = [layer for _, found in rate_groups(self.model) for layer in found]
         known = {name for name in self.names or () if any(hasattr(x, name) for x in layers)}
-        missing = ", ".join(name for name in self.names or () if layers and name not in known)
-        check(not missing, "names", self.names, f"what the optimizer has; it has no {missing}")
+        for name in self.names or ():
+            allowed = f"what the optimizer has; it has no {name}"
+            advice = called_here(name, [each for layer in layers for each in dir(layer)])
+            self._check(name in known or not layers, "names", self.names, allowed, advice)
 
     @if_needed
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:

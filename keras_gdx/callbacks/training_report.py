@@ -10,7 +10,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_gdx.arguments import check
 from keras_gdx.callbacks._lib.argument_types import File
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters
 from keras_gdx.callbacks.base import Callback, Logs
@@ -90,7 +89,9 @@ class TrainingReport(Callback):
     def __init__(self, path: File):
         super().__init__()
         self.path = path
-        check(not os.path.isdir(path), "path", path, "the name of a file, and this is a folder")
+        self._check(
+            not os.path.isdir(path), "path", path, "the name of a file, and this is a folder"
+        )
 
     def state(self) -> dict[str, Any]:
         """Returns the state as a dictionary, up to now."""
