@@ -13,15 +13,10 @@ from keras.optimizers.schedules import LearningRateSchedule
 NAMES = {
     "accumulate_grad_batches": ("gradient_accumulation_steps",),
     "accumulation_steps": ("gradient_accumulation_steps",),
-    "alpha_f": ("alpha",),
     "base_lr": ("learning_rate", "initial_learning_rate"),
     "betas": ("beta_1", "beta_2"),
-    "dampening": ("momentum",),
     "ema": ("use_ema",),
-    "end_lr": ("alpha", "end_learning_rate"),
     "eps": ("epsilon",),
-    "eta": ("learning_rate", "initial_learning_rate"),
-    "eta_min": ("alpha", "min_learning_rate"),
     "exclude_from_weight_decay": ("no_decay",),
     "filepath": ("directory", "path"),
     "frequency": ("every",),
@@ -47,11 +42,13 @@ NAMES = {
 BOTH = ("betas",)  # all of the names together stand for it
 
 # What is said in another place.
+WARMUP = "A warmup is written schedules.Warmup(schedule, warmup_steps)."
 ELSEWHERE = {
+    "eta_min": "The lowest rate of a cosine is `alpha`, a share of the first one.",
     "jit_compile": "It is an argument of `model.compile`.",
-    "warmup": "`schedules.create(name, learning_rate, warmup=0.05)` has it.",
-    "warmup_steps": "Write schedules.Warmup({cls}(...), warmup_steps=...).",
-    "warmup_target": "Write schedules.Warmup({cls}(...), warmup_steps=...).",
+    "warmup": WARMUP,
+    "warmup_steps": WARMUP,
+    "warmup_target": WARMUP,
 }
 SHARES = (
     "It is a number of updates. `keras_gdx.schedules.create` takes shares of the run: "
@@ -82,12 +79,11 @@ def called_here(name: str, known: Sequence[str]) -> str:
     return f" Did you mean {meant}?" if meant else ""
 
 
-def other_argument(cls: str, name: str, known: Sequence[str]) -> str:
-    """What to write instead of the unknown argument `name` of a class."""
+def other_argument(name: str, known: Sequence[str]) -> str:
+    """What to write instead of the argument `name`, which a class does not have."""
     all_of_them = ", ".join(f"`{each}`" for each in known)
     otherwise = f"Its arguments are {all_of_them}." if known else "It has no arguments."
-    elsewhere = ELSEWHERE.get(name, otherwise).format(cls=cls)
-    return called_here(name, known) or f" {elsewhere}"
+    return called_here(name, known) or f" {ELSEWHERE.get(name, otherwise)}"
 
 
 def as_list(name: str, value: Any) -> str:

@@ -2,8 +2,8 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping
-from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import keras
@@ -42,7 +42,7 @@ class Configured:
             pairs = zip(known[most:], args[most:], strict=False)
             by_name = ", ".join(f"{name}={value!r}" for name, value in pairs)
             raise TypeError(
-                f"{cls.__name__} takes only {', '.join(known[: int(most)]) or 'none'} by position. "
+                f"{cls.__name__} takes only {', '.join(known[:most]) or 'none'} by position. "
                 f"Received: {len(args)} arguments. Name the others: {by_name}."
             )
         return super().__new__(cls)
@@ -170,7 +170,7 @@ def _takes_more(cls: type) -> bool:
 
 
 def _unknown(cls: type, what: str, name: str) -> str:
-    advice = other_argument(cls.__name__, name, [*declared_arguments(cls)])
+    advice = other_argument(name, [*declared_arguments(cls)])
     return f"{cls.__name__} has no {what} `{name}`.{advice}"
 
 
@@ -181,13 +181,12 @@ def _is_misnamed(cls: type, name: str) -> bool:
 
 
 @cache
-def _most_positions(cls: type) -> float:
+def _most_positions(cls: type) -> int:
     """How many arguments a constructor takes by position."""
-    constructor: Any = next(iter(_configured_bases(cls)), cls).__init__
-    kinds = [p.kind for p in inspect.signature(constructor).parameters.values()][1:]
-    return (
-        inf if inspect.Parameter.VAR_POSITIONAL in kinds else sum(k in BY_POSITION for k in kinds)
-    )
+    constructor: Any = next(iter(_configured_bases(cls)), cls)
+    kinds = [p.kind for p in inspect.signature(constructor.__init__).parameters.values()][1:]
+    many = inspect.Parameter.VAR_POSITIONAL in kinds
+    return sys.maxsize if many else sum(kind in BY_POSITION for kind in kinds)
 
 
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)

@@ -648,7 +648,7 @@ ADVICE = {  # a likely mistake, and the parts of the message that answer it
     "warmup": (
         lambda: schedules.Cosine(1e-3, 9, warmup_steps=2),
         "Cosine has no argument `warmup_steps`",
-        "schedules.Warmup(Cosine(...), warmup_steps=...)",
+        "schedules.Warmup(schedule, warmup_steps)",
     ),
     "min_lr": (lambda: callbacks.PlateauController(min_lr=0), "`min_learning_rate`"),
     "min_learning_rate": (lambda: callbacks.ReduceLROnPlateau(min_learning_rate=0), "`min_lr`"),

@@ -135,8 +135,8 @@ class Planned(Schedule):
 
     def plan(self, total_steps: PositiveSteps, begin: Steps = 0) -> None:
         """Sets the length of the run, in updates, and the update at which it begins."""
-        check_type("total_steps", total_steps, PositiveSteps)
-        check_type("begin", begin, Steps)
+        check_type("total_steps", total_steps, PositiveSteps, of=self)
+        check_type("begin", begin, Steps, of=self)
         self.schedule = self.over(total_steps)
         self.total_steps, self.begin = total_steps, begin
 
