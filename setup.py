@@ -17,7 +17,9 @@ def long_description() -> str:
     """The README with absolute links; without them as long as the repository has no address."""
     with open(ROOT / "pyproject.toml", "rb") as file:
         source = tomllib.load(file)["project"].get("urls", {}).get("Source")
-    version = re.search(r'__version__ = "(.+)"', (ROOT / "keras_gdx/_version.py").read_text("utf-8"))[1]
+    version = re.search(
+        r'__version__ = "(.+)"', (ROOT / "keras_gdx/_version.py").read_text("utf-8")
+    )[1]
 
     def absolute(link: re.Match) -> str:
         image, text, path = link.groups()

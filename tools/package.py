@@ -1,7 +1,7 @@
 """Builds the distributions and checks what is in them: `python tools/package.py [--release] [DIR]`.
 
-Needs git and the packages `build` and `twine`. With `--release` it also checks what RELEASING.md asks for
-before an upload.
+Needs git and the packages `build` and `twine`. With `--release` it also checks what RELEASING.md
+asks for before an upload.
 """
 
 import argparse
