@@ -15,7 +15,6 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
-import keras_gdx.datasets
 from keras_gdx import callbacks, modifiers, optimizers, regularizers, schedules
 from keras_gdx.arguments import may_change, needs_tensorflow
 from keras_gdx.config import argument_types, declared_arguments
@@ -732,7 +731,6 @@ ADVICE = {  # a likely mistake, and the parts of the message that answer it
         lambda: regularizers.apply(dense(), regularizers.L2),
         "regularizer=L2(...)",
     ),
-    "set": (lambda: keras_gdx.datasets.load("mnist"), "Did you mean 'mnist5k'?"),
 }
 
 
