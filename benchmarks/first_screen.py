@@ -64,11 +64,11 @@ def run():
 
 def draw(result):
     """Draws the curves under a title with the conditions, and above the verdict."""
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(figsize=(8, 4.4), layout="constrained")
     result.plot("curves", axes)
-    seeds = ", ".join(f"{len(each.finals)}" for each in result.strategies.values())
+    seeds = "-".join(f"{n}" for n in sorted({len(x.finals) for x in result.strategies.values()}))
     axes.set_title(
         f"5,000 handwritten digits, 4,000 to train on; 400 updates; n = {seeds} seeds\n"
         "each with its best of 6 learning rates; median and range",
@@ -76,6 +76,9 @@ def draw(result):
     )
     axes.set_xlabel("update")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     figure.supxlabel(textwrap.fill(result.verdict, 110), fontsize="small")
     figure.savefig(PICTURE, dpi=110)
 
