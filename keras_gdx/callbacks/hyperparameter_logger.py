@@ -71,10 +71,11 @@ class HyperparameterLogger(Periodic):
         super().on_train_begin(logs)
         layers = [layer for _, found in rate_groups(self.model) for layer in found]
         known = {name for name in self.names or () if any(hasattr(x, name) for x in layers)}
-        for name in self.names or ():
-            allowed = f"what the optimizer has; it has no {name}"
-            advice = called_here(name, [each for layer in layers for each in dir(layer)])
-            self._check(name in known or not layers, "names", self.names, allowed, advice)
+        missing = [name for name in self.names or () if layers and name not in known]
+        if missing:
+            allowed = f"what the optimizer has; it has no {', '.join(missing)}"
+            advice = called_here(missing[0], [each for layer in layers for each in dir(layer)])
+            self._check(False, "names", self.names, allowed, advice)
 
     @if_needed
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
