@@ -6,7 +6,7 @@ try:
     import keras as _keras  # noqa: F401
 except ImportError as error:
     raise ImportError(
-        "Keras finds no backend to run on. Install one, for example: "
+        f"Keras finds no backend to run on ({error}). Install one, for example: "
         "pip install 'keras_gdx[tensorflow]'  or, without GPU support, "
         "pip install 'keras_gdx[tensorflow-cpu]'."
     ) from error

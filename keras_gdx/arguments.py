@@ -13,7 +13,7 @@ accepts anything.
 import math
 import numbers
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from types import NoneType, UnionType
@@ -33,6 +33,8 @@ from typing import (
 import keras
 import numpy as np
 from annotated_types import Ge, Gt, Interval
+
+from keras_gdx.advice import instead_of, nearest
 
 if TYPE_CHECKING:  # Keras has no types: without this, a checker would accept anything here
 
@@ -181,21 +183,59 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, numbers.Real) and not isinstance(value, (bool, type(None)))
 
 
-def check(condition: Any, name: str, value: Any, allowed: str) -> None:
+def check(
+    condition: Any, name: str, value: Any, allowed: str, of: object = None, advice: str = ""
+) -> None:
     """Raises the `ValueError` for an invalid argument unless `condition` holds."""
     if not condition:
-        raise ValueError(f"Argument `{name}` must be {allowed}. Received: {name}={value!r}")
+        raise refusal(name, value, allowed, of, advice)
 
 
-def check_type(name: str, value: Any, hint: Any) -> None:
-    """Raises the `ValueError` for an argument that is not of the type."""
-    check(accepts(hint, value), name, value, describe(hint))
+def refusal(name: str, value: Any, allowed: str, of: object = None, advice: str = "") -> ValueError:
+    """The error for an invalid argument.
+
+    Args:
+        name: The argument.
+        value: What it received.
+        allowed: What it must be.
+        of: The object whose argument it is.
+        advice: Sentences at the end, see `advice.py`.
+    """
+    received = f"{name}={value!r}" if of is None else f"{type(of).__name__}({name}={value!r})"
+    end = f".{advice}" if advice else ""
+    return ValueError(f"Argument `{name}` must be {allowed}. Received: {received}{end}")
+
+
+def check_type(name: str, value: Any, hint: Any, of: object = None) -> None:
+    """Raises the `ValueError` for an argument that is not of the type; see `check`."""
+    if not accepts(hint, value):
+        kinds = [base for base, _ in alternatives(hint)]
+        counts = any(limits.get("le") == MOST_STEPS for _, limits in alternatives(hint))
+        check(False, name, value, describe(hint), of, instead_of(name, value, kinds, counts))
+
+
+def check_name(name: str, value: Any, known: Iterable[str], of: object = None) -> None:
+    """Raises the `ValueError` for an argument that is not one of the known names."""
+    known = [*known]
+    allowed = f"one of {', '.join(map(repr, known))}"
+    check(value in known, name, value, allowed, of, nearest(value, known))
+
+
+def check_built(model: Any) -> None:
+    """Raises the `ValueError` for a model that is none, or is not built yet."""
+    check(isinstance(model, keras.Model), "model", model, "a Keras model")
+    advice = " Let it begin with keras.Input(shape), or call model.build(input_shape)."
+    check(model.built, "model", model, "built", advice=advice)
 
 
 def needs_tensorflow(name: str) -> None:
     """Raises `ValueError` on backends other than TensorFlow."""
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"{name} needs Keras' TensorFlow backend.")
+        raise ValueError(
+            f"{name} needs Keras' TensorFlow backend; this is {keras.backend.backend()!r}. Install "
+            "it with pip install 'keras_gdx[tensorflow]', and set KERAS_BACKEND=tensorflow in the "
+            "environment before Keras is imported."
+        )
 
 
 def has_matplotlib() -> bool:

@@ -2,17 +2,19 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import keras
 import numpy as np
 
+from keras_gdx.advice import NAMES, other_argument
 from keras_gdx.arguments import (
     TYPE_OF_DEFAULT,
     Form,
     alternatives,
+    check,
     check_type,
 )
 
@@ -47,12 +49,17 @@ class Configured:
     __signature__ = Call()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        unknown = kwargs.keys() - declared_arguments(cls).keys()
+        known = [*declared_arguments(cls)]
+        unknown = kwargs.keys() - known
         if unknown and not _takes_more(cls):
-            name = min(unknown)
-            near = get_close_matches(name, declared_arguments(cls), 1)
-            hint = f" Did you mean `{near[0]}`?" if near else ""
-            raise TypeError(f"{cls.__name__} has no argument `{name}`.{hint}")
+            raise TypeError(_unknown(cls, "argument", min(unknown)))
+        if (most := _most_positions(cls)) < len(args) <= len(known):
+            pairs = zip(known[most:], args[most:], strict=False)
+            by_name = ", ".join(f"{name}={value!r}" for name, value in pairs)
+            raise TypeError(
+                f"{cls.__name__} takes only {', '.join(known[:most]) or 'none'} by position. "
+                f"Received: {len(args)} arguments. Name the others: {by_name}."
+            )
         return super().__new__(cls)
 
     def get_config(self) -> dict[str, Any]:
@@ -76,8 +83,12 @@ class Configured:
         Raises:
             ValueError: If the value is not of the argument's type.
         """
-        check_type(name, value, argument_types(type(self))[name])
+        check_type(name, value, argument_types(type(self))[name], of=self)
         return value
+
+    def _check(self, condition: Any, name: str, value: Any, allowed: str, advice: str = "") -> None:
+        """`arguments.check` for an argument of this object."""
+        check(condition, name, value, allowed, of=self, advice=advice)
 
     def parsed(self, name: str) -> Any:
         """What an argument means whose type has a `Form`; `None` if it is `None`."""
@@ -88,7 +99,16 @@ class Configured:
         cls = type(self)
         if name in argument_types(cls) and not isinstance(getattr(cls, name, None), property):
             value = self.accept(name, value)
+        elif _is_misnamed(cls, name):  # it would have no effect
+            raise AttributeError(_unknown(cls, "attribute", name))
         super().__setattr__(name, value)
+
+    if not TYPE_CHECKING:  # for a type checker, a class with `__getattr__` has any attribute
+
+        def __getattr__(self, name):
+            if _is_misnamed(type(self), name):
+                raise AttributeError(_unknown(type(self), "attribute", name))
+            return super().__getattribute__(name)  # raises the error again
 
     def displayed(self, name: str) -> Any:
         """The value of an argument in `repr`."""
@@ -209,7 +229,28 @@ def _in_short(value: Any) -> str:
     return repr(value)
 
 
+def _unknown(cls: type, what: str, name: str) -> str:
+    advice = other_argument(name, [*declared_arguments(cls)])
+    return f"{cls.__name__} has no {what} `{name}`.{advice}"
+
+
+def _is_misnamed(cls: type, name: str) -> bool:
+    """Whether a class of ours has an argument that is called `name` elsewhere."""
+    ours = name in NAMES and cls.__module__.startswith("keras_gdx.") and not hasattr(cls, name)
+    return ours and not declared_arguments(cls).keys().isdisjoint(NAMES[name])
+
+
+@cache
+def _most_positions(cls: type) -> int:
+    """How many arguments a constructor takes by position."""
+    constructor: Any = next(iter(_configured_bases(cls)), cls)
+    kinds = [p.kind for p in inspect.signature(constructor.__init__).parameters.values()][1:]
+    many = inspect.Parameter.VAR_POSITIONAL in kinds
+    return sys.maxsize if many else sum(kind in BY_POSITION for kind in kinds)
+
+
 VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def pack(value: Any) -> Any:

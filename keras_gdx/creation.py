@@ -6,14 +6,14 @@ from typing import Any
 
 import keras
 
-from keras_gdx.arguments import LearningRate, NonNegative, check, check_type
+from keras_gdx.arguments import LearningRate, NonNegative, check, check_built, check_type
 from keras_gdx.engine.variables.layer_groups import Share
 from keras_gdx.engine.variables.layer_groups import layer_decay as multipliers
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.partition import Partition
 from keras_gdx.optimizers.parts import WHOLE
 from keras_gdx.recipes import find
-from keras_gdx.registry import info
+from keras_gdx.registry import look_up
 
 
 def create(
@@ -61,10 +61,11 @@ def create(
         0.05
     """
     fits = model is None or isinstance(model, keras.Model)
-    check(fits, "model", model, "a Keras model, or None (a rate is given as `learning_rate`)")
+    allowed = "a Keras model, or None (a rate is given as `learning_rate`)"
+    advice = "" if fits else f" Write create({name!r}, learning_rate={model!r})."
+    check(fits, "model", model, allowed, advice=advice)
     check_type("layer_decay", layer_decay, Share | None)
-    entry = info(name)
-    check(entry.kind == "optimizer", "name", name, 'one of keras_gdx.list(kind="optimizer")')
+    entry = look_up(name, "optimizer")
     if preset is not None:
         recipe = find(entry.name, preset)
         learning_rate = recipe.rate(learning_rate)
@@ -72,7 +73,8 @@ def create(
     given = {"learning_rate": learning_rate, "weight_decay": weight_decay}
     arguments |= {k: v for k, v in given.items() if v is not None}
     if layer_decay is not None:
-        check(model is not None and model.built, "model", model, "a built model for `layer_decay`")
+        check(model is not None, "model", model, "given for `layer_decay`")
+        check_built(model)
         own = arguments.get("lr_multipliers") or {}
         arguments["lr_multipliers"] = {**own, **multipliers(model, layer_decay)}
     wraps = hasattr(entry.cls, "default_inner")

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 import keras
 
-from keras_gdx.arguments import PositiveInt, check, check_type
+from keras_gdx.arguments import PositiveInt, check, check_built, check_type
 from keras_gdx.creation import create
 from keras_gdx.engine.state.state import AVERAGE, size_of
 from keras_gdx.optimizers import Optimizer
@@ -143,8 +143,8 @@ def memory(
         MiB                      weights   gradients       state       total
         adamw                       4.00        4.00        2.04       10.05
     """
-    check(isinstance(model, keras.Model), "model", model, "a Keras model")
-    check(model.built and model.trainable_variables, "model", model, "built, with weights to train")
+    check_built(model)
+    check(model.trainable_variables, "model", model, "one with weights to train")
     check_type("replicas", replicas, PositiveInt)
     check_type("batch_size", batch_size, PositiveInt | None)
     if rule is None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_gdx.advice import nearest
 from keras_gdx.arguments import LearningRate, check, is_number
-from keras_gdx.registry import info
+from keras_gdx.registry import look_up
 from keras_gdx.schedules import create as create_schedule
 
 
@@ -198,13 +199,15 @@ def presets(rule: str | None = None) -> Sequence[Preset]:
         ['vit', 'convnext', 'bert', 'bert-finetune', 'gpt3', 'llama']
     """
     if rule is not None:
-        rule = info(rule).name
+        rule = look_up(rule, "optimizer").name
     return tuple(p for p in PRESETS if rule in (None, p.rule))
 
 
 def find(rule: str, name: str) -> Preset:
     """The preset of a rule; raises `ValueError` with the names that there are."""
     found = {p.name: p for p in presets(rule)}
+    other = next((p for p in PRESETS if p.name == name and p.rule != rule), None)
+    advice = f" Write create({other.rule!r}, preset={name!r})." if other else ""
     known = f"one of {', '.join(map(repr, found))}" if found else f"None for {rule!r}"
-    check(name in found, "preset", name, known)
+    check(name in found, "preset", name, known, advice=advice or nearest(name, found))
     return found[name]

@@ -13,7 +13,8 @@ from typing import Any, Literal, TypeVar
 
 import keras
 
-from keras_gdx.arguments import check, check_type
+from keras_gdx.advice import instead_of, nearest
+from keras_gdx.arguments import check, check_type, refusal
 
 PACKAGE = "keras_gdx"
 Kind = Literal["optimizer", "schedule", "callback", "regularizer", "constraint", "modifier"]
@@ -110,6 +111,7 @@ def list(pattern: str = "*", kind: Kind | None = None) -> Sequence[str]:
         >>> keras_gdx.list("adam*")
         ['adam', 'adamax', 'adamw']
     """
+    check_type("pattern", pattern, str)
     check_type("kind", kind, Kind | None)
     return sorted(
         name
@@ -132,26 +134,44 @@ def info(name: str) -> Entry:
         >>> keras_gdx.info("lion").bytes_per_parameter
         4.0
     """
-    check(isinstance(name, str), "name", name, "a short name such as 'adamw'")
+    return look_up(name)
+
+
+def look_up(name: str, kind: Kind | None = None) -> Entry:
+    """The `Entry` of a name of this kind; raises the `ValueError` of `info`."""
+    cls = name.__name__.lower() if isinstance(name, type) else ""
+    advice = f" Write {cls!r}." if cls in REGISTRY else ""
+    check(isinstance(name, str), "name", name, "a short name such as 'adamw'", advice=advice)
     entry = REGISTRY.get(name.lower())
-    if entry is None:
-        near = get_close_matches(name.lower(), REGISTRY, cutoff=0.5)
-        hint = f"Nearest: {', '.join(near)}" if near else "keras_gdx.list() has all names"
-        raise ValueError(f"There is no {name!r} in keras_gdx. {hint}.")
-    return entry
+    if entry is not None and kind in (None, entry.kind):
+        return entry
+    near = get_close_matches(name.lower(), list(kind=kind), cutoff=0.5)
+    if entry is not None:
+        package = entry.cls.__module__.rpartition(".")[0]
+        advice = f"It is the {entry.kind} {package}.{entry.cls.__name__}"
+    elif near:
+        advice = f"Nearest: {', '.join(near)}"
+    else:
+        advice = f"keras_gdx.list({f'kind={kind!r}' if kind else ''}) has all names"
+    raise ValueError(f"There is no {f'{kind} ' if kind else ''}{name!r} in keras_gdx. {advice}.")
 
 
-def get(optimizer: Any, argument: str = "optimizer") -> Any:
+def get(optimizer: Any, argument: str = "optimizer", of: object = None) -> Any:
     """Returns an optimizer from a name (ours before Keras'), a configuration or an optimizer."""
     if isinstance(optimizer, str) and optimizer.lower() in REGISTRY:
-        return REGISTRY[optimizer.lower()].cls()
+        return look_up(optimizer, "optimizer").cls()
     try:
         return keras.optimizers.get(optimizer)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"Argument `{argument}` must be a Keras optimizer or the name of one. Received: "
-            f"{argument}={optimizer!r}"
-        ) from error
+        raise no_optimizer(argument, optimizer, of) from error
+
+
+def no_optimizer(argument: str, value: Any, of: object = None) -> ValueError:
+    """The error for an argument that is no optimizer, with what was probably meant."""
+    classes = [REGISTRY[name].cls.__name__ for name in list(kind="optimizer")]
+    near = nearest(value, classes, f"{PACKAGE}>") if isinstance(value, str) else ""
+    advice = near or instead_of(argument, value, ())
+    return refusal(argument, value, "a Keras optimizer or the name of one", of, advice)
 
 
 def publish(package: str) -> builtins.list[str]:

@@ -66,10 +66,11 @@ def refuses_wrong_values(valid):
     cls, types, config = type(valid), argument_types(type(valid)), valid.get_config()
     arguments = {name: getattr(valid, name) for name in declared_arguments(cls)}
     for name in arguments:
+        told = rf"`{name}` must be .*Received: {cls.__name__}\({name}="
         for value in wrong_values(types[name]):
-            with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+            with pytest.raises(ValueError, match=told):
                 cls(**arguments | {name: value})
-            with pytest.raises(ValueError, match=rf"`{name}` must be .*Received: {name}="):
+            with pytest.raises(ValueError, match=told):
                 setattr(valid, name, value)
     assert valid.get_config() == config
 

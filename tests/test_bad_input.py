@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
-from keras_gdx import modifiers, optimizers
-from keras_gdx.arguments import may_change
+from keras_gdx import callbacks, modifiers, optimizers, regularizers, schedules
+from keras_gdx.arguments import may_change, needs_tensorflow
 from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import REGISTRY
@@ -617,3 +617,166 @@ def test_creating_with_wrong_arguments(rule):
 @pytest.mark.parametrize("name", ["sum", "compensation"])
 def test_a_slot_cannot_have_the_name_of_state_of_the_engine(name):
     refused("name", name, Slot, name)
+
+
+# -- what to type instead --------------------------------------------------------------------
+
+
+def compiled(optimizer="sgd"):
+    model = dense()
+    model.compile(optimizer, "mse")
+    return model
+
+
+def fitted(callback, **options):
+    x = np.ones((4, 2), "float32")
+    return compiled(optimizers.SGD(0.1)).fit(x, x[:, 0], verbose=0, callbacks=callback, **options)
+
+
+VALIDATED = {"validation_data": (np.ones((4, 2), "float32"), np.ones(4, "float32"))}
+ADVICE = {  # a likely mistake, and the parts of the message that answer it
+    "lr": (lambda: optimizers.AdamW(lr=1e-3), "AdamW has no argument `lr`", "`learning_rate`"),
+    "betas": (lambda: optimizers.Adam(betas=(0.9, 0.99)), "Adam", "`beta_1` and `beta_2`"),
+    "eps": (lambda: optimizers.Adam(eps=1e-7), "Adam", "Did you mean `epsilon`?"),
+    "T_max": (lambda: schedules.Cosine(1e-3, T_max=9), "Cosine", "Did you mean `decay_steps`?"),
+    "learning_rate": (
+        lambda: schedules.Cosine(learning_rate=1e-3, decay_steps=9),
+        "Cosine",
+        "Did you mean `initial_learning_rate`?",
+    ),
+    "warmup": (
+        lambda: schedules.Cosine(1e-3, 9, warmup_steps=2),
+        "Cosine has no argument `warmup_steps`",
+        "schedules.Warmup(schedule, warmup_steps)",
+    ),
+    "min_lr": (lambda: callbacks.PlateauController(min_lr=0), "`min_learning_rate`"),
+    "min_learning_rate": (lambda: callbacks.ReduceLROnPlateau(min_learning_rate=0), "`min_lr`"),
+    "save_freq": (lambda: callbacks.ResumableCheckpoint("a", save_freq=3), "`every`"),
+    "jit": (lambda: optimizers.AdamW(jit_compile=True), "AdamW", "argument of `model.compile`"),
+    "no near name": (lambda: regularizers.L2(zzz=1), "Its arguments are `l2`"),
+    "positions": (
+        lambda: optimizers.Adam(1e-3, 0.9, 0.99),
+        "Adam takes only learning_rate by position",
+        "beta_1=0.9, beta_2=0.99",
+    ),
+    "set lr": (
+        lambda: setattr(optimizers.Adam(), "lr", 1),
+        "Adam has no attribute `lr`",
+        "`learning_rate`",
+    ),
+    "read lr": (lambda: optimizers.Adam().lr, "Adam has no attribute `lr`", "`learning_rate`"),
+    "quotes": (lambda: optimizers.Adam("1e-3"), "Adam(learning_rate='1e-3')", "learning_rate=1e-3"),
+    "rate by name": (
+        lambda: keras_gdx.create("adamw", learning_rate="cosine"),
+        "AdamW(learning_rate='cosine')",
+        "keras_gdx.schedules.create('cosine', 1e-3)",
+    ),
+    "class of a schedule": (lambda: optimizers.Adam(schedules.Cosine), "learning_rate=Cosine(...)"),
+    "variable": (lambda: optimizers.Adam(keras.Variable(0.1)), "Adam(", "Give its number"),
+    "decay": (lambda: optimizers.SGD(decay=1e-4), "SGD(decay=0.0001)", "is `weight_decay`"),
+    "range": (lambda: optimizers.Adam(beta_1=1.0), "in [0, 1)", "Adam(beta_1=1.0)"),
+    "share": (
+        lambda: schedules.Warmup(0.1, warmup_steps=0.1),
+        "Warmup(warmup_steps=0.1)",
+        "number of updates",
+        "create('cosine', 1e-3, warmup=0.05)",
+    ),
+    "whole float": (lambda: schedules.Warmup(0.1, warmup_steps=2.0), "Write warmup_steps=2."),
+    "pattern": (lambda: optimizers.SGD(no_decay="bias"), "SGD(", "Write no_decay=['bias']."),
+    "clips": (lambda: optimizers.SGD(clipnorm=1, clipvalue=1), "SGD(clipnorm=", "only clipping"),
+    "choice": (lambda: optimizers.SGD(decay="cautios"), "Did you mean 'cautious'?"),
+    "kind": (lambda: keras_gdx.list(kind="optimizers"), "Did you mean 'optimizer'?"),
+    "no pattern": (lambda: keras_gdx.list(3), "`pattern` must be a string"),
+    "rate as model": (
+        lambda: keras_gdx.create("adamw", 1e-3),
+        "Write create('adamw', learning_rate=0.001).",
+    ),
+    "class for name": (lambda: keras_gdx.create(optimizers.Adam), "Write 'adam'."),
+    "schedule for rule": (
+        lambda: keras_gdx.create("cosine"),
+        "no optimizer 'cosine'",
+        "the schedule keras_gdx.schedules.Cosine",
+    ),
+    "rule for schedule": (
+        lambda: schedules.create("adamw"),
+        "the optimizer keras_gdx.optimizers.AdamW",
+    ),
+    "preset": (lambda: keras_gdx.create("adamw", preset="convnet"), "Did you mean 'convnext'?"),
+    "other preset": (
+        lambda: keras_gdx.create("lion", preset="vit"),
+        "one of 'algoperf'",
+        "Write create('adamw', preset='vit').",
+    ),
+    "unbuilt": (
+        lambda: keras_gdx.create("adamw", dense(built=False), layer_decay=0.9),
+        "`model` must be built",
+        "keras.Input(shape), or call model.build(input_shape)",
+    ),
+    "inner class": (lambda: optimizers.Lookahead(optimizers.Adam), "Lookahead(", "inner=Adam(...)"),
+    "inner name": (lambda: optimizers.Lookahead("adamm"), "Lookahead(", "'keras_gdx>Adam'"),
+    "compiled class": (lambda: compiled(optimizers.Lion), "optimizer=Lion(...)"),
+    "compiled name": (lambda: compiled("lamb"), "Did you mean 'keras_gdx>LAMB'?"),
+    "words": (lambda: compiled("schedule_free_sgd"), "Did you mean 'keras_gdx>ScheduleFreeSGD'?"),
+    "callback class": (
+        lambda: fitted([callbacks.HyperparameterLogger]),
+        "Write HyperparameterLogger(...).",
+    ),
+    "logged": (
+        lambda: fitted([callbacks.HyperparameterLogger(["lr"])]),
+        "HyperparameterLogger(names=['lr'])",
+        "it has no lr",
+        "Did you mean `learning_rate`?",
+    ),
+    "regularizer class": (
+        lambda: regularizers.apply(dense(), regularizers.L2),
+        "regularizer=L2(...)",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", ADVICE)
+def test_the_answer_says_what_to_type(mistake):
+    call, *parts = ADVICE[mistake]
+    with pytest.raises((AttributeError, TypeError, ValueError)) as caught:
+        call()
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [callbacks.PlateauController, callbacks.ReduceLROnPlateau])
+def test_a_misspelled_metric(make):
+    def told(monitor, **options):
+        with pytest.raises(ValueError, match=make.__name__) as caught:
+            fitted([make(monitor, mode="min")], **options)
+        return str(caught.value)
+
+    with pytest.raises(ValueError, match=r"Did you mean 'val_loss'\?"):
+        make("val_los")  # its name does not tell the mode
+    message = told("val_los", **VALIDATED)
+    assert "which have loss, val_loss" in message
+    assert "Did you mean 'val_loss'?" in message
+    assert "Give `fit` validation data" in told("val_loss")
+    evaluator = callbacks.StepEvaluator(VALIDATED["validation_data"], 1, "los", mode="min")
+    with pytest.raises(ValueError, match=r"'loss'.*StepEvaluator.*Did you mean 'loss'\?"):
+        fitted([evaluator])
+
+
+def test_names_of_other_libraries_are_free_in_classes_of_users():
+    class Timed(callbacks.HyperparameterLogger):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.period = 3  # `every` is called so elsewhere
+
+    assert Timed().period == 3
+
+
+def test_what_needs_tensorflow_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match="'jax'") as caught:
+        needs_tensorflow("keras_gdx.distribute")
+    for part in (
+        "keras_gdx.distribute needs",
+        "'keras_gdx[tensorflow]'",
+        "KERAS_BACKEND=tensorflow",
+    ):
+        assert part in str(caught.value)

@@ -2,17 +2,21 @@
 
 import ast
 import builtins
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
+import keras
+import numpy as np
 import pytest
 
 import keras_gdx
 
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
 LEVELS = (  # each may import from those before it
-    "arguments config figures _version registry schema",
+    "advice arguments config figures _version registry schema",
     "backends",
     "math",
     "schedules constraints",
@@ -78,3 +82,52 @@ def test_a_star_import_shadows_no_builtin():
 def test_no_function_hides_a_module(name):
     if not isinstance(getattr(keras_gdx, name), ModuleType):
         assert find_spec(f"keras_gdx.{name}") is None
+
+
+PROGRAM = """
+import sys
+
+class Missing:
+    names = {"fcntl", "grp", "pty", "pwd", "resource", "termios", "tty"}  # POSIX only
+
+    def find_spec(self, name, path=None, target=None):
+        if name in self.names:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+for name in Missing.names:
+    sys.modules.pop(name, None)
+
+import keras
+import numpy as np
+
+path, folder = sys.argv[1:]
+try:
+    keras.models.load_model(path)
+except TypeError as error:
+    assert "keras_gdx" in str(error) and "Lion" in str(error), error
+else:
+    raise AssertionError("Keras knows our classes")
+
+import keras_gdx
+from keras_gdx import callbacks
+
+model = keras.models.load_model(path)
+assert type(model.optimizer) is keras_gdx.optimizers.Lion
+assert model.optimizer.iterations == 1
+x = np.ones((4, 2), "float32")
+watch = [callbacks.ResumableCheckpoint(folder), callbacks.ThroughputMonitor()]
+model.fit(x, x[:, 0], verbose=0, callbacks=watch)
+assert model.optimizer.iterations == 2
+"""
+
+
+def test_a_model_is_loaded_after_the_import_without_what_only_posix_has(tmp_path):
+    """Both in one program, as it takes seconds to start."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras_gdx.optimizers.Lion(1e-3), "mse")
+    x = np.ones((4, 2), "float32")
+    model.fit(x, x[:, 0], verbose=0)
+    model.save(tmp_path / "model.keras")
+    files = [str(tmp_path / "model.keras"), str(tmp_path / "run")]
+    subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, *files], check=True)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_gdx.arguments import check
 from keras_gdx.config import Configured
 from keras_gdx.integration.model_hooks import peers_of
 from keras_gdx.integration.stateful import Stateful
@@ -189,7 +188,7 @@ class Counting(Callback):
             return int(number)
         per_epoch = self.params.get("steps")
         allowed = "in steps, or `fit` needs `steps_per_epoch`: the length of its data is unknown"
-        check(per_epoch, name, getattr(self, name), allowed)
+        self._check(per_epoch, name, getattr(self, name), allowed)
         return int(number * per_epoch)
 
     def _step_after(self, batch: int) -> int:

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 from annotated_types import Ge
 
-from keras_gdx.arguments import check
 from keras_gdx.backends import backend
 from keras_gdx.callbacks._lib.amount import EveryCount
 from keras_gdx.callbacks._lib.monitor import Monitor
@@ -83,7 +82,7 @@ class GradientMonitor(Monitor):
         super().__init__(data, every)
         self.parts = parts
         self._examples = len(next(parts_of(self._batch, parts))[1])
-        check(self._examples > 0, "parts", parts, "at most the number of examples in `data`")
+        self._check(self._examples > 0, "parts", parts, "at most the number of examples in `data`")
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Copies the weights before a step that will be measured."""

@@ -1,6 +1,6 @@
 """Learning rate and other hyperparameters in the logs."""
 
-from keras_gdx.arguments import check
+from keras_gdx.advice import called_here
 from keras_gdx.callbacks._lib.amount import Every
 from keras_gdx.callbacks._lib.argument_types import Names
 from keras_gdx.callbacks._lib.hyperparameters import hyperparameters, rate_groups
@@ -71,8 +71,11 @@ class HyperparameterLogger(Periodic):
         super().on_train_begin(logs)
         layers = [layer for _, found in rate_groups(self.model) for layer in found]
         known = {name for name in self.names or () if any(hasattr(x, name) for x in layers)}
-        missing = ", ".join(name for name in self.names or () if layers and name not in known)
-        check(not missing, "names", self.names, f"what the optimizer has; it has no {missing}")
+        missing = [name for name in self.names or () if layers and name not in known]
+        if missing:
+            allowed = f"what the optimizer has; it has no {', '.join(missing)}"
+            advice = called_here(missing[0], [each for layer in layers for each in dir(layer)])
+            self._check(False, "names", self.names, allowed, advice)
 
     @if_needed
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import numpy as np
 from annotated_types import Ge, Gt, Interval
 
-from keras_gdx.arguments import PositiveFloat, check, needs_matplotlib
+from keras_gdx.arguments import PositiveFloat, needs_matplotlib
 from keras_gdx.callbacks._lib.hyperparameters import check_rates, number, rate_groups
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.checkpoint import snapshot
@@ -98,7 +98,7 @@ class LearningRateFinder(Callback):
         self.smoothing = smoothing
         self.diverged = diverged
         self._before: Any = None  # during the sweep, the state to restore
-        check(high > low, "high", high, f"a number > `low`, {low}")
+        self._check(high > low, "high", high, f"a number > `low`, {low}")
 
     @property
     def rates(self) -> np.ndarray:

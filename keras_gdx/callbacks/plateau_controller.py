@@ -6,7 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 from annotated_types import Gt, Interval
 
-from keras_gdx.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat, check
+from keras_gdx.advice import nearest
+from keras_gdx.arguments import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from keras_gdx.callbacks._lib.amount import EveryCount
 from keras_gdx.callbacks._lib.argument_types import Mode, Verbosity
 from keras_gdx.callbacks._lib.hyperparameters import (
@@ -24,6 +25,11 @@ from keras_gdx.checkpoint import snapshot
 from keras_gdx.registry import register
 
 __all__ = ["PlateauController"]
+
+VALIDATE = (
+    " Give `fit` validation data; if only the first epochs have no validation, let "
+    "`start_from_epoch` be the one that has."
+)
 
 
 class Control(NamedTuple):
@@ -162,12 +168,14 @@ class PlateauController(Periodic):
         self._check_together()
 
     def _check_together(self) -> None:
-        mode_of(self.monitor, self.mode)
+        mode_of(self.monitor, self.mode, of=self)
         if self.needs_batches:
-            check(self.monitor == "loss", "monitor", self.monitor, "'loss', with `every` in steps")
+            self._check(
+                self.monitor == "loss", "monitor", self.monitor, "'loss', with `every` in steps"
+            )
         low, high = self.min_learning_rate, self.max_learning_rate
-        check(high is None or high > low, "max_learning_rate", high, f"more than {low}")
-        check(low > 0 or not self.stop, "min_learning_rate", low, "> 0 with `stop`")
+        self._check(high is None or high > low, "max_learning_rate", high, f"more than {low}")
+        self._check(low > 0 or not self.stop, "min_learning_rate", low, "> 0 with `stop`")
 
     @property
     def needs_batches(self) -> bool:
@@ -216,12 +224,11 @@ class PlateauController(Periodic):
         if not self.parsed("every").after_epoch(epoch):
             return False
         if self.monitor not in logs and not self.memory.observed:
-            raise ValueError(
-                f"Argument `monitor` must be the name of something in the logs, which are "
-                f"{', '.join(sorted(logs)) or 'empty'}. Received: monitor={self.monitor!r}. "
-                "If the first epochs have no validation, let `start_from_epoch` be the one "
-                "that has."
-            )
+            validates = self.monitor.startswith("val_")
+            allowed = f"in the logs, which have {', '.join(sorted(logs)) or 'nothing'}"
+            known = [name for name in logs if name.startswith("val_") == validates]
+            advice = nearest(self.monitor, known) or VALIDATE * validates
+            self._check(False, "monitor", self.monitor, allowed, advice)
         return self.monitor in logs
 
     # -- the loss of `every` steps ----------------------------------------------------------

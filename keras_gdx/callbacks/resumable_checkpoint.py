@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_gdx.arguments import PositiveInt
+from keras_gdx.arguments import PositiveInt, needs_tensorflow
 from keras_gdx.callbacks._lib.amount import Every
 from keras_gdx.callbacks._lib.argument_types import Folder, Verbosity
 from keras_gdx.callbacks._lib.say import say
@@ -134,8 +134,7 @@ class ResumableCheckpoint(Callback):
     @contextmanager
     def around_fit(self, model: Any, callbacks: list[Any]) -> Iterator[list[Any]]:
         """Finds the checkpoint, wraps the data, and installs the signal handler."""
-        if keras.backend.backend() != "tensorflow":
-            raise ValueError("ResumableCheckpoint needs Keras' TensorFlow backend.")
+        needs_tensorflow("ResumableCheckpoint")
         peers = peers_of(model)
         run = f"{peers.same(uuid.uuid4().int >> 66):x}"
         self._files = Directory(

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from keras_gdx.arguments import NonNegativeFloat, check
+from keras_gdx.arguments import NonNegativeFloat, check_name
 from keras_gdx.callbacks._lib.amount import Every
 from keras_gdx.callbacks._lib.argument_types import Mode
 from keras_gdx.callbacks._lib.plateau import Plateau, mode_of, observe
@@ -86,7 +86,7 @@ class StepEvaluator(AtBatches):
     ):
         super().__init__()
         known = validation_data is not None
-        check(known, "validation_data", validation_data, "data to evaluate on")
+        self._check(known, "validation_data", validation_data, "data to evaluate on")
         self.validation_data = validation_data
         self.every = every
         self.monitor = monitor
@@ -94,10 +94,10 @@ class StepEvaluator(AtBatches):
         self.mode = mode
         self.min_delta = min_delta
         self.options = options
-        mode_of(monitor, mode)
+        mode_of(monitor, mode, of=self)
         unit = self.parsed("every").unit
         same = patience is None or self.parsed("patience").unit == unit
-        check(same, "patience", patience, f"in the unit of `every`, {unit}")
+        self._check(same, "patience", patience, f"in the unit of `every`, {unit}")
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ class StepEvaluator(AtBatches):
         data = self.validation_data if pair else (self.validation_data,)
         with Untouched(self.model):
             found = self.model.evaluate(*data, verbose=0, return_dict=True, **self.options)
-        check(self.monitor in found, "monitor", self.monitor, f"one of {sorted(found)}")
+        check_name("monitor", self.monitor, found, of=self)
         result = {"step": step, **{name: float(value) for name, value in found.items()}}
         self.memory = self.memory._replace(history=(*self.memory.history, result))
         if self.patience is not None:

@@ -3,7 +3,6 @@
 import time
 from typing import NamedTuple
 
-from keras_gdx.arguments import check
 from keras_gdx.callbacks._lib.argument_types import Verbosity
 from keras_gdx.callbacks._lib.duration import Duration
 from keras_gdx.callbacks._lib.say import say
@@ -61,7 +60,7 @@ class TimeBudget(Callback):
         self.budget = budget
         self.reserve = reserve
         self.verbose = verbose
-        check(self._limit > 0, "reserve", reserve, f"less than `budget`, {budget!r}")
+        self._check(self._limit > 0, "reserve", reserve, f"less than `budget`, {budget!r}")
         self._clock = time.monotonic
 
     @property

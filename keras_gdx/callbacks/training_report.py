@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from keras_gdx.arguments import check, needs_matplotlib
+from keras_gdx.arguments import needs_matplotlib
 from keras_gdx.callbacks._lib.argument_types import File
 from keras_gdx.callbacks._lib.hyperparameters import (
     hyperparameters,
@@ -110,8 +110,11 @@ class TrainingReport(Callback):
         self.path = path
         self.title = title
         self.explain = explain
-        check(explain is None or callable(explain), "explain", explain, "a function, or None")
-        check(not os.path.isdir(path), "path", path, "the name of a file, and this is a folder")
+        callable_or_none = explain is None or callable(explain)
+        self._check(callable_or_none, "explain", explain, "a function, or None")
+        self._check(
+            not os.path.isdir(path), "path", path, "the name of a file, and this is a folder"
+        )
 
     def state(self) -> dict[str, Any]:
         """Returns the state as a dictionary, up to now."""

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from keras_gdx.arguments import accepts, check, needs_tensorflow
+from keras_gdx.arguments import accepts, needs_tensorflow
 from keras_gdx.callbacks._lib.amount import Amount
 from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks._lib.stages import stages_of
@@ -132,7 +132,7 @@ class Unfreezing(Counting):
             self._planned.append((layer, own, bool(parts), begins))
         for amount in stages.keys() - found:
             paths = ", ".join(v.path for v in model.trainable_variables[:20])
-            check(False, "stages", stages[amount], f"found in the paths of weights: {paths}")
+            self._check(False, "stages", stages[amount], f"found in the paths of weights: {paths}")
 
     def _build(self, model: Any) -> None:
         """Builds the optimizer, or checks that it was built with these weights."""

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import tree
 
-from keras_gdx.arguments import check
+from keras_gdx.arguments import check, check_built
 from keras_gdx.checkpoint.batch_specs import inputs_of, targets_of
 from keras_gdx.integration.keras_optimizer import KerasOptimizer
 from keras_gdx.integration.model_optimizers import all_optimizers, inside, ours
@@ -63,7 +63,7 @@ def export(
     """
     if keras.backend.backend() != "tensorflow":
         raise ImportError("`keras_gdx.export` needs Keras on TensorFlow.")
-    check(isinstance(model, keras.Model) and model.built, "model", model, "a built Keras model")
+    check_built(model)
     check(getattr(model, "compiled", False), "model", model, "compiled")
     trained_by = _trained_by(model)
     optimizers = [x for x in trained_by if isinstance(x, KerasOptimizer)]

@@ -11,7 +11,7 @@ from keras_gdx.arguments import PositiveInt, check, check_type
 from keras_gdx.comparison.spaces import Choice, Space, Uniform
 from keras_gdx.config import pack, unpack
 from keras_gdx.creation import create
-from keras_gdx.registry import info
+from keras_gdx.registry import look_up
 
 __all__ = ["Built", "Strategy"]
 
@@ -74,7 +74,7 @@ class Strategy:
         valid = callbacks is None or callable(callbacks)
         check(valid, "callbacks", callbacks, "a function that returns a list of callbacks")
         if isinstance(optimizer, str):
-            info(optimizer)
+            look_up(optimizer, "optimizer")
         return cls(name, optimizer, _with_choices(rest), callbacks)
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_gdx.arguments import check
+from keras_gdx.arguments import check, check_name
 from keras_gdx.callbacks._lib.energy import Counters
 from keras_gdx.comparison.data import Data, Source, evaluate
 from keras_gdx.comparison.plan import Task
@@ -44,7 +44,7 @@ class Trainer:
         data = self._source.load()
         found = evaluate(model, data.few)
         names = sorted(f"val_{name}" for name in found)
-        check(settings.metric in names, "metric", settings.metric, f"one of {', '.join(names)}")
+        check_name("metric", settings.metric, names)
         for name, strategy in settings.strategies.items():
             values = next(iter(propose(settings, strategy.space, [], 1)), {})
             try:

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from annotated_types import Interval
 from numpy.typing import NDArray
 
-from keras_gdx.arguments import PositiveInt, check_type
+from keras_gdx.arguments import PositiveInt, check_name, check_type
 from keras_gdx.datasets.fashion_mnist import FashionMnistLocal
 from keras_gdx.datasets.mnist5k import Mnist5k
 
@@ -107,9 +107,8 @@ def load(
         ((4000, 28, 28, 1), (1000, 28, 28, 1))
     """
     check_type("name", name, str)
-    if name != "auto" and name not in LOCAL and not name.startswith("tfds:"):
-        allowed = ", ".join(map(repr, ("auto", *LOCAL, "tfds:NAME")))
-        raise ValueError(f"Argument `name` must be one of {allowed}. Received: name={name!r}")
+    if not name.startswith("tfds:"):
+        check_name("name", name, ("auto", *LOCAL, "tfds:NAME"))
     tfds.display_progress_bar(progress)
     with contextlib.redirect_stdout(sys.stdout if progress else io.StringIO()):
         if name.startswith("tfds:"):

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = [sys.executable, given.script, *given.arguments]
     try:
         return launch(command, given.workers, given.restarts, given.grace)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         parser.error(str(error))
 
 

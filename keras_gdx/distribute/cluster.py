@@ -58,6 +58,7 @@ def launch(
 
     Raises:
         ValueError: If an argument is out of range.
+        OSError: On Windows, which lacks POSIX signals and sessions.
 
     Example:
         >>> import sys
@@ -73,6 +74,11 @@ def launch(
     check_type("workers", workers, PositiveInt)
     check_type("restarts", restarts, NonNegativeInt)
     check_type("grace", grace, NonNegativeFloat)
+    if os.name == "nt":
+        raise OSError(
+            "Workers are started with POSIX signals and sessions, which Windows lacks. Start each "
+            "worker yourself, with its TF_CONFIG in the environment."
+        )
     with _signals() as received:
         output = Output(received)
         say = functools.partial(output.line, "cluster")

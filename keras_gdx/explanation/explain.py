@@ -12,6 +12,7 @@ from keras_gdx.arguments import (
     NonNegativeInt,
     PositiveInt,
     check,
+    check_built,
     check_type,
     needs_tensorflow,
 )
@@ -92,8 +93,7 @@ def explain(
         >>> bool(abs(found.missing[0]) < 1e-5)
         True
     """
-    check(isinstance(model, keras.Model), "model", model, "a Keras model")
-    check(model.built, "model", model, "built")
+    check_built(model)
     check_type("method", method, Method)
     check_type("target", target, NonNegativeInt | None)
     check_type("seed", seed, NonNegativeInt)

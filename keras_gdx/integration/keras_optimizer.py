@@ -14,7 +14,16 @@ from keras.src.utils.tracking import (
     no_automatic_dependency_tracking,
 )  # keeps lists out of checkpoints
 
-from keras_gdx.arguments import NonNegative, Tensor, accepts, check, check_type, is_schedule
+from keras_gdx.advice import instead_of
+from keras_gdx.arguments import (
+    LearningRateSchedule,
+    NonNegative,
+    Tensor,
+    accepts,
+    check,
+    check_type,
+    is_schedule,
+)
 from keras_gdx.backends import backend
 from keras_gdx.config import Configured, argument_types
 from keras_gdx.engine.state.state import is_overwritten
@@ -110,7 +119,7 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             planned = float(ops.convert_to_numpy(planned(self.iterations)))
             if planned == 0:
                 allowed = "0 at this update: its schedule is 0, which no factor changes"
-                check(value == 0, "learning_rate", value, allowed)
+                check(value == 0, "learning_rate", value, allowed, of=self)
                 return
             self._rate_factor.assign(value / planned)
         else:
@@ -329,8 +338,9 @@ def _checked_rate(optimizer, rate):
     if is_schedule(rate) or (callable(rate) and not isinstance(rate, type)):
         return rate
     allowed = "a number >= 0, a LearningRateSchedule or a callable without arguments"
-    check(accepts(NonNegative, rate), "learning_rate", rate, allowed)
-    check_type("learning_rate", rate, argument_types(type(optimizer))["learning_rate"])
+    advice = instead_of("learning_rate", rate, (float, LearningRateSchedule))
+    check(accepts(NonNegative, rate), "learning_rate", rate, allowed, optimizer, advice)
+    check_type("learning_rate", rate, argument_types(type(optimizer))["learning_rate"], optimizer)
     return float(rate)
 
 

@@ -27,7 +27,9 @@ from contextlib import ExitStack, contextmanager
 import keras
 import numpy as np
 
+from keras_gdx.arguments import check
 from keras_gdx.backends import backend
+from keras_gdx.config import Configured
 from keras_gdx.engine.late_weights import begin_anew, updates_of
 from keras_gdx.engine.variables.masks import hold
 from keras_gdx.engine.variables.structure import layers_of
@@ -37,6 +39,7 @@ from keras_gdx.integration.legacy_files import check_file
 from keras_gdx.integration.model_building import building
 from keras_gdx.integration.model_optimizers import keras_averages, ours, window
 from keras_gdx.integration.weight_swap import added_to, evaluation_weights, finish, show, train
+from keras_gdx.registry import no_optimizer
 
 EVALUATING = (
     "evaluate", "predict", "test_on_batch", "predict_on_batch", "save", "save_weights", "export"
@@ -69,9 +72,17 @@ def _extend(name, hook):
 
 
 def _compiling(original):
+    signature = inspect.signature(original)
+
     @functools.wraps(original)
     def compile(self, *args, **kwargs):
-        original(self, *args, **kwargs)
+        try:
+            original(self, *args, **kwargs)
+        except ValueError as error:
+            if "optimizer identifier" not in str(error):
+                raise
+            given = signature.bind(self, *args, **kwargs).arguments["optimizer"]
+            raise no_optimizer("optimizer", given) from error
         introduce(self)
         follow(self)
 
@@ -187,6 +198,10 @@ def _fitting(original):
         given = call.arguments.get("callbacks")
         whole = given if isinstance(given, keras.callbacks.CallbackList) else None
         listed = _listed(given)
+        for each in listed:
+            if isinstance(each, type) and issubclass(each, Configured):
+                advice = f" Write {each.__name__}(...)."
+                check(False, "callbacks", given, "a list of instances", advice=advice)
         follow(self)  # layers may have been added since `compile`
         if not (introduced(self) or replicas_of(self) or any(map(_is_hooked, listed))):
             return original(self, *args, **kwargs)

@@ -227,7 +227,7 @@ class Optimizer(Rule, KerasOptimizer):
             shards = self._shards()
             if shards > 1 and self.evaluates_others:  # each process then needs all shards
                 known = "False on several workers: evaluation weights need the complete state"
-                check(shards == len(backend.local_replicas(self)), "shard_state", True, known)
+                self._check(shards == len(backend.local_replicas(self)), "shard_state", True, known)
             self._admit(variables)
             late = comes_late(self, self.model_variables)
             self.make_hyperparameters()
@@ -312,7 +312,7 @@ class Optimizer(Rule, KerasOptimizer):
         value = super().accept(name, value)
         if self.hyperparameters is not None:
             self._change(name, value)
-        return patterns(name, value) if name in self.masks else value
+        return patterns(name, value, self) if name in self.masks else value
 
     def _change(self, name: str, value: Any) -> None:
         """Applies a new argument value to steps that are already compiled, if possible."""

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_gdx.arguments import PositiveInt, Tensor, check
+from keras_gdx.arguments import PositiveInt, Tensor
 from keras_gdx.backends import backend
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.slots import Shape, Slot
@@ -73,15 +73,19 @@ class LocalSteps(Wrapper):
     ):
         super().__init__(inner, sync_period, name)
         ours = isinstance(self.inner, Optimizer)
-        check(ours, "inner", inner, "an optimizer of keras_gdx: others reduce their gradients")
+        self._check(
+            ours, "inner", inner, "an optimizer of keras_gdx: others reduce their gradients"
+        )
         for option in ("use_ema", "skip_nonfinite", "shard_state"):
             value = getattr(self.inner, option)
-            check(not value, f"inner.{option}", value, "`False`: replicas update independently")
+            self._check(
+                not value, f"inner.{option}", value, "`False`: replicas update independently"
+            )
         self.outer: Any = None
         if outer is not None:
-            self.outer = get(outer, "outer")
+            self.outer = get(outer, "outer", of=self)
             ours = isinstance(self.outer, Optimizer)
-            check(ours, "outer", outer, "an optimizer of keras_gdx, or None")
+            self._check(ours, "outer", outer, "an optimizer of keras_gdx, or None")
             self.outer.reduction = "none"
         self.inner.reduction = "local"
         self._together_at = 0

@@ -52,9 +52,9 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         name: str | None = None,
         **kwargs: Any,
     ):
-        check_type("initial_scale", initial_scale, PositiveFloat)
-        check_type("dynamic_growth_steps", dynamic_growth_steps, PositiveInt)
-        inner = get(inner_optimizer, "inner_optimizer")
+        check_type("initial_scale", initial_scale, PositiveFloat, of=self)
+        check_type("dynamic_growth_steps", dynamic_growth_steps, PositiveInt, of=self)
+        inner = get(inner_optimizer, "inner_optimizer", of=self)
         super().__init__(inner, initial_scale, dynamic_growth_steps, name=name, **kwargs)
 
     def exclude_from_weight_decay(

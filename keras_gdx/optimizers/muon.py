@@ -6,7 +6,7 @@ from typing import Literal, Unpack
 
 from keras import ops
 
-from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt, check, is_number, is_schedule
+from keras_gdx.arguments import DecayRate, LearningRate, PositiveInt, is_number, is_schedule
 from keras_gdx.math import orthogonalize
 from keras_gdx.optimizers.adamw import AdamW
 from keras_gdx.optimizers.base import Optimizer
@@ -94,12 +94,12 @@ class Muon(Optimizer):
         super().__init__(learning_rate, **kwargs)
         if ns_coefficients == "polar_express":
             known = f"{len(POLAR_EXPRESS)} with ns_coefficients='polar_express'"
-            check(ns_steps == len(POLAR_EXPRESS), "ns_steps", ns_steps, known)
+            self._check(ns_steps == len(POLAR_EXPRESS), "ns_steps", ns_steps, known)
         else:
             three = isinstance(ns_coefficients, (list, tuple)) and len(ns_coefficients) == 3
             valid = three and all(is_number(x) and math.isfinite(x) for x in ns_coefficients)
             known = "three numbers or 'polar_express'"
-            check(valid, "ns_coefficients", ns_coefficients, known)
+            self._check(valid, "ns_coefficients", ns_coefficients, known)
             ns_coefficients = tuple(ns_coefficients)
         if fallback is None:
             fallback = AdamW(_for_fallback(learning_rate, adjust))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol, TypedDict
 
+from keras_gdx.advice import as_list
 from keras_gdx.arguments import (
     Fraction,
     NonNegative,
@@ -89,10 +90,10 @@ CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 def check_options(optimizer: Any) -> None:
     """Normalizes the options; raises `ValueError` for invalid values or combinations."""
     if optimizer.no_decay != "auto":
-        optimizer.no_decay = _no_decay(optimizer.no_decay)
-    optimizer.lr_multipliers = _multipliers(optimizer.lr_multipliers)
-    optimizer.before = _modifiers("before", optimizer.before)
-    optimizer.after = _modifiers("after", optimizer.after)
+        optimizer.no_decay = _no_decay(optimizer)
+    optimizer.lr_multipliers = _multipliers(optimizer)
+    optimizer.before = _modifiers(optimizer, "before")
+    optimizer.after = _modifiers(optimizer, "after")
     _check_backend(optimizer)
     _check_together(optimizer)
 
@@ -102,22 +103,27 @@ def _check_backend(optimizer: Any) -> None:
         value = getattr(optimizer, name)
         possible = NAME == "tensorflow" or value in portable
         allowed = " or ".join(map(repr, portable))
-        check(possible, name, value, f"{allowed} without Keras' TensorFlow backend")
+        allowed = f"{allowed} without Keras' TensorFlow backend"
+        check(possible, name, value, allowed, of=optimizer)
 
 
 def _check_together(optimizer: Any) -> None:
     shared = [m for m in optimizer.after if any(m is other for other in optimizer.before)]
-    check(not shared, "after", optimizer.after, "modifiers that are not in `before` too")
+    allowed = "modifiers that are not in `before` too"
+    check(not shared, "after", optimizer.after, allowed, of=optimizer)
     clips = {name: getattr(optimizer, name) for name in CLIPS}
     given = {name: value for name, value in clips.items() if value is not None}
-    check(len(given) <= 1, "clipnorm", given, "the only clipping option")
+    check(len(given) <= 1, "clipnorm", given, "the only clipping option", of=optimizer)
     for rule in optimizer.all_rules():
         _check_statistics(optimizer, rule)
     if optimizer.shard_state:
-        check(optimizer.sparse == "dense", "sparse", optimizer.sparse, "'dense' with `shard_state`")
+        allowed = "'dense' with `shard_state`"
+        check(optimizer.sparse == "dense", "sparse", optimizer.sparse, allowed, of=optimizer)
     if optimizer.skipped == "decay":
-        check(optimizer.sparse == "lazy", "skipped", "decay", '"rest" unless `sparse` is "lazy"')
-        check(optimizer.catches_up(), "skipped", "decay", f'"rest" for {type(optimizer).__name__}')
+        allowed = '"rest" unless `sparse` is "lazy"'
+        check(optimizer.sparse == "lazy", "skipped", "decay", allowed, of=optimizer)
+        allowed = f'"rest" for {type(optimizer).__name__}'
+        check(optimizer.catches_up(), "skipped", "decay", allowed, of=optimizer)
     if optimizer.sparse == "lazy":
         mixing = [
             m
@@ -133,47 +139,55 @@ def _check_together(optimizer: Any) -> None:
 def _check_statistics(optimizer: Any, rule: Any) -> None:
     """Checks that what `global_stats` reads is there, for the optimizer or one of its parts."""
     if optimizer.shard_state:
-        check(rule.divisible, "shard_state", True, f"False for {type(rule).__name__}")
+        allowed = f"False for {type(rule).__name__}"
+        check(rule.divisible, "shard_state", True, allowed, of=optimizer)
     for modifier in rule.surveyors:
         if modifier not in rule.before[:1]:  # it then needs all slots, rows and weights
             first = f"the default with {type(modifier).__name__}, except as the first in `before`"
-            check(not optimizer.shard_state, "shard_state", True, first)
-            check(optimizer.sparse == "dense", "sparse", optimizer.sparse, first)
+            check(not optimizer.shard_state, "shard_state", True, first, of=optimizer)
+            check(optimizer.sparse == "dense", "sparse", optimizer.sparse, first, of=optimizer)
 
 
-def patterns(name: str, value: Any) -> tuple[str, ...]:
+def patterns(name: str, value: Any, of: object) -> tuple[str, ...]:
     """The regular expressions as a tuple; raises `ValueError` if one is invalid."""
-    check(isinstance(value, (list, tuple)), name, value, "a list of regular expressions")
+    listed, advice = isinstance(value, (list, tuple)), as_list(name, value)
+    check(listed, name, value, "a list of regular expressions", of, advice)
     for pattern in value:
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            raise ValueError(f"Argument `{name}` has a bad pattern {pattern!r}: {error}") from error
+            raise ValueError(
+                f"Argument `{name}` of {type(of).__name__} has a bad pattern {pattern!r}: {error}"
+            ) from error
     return tuple(value)
 
 
-def _no_decay(value: Any) -> tuple[Any, ...]:
-    check(isinstance(value, (list, tuple)), "no_decay", value, '"auto" or a list of patterns')
+def _no_decay(optimizer: Any) -> tuple[Any, ...]:
+    value = optimizer.no_decay
+    listed, advice = isinstance(value, (list, tuple)), as_list("no_decay", value)
+    check(listed, "no_decay", value, '"auto" or a list of patterns', optimizer, advice)
     entries = [tuple(x) if isinstance(x, (list, tuple)) else x for x in value]
     for entry in entries:
         if isinstance(entry, tuple):
             valid = [type(x) for x in entry] == [str, int] and entry[1] >= 0
-            check(valid, "no_decay", value, "made of patterns, or of paths with a number >= 0")
-    patterns("no_decay", [x for x in entries if not isinstance(x, tuple)])
+            allowed = "made of patterns, or of paths with a number >= 0"
+            check(valid, "no_decay", value, allowed, of=optimizer)
+    patterns("no_decay", [x for x in entries if not isinstance(x, tuple)], optimizer)
     return tuple(entries)
 
 
-def _modifiers(name: str, modifiers: Any) -> tuple[Any, ...]:
+def _modifiers(optimizer: Any, name: str) -> tuple[Any, ...]:
+    modifiers = getattr(optimizer, name)
     several = isinstance(modifiers, (list, tuple))
     listed = tuple(modifiers) if several else (modifiers,)
     valid = several and all(hasattr(m, "run") and not isinstance(m, type) for m in listed)
     distinct = valid and len({id(m) for m in listed}) == len(listed)
     allowed = f"a list of modifiers, each an instance of its own: {name}=[{_example(name, listed)}]"
-    check(distinct, name, modifiers, allowed)
+    check(distinct, name, modifiers, allowed, of=optimizer)
     for each in listed:
         sides = " or ".join(f"`{side}`" for side in each.sides)
         allowed = f"without {type(each).__name__}, which belongs in {sides}"
-        check(name in each.sides, name, modifiers, allowed)
+        check(name in each.sides, name, modifiers, allowed, of=optimizer)
     return listed
 
 
@@ -188,13 +202,14 @@ def _example(name: str, meant: Sequence[Any]) -> str:
     return ", ".join(f"modifiers.{word}()" for word in known or usual)
 
 
-def _multipliers(multipliers: Any) -> dict[str, float] | None:
+def _multipliers(optimizer: Any) -> dict[str, float] | None:
+    multipliers = optimizer.lr_multipliers
     if multipliers is None:
         return None
     valid = isinstance(multipliers, dict) and all(
         is_number(x) and 0 <= x < float("inf") for x in multipliers.values()
     )
     allowed = "a dictionary from regular expressions to numbers >= 0"
-    check(valid, "lr_multipliers", multipliers, allowed)
-    patterns("lr_multipliers", tuple(multipliers))
+    check(valid, "lr_multipliers", multipliers, allowed, of=optimizer)
+    patterns("lr_multipliers", tuple(multipliers), optimizer)
     return dict(multipliers)

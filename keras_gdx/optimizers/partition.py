@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from keras_gdx.arguments import check
 from keras_gdx.optimizers.base import Optimizer
 from keras_gdx.optimizers.options import OptionsOfTheWhole, check_options, patterns
 from keras_gdx.optimizers.parts import check_part
@@ -55,15 +54,19 @@ class Partition(Optimizer):
         **kwargs: Unpack[OptionsOfTheWhole],
     ):
         rules = {} if rules is None else rules
-        check(isinstance(rules, Mapping), "rules", rules, "a dictionary from patterns to rules")
-        patterns("rules", list(rules))
-        found = {pattern: get(rule, f"rules[{pattern!r}]") for pattern, rule in rules.items()}
-        rest = get(default, "default")
+        self._check(
+            isinstance(rules, Mapping), "rules", rules, "a dictionary from patterns to rules"
+        )
+        patterns("rules", list(rules), self)
+        found = {
+            pattern: get(rule, f"rules[{pattern!r}]", of=self) for pattern, rule in rules.items()
+        }
+        rest = get(default, "default", of=self)
         for pattern, rule in found.items():
             check_part(rule, f"rules[{pattern!r}]")
         check_part(rest, "default")
         distinct = len({id(rule) for rule in (*found.values(), rest)}) == len(found) + 1
-        check(distinct, "rules", rules, "a rule of its own for each pattern")
+        self._check(distinct, "rules", rules, "a rule of its own for each pattern")
         super().__init__(rest.configured_rate(), **kwargs)
         self.rules = found
         self.default = rest

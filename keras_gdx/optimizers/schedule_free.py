@@ -12,7 +12,6 @@ from keras_gdx.arguments import (
     NonNegative,
     NonNegativeInt,
     Number,
-    check,
     is_schedule,
 )
 from keras_gdx.math import bias_correction, ema
@@ -53,8 +52,10 @@ class Averaging(Optimizer):
         **kwargs: Unpack[Options],
     ):
         super().__init__(learning_rate, **kwargs)
-        check(not self.use_ema, "use_ema", self.use_ema, "False: weights are averaged already")
-        check(not is_schedule(beta) or self.sparse != "lazy", "beta", beta, FIXED)
+        self._check(
+            not self.use_ema, "use_ema", self.use_ema, "False: weights are averaged already"
+        )
+        self._check(not is_schedule(beta) or self.sparse != "lazy", "beta", beta, FIXED)
         self.beta = beta
         self.weight_lr_power = weight_lr_power
         self.r = r
@@ -84,7 +85,7 @@ class Averaging(Optimizer):
 
     def _change(self, name, value):
         if name == "beta" and self.sparse == "lazy":
-            check(value == self.beta, "beta", value, FIXED)
+            self._check(value == self.beta, "beta", value, FIXED)
         super()._change(name, value)
 
 
@@ -251,12 +252,16 @@ class ScheduleFree(Averaging):
         warmup_steps: NonNegativeInt = 0,
         name: str | None = None,
     ):
-        rule = get(self.default_inner if inner is None else inner, "inner")
+        rule = get(self.default_inner if inner is None else inner, "inner", of=self)
         simple = isinstance(rule, Optimizer) and not (rule.part_rules() or rule.uses_global_stats)
         simple = simple and not hasattr(rule, "inner")
-        check(simple, "inner", rule, "a rule of keras_gdx that updates each variable on its own")
+        self._check(
+            simple, "inner", rule, "a rule of keras_gdx that updates each variable on its own"
+        )
         plain = type(rule).descend is Rule.descend
-        check(plain, "inner", rule, "a rule whose step is its direction times the learning rate")
+        self._check(
+            plain, "inner", rule, "a rule whose step is its direction times the learning rate"
+        )
         super().__init__(
             rule.configured_rate(),
             beta=beta,

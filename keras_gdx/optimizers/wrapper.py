@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_gdx.arguments import PositiveInt, Tensor, check
+from keras_gdx.arguments import PositiveInt, Tensor
 from keras_gdx.backends import backend
 from keras_gdx.engine.late_weights import begin
 from keras_gdx.engine.variables.masks import hold
@@ -39,9 +39,9 @@ class Wrapper(Optimizer):
         name: str | None,
     ):
         super().__init__(0.0, name=name)
-        self.inner = get(self.default_inner if inner is None else inner, "inner")
+        self.inner = get(self.default_inner if inner is None else inner, "inner", of=self)
         kept = getattr(self.inner, "precision", None)
-        check(kept is None, "inner.precision", kept, "`None`: synchronization rounds weights")
+        self._check(kept is None, "inner.precision", kept, "`None`: synchronization rounds weights")
         self.sync_period = sync_period
 
     def synchronize(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_gdx.arguments import PositiveInt, check, check_type
+from keras_gdx.arguments import PositiveInt, check, check_built, check_name, check_type
 from keras_gdx.callbacks import EnergyBudget, LearningRateFinder, TimeBudget
 from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.strategies import Strategy
@@ -76,7 +76,7 @@ class Recommendation:
     def __getitem__(self, setting: str) -> Any:
         """The value of a setting."""
         found = {choice.setting: choice.value for choice in self.choices}
-        check(setting in found, "setting", setting, f"one of {', '.join(found)}")
+        check_name("setting", setting, found)
         return found[setting]
 
     @property
@@ -186,8 +186,8 @@ def recommend(
         0.1
         >>> model.compile(advice.optimizer(model), "mse")
     """
-    check(isinstance(model, keras.Model), "model", model, "a Keras model")
-    check(model.built and model.trainable_variables, "model", model, "built, with weights to train")
+    check_built(model)
+    check(model.trainable_variables, "model", model, "one with weights to train")
     check_type("task", task, Task | None)
     check_type("batch_size", batch_size, PositiveInt)
     check_type("devices", devices, PositiveInt)

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_gdx.advice import instead_of
 from keras_gdx.arguments import check
 from keras_gdx.engine.variables.structure import VECTORS, layers_of, select
 from keras_gdx.integration.model_hooks import follow
@@ -78,6 +79,10 @@ def apply(
         "model",
         model,
         "built and not frozen (call it on data to build it)",
+    )
+    advice = instead_of("regularizer", regularizer, ())
+    check(
+        not isinstance(regularizer, type), "regularizer", regularizer, "an instance", None, advice
     )
     regularizer = keras.regularizers.get(regularizer)
     usual = _usual(model, regularizer)

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_gdx.arguments import NonNegativeFloat, check
+from keras_gdx.arguments import NonNegativeFloat
 from keras_gdx.config import Configured
 from keras_gdx.registry import register
 from keras_gdx.regularizers.math import wide
@@ -66,7 +66,7 @@ class L2SP(Configured, keras.regularizers.Regularizer):
             )
         w = wide(w)
         shape = self.reference.shape
-        check(shape == tuple(w.shape), "reference", shape, f"of the shape {tuple(w.shape)}")
+        self._check(shape == tuple(w.shape), "reference", shape, f"of the shape {tuple(w.shape)}")
         return self.factor * ops.sum(ops.square(w - ops.cast(self.reference, w.dtype)))
 
     def get_config(self):

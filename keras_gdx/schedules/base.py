@@ -16,7 +16,6 @@ from keras_gdx.arguments import (
     PositiveInt,
     Steps,
     Tensor,
-    check,
     check_type,
     is_schedule,
     needs_matplotlib,
@@ -225,7 +224,7 @@ class Clipped(Schedule):
         self.schedule = schedule
         self.low = low
         self.high = high
-        check(low <= high, "high", high, f"at least `low`, which is {low}")
+        self._check(low <= high, "high", high, f"at least `low`, which is {low}")
 
     def __call__(self, t: Tensor) -> Tensor:
         return ops.clip(evaluate(self.schedule, t), self.low, self.high)

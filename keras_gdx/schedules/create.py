@@ -15,12 +15,11 @@ from keras_gdx.arguments import (
     PositiveSteps,
     Steps,
     Tensor,
-    check,
     check_type,
     is_number,
 )
 from keras_gdx.config import Configured, declared_arguments
-from keras_gdx.registry import info, register
+from keras_gdx.registry import look_up, register
 from keras_gdx.schedules.base import Schedule
 from keras_gdx.schedules.warmup import Warmup
 
@@ -119,12 +118,14 @@ class Planned(Schedule):
         begin: Steps = 0,
     ):
         self.name = name
-        check(_class(name) is not Planned, "name", name, "a schedule with a length of its own")
+        self._check(
+            _class(name) is not Planned, "name", name, "a schedule with a length of its own"
+        )
         self.learning_rate = learning_rate
         self.warmup = warmup
         self.total_steps: int | None = None
         valid = arguments is None or isinstance(arguments, Mapping)
-        check(valid, "arguments", arguments, "a dictionary, or None")
+        self._check(valid, "arguments", arguments, "a dictionary, or None")
         self.arguments = dict(arguments or {})
         self.begin = begin
         self.schedule: Schedule | None = None
@@ -134,8 +135,8 @@ class Planned(Schedule):
 
     def plan(self, total_steps: PositiveSteps, begin: Steps = 0) -> None:
         """Sets the length of the run, in updates, and the update at which it begins."""
-        check_type("total_steps", total_steps, PositiveSteps)
-        check_type("begin", begin, Steps)
+        check_type("total_steps", total_steps, PositiveSteps, of=self)
+        check_type("begin", begin, Steps, of=self)
         self.schedule = self.over(total_steps)
         self.total_steps, self.begin = total_steps, begin
 
@@ -148,7 +149,9 @@ class Planned(Schedule):
             for name, value in self.arguments.items()
         }
         warmup = _steps("warmup", self.warmup, total_steps)
-        check(warmup < total_steps, "warmup", self.warmup, f"shorter than the run, {total_steps}")
+        self._check(
+            warmup < total_steps, "warmup", self.warmup, f"shorter than the run, {total_steps}"
+        )
         if "warmup_steps" in parameters:
             given.setdefault("warmup_steps", warmup)
             warmup = 0
@@ -191,9 +194,7 @@ def plans_of(thing: Any) -> Iterator[Planned]:
 
 
 def _class(name: str) -> Any:
-    entry = info({"wsd": "warmupstabledecay"}.get(name, name))
-    check(entry.kind == "schedule", "name", name, 'one of keras_gdx.list(kind="schedule")')
-    return entry.cls
+    return look_up({"wsd": "warmupstabledecay"}.get(name, name), "schedule").cls
 
 
 def _steps(name: str, value: Any, total: int) -> Any:

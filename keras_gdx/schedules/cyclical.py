@@ -5,7 +5,7 @@ from typing import Literal
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps, Tensor, check
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, PositiveSteps, Tensor
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 from keras_gdx.schedules.math import blend, turns
@@ -77,7 +77,7 @@ class Cyclical(Schedule):
         self.scale_fn = scale_fn
         self.scale_mode = scale_mode
         alone = scale_fn is None or shape == "triangular"
-        check(alone, "shape", shape, "omitted if `scale_fn` is given")
+        self._check(alone, "shape", shape, "omitted if `scale_fn` is given")
 
     def __call__(self, t):
         cycle, share = turns(t, 2 * self.step_size)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, Steps, check, check_type
+from keras_gdx.arguments import NonNegativeFloat, PositiveFloat, Steps, check_type
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 
@@ -45,9 +45,9 @@ class MultiStep(Schedule):
         gamma: PositiveFloat,
     ):
         valid = isinstance(milestones, (list, tuple)) and len(milestones) > 0
-        check(valid, "milestones", milestones, "a non-empty list of integers")
+        self._check(valid, "milestones", milestones, "a non-empty list of integers")
         for i, milestone in enumerate(milestones):
-            check_type(f"milestones[{i}]", milestone, Steps)
+            check_type(f"milestones[{i}]", milestone, Steps, of=self)
         self.initial_learning_rate = initial_learning_rate
         self.milestones = list(milestones)
         self.gamma = gamma

@@ -12,7 +12,6 @@ from keras_gdx.arguments import (
     NonNegativeFloat,
     PositiveFloat,
     Tensor,
-    check,
 )
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
@@ -44,7 +43,7 @@ class Cycle(Schedule):
         ends = self._ends()
         rising = all(a < b for a, b in zip((0, *ends), ends, strict=False))
         allowed = f"such that all phases have updates: here they end at {ends} of {total_steps}"
-        check(rising, "pct_start", pct_start, allowed)
+        self._check(rising, "pct_start", pct_start, allowed)
 
     def _ends(self):
         """The last update of each phase."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from keras import ops
 
-from keras_gdx.arguments import Number, Steps, check, check_type
+from keras_gdx.arguments import Number, Steps, check_type
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule, evaluate
 from keras_gdx.schedules.math import elapsed
@@ -41,7 +41,7 @@ class Sequential(Schedule):
     """
 
     def __init__(self, pieces: Sequence[tuple[Steps, Number]]):
-        check(
+        self._check(
             isinstance(pieces, (list, tuple))
             and len(pieces) > 0
             and all(isinstance(piece, (list, tuple)) and len(piece) == 2 for piece in pieces),
@@ -50,8 +50,8 @@ class Sequential(Schedule):
             "a non-empty list of pairs (steps, schedule)",
         )
         for i, (steps, schedule) in enumerate(pieces):
-            check_type(f"pieces[{i}][0]", steps, Steps)
-            check_type(f"pieces[{i}][1]", schedule, Number)
+            check_type(f"pieces[{i}][0]", steps, Steps, of=self)
+            check_type(f"pieces[{i}][1]", schedule, Number, of=self)
         self.pieces: list[tuple[int, Number]] = [(steps, each) for steps, each in pieces]
 
     def __call__(self, t):

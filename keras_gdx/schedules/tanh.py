@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, PositiveSteps, check
+from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 from keras_gdx.schedules.math import blend, progress
@@ -53,7 +53,7 @@ class Tanh(Schedule):
         self.lower = lower
         self.upper = upper
         self.end_learning_rate = end_learning_rate
-        check(lower < upper, "upper", upper, f"above `lower`, which is {lower}")
+        self._check(lower < upper, "upper", upper, f"above `lower`, which is {lower}")
 
     def __call__(self, t):
         x = progress(t, self.decay_steps)

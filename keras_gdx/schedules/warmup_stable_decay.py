@@ -5,7 +5,7 @@ from typing import Literal
 
 from keras import ops
 
-from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps, Steps, Tensor, check
+from keras_gdx.arguments import FractionFloat, NonNegativeFloat, PositiveSteps, Steps, Tensor
 from keras_gdx.registry import register
 from keras_gdx.schedules.base import Schedule
 from keras_gdx.schedules.math import blend, half_wave, progress, remaining
@@ -77,7 +77,7 @@ class WarmupStableDecay(Schedule):
         self.shape = shape
         self.end_factor = end_factor
         reaches = shape != "exponential" or end_factor > 0
-        check(reaches, "end_factor", end_factor, "above 0 for shape='exponential'")
+        self._check(reaches, "end_factor", end_factor, "above 0 for shape='exponential'")
 
     def __call__(self, t):
         up = blend(1.0, self.end_factor, progress(t, self.warmup_steps))

@@ -157,5 +157,5 @@ def test_bad_arguments(arguments):
 
 
 def test_a_name_that_the_optimizer_lacks(problem):
-    with pytest.raises(ValueError, match="it has no learning_rat, betta"):
+    with pytest.raises(ValueError, match=r"it has no learning_rat, betta\..*`learning_rate`"):
         problem.fit(problem.model(), [HyperparameterLogger(["learning_rat", "momentum", "betta"])])

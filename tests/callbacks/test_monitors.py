@@ -208,5 +208,7 @@ def test_step_evaluator_says_what_is_wrong(options, match):
 
 def test_step_evaluator_names_the_metrics_that_there_are(problem):
     evaluator = callbacks.StepEvaluator((problem.x, problem.y), every=1, monitor="accuracy")
-    with pytest.raises(ValueError, match=r"one of \['loss'\]"):
+    with pytest.raises(
+        ValueError, match=r"one of 'loss'\. Received: StepEvaluator\(monitor='accuracy'\)"
+    ):
         problem.fit(problem.model(), [evaluator])

@@ -167,7 +167,7 @@ def test_a_schedule_that_is_zero_can_be_halved_but_not_raised():
     optimizer.learning_rate = float(optimizer.learning_rate) / 2
     assert float(optimizer.learning_rate) == 0
     with pytest.raises(
-        ValueError, match=r"`learning_rate` must be 0 .*Received: learning_rate=0.1"
+        ValueError, match=r"`learning_rate` must be 0 .*Received: \w+\(learning_rate=0.1"
     ):
         optimizer.learning_rate = 0.1
 

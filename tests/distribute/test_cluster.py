@@ -363,6 +363,13 @@ def test_bad_arguments(arguments, name):
         launch(**{"command": ["true"]} | arguments)
 
 
+def test_windows_is_told_what_to_do(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr("os.name", "nt")
+        with pytest.raises(OSError, match="Start each worker yourself, with its TF_CONFIG"):
+            launch(["true"])
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -261,7 +261,6 @@ BAD = [  # what the types of the arguments do not tell
     (lambda: schedules.create("linear", 0.1, 10, warmup=1.0), "warmup", "1.0"),
     (lambda: schedules.create("linear", 0.1, 10, warmup=12), "warmup", "12"),
     (lambda: schedules.create("wsd", 0.1, 10, warmup=5, decay_steps=9), "stable_steps", "-4"),
-    (lambda: schedules.create("adam"), "name", "adam"),
     (lambda: Sequential([]), "pieces", "non-empty"),
     (lambda: Sequential([0.1]), "pieces", "pairs"),
     (lambda: Sequential([(5, 0.1), (-1, 0.1)]), r"pieces\[1\]\[0\]", "-1"),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_gdx.arguments import check, needs_tensorflow
+from keras_gdx.arguments import needs_tensorflow
 from keras_gdx.callbacks._lib.amount import EveryCount, Moment
 from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks.base import AtBatches, Logs
@@ -57,13 +57,15 @@ class Pruning(AtBatches):
         self.exclude = exclude
         self._masked: list[tuple[Any, Any]] = []
         first, last = self.parsed("begin"), self.parsed("end")
-        check(first.unit != last.unit or first < last, "end", end, f"more than `begin`, {begin!r}")
+        self._check(
+            first.unit != last.unit or first < last, "end", end, f"more than `begin`, {begin!r}"
+        )
 
     def on_train_begin(self, logs: Logs = None) -> None:
         """Converts `begin` and `end` to steps."""
         super().on_train_begin(logs)
         self._first, self._last = self.steps_of("begin"), self.steps_of("end")
-        check(self._first < self._last, "end", self.end, f"more than `begin`, {self.begin!r}")
+        self._check(self._first < self._last, "end", self.end, f"more than `begin`, {self.begin!r}")
 
     @property
     def sparsity_now(self) -> float:

@@ -3,6 +3,7 @@
 import math
 from typing import Any, NamedTuple, TypeVar
 
+from keras_gdx.advice import nearest
 from keras_gdx.arguments import check
 from keras_gdx.report.metrics import direction
 
@@ -25,6 +26,7 @@ class Plateau(NamedTuple):
     streak: int = 0
 
 
+USUAL = ("loss", "val_loss", "accuracy", "val_accuracy")  # metrics
 State = TypeVar("State", bound=Any)  # a `Plateau`, or a named tuple with its fields
 
 
@@ -73,7 +75,7 @@ def observe(
     return state._replace(wait=0, cooldown=cooldown), "plateau"
 
 
-def mode_of(monitor: str, mode: str) -> str:
+def mode_of(monitor: str, mode: str, of: object = None) -> str:
     """Returns `"min"` or `"max"`, by the metric's name if `mode` is `"auto"`.
 
     Raises:
@@ -82,7 +84,7 @@ def mode_of(monitor: str, mode: str) -> str:
     found: str | None = direction(monitor) if mode == "auto" else mode
     if found is None:
         allowed = "a metric whose name tells if lower is better, or `mode` be 'min' or 'max'"
-        check(False, "monitor", monitor, allowed)
+        check(False, "monitor", monitor, allowed, of, nearest(monitor, USUAL))
     return str(found)
 
 

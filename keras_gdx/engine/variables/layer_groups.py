@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import keras
 from annotated_types import Interval
 
-from keras_gdx.arguments import check, check_type
+from keras_gdx.arguments import check, check_built, check_type
 from keras_gdx.engine.variables.blocks import Block, blocks_of
 from keras_gdx.engine.variables.graph import Graph, Node
 from keras_gdx.engine.variables.structure import depths, output_layers, paths
@@ -105,8 +105,9 @@ def layer_groups(model: keras.Model, by: By = "blocks") -> LayerGroups:
         3  head    2 variables
     """
     check_type("by", by, By)
-    names = paths(model) if isinstance(model, keras.Model) and model.built else {}
-    check(names, "model", model, "a built Keras model with weights")
+    check_built(model)
+    names = paths(model)
+    check(names, "model", model, "one with weights")
     known = depths(model) if by == "layers" else _depths(model)
     last = max(known.values(), default=0)
     members: dict[int, list[str]] = {}
