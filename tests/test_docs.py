@@ -122,7 +122,7 @@ def test_the_documented_range_is_the_declared_one(name):
         if entry and re.match("Number|Integer", entry[1]):
             said = " ".join(entry[1].split())
             limits = [limits for base, limits in alternatives(hint) if base in (int, float)]
-            first = re.match(r"\w+ ?((?:in [[(].*?[])]|[<>]=? -?\d+(?:\.\d+)?)?)", said)[1]
+            first = re.match(r"\w+ ?((?:in [(\[].*?[])]|[<>]=? -?\d+(?:\.\d+)?)?)", said)[1]
             assert not limits or first == interval(limits[0]), f"{argument}: {said}"
             assert all(interval(each) in said for each in limits), f"{argument}: {said}"
             assert may_change(hint) == ("or schedule" in said or "Schedule" in said), argument

@@ -30,7 +30,7 @@ __all__ = ["Comparisons", "compare_many"]
 def compare_many(
     tasks: Mapping[str, Mapping[str, Any]], *, resume: Folder | None = None, **common: Any
 ) -> Comparisons:
-    """Compares the same strategies on several tasks: which is good in general?
+    """Compares the same strategies on several tasks, to see which is good in general.
 
     Each task is a `keras_gdx.compare` of its own, with its own verdict.
 
