@@ -79,8 +79,11 @@ def _with_second_gradient(model, step):
             _assign(after)
             return [found[i] for i in known]
 
-        kept = direction_of(model)
-        found = second() if kept is None else reused(kept, ascent, weights, first, common, second)
+        if (kept := direction_of(model)) is None:
+            found = second()
+        else:
+            kept.cover(variables)
+            found = reused(kept, ascent, weights, first, common, second)
         for i, gradient in zip(known, found, strict=True):
             gradients[i] = gradient
         apply_held(optimizer, gradients, variables)
