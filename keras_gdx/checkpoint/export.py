@@ -8,8 +8,8 @@ from keras import tree
 
 from keras_gdx.arguments import check
 from keras_gdx.checkpoint.batch_specs import inputs_of, targets_of
-from keras_gdx.integration.keras_optimizer import KerasOptimizer
 from keras_gdx.integration.kept_direction import direction_variables
+from keras_gdx.integration.keras_optimizer import KerasOptimizer
 from keras_gdx.integration.model_optimizers import all_optimizers, inside, ours
 
 __all__ = ["export"]

@@ -39,7 +39,10 @@ def reused(kept, ascent, weights, first, common, second):
 
     def reuse():
         pulls = ascent.pull(wide(common), [tf.cast(part, dtype) for part in direction])
-        shares = [backend.dense(g) + tf.cast(p / replicas, g.dtype) for g, p in zip(first, pulls, strict=True)]
+        shares = [
+            backend.dense(g) + tf.cast(p / replicas, g.dtype)
+            for g, p in zip(first, pulls, strict=True)
+        ]
         return shares, all_finite(common)
 
     gradients, finite = either(kept.age == 0, renew, reuse)

@@ -1,6 +1,7 @@
 """Foret et al. 2021 (arXiv:2010.01412), algorithm 1, and Kwon et al. 2021 (arXiv:2102.11600).
 
-With `k` > 1 Liu et al. 2022 (arXiv:2203.02714), algorithm 1. The base optimizer is gradient descent.
+With `k` > 1, Liu et al. 2022 (arXiv:2203.02714), algorithm 1. The base optimizer is gradient
+descent.
 """
 
 import numpy as np
