@@ -45,7 +45,7 @@ def apply_held(optimizer, gradients, variables):
 def _holdable(optimizer, method):
     @functools.wraps(method)
     def apply(grads, trainable_variables=None):
-        return apply_held(optimizer, apply.weigh([*grads]), trainable_variables)
+        return apply_held(optimizer, optimizer.apply.weigh([*grads]), trainable_variables)
 
     vars(apply)["weigh"] = lambda gradients: gradients
     return apply

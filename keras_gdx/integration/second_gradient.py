@@ -3,7 +3,8 @@
 The model's own step runs twice on the same batch, with its gradients held. In between, the weights
 are moved by what an `ascent` returns for the first gradient. The first run determines the logs,
 metrics and all other state of the model. The second begins with the state that the first one began
-with, so random layers draw the same numbers, and leaves none behind.
+with, so random layers draw the same numbers, and leaves none behind. With `ascent.k` > 1 there is a
+second run only now and then, and the other steps reuse what `kept_direction` has of it.
 """
 
 import functools
@@ -27,8 +28,7 @@ def install(model, ascent):
 
     Args:
         model: Keras model. A later call replaces the ascent.
-        ascent: Keras object with `per_replica` and, for lists of gradients and their weights,
-            `steps(gradients, weights)`: what to add to the weights. `None` for the usual step.
+        ascent: `Ascent`, which says how to move the weights. `None` for the usual step.
     """
     own = vars(model)
     if "_keras_gdx_ascent" not in own:
@@ -66,8 +66,8 @@ def _with_second_gradient(model, step):
             return logs
         optimizer, gradients, variables = held
         both = enumerate(zip(variables, gradients, strict=True))
-        known = [i for i, (v, g) in both if g is not None and not is_overwritten(v)]
-        weights, first = [variables[i] for i in known], [gradients[i] for i in known]
+        moved = [i for i, (v, g) in both if g is not None and not is_overwritten(v)]
+        weights, first = [variables[i] for i in moved], [gradients[i] for i in moved]
         common = (backend.own if ascent.per_replica else backend.reduce)(first)
 
         def second():
@@ -77,14 +77,14 @@ def _with_second_gradient(model, step):
             with _moved(ascent, weights, common):
                 _, (_, found, _) = _held(model, lambda: step(*args, **kwargs))
             _assign(after)
-            return [found[i] for i in known]
+            return [found[i] for i in moved]
 
         if (kept := direction_of(model)) is None:
             found = second()
         else:
             kept.cover(variables)
             found = reused(kept, ascent, weights, first, common, second)
-        for i, gradient in zip(known, found, strict=True):
+        for i, gradient in zip(moved, found, strict=True):
             gradients[i] = gradient
         apply_held(optimizer, gradients, variables)
         return logs
