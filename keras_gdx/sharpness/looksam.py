@@ -41,8 +41,7 @@ def LookSAM(
         model: Keras model. Calling `LookSAM` or `SAM` again replaces the settings.
         rho: Number >= 0, $\rho$: the distance to the moved weights. 0 switches the extension off.
         k: Integer >= 1: steps from one second gradient to the next.
-        alpha: Number >= 0, $\alpha$: the weight of $g_v$, relative to the gradient. The paper uses
-            0.5 to 1.
+        alpha: Number >= 0, $\alpha$: the norm of what is added, relative to that of the gradient.
         adaptive: Whether larger weights are moved farther; see `SAM`.
 
     Returns:

@@ -12,9 +12,11 @@ import keras_gdx
 from keras_gdx import SAM, LookSAM, optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
 from keras_gdx.integration.kept_direction import direction_of
+from keras_gdx.sharpness.ascent import PeriodicAscent
 from tests.reference.sam import trajectory
 from tests.sam import test_sam
 from tests.sam.test_sam import (
+    CHANCE,
     RATE,
     SLOPES,
     TOKENS,
@@ -77,6 +79,11 @@ def test_a_second_gradient_in_each_step_is_sam():
     assert_close(found, expected, 0)
 
 
+def test_the_first_step_is_that_of_sam():
+    once = {"make": noisy, "batch_size": 48, "epochs": 1}
+    assert_close(trained(sam=THIRD, **once), test_sam.trained(sam=(0.5,), **once))
+
+
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_other_steps_run_the_model_once(jit_compile):
     runs = tf.Variable(0)  # Keras does not restore it
@@ -105,12 +112,14 @@ def test_metrics_and_statistics_are_those_of_the_weights_themselves():
 # -- gradients of all kinds ------------------------------------------------------------------
 
 
-def test_parallel_gradients_leave_nothing_to_reuse():
-    def slope(y, outputs):
-        return keras.ops.mean(outputs, axis=-1)
-
-    found = trained(loss=slope, make=linear, sam=(0.5, 4))
-    assert_close(found, trained(loss=slope, make=linear, sam=None))
+@pytest.mark.parametrize("angle", [0, 1e-4])
+def test_parallel_gradients_leave_nothing_to_reuse(angle):
+    g, h = CHANCE.normal(size=(2, 200))
+    h -= (g @ h) / (g @ g) * g
+    other = 1.1 * g + angle * np.linalg.norm(g) / np.linalg.norm(h) * h
+    first, second = g.astype("float32"), other.astype("float32")  # rounded
+    (found,) = PeriodicAscent(0.05, 5, 0.7, adaptive=False).direction([first], [second])
+    np.testing.assert_allclose(found, h / np.linalg.norm(h) if angle else 0 * h, atol=1e-3)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
