@@ -33,7 +33,7 @@ from keras_gdx.recipes import presets
 from keras_gdx.recommendation import recommend
 from keras_gdx.registry import info, register
 from keras_gdx.registry import list as list
-from keras_gdx.sharpness import SAM
+from keras_gdx.sharpness import SAM, LookSAM
 
 _install()
 
@@ -57,6 +57,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "Budget",
     "Comparison",
     "LogUniform",
+    "LookSAM",
     "Uniform",
     "__version__",
     "callbacks",

@@ -451,6 +451,35 @@ MUTANTS = [
         "index * tf.constant(0, seed.dtype)",
         "tests/distribute/test_prepare.py -k dropout",
     ),
+    # -- a second gradient --------------------------------------------------------------------
+    Mutant(
+        "integration/reused_gradient.py",
+        "a second gradient that is not finite is not tried again",
+        "tf.where(finite, (kept.age + 1) % ascent.k, kept.age)",
+        "(kept.age + 1) % ascent.k",
+        "tests/sam/test_looksam.py -k not_finite",
+    ),
+    Mutant(
+        "integration/reused_gradient.py",
+        "every replica adds all of a second gradient that is reused",
+        "tf.cast(p / replicas, g.dtype)",
+        "tf.cast(p, g.dtype)",
+        "tests/sam/test_looksam.py -k without_prepare",
+    ),
+    Mutant(
+        "sharpness/ascent.py",
+        "a second gradient that is parallel leaves rounding errors to reuse",
+        "return [ops.where(known, x, ops.zeros_like(x)) for x in v]",
+        "return v",
+        "tests/sam/test_looksam.py -k parallel",
+    ),
+    Mutant(
+        "checkpoint/snapshot.py",
+        "what a second gradient left to reuse is forgotten",
+        "    found += direction_variables(model)\n",
+        "",
+        "tests/sam/test_looksam.py -k resumes",
+    ),
     # -- comparisons --------------------------------------------------------------------------
     Mutant(
         "comparison/settings.py",

@@ -8,6 +8,7 @@ from keras import tree
 
 from keras_gdx.arguments import check, check_built
 from keras_gdx.checkpoint.batch_specs import inputs_of, targets_of
+from keras_gdx.integration.kept_direction import direction_variables
 from keras_gdx.integration.keras_optimizer import KerasOptimizer
 from keras_gdx.integration.model_optimizers import all_optimizers, inside, ours
 
@@ -131,6 +132,7 @@ def _write(model, path, inputs, targets, settable):
             f"alone with `model.export`. The reason: {error}"
         ) from error
     state = [v.value for x in all_optimizers(model) for v in x.variables]
+    state += [v.value for v in direction_variables(model)]
     archive.add_variable_collection("optimizer_variables", state)
     archive.write_out(path, verbose=False)
 

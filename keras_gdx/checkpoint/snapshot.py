@@ -10,6 +10,8 @@ from keras_gdx.backends import backend
 from keras_gdx.engine.variables.masks import Masked, hold
 from keras_gdx.engine.variables.structure import layers_of, without_numbers
 from keras_gdx.integration.held import held_variables
+from keras_gdx.integration.kept_direction import build as build_direction
+from keras_gdx.integration.kept_direction import direction_variables
 from keras_gdx.integration.model_optimizers import (
     all_optimizers,
     moved_by,
@@ -72,6 +74,7 @@ def build_as(model, snapshot):
         known = positions and all(i is not None and i < len(variables) for i in positions)
         if known and not optimizer.built:
             optimizer.build([variables[i] for i in positions])
+    build_direction(model)
 
 
 def check_layout(variables, snapshot, source):
@@ -183,9 +186,13 @@ def require(model):
 
 
 def build_optimizer(model):
-    """Builds the compiled optimizer. Optimizers in attributes are built in their first step."""
+    """Builds the compiled optimizer, and what belongs to its weights.
+
+    Optimizers in attributes are built in their first step.
+    """
     if model.optimizer is not None and not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
+    build_direction(model)
 
 
 def pruned(model):
@@ -217,6 +224,7 @@ def variables_of(model):
     for constraint in pruned(model):
         found += constraint.variables
     found += [*random_variables(), *held_variables(model)]
+    found += direction_variables(model)
     return list({id(v): v for v in found}.values())
 
 

@@ -10,8 +10,8 @@ is the loss of the global batch, for any split. A custom train step may add term
 loss. There the gradients get the share instead, and every term counts as a mean over the examples.
 """
 
-import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -28,13 +28,13 @@ class NeedsCommunicationError(Exception):
 
 
 COMMUNICATION = ("all_reduce", "all_gather", "merge_call")  # methods of a replica context
-_here = threading.local()  # every replica of a process runs in its own thread
+_share: ContextVar = ContextVar("share", default=None)  # every replica has a context of its own
 STRIDE = 0x9E3779B9  # spreads the replicas' seeds over the generator's keys
 
 
 def current():
-    """The `BatchShare` of the replica step that this thread is running, or `None`."""
-    return getattr(_here, "share", None)
+    """The `BatchShare` of the replica step that is running here, or `None`."""
+    return _share.get()
 
 
 class BatchShare:
@@ -59,7 +59,6 @@ class BatchShare:
     gathers = True
 
     def __init__(self, x, by_gradient=False):
-        self._context = tf.distribute.get_replica_context()
         first = next(part for part in keras.tree.flatten(x) if part is not None)
         self.replicas = self._context.num_replicas_in_sync
         self.size = tf.shape(first)[0]
@@ -74,14 +73,19 @@ class BatchShare:
             size = tf.cast(self.size, "float32")
             self.value = tf.math.divide_no_nan(size, self.total(size))
 
+    @property
+    def _context(self):
+        """The replica's context, which is another one inside a branch that all replicas take."""
+        return tf.distribute.get_replica_context()
+
     @contextmanager
     def entered(self):
-        """Context in which the losses of this thread are those of this replica."""
-        _here.share = self
+        """Context in which losses are those of this replica."""
+        token = _share.set(self)
         try:
             yield self
         finally:
-            _here.share = None
+            _share.reset(token)
 
     # -- losses and gradients ---------------------------------------------------------------
 
@@ -124,13 +128,14 @@ class BatchShare:
         def refuse(*args, **kwargs):
             raise NeedsCommunicationError
 
-        vars(self._context).update(dict.fromkeys(COMMUNICATION, refuse))
+        methods = vars(self._context)
+        methods.update(dict.fromkeys(COMMUNICATION, refuse))
         try:
             with holding() as held:
                 yield held
         finally:
             for name in COMMUNICATION:
-                del vars(self._context)[name]
+                del methods[name]
 
     def total(self, tensor):
         """The sum of a tensor over all replicas.

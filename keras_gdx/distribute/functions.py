@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_gdx.backends.tensorflow import unconverted
 from keras_gdx.distribute.batch_share import BatchShare, NeedsCommunicationError
 from keras_gdx.distribute.statistics import unless_empty
+from keras_gdx.integration.held_gradients import apply_held
 from keras_gdx.integration.model_building import spec_of, symbolic
 
 VOTES = "_votes"
@@ -154,7 +155,7 @@ def compiled(model, share, step, data):
         return step(data)
     logs, held = forward_and_backward(data)
     for gradients, (optimizer, variables) in zip(held, waiting, strict=True):
-        optimizer.apply(gradients, variables)
+        apply_held(optimizer, gradients, variables)
     return logs
 
 

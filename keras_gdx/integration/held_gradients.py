@@ -1,25 +1,23 @@
 """The gradients that a train step gives to its optimizers, held instead of applied."""
 
 import functools
-import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-_here = threading.local()  # every replica of a process runs in its own thread
+_held: ContextVar = ContextVar("held", default=None)  # every replica has a context of its own
 
 
 @contextmanager
 def holding():
     """Context in which gradients are collected in the list that it yields, and not applied.
 
-    Each entry is an optimizer, its gradients and their variables, as given to `apply`.
+    Each entry is an optimizer, its gradients, weighed, and their variables. `apply_held` takes it.
     """
-    outer = getattr(_here, "held", None)
-    held: list = []
-    _here.held = held
+    token = _held.set([])
     try:
-        yield held
+        yield _held.get()
     finally:
-        _here.held = outer
+        _held.reset(token)
 
 
 def make_holdable(optimizer, weigh=None):
@@ -36,18 +34,18 @@ def make_holdable(optimizer, weigh=None):
         vars(optimizer.apply)["weigh"] = weigh
 
 
-def weighed(optimizer, gradients):
-    """The gradients that were held, as the optimizer will weigh them."""
-    return optimizer.apply.weigh(gradients)
+def apply_held(optimizer, gradients, variables):
+    """Applies gradients that are weighed already; they may be held again."""
+    held = _held.get()
+    if held is not None:
+        return held.append((optimizer, gradients, variables))
+    return optimizer.apply.__wrapped__(gradients, variables)
 
 
 def _holdable(optimizer, method):
     @functools.wraps(method)
     def apply(grads, trainable_variables=None):
-        held = getattr(_here, "held", None)
-        if held is not None:
-            return held.append((optimizer, grads, trainable_variables))
-        return method(weighed(optimizer, grads), trainable_variables)
+        return apply_held(optimizer, optimizer.apply.weigh([*grads]), trainable_variables)
 
     vars(apply)["weigh"] = lambda gradients: gradients
     return apply

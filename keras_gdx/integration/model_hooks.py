@@ -35,6 +35,7 @@ from keras_gdx.engine.variables.masks import hold
 from keras_gdx.engine.variables.structure import layers_of
 from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.file_transaction import all_or_nothing
+from keras_gdx.integration.kept_direction import forget
 from keras_gdx.integration.legacy_files import check_file
 from keras_gdx.integration.model_building import building
 from keras_gdx.integration.model_optimizers import keras_averages, ours, window
@@ -162,6 +163,7 @@ def _loading(original):
         loads = [x.loads for x in training]
         with all_or_nothing(self.variables if optimizers else ()):
             result = original(self, *args, **kwargs)
+        forget(self)
         for variable in self.weights:
             hold(variable)
         for optimizer, values, count in zip(training, before, loads, strict=True):

@@ -3,7 +3,8 @@
 The model's own step runs twice on the same batch, with its gradients held. In between, the weights
 are moved by what an `ascent` returns for the first gradient. The first run determines the logs,
 metrics and all other state of the model. The second begins with the state that the first one began
-with, so random layers draw the same numbers, and leaves none behind.
+with, so random layers draw the same numbers, and leaves none behind. With `ascent.k` > 1 there is a
+second run only now and then, and the other steps reuse what `kept_direction` has of it.
 """
 
 import functools
@@ -14,10 +15,12 @@ import tensorflow as tf
 
 from keras_gdx.backends import backend
 from keras_gdx.backends.tensorflow import unconverted
-from keras_gdx.engine.state.state import is_overwritten, wide
-from keras_gdx.integration.held_gradients import holding, make_holdable, weighed
+from keras_gdx.engine.state.state import is_overwritten, widest
+from keras_gdx.integration.held_gradients import apply_held, holding, make_holdable
+from keras_gdx.integration.kept_direction import KeptDirection, direction_of
 from keras_gdx.integration.model_hooks import ASCENT, ascent_of
 from keras_gdx.integration.model_optimizers import moved_by, optimizers_of
+from keras_gdx.integration.reused_gradient import reused
 
 
 def install(model, ascent):
@@ -25,14 +28,15 @@ def install(model, ascent):
 
     Args:
         model: Keras model. A later call replaces the ascent.
-        ascent: Keras object with `per_replica` and, for lists of gradients and their weights,
-            `steps(gradients, weights)`: what to add to the weights. `None` for the usual step.
+        ascent: `Ascent`, which says how to move the weights. `None` for the usual step.
     """
     own = vars(model)
     if "_keras_gdx_ascent" not in own:
         own["train_step"] = _with_second_gradient(model, model.train_step)
         own["get_compile_config"] = _remembering(model, model.get_compile_config)
     own["_keras_gdx_ascent"] = ascent
+    with model.distribute_strategy.scope():
+        own["_keras_gdx_direction"] = KeptDirection() if ascent and ascent.k > 1 else None
     model.train_function = None  # has the old one compiled in
 
 
@@ -60,14 +64,29 @@ def _with_second_gradient(model, step):
         logs, held = _held(model, lambda: step(*args, **kwargs))
         if held is None:  # all weights are frozen
             return logs
-        optimizer, first, variables = held
-        after = _values(_state_of(model))
-        _assign(before)
-        with _moved(ascent, variables, weighed(optimizer, first)):
-            _, (_, second, _) = _held(model, lambda: step(*args, **kwargs))
-        _assign(after)
-        pairs = zip(variables, first, second, strict=True)
-        optimizer.apply([a if is_overwritten(v) else b for v, a, b in pairs], variables)
+        optimizer, gradients, variables = held
+        both = enumerate(zip(variables, gradients, strict=True))
+        moved = [i for i, (v, g) in both if g is not None and not is_overwritten(v)]
+        weights, first = [variables[i] for i in moved], [gradients[i] for i in moved]
+        common = (backend.own if ascent.per_replica else backend.reduce)(first)
+
+        def second():
+            """The gradients at the moved weights; nothing else is changed."""
+            after = _values(_state_of(model))
+            _assign(before)
+            with _moved(ascent, weights, common):
+                _, (_, found, _) = _held(model, lambda: step(*args, **kwargs))
+            _assign(after)
+            return [found[i] for i in moved]
+
+        if (kept := direction_of(model)) is None:
+            found = second()
+        else:
+            kept.cover(variables)
+            found = reused(kept, ascent, weights, first, common, second)
+        for i, gradient in zip(moved, found, strict=True):
+            gradients[i] = gradient
+        apply_held(optimizer, gradients, variables)
         return logs
 
     return train_step
@@ -105,13 +124,9 @@ def _assign(values):
 @contextmanager
 def _moved(ascent, variables, gradients):
     """Context in which the weights are moved; afterwards they are what they were, bit for bit."""
-    both = zip(variables, gradients, strict=True)
-    pairs = [(v, g) for v, g in both if g is not None and not is_overwritten(v)]
-    reduce = backend.own if ascent.per_replica else backend.reduce
-    gradients = reduce([g for _, g in pairs])
-    places = [(v, backend.rows(g)) for (v, _), g in zip(pairs, gradients, strict=True)]
+    places = [(v, backend.rows(g)) for v, g in zip(variables, gradients, strict=True)]
     old = [_read(*place) for place in places]
-    dtype = "float64" if any(wide(v) == "float64" for v, _ in pairs) else "float32"
+    dtype = widest(variables)
     steps = ascent.steps(
         [tf.cast(backend.values(g), dtype) for g in gradients], [tf.cast(w, dtype) for w in old]
     )

@@ -67,7 +67,9 @@ def sgd():
     return keras.optimizers.SGD(RATE)
 
 
-def trained(make=deep, sam=(0.5,), *, optimizer=sgd, strategy=None, x=X, y=Y, **options):
+def trained(
+    make=deep, sam=(0.5,), *, extend=SAM, optimizer=sgd, strategy=None, x=X, y=Y, **options
+):
     """A model after a `fit`: its weights, logs, and itself."""
     names = ("batch_size", "epochs", "sample_weight")
     fit = {name: options.pop(name) for name in names if name in options}
@@ -79,7 +81,7 @@ def trained(make=deep, sam=(0.5,), *, optimizer=sgd, strategy=None, x=X, y=Y, **
     if strategy:
         distribute.prepare(model)
     if sam is not None:
-        assert SAM(model, *sam) is model
+        assert extend(model, *sam) is model
     fit = {"batch_size": 16, "epochs": 2} | fit
     history = model.fit(x, y, **fit, shuffle=False, verbose=0)
     return model.get_weights(), history.history, model

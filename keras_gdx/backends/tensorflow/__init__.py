@@ -26,6 +26,7 @@ from keras_gdx.backends.tensorflow.programs import (
 )
 from keras_gdx.backends.tensorflow.replicas import (
     as_given,
+    either,
     gather,
     in_replica,
     largest,
@@ -48,6 +49,7 @@ __all__ = [
     "as_keras",
     "copies",
     "dense",
+    "either",
     "energy",
     "ensure_shape",
     "fuses",

@@ -6,6 +6,9 @@ global batch. Optimizer state has no aggregation: each replica writes its own co
 stay equal because the reduced gradient is equal.
 """
 
+from contextvars import copy_context
+from functools import partial
+
 import tensorflow as tf
 
 from keras_gdx.backends.tensorflow.gradients import cast, native_of, values, with_values
@@ -111,28 +114,42 @@ def mean(tensors):
 
 
 def run_if(predicate, fn, tensors, touched):
-    """Runs `fn(tensors)` if `predicate`. The replicas may communicate in `fn`.
+    """Runs `fn(tensors)` if `predicate`. The replicas may communicate in `fn`."""
+
+    def taken():
+        fn(tensors)
+        return True
+
+    either(predicate, taken, lambda: False)
+
+
+def either(predicate, yes, no):
+    """Returns `yes()` if `predicate`, otherwise `no()`. The replicas may communicate in both.
 
     A `tf.cond` inside a replica must not contain a synchronization point. So the branch is taken
-    outside of the replicas, once for all of them.
+    outside of the replicas, once for all of them, and each goes on in another thread, with the
+    context variables that it has here.
     """
     if _distribute.strategy_supports_no_merge_call():
-        _cond(predicate, lambda: fn(tensors))
-        return
+        return tf.cond(predicate, yes, no)
 
-    def merged(strategy, predicate, tensors):
+    def merged(strategy, predicate, *branches):
         first = strategy.experimental_local_results(predicate)[0]
-        _cond(first, lambda: strategy.extended.call_for_each_replica(fn, args=(tensors,)))
+        call = strategy.extended.call_for_each_replica
+        return tf.cond(first, *(partial(call, _called, args=(fn,)) for fn in branches))
 
-    tf.distribute.get_replica_context().merge_call(merged, args=(predicate, tensors))
+    branches = (partial(copy_context().run, fn) for fn in (yes, no))
+    context = tf.distribute.get_replica_context()
+    return context.merge_call(merged, args=(predicate, *branches))
+
+
+def _called(fn):
+    return fn()
 
 
 def run_here_if(predicate, fn):
     """Runs `fn()` on this replica if `predicate`; `fn` must not communicate with other replicas."""
-    _cond(predicate, fn)
 
-
-def _cond(predicate, fn):
     def taken():
         fn()
         return True

@@ -39,6 +39,11 @@ def wide(variable):
     return "float32" if dtype in LOW_PRECISION else dtype
 
 
+def widest(variables):
+    """The dtype in which a rule sees several variables together."""
+    return max(map(wide, variables), default="float32")
+
+
 def is_overwritten(variable):
     """Whether a variable is assigned its gradient as its new value, as float8 layers ask for."""
     return getattr(variable, "overwrite_with_gradient", False)
@@ -99,9 +104,8 @@ class State:
         self.largest: list = []
         if optimizer.gradient_accumulation_steps:
             self._make_window(optimizer, overwritten, add)
-        widest = max(dtypes, default="float32")
         names = [name for *_, names in surveyed(optimizer, self.rules) for name in names]
-        self.shared = {name: add([], name, (), widest, 0.0) for name in names}
+        self.shared = {name: add([], name, (), widest(updated), 0.0) for name in names}
 
     def _add(self, new, optimizer, *args):
         self.variables.append(new(optimizer, *args))

@@ -1,16 +1,12 @@
 """Sharpness-aware minimization."""
 
-from typing import Any
-
 import keras
-from keras import ops
 
-from keras_gdx.arguments import NonNegativeFloat, Tensor, check, needs_tensorflow
-from keras_gdx.config import Configured
+from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.sharpness.ascent import Ascent
+from keras_gdx.sharpness.extension import extended
 
 __all__ = ["SAM"]
-
-OFFSET = 0.01  # eta of arXiv:2102.11600, which lets weights of 0 move
 
 
 def SAM(
@@ -79,32 +75,4 @@ def SAM(
         >>> model.compile(keras_gdx.optimizers.AdamW(1e-3), "mse")
         >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0)
     """
-    check(isinstance(model, keras.Model), "model", model, "a Keras model")
-    needs_tensorflow("SAM")
-    from keras_gdx.integration.second_gradient import install  # TensorFlow only
-
-    ascent = Ascent(rho, adaptive, per_replica)
-    install(model, ascent if rho else None)
-    return model
-
-
-@keras.saving.register_keras_serializable("keras_gdx")
-class Ascent(Configured):
-    """The steps from the weights to the worst ones nearby; the arguments are those of `SAM`."""
-
-    def __init__(self, rho: NonNegativeFloat, adaptive: bool, per_replica: bool):
-        self.rho = rho
-        self.adaptive = adaptive
-        self.per_replica = per_replica
-
-    def steps(self, gradients: list[Tensor], weights: list[Tensor]) -> list[Tensor]:
-        """What is to be added to each of the weights, which have the gradients."""
-        scales: list[Any] = [ops.abs(w) + OFFSET if self.adaptive else 1.0 for w in weights]
-        slopes = [s * g for s, g in zip(scales, gradients, strict=True)]
-        # The squares of scaled gradients may overflow, and those of tiny ones vanish.
-        largest = ops.max(ops.stack([ops.max(ops.abs(x), initial=0) for x in slopes]))
-        slopes = [ops.divide_no_nan(x, largest) for x in slopes]
-        norm = ops.sqrt(sum(ops.sum(x * x) for x in slopes))
-        return [
-            self.rho * s * ops.divide_no_nan(x, norm) for s, x in zip(scales, slopes, strict=True)
-        ]
+    return extended(model, Ascent(rho, adaptive, per_replica))
