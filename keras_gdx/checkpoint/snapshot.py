@@ -170,8 +170,7 @@ def put_the_rest(model, snapshot, settings=True):
 
 def require(model):
     """Raises `ValueError` unless the model can be copied; builds its compiled optimizer."""
-    built = model.built or all(layer.built for layer in layers_of(model) if layer is not model)
-    check(built, "model", model.name, "built, so that its weights can be kept")
+    require_built(model)
     build_optimizer(model)
     others = {name: each for name, each in optimizers_of(model).items() if name}
     for name, optimizer in others.items():
@@ -180,6 +179,12 @@ def require(model):
             "it trains"
         )
         check(optimizer.built, name, optimizer.name, known)
+
+
+def require_built(model):
+    """Raises `ValueError` unless the model has all of its weights."""
+    built = model.built or all(layer.built for layer in layers_of(model) if layer is not model)
+    check(built, "model", model.name, "built, so that its weights can be kept")
 
 
 def build_optimizer(model):
