@@ -2,9 +2,13 @@
 
 The text is that of Python's `help("topics")`, half a million characters, so nothing is downloaded.
 The model reads 64 characters and predicts the next one at each of them. On the last tenth of the
-text, which it has not seen, its loss is at most 1.5 nats per character: it is as uncertain as if it
-had to choose between 4.5 characters, where one that only knows how frequent each is would have to
-choose between 28. Then it writes some lines. It takes about a minute and a half on two cores.
+text, which it has not seen, its loss is at most 1.45 nats per character: it is as uncertain as if
+it had to choose between 4 characters, where one that only knows how frequent each is would have to
+choose between 25. Then it writes some lines. It takes about a minute on two cores.
+
+Over three seeds the loss is 1.35, and KERAS with Keras' AdamW (`--optimizer keras`). The learning
+rate of each was the best of three or four on the tenth before the last, when it was not used to
+train.
 
     python examples/fit_text.py --check
     python examples/fit_text.py --optimizer keras --steps 300
@@ -30,7 +34,7 @@ from keras_gdx.callbacks import HyperparameterLogger
 
 CONTEXT = 64  # characters that the model sees
 EPOCHS = 6  # parts of the run, each with a line of its own
-TARGET = 1.5
+TARGET = 1.45
 
 
 def arguments():
@@ -41,7 +45,7 @@ def arguments():
     add = parser.add_argument
     add("--file", type=Path, help="a text to learn from, instead of Python's manual")
     add("--optimizer", choices=("ours", "keras"), default="ours", help="keras: its AdamW (ours)")
-    add("--learning-rate", type=float, help="at its peak (ours: 0.01, keras: 0.006)")
+    add("--learning-rate", type=float, help="at its peak (ours: 0.04, keras: 0.006)")
     add("--steps", type=int, default=600, help="of training (600)")
     add("--batch-size", type=int, default=32, help="(32)")
     add("--prompt", default="The ", help="what the sample begins with")
@@ -115,7 +119,7 @@ def make_optimizer(args):
 
     For comparison, Keras' AdamW with the same schedule.
     """
-    peak = args.learning_rate or {"ours": 1e-2, "keras": 6e-3}[args.optimizer]
+    peak = args.learning_rate or {"ours": 4e-2, "keras": 6e-3}[args.optimizer]
     warmup = args.steps // 10
     rate = schedules.Warmup(schedules.Cosine(peak, args.steps - warmup), warmup)
     if args.optimizer == "keras":
@@ -126,7 +130,7 @@ def make_optimizer(args):
 # -- writing -------------------------------------------------------------------------------------
 
 
-def write(model, characters, prompt, count, seed, temperature=0.7):
+def write(model, characters, prompt, count, seed, temperature=0.5):
     """Continues the prompt: draws each next character from the model's probabilities."""
     known = {character: code for code, character in enumerate(characters)}
     written = [known[character] for character in prompt if character in known] or [0]
