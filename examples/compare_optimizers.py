@@ -1,10 +1,14 @@
-"""Compares three optimizers fairly, and says which is best, or that the runs do not tell.
+"""Compares three ways to train fairly, and says which is best, or that the runs do not tell.
 
-A small convolutional network on 4,000 handwritten digits is trained by Keras' Adam, by AdamW and by
-Muon. Each gets the same number of trials to find its learning rate, and the same budget for each.
-The best setting of each is then trained from fresh seeds, the same for all, until the difference is
-decided. `verdict` is the answer in a sentence; `compare.html` has everything for somebody who has
-not seen the training. It takes about two minutes on two cores.
+A small convolutional network on 3,200 handwritten digits is trained by Keras' Adam as it comes, and
+by AdamW and Muon with a cosine schedule. These two get the same number of trials to find their
+learning rates. The best setting of each is then trained from fresh seeds, the same for all, until
+the differences are decided or `--max-seeds` are used up. The verdict is the answer in words;
+`compare.html` has everything for somebody who has not seen the training. It takes about a minute
+and a half on two cores.
+
+With `--check` it exits with 1 unless Adam as it comes is found to be worse than the best one. Which
+of the other two that is, the runs may not tell.
 
     python examples/compare_optimizers.py
     python examples/compare_optimizers.py --steps 600 --trials 8 --margin 0.01
@@ -46,18 +50,14 @@ def data():
     return fold.train, fold.test
 
 
-def adam(rate):
-    """Keras' Adam with a constant learning rate, as in most programs."""
-    return keras.optimizers.Adam(rate)
-
-
 def cosine(low, high):
     """A learning rate between `low` and `high` at its peak, which falls to 0 by the end."""
     return {"schedule": "cosine", "learning_rate": LogUniform(low, high), "warmup": 0.1}
 
 
+AS_IT_COMES = "Keras' Adam, as it comes"
 STRATEGIES = {
-    "Keras' Adam": {"optimizer": adam, "rate": LogUniform(1e-4, 1e-2)},
+    AS_IT_COMES: keras.optimizers.Adam(),
     "AdamW, cosine": {"optimizer": "adamw", "learning_rate": cosine(5e-4, 5e-2)},
     "Muon, cosine": {"optimizer": "muon", "learning_rate": cosine(2e-3, 2e-1)},
 }
@@ -76,7 +76,7 @@ def main():
     add("--margin", type=float, help="differences smaller than this do not matter")
     add("--workers", type=int, default=1, help="processes; 0: this one (1)")
     add("--out", type=Path, default=Path("runs/compare"), help="folder (runs/compare)")
-    add("--check", action="store_true", help="exit with 1 unless one is found to be best")
+    add("--check", action="store_true", help="exit with 1 unless Adam, as it comes, is found worse")
     args = parser.parse_args()
     comparison = keras_gdx.compare(
         build,
@@ -100,9 +100,10 @@ def main():
     axes.figure.savefig(args.out / "curves.png", dpi=150, bbox_inches="tight")
     print(f"\nwritten: {args.out / 'compare.html'}, {args.out / 'curves.png'}")
     print(f"verdict: {comparison.verdict}")
-    if args.check and comparison.best is None:
-        print("None is found to be best.", file=sys.stderr)
-    return int(args.check and comparison.best is None)
+    worse = AS_IT_COMES not in (next(iter(comparison.strategies)), *comparison.undecided)
+    if args.check and not worse:
+        print("Adam, as it comes, is not found to be worse.", file=sys.stderr)
+    return int(args.check and not worse)
 
 
 if __name__ == "__main__":
