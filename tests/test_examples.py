@@ -150,6 +150,15 @@ def test_fit_text_learns_and_writes(start, tmp_path):
     assert re.fullmatch(r"final loss 0\.\d{4}", done.stdout.splitlines()[-1])
 
 
+def test_fit_tabular_predicts_cars_that_it_has_not_seen(start):
+    done = start("fit_tabular.py", "--rows", "100", "--check", "--folds", "2")
+    assert done.returncode == 0, done.stderr[-2000:]
+    *errors, ratio = re.findall(r"(\d\.\d{3})", done.stdout)
+    assert len(errors) == 4
+    assert max(map(float, errors)) < 6.5  # the deviation is 7.8
+    assert float(ratio) < 0.98
+
+
 def test_compare_optimizers_says_what_it_found(start, folder):
     few = ["--steps", "10", "--trials", "1", "--seeds", "2", "--max-seeds", "2", "--workers", "0"]
     done = start("compare_optimizers.py", *few)
