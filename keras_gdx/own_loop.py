@@ -173,8 +173,7 @@ class TrainingLoop:
         model = self.model
         self._epoch = self._batch = None
         self._history.history = {}
-        with model.distribute_strategy.scope():
-            build_optimizer(model)
+        build_optimizer(model)
         follow(model)
         introduced(model)
         with ExitStack() as stack:

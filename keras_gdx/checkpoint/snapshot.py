@@ -1,6 +1,6 @@
 """Captures and restores the training state of a model."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
 
 import keras
@@ -71,7 +71,8 @@ def build_as(model, snapshot):
         positions = snapshot["moved"].get(name, [])
         known = positions and all(i is not None and i < len(variables) for i in positions)
         if known and not optimizer.built:
-            optimizer.build([variables[i] for i in positions])
+            with _place_of(model):
+                optimizer.build([variables[i] for i in positions])
 
 
 def check_layout(variables, snapshot, source):
@@ -190,7 +191,14 @@ def require_built(model):
 def build_optimizer(model):
     """Builds the compiled optimizer. Optimizers in attributes are built in their first step."""
     if model.optimizer is not None and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+        with _place_of(model):
+            model.optimizer.build(model.trainable_variables)
+
+
+def _place_of(model):
+    """Context in which new variables are on the same devices as those of the model."""
+    strategy = getattr(model, "distribute_strategy", None)  # only on TensorFlow
+    return nullcontext() if strategy is None else strategy.scope()
 
 
 def pruned(model):

@@ -303,6 +303,44 @@ def test_two_replicas_end_as_one_device_and_resume(mirrored, tmp_path):
     assert same(run(mirrored, tmp_path / "parts"), two)
 
 
+def test_optimizers_in_attributes_resume_on_two_replicas(mirrored, tmp_path):
+    """They are built before the first step then, on all devices."""
+
+    def run(folder, stop=None):
+        with mirrored.scope():
+            keras.utils.set_random_seed(1)
+            model = keras.Model()
+            model.net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+            model.by = optimizers.Adam(0.01)
+
+        def part(x, y):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum((model.net(x) - y) ** 2) / BATCH
+            weights = model.net.trainable_variables
+            gradients = tape.gradient(loss, weights)
+            model.by.apply_gradients(zip(gradients, weights, strict=True))
+            return loss
+
+        @tf.function
+        def step(x, y):
+            return mirrored.reduce("SUM", mirrored.run(part, (x, y)), axis=None)
+
+        watch, seen = [ResumableCheckpoint(folder, every=1)], 0
+        options = {"batch_size": BATCH, "callbacks": watch}
+        with suppress(Interrupted), TrainingLoop(model, X, Y, **options) as loop:
+            for _ in loop.epochs():
+                for batch in loop.batches():
+                    if seen == stop:
+                        raise Interrupted
+                    loop.log(loss=step(*batch))
+                    seen += 1
+        return model.net
+
+    whole = run(tmp_path / "whole")
+    run(tmp_path / "parts", stop=3)
+    assert same(run(tmp_path / "parts"), whole)
+
+
 def test_refuses_what_it_cannot_train(mirrored):
     with pytest.raises(ValueError, match="`model` must be compiled, or have its optimizers"):
         TrainingLoop(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]), X, Y)
