@@ -8,15 +8,12 @@ a plateau controller, whose state is usually lost.
 """
 
 import argparse
-import random
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
+from killing import ends_the_same
 
 import keras_gdx.datasets
 from keras_gdx import callbacks, optimizers, schedules
@@ -70,24 +67,6 @@ def train(folder, epochs):
     np.savez(folder / "weights.npz", *model.get_weights())
 
 
-def run_and_kill(folder, epochs, kills):
-    """Runs this program until it ends by itself, killing it that many times."""
-    command = [sys.executable, __file__, "--folder", str(folder), "--epochs", str(epochs)]
-    chance = random.Random(0)
-    for number in range(1, kills + 1):
-        process = subprocess.Popen(command)
-        known = set((folder / "checkpoints").glob("checkpoint-*"))
-        while process.poll() is None and known >= set((folder / "checkpoints").glob("check*")):
-            time.sleep(0.02)
-        time.sleep(chance.uniform(0, 0.3))  # an epoch takes longer
-        if process.poll() is not None:
-            break
-        process.kill()
-        process.wait()
-        print(f"killed {number} of {kills}", flush=True)
-    subprocess.run(command, check=True)
-
-
 def main():
     """Trains, or runs this program twice and compares the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -98,14 +77,7 @@ def main():
     if options.kill is None:
         train(options.folder, options.epochs)
         return
-    with tempfile.TemporaryDirectory() as folder:
-        whole, killed = Path(folder) / "whole", Path(folder) / "killed"
-        run_and_kill(whole, options.epochs, 0)
-        run_and_kill(killed, options.epochs, options.kill)
-        with np.load(whole / "weights.npz") as a, np.load(killed / "weights.npz") as b:
-            equal = all(np.array_equal(a[name], b[name]) for name in a)
-    print(f"the weights are {'the same, bit for bit' if equal else 'DIFFERENT'}")
-    sys.exit(not equal)
+    sys.exit(not ends_the_same(__file__, options.kill, "--epochs", str(options.epochs)))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from keras_gdx.explanation import explain
 from keras_gdx.full_batch import fit_full_batch
 from keras_gdx.integration.model_hooks import install as _install
 from keras_gdx.memory_estimate import memory
+from keras_gdx.own_loop import TrainingLoop
 from keras_gdx.recipes import presets
 from keras_gdx.recommendation import recommend
 from keras_gdx.registry import info, register
@@ -58,6 +59,7 @@ __all__ = [  # without `list`: a star import must not shadow the builtin
     "Comparison",
     "LogUniform",
     "LookSAM",
+    "TrainingLoop",
     "Uniform",
     "__version__",
     "callbacks",

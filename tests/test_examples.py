@@ -1,6 +1,7 @@
 """The examples as a user runs them: each in a separate process and folder."""
 
 import csv
+import html
 import os
 import re
 import subprocess
@@ -27,17 +28,22 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(folder):
-    def run(*arguments):
+def start(folder):
+    def start(name, *arguments):
         return subprocess.run(
-            [sys.executable, ROOT / "examples" / "fit_images.py", "--data-dir", "data", *arguments],
+            [sys.executable, ROOT / "examples" / name, *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
             capture_output=True,
             text=True,
         )
 
-    return run
+    return start
+
+
+@pytest.fixture
+def run(start):
+    return lambda *arguments: start("fit_images.py", "--data-dir", "data", *arguments)
 
 
 def final_accuracy(done):
@@ -96,32 +102,21 @@ def test_fit_images_says_in_one_line_what_is_wrong(run, arguments, message):
     assert message in done.stderr.splitlines()[-1]
 
 
-def test_resume_ends_as_if_it_had_never_been_killed(folder):
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "resume.py", "--epochs", "2", "--kill", "2"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.parametrize("name", ["resume.py", "own_loop.py"])
+def test_resume_ends_as_if_it_had_never_been_killed(name, start):
+    done = start(name, "--epochs", "2", "--kill", "2")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "the weights are the same, bit for bit"
     assert "killed 2 of 2" in done.stdout
     assert "going on after" in done.stdout
 
 
-def test_workers_end_the_same_if_one_is_killed(folder):
+def test_workers_end_the_same_if_one_is_killed(start):
     ends = []
     for options in ([], ["--kill-one"]):
         name = "killed" if options else "whole"
         few = ["--data-dir", "data", "--epochs", "1", "--limit", "2400", "--folder", name]
-        done = subprocess.run(
-            [sys.executable, ROOT / "examples" / "fit_distributed.py", *few, *options],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-            capture_output=True,
-            text=True,
-        )
+        done = start("fit_distributed.py", *few, *options)
         assert done.returncode == 0, done.stdout[-2000:]
         assert ("was ended by SIGKILL" in done.stdout) == bool(options)
         ends.append(done.stdout.splitlines()[-3:])
@@ -129,14 +124,8 @@ def test_workers_end_the_same_if_one_is_killed(folder):
     assert ends[0][-1].startswith("[worker 0] fingerprint of the weights: ")
 
 
-def test_finetune_is_better_than_from_nothing(folder):
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "finetune.py", "--data-dir", "data"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-        capture_output=True,
-        text=True,
-    )
+def test_finetune_is_better_than_from_nothing(start):
+    done = start("finetune.py", "--data-dir", "data")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "UserWarning" not in done.stderr
     last = done.stdout.splitlines()[-1]
@@ -144,16 +133,68 @@ def test_finetune_is_better_than_from_nothing(folder):
     assert float(found[2]) > float(found[1]) > 0.5
 
 
+def test_a_served_model_is_trained_further_without_keras(start):
+    done = start("serve.py", "--data-dir", "data", "--epochs", "1", "--check")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = re.findall(r"SavedModel, .*: accuracy (0\.\d{4})", done.stdout)
+    assert float(found[1]) > float(found[0]) > 0.5
+
+
+def test_fit_text_learns_and_writes(start, tmp_path):
+    """That a text which repeats itself is continued."""
+    (tmp_path / "text").write_text("0123456789" * 200)
+    few = ["--steps", "60", "--characters", "20", "--prompt", "01234"]
+    done = start("fit_text.py", "--file", tmp_path / "text", *few, "--check")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "0123456789012345678901234" in done.stdout.splitlines()
+    assert re.fullmatch(r"final loss 0\.\d{4}", done.stdout.splitlines()[-1])
+
+
+def test_fit_tabular_predicts_cars_that_it_has_not_seen(start):
+    done = start("fit_tabular.py", "--rows", "100", "--check", "--folds", "2")
+    assert done.returncode == 0, done.stderr[-2000:]
+    *errors, ratio = re.findall(r"(\d\.\d{3})", done.stdout)
+    assert len(errors) == 4
+    assert max(map(float, errors)) < 6.5  # the deviation is 7.8
+    assert float(ratio) < 0.98
+
+
+def test_compare_optimizers_says_what_it_found(start, folder):
+    few = ["--steps", "10", "--trials", "1", "--seeds", "2", "--max-seeds", "2", "--workers", "0"]
+    done = start("compare_optimizers.py", *few)
+    assert done.returncode == 0, done.stderr[-2000:]
+    verdict = done.stdout.splitlines()[-1].removeprefix("verdict: ").partition(",")[0]
+    out = folder / "runs" / "compare"
+    assert verdict in html.unescape((out / "compare.html").read_text())
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.slow
-def test_full_batch_is_better_than_adam(folder):
-    few = ["--points", "1024", "--steps", "5000"]
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "full_batch_pinn.py", *few],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-        capture_output=True,
-        text=True,
-    )
+def test_fit_text_reaches_its_target(start):
+    done = start("fit_text.py", "--check")
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_the_notebook_runs_from_top_to_bottom(folder, monkeypatch):
+    nbclient, nbformat = map(pytest.importorskip, ("nbclient", "nbformat"))
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.read(ROOT / "examples" / "first_steps.ipynb", as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in cells), "commit it without"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+    where = {"metadata": {"path": str(folder)}}
+    nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
+    shown = [{*output.get("data", ())} for cell in cells for output in cell.outputs]
+    assert sum("image/png" in kinds for kinds in shown) == 2  # rates, and the schedule
+    assert sum("text/html" in kinds for kinds in shown) == 1  # the report
+    assert (folder / "first_steps.html").is_file()
+    printed = "".join(o.text for cell in cells for o in cell.outputs if o.get("name") == "stdout")
+    assert "epoch 5/5" in printed
+
+
+@pytest.mark.slow
+def test_full_batch_is_better_than_adam(start, folder):
+    done = start("full_batch_pinn.py", "--points", "1024", "--steps", "5000")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "UserWarning" not in done.stderr
     found = re.fullmatch(r"the loss is (\d+) times lower", done.stdout.splitlines()[-1])
@@ -163,13 +204,7 @@ def test_full_batch_is_better_than_adam(folder):
 
 
 @pytest.mark.slow
-def test_fit_embeddings_reaches_its_target(folder):
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "fit_embeddings.py", "--check"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-        capture_output=True,
-        text=True,
-    )
+def test_fit_embeddings_reaches_its_target(start):
+    done = start("fit_embeddings.py", "--check")
     assert done.returncode == 0, done.stderr[-2000:]
     assert re.fullmatch(r"final error 0\.\d{4}", done.stdout.splitlines()[-1])

@@ -33,7 +33,7 @@ LEVELS = (  # each may import from those before it
     "sharpness",
     "memory_estimate",
     "datasets distribute",
-    "full_batch",
+    "full_batch own_loop",
     "comparison",
     "recommendation explanation",
     "migration",

@@ -117,6 +117,7 @@ PRIVATE = {
         "keras.src.trainers.data_adapters.array_slicing.slice_tensorflow_sparse_wrapper": "theirs",
         "keras.src.trainers.data_adapters.array_data_adapter.ArrayDataAdapter": "to know arrays",
         "keras.src.trainers.data_adapters.py_dataset_adapter.PyDatasetAdapter": "to serve batches",
+        "keras.src.backend.tensorflow.trainer.TFEpochIterator": "the data of a loop, as in `fit`",
         "keras.src.random.seed_generator.global_seed_generator": "what layers without a seed use",
         "keras.src.backend.common.masking.get_keras_mask": "masks go with the outputs of replicas",
         "keras.src.backend.common.masking.set_keras_mask": "the same",

@@ -1,6 +1,6 @@
 """Captures and restores the training state of a model."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
 
 import keras
@@ -73,8 +73,10 @@ def build_as(model, snapshot):
         positions = snapshot["moved"].get(name, [])
         known = positions and all(i is not None and i < len(variables) for i in positions)
         if known and not optimizer.built:
-            optimizer.build([variables[i] for i in positions])
-    build_direction(model)
+            with _place_of(model):
+                optimizer.build([variables[i] for i in positions])
+    with _place_of(model):
+        build_direction(model)
 
 
 def check_layout(variables, snapshot, source):
@@ -173,8 +175,7 @@ def put_the_rest(model, snapshot, settings=True):
 
 def require(model):
     """Raises `ValueError` unless the model can be copied; builds its compiled optimizer."""
-    built = model.built or all(layer.built for layer in layers_of(model) if layer is not model)
-    check(built, "model", model.name, "built, so that its weights can be kept")
+    require_built(model)
     build_optimizer(model)
     others = {name: each for name, each in optimizers_of(model).items() if name}
     for name, optimizer in others.items():
@@ -185,14 +186,28 @@ def require(model):
         check(optimizer.built, name, optimizer.name, known)
 
 
+def require_built(model):
+    """Raises `ValueError` unless the model has all of its weights."""
+    built = model.built or all(layer.built for layer in layers_of(model) if layer is not model)
+    check(built, "model", model.name, "built, so that its weights can be kept")
+
+
 def build_optimizer(model):
     """Builds the compiled optimizer, and what belongs to its weights.
 
     Optimizers in attributes are built in their first step.
     """
     if model.optimizer is not None and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-    build_direction(model)
+        with _place_of(model):
+            model.optimizer.build(model.trainable_variables)
+    with _place_of(model):
+        build_direction(model)
+
+
+def _place_of(model):
+    """Context in which new variables are on the same devices as those of the model."""
+    strategy = getattr(model, "distribute_strategy", None)  # only on TensorFlow
+    return nullcontext() if strategy is None else strategy.scope()
 
 
 def pruned(model):

@@ -21,6 +21,7 @@ from keras.src.trainers.data_adapters import array_slicing  # how Keras slices a
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
+from keras_gdx.integration import own_step
 from keras_gdx.integration.model_building import (
     has_own_step,
     on_data,
@@ -259,6 +260,8 @@ def build_all(model, iterators):
     Raises:
         ValueError: If it cannot be done, which is better known now than when the run resumes.
     """
+    if isinstance(iterators, own_step.Batches):  # a loop requires a model that is built
+        return
     spec = spec_of(iterators)
     plain = all(hasattr(each, "shape") for each in keras.tree.flatten(spec))
     try:

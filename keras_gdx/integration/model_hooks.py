@@ -208,7 +208,7 @@ def _fitting(original):
         if not (introduced(self) or replicas_of(self) or any(map(_is_hooked, listed))):
             return original(self, *args, **kwargs)
         with ExitStack() as stack:
-            callbacks = _around(self, listed, call.arguments, stack)
+            callbacks = around_fit(self, listed, call.arguments, stack)
             if whole:
                 for each in callbacks:
                     each.set_model(self)
@@ -228,7 +228,7 @@ def _is_hooked(callback):
     )
 
 
-def _around(model, listed, arguments, stack):
+def around_fit(model, listed, arguments, stack):
     """Enters the contexts of a `fit`; returns its callbacks.
 
     Args:
@@ -436,3 +436,8 @@ class Epochs(keras.callbacks.Callback):
 def begin_at(model, epoch):
     """Makes the `fit` that is about to begin start at `epoch`."""
     model._initial_epoch = epoch
+
+
+def first_epoch(model):
+    """The epoch that `begin_at` has set, or 0."""
+    return model._initial_epoch or 0

@@ -156,10 +156,17 @@ def averaged(model):
 
 
 @contextmanager
-def evaluation_weights(model):
-    """The model has the weights to evaluate with."""
+def evaluation_weights(model, averages=False):
+    """The model has the weights to evaluate with.
+
+    Args:
+        model: The model.
+        averages: Whether these include the EMA of `use_ema`, which `fit` keeps for its end.
+    """
     entered: list = []
     try:
+        if averages:
+            entered += [x.weight_swap for x in ours(model) if x.weight_swap.enter()]
         entered += show(model)
         yield
     finally:
