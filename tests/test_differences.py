@@ -282,7 +282,7 @@ def muon_steps():
 def muon_rest():
     vector = {"start": START[0], "gradients": GRADIENTS[:, 0]}
     options = {"weight_decay": 0.01, "epsilon": 1e-8}
-    same(run(optimizers.Muon(0.02), **vector), run(theirs.AdamW(0.001, **options), **vector))
+    same(run(optimizers.Muon(0.02), **vector), run(theirs.AdamW(0.003, **options), **vector))
     other = run(theirs.Muon(0.01), **vector)
     same(run(theirs.AdamW(0.01, weight_decay=0.004), **vector), other, atol=1e-5)
     fallback = optimizers.AdamW(0.01, weight_decay=0.004, epsilon=1e-7)

@@ -57,7 +57,7 @@ class Muon(Optimizer):
         adjust: Scale $s$: `"original"` is `sqrt(max(1, outputs / inputs))`; `"match_rms_adamw"`
             is `0.2 * sqrt(max(inputs, outputs))`, which suits AdamW's learning rates; `None`
             is 1.
-        fallback: Optimizer of this package for the other variables. `None` is `AdamW` with 0.05
+        fallback: Optimizer of this package for the other variables. `None` is `AdamW` with 0.15
             times the learning rate (with all of it for `"match_rms_adamw"`), or with 1e-3 if
             that is a callable. A number assigned to `learning_rate` later scales both rates.
         **kwargs: The options of `Optimizer`. `weight_decay` and `decay` apply to the
@@ -141,7 +141,7 @@ def adjustment(adjust, inputs, outputs):
 
 def _for_fallback(rate, adjust):
     """The default learning rate of the fallback, from Muon's."""
-    share = 1.0 if adjust == "match_rms_adamw" else 0.05
+    share = 1.0 if adjust == "match_rms_adamw" else 0.15
     if is_schedule(rate):
         return Product(rate, share)
     return 1e-3 if callable(rate) else share * rate
