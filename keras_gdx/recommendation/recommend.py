@@ -153,9 +153,10 @@ def recommend(
 
     The rule, its learning rate, schedule, weight decay, clipping, averaging, precision, and the
     way to distribute follow from the layers of the model and the limits. Each line has its
-    reason, where it was found, and how far to trust it. With data, the learning rate is measured
-    by `callbacks.LearningRateFinder` on a copy of the model. A published first choice is not the
-    best one: pass `space` to `keras_gdx.compare`.
+    reason, where it was found, and how far to trust it. With data, the published rate
+    is moved into the range in which `callbacks.LearningRateFinder` finds the loss of a copy of the
+    model falling: from its valley to a tenth of the rate with the lowest loss. A published first
+    choice is not the best one: pass `space` to `keras_gdx.compare`.
 
     Args:
         model: A built Keras model.
@@ -236,7 +237,7 @@ def _savings(
 def _measured(
     found: Recommendation, model: keras.Model, data: Any, loss: Any, batch_size: int
 ) -> Recommendation:
-    """The recommendation with the rate that a sweep on a copy of the model suggests.
+    """The recommendation with a rate in the range that a sweep on a copy of the model suggests.
 
     Raises:
         ValueError: If there is no loss or the data are no pair.
@@ -253,13 +254,15 @@ def _measured(
     batches = -(-len(keras.tree.flatten(data)[0]) // batch_size)
     epochs = -(-finder.steps // batches)
     copy.fit(*data, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[finder])
-    rate = finder.suggestions.get("valley")
-    if rate is None:
+    if "valley" not in finder.suggestions:
         return found
+    low, high = sorted(finder.suggestions[name] for name in ("valley", "minimum"))
+    rate = min(max(published, low), high)
     measured = Choice(
         "learning_rate",
         float(f"{rate:.1e}"),
-        f"the rate finder's valley on the given data; published is {published:g}",
+        f"published is {published:g}; on the given data the rate finder's valley and a tenth of "
+        f"the rate with the lowest loss are {low:.1g} and {high:.1g}",
         "`callbacks.LearningRateFinder`",
         "medium",
     )

@@ -56,7 +56,7 @@ def test_learning_rate_finder(capsys, tmp_path):
 def test_recommend(capsys):
     found = answer(capsys, "recommend", MODEL, "--batch-size", "64")
     assert {"setting": "optimizer", "confidence": "medium"}.items() <= found[0].items()
-    assert found[0]["value"] == {"name": "muon", "adjust": "match_rms_adamw"}
+    assert found[0]["value"] == {"name": "muon"}
 
 
 def test_migrate(capsys, tmp_path):

@@ -96,6 +96,21 @@ def test_rates_scale_with_the_batch():
     assert Rate(5e-5, scaling=None).at(8) == 5e-5
 
 
+@pytest.mark.parametrize(
+    ("valley", "minimum", "expected"),
+    [(0.002, 0.05, 0.02), (0.05, 0.2, 0.05), (0.001, 0.004, 0.004), (0.004, 0.001, 0.004)],
+)
+def test_a_published_rate_is_moved_into_the_measured_range(monkeypatch, valley, minimum, expected):
+    found = {"valley": valley, "minimum": minimum}
+    monkeypatch.setattr(keras_gdx.callbacks.LearningRateFinder, "suggestions", found)
+    model = network(layers.Flatten(), layers.Dense(16))
+    inputs = np.ones((8, *model.input_shape[1:]), "float32")
+    targets = np.ones((8, *model.output_shape[1:]), "float32")
+    advice = keras_gdx.recommend(model, (inputs, targets), loss="mse")
+    assert keras_gdx.recommend(model)["learning_rate"] == 0.02
+    assert advice["learning_rate"] == expected
+
+
 def test_the_rate_is_measured_on_a_copy():
     keras.utils.set_random_seed(0)
     model = network(layers.Dense(16, "relu"), shape=(5,))
