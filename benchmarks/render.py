@@ -1,10 +1,10 @@
-"""Writes the README's table and `docs/speed.png` from `benchmarks/results/update_step.json`.
+"""Writes the README's tables and `docs/speed.png` from `benchmarks/results`.
 
-Run with `python -m benchmarks.render`, after `python -m benchmarks.update_step --save`.
+Run with `python -m benchmarks.render`, after `python -m benchmarks.update_step --save` and
+`python -m benchmarks.time_to_target`.
 """
 
 import json
-import re
 from pathlib import Path
 
 from benchmarks.machine import RESULTS
@@ -50,6 +50,28 @@ def text(result, cases):
     return f"{table(cases)}\n\n{made}"
 
 
+def targets():
+    """When each strategy reaches the loss of a tuned AdamW: shares of its updates and seconds."""
+    result = json.loads((RESULTS / "time_to_target.json").read_text(encoding="utf-8"))
+    by_task: dict = {}
+    for row in result["rows"]:
+        by_task.setdefault(row["task"], {})[row["strategy"]] = row
+    names = [name for name in result["means"] if not name.startswith("Keras")]
+    lines = [f"| task | {' | '.join(names)} |", f"|{'---|' * (len(names) + 1)}"]
+    for task, found in by_task.items():
+        lines.append(f"| {task} | {' | '.join(map(shares, map(found.get, names)))} |")
+    means = [f"**{shares(result['means'][name])}**" for name in names]
+    lines.append(f"| geometric mean | {' | '.join(means)} |")
+    return "\n".join(lines)
+
+
+def shares(row):
+    """Updates and seconds as shares of AdamW's, or that the target was not reached."""
+    if row["updates"] is None:
+        return "not reached"
+    return f"{row['updates']:.2f}, {row['seconds']:.2f}"
+
+
 def plot(cases, path):
     """A bar chart of times divided by the memory limit."""
     from matplotlib.figure import Figure
@@ -82,14 +104,12 @@ def plot(cases, path):
 def main():
     result, cases = load()
     readme = ROOT / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    new = re.sub(
-        r"(<!-- speed -->\n).*?(\n<!-- end of speed -->)",
-        lambda found: found[1] + text(result, cases) + found[2],
-        old,
-        flags=re.DOTALL,
-    )
-    readme.write_text(new, encoding="utf-8")
+    page = readme.read_text(encoding="utf-8")
+    for name, new in (("speed", text(result, cases)), ("time to target", targets())):
+        before, _, rest = page.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"\n<!-- end of {name} -->")
+        page = f"{before}<!-- {name} -->\n{new}{end}{after}"
+    readme.write_text(page, encoding="utf-8")
     plot(cases, ROOT / "docs" / "speed.png")
 
 

@@ -96,9 +96,7 @@ def main():
     )
     print(comparison)
     comparison.report(args.out / "compare.html")
-    axes = comparison.plot("curves")
-    axes.set_title(f"Digits, {args.steps} steps: validation loss", fontsize=10)
-    axes.figure.savefig(args.out / "curves.png", dpi=150, bbox_inches="tight")
+    comparison.plot("curves").savefig(args.out / "curves.png", dpi=150, bbox_inches="tight")
     print(f"\nwritten: {args.out / 'compare.html'}, {args.out / 'curves.png'}")
     print(f"verdict: {comparison.verdict}")
     duels = comparison.decision.duels

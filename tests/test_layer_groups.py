@@ -553,13 +553,13 @@ def test_rates_reach_the_weights():
     "call", [keras_gdx.layer_groups, lambda x, **k: keras_gdx.layer_decay(x, 0.5, **k)]
 )
 def test_what_is_not_possible(call):
-    for model in (
-        keras.Sequential([layers.Dense(1)]),
-        sequential((2,), layers.ReLU()),
-        "net",
-        None,
+    for model, expected in (
+        (keras.Sequential([layers.Dense(1)]), "built"),
+        (sequential((2,), layers.ReLU()), "one with weights"),
+        ("net", "a Keras model"),
+        (None, "a Keras model"),
     ):
-        with pytest.raises(ValueError, match="`model` must be a built Keras model with weights"):
+        with pytest.raises(ValueError, match=f"`model` must be {expected}"):
             call(model)
     with pytest.raises(ValueError, match="`by` must be 'blocks' or 'layers'"):
         call(sequential((2,), layers.Dense(1)), by="stages")

@@ -45,13 +45,13 @@ print(comparison)
 
 # %%
 # The loss on examples held out during the reported runs: median and range over the seeds.
-figure = comparison.plot("curves").figure
+figure = comparison.plot("curves")
 
 # %%
 # What each strategy reached at each rate that was tried. If the best value is at the edge, the
 # space is too small.
-figure = comparison.plot("rate").figure
+figure = comparison.plot("rate")
 
 # %%
 # The lead over each other strategy, seed by seed, with its 95 % interval.
-figure = comparison.plot("differences").figure
+figure = comparison.plot("differences")

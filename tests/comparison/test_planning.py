@@ -239,7 +239,7 @@ def one(**strategy):
 
 
 WRONG = {
-    "an unknown optimizer": ({"strategies": {"a": "adamm"}}, "no 'adamm'"),
+    "an unknown optimizer": ({"strategies": {"a": "adamm"}}, "no optimizer 'adamm'"),
     "no strategy": ({"strategies": {}}, "`strategies` must be"),
     "an argument too many": (one(optimizer="sgd", lr=1), "no argument `lr`"),
     "no optimizer": (one(learning_rate=1), "must be the name of an optimizer"),
