@@ -186,7 +186,7 @@ def test_the_notebook_runs_from_top_to_bottom(folder, monkeypatch):
     nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
     shown = [{*output.get("data", ())} for cell in cells for output in cell.outputs]
     assert sum("image/png" in kinds for kinds in shown) == 2  # rates, and the schedule
-    assert sum("text/html" in kinds for kinds in shown) == 1  # the report
+    assert sum("text/html" in kinds for kinds in shown) == 2  # the bar, and the report
     assert (folder / "first_steps.html").is_file()
     printed = "".join(o.text for cell in cells for o in cell.outputs if o.get("name") == "stdout")
     assert "epoch 5/5" in printed

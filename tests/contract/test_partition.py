@@ -114,7 +114,7 @@ def test_one_file_has_all_of_its_state(words, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     for each in (model, loaded):
         rates = [float(rule.learning_rate) for rule in each.optimizer.all_rules()]
-        np.testing.assert_allclose(rates, [0.005, 0.05, 0.01, 5e-4, 5e-5, 0.005], rtol=1e-6)
+        np.testing.assert_allclose(rates, [0.005, 0.05, 0.01, 1.5e-3, 5e-5, 0.005], rtol=1e-6)
         each.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False)
     for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
