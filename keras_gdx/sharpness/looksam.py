@@ -67,4 +67,4 @@ def LookSAM(
         >>> model.compile(keras_gdx.optimizers.AdamW(1e-3), "mse")
         >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0)
     """
-    return extended(model, PeriodicAscent(rho, k, alpha, adaptive))
+    return extended("LookSAM", model, PeriodicAscent(rho, k, alpha, adaptive))

@@ -75,4 +75,4 @@ def SAM(
         >>> model.compile(keras_gdx.optimizers.AdamW(1e-3), "mse")
         >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), verbose=0)
     """
-    return extended(model, Ascent(rho, adaptive, per_replica))
+    return extended("SAM", model, Ascent(rho, adaptive, per_replica))

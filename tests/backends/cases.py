@@ -246,6 +246,7 @@ REFUSED = {  # on every backend but TensorFlow
     "Kron": optimizers.Kron,
     "GradientNoise": modifiers.GradientNoise,
     "SAM": lambda: keras_gdx.SAM(make()),
+    "LookSAM": lambda: keras_gdx.LookSAM(make()),
     "fit_full_batch": lambda: keras_gdx.fit_full_batch(make(), X, Y),
     "method": lambda: keras_gdx.explain(make(), X[:4]),
     "GradientPenalty": lambda: regularizers.GradientPenalty(0.1),
