@@ -101,15 +101,20 @@ def plot(cases, path):
     figure.savefig(path, dpi=120)
 
 
+def between(page, name, new):
+    """The page with `new` between the comments `<!-- NAME -->` and `<!-- end of NAME -->`."""
+    before, begin, rest = page.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end of {name} -->")
+    if not end:
+        raise ValueError(f"README.md has no comments for {name!r}.")
+    return f"{before}{begin}{new}\n{end}{after}"
+
+
 def main():
     result, cases = load()
     readme = ROOT / "README.md"
-    page = readme.read_text(encoding="utf-8")
-    for name, new in (("speed", text(result, cases)), ("time to target", targets())):
-        before, _, rest = page.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition(f"\n<!-- end of {name} -->")
-        page = f"{before}<!-- {name} -->\n{new}{end}{after}"
-    readme.write_text(page, encoding="utf-8")
+    page = between(readme.read_text(encoding="utf-8"), "speed", text(result, cases))
+    readme.write_text(between(page, "time to target", targets()), encoding="utf-8")
     plot(cases, ROOT / "docs" / "speed.png")
 
 
