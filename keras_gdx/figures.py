@@ -15,7 +15,11 @@ class Picture(Figure):
     def __init__(self, width: float, height: float, **options: Any):
         super().__init__(figsize=(width, height), layout="constrained", **options)
 
-    def _repr_png_(self) -> bytes:
+    def png(self, dpi: float | str = "figure") -> bytes:
+        """The picture as the contents of a PNG file."""
         file = io.BytesIO()
-        self.savefig(file, format="png")
+        self.savefig(file, format="png", dpi=dpi)
         return file.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.png()

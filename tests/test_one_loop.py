@@ -1,5 +1,6 @@
 """Updates of one loop, where the user has set the option of XLA that fuses outputs."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
+from keras_gdx import optimizers
+from keras_gdx.backends.tensorflow import programs
 from keras_gdx.backends.tensorflow.one_loop import OPTION, fuses_outputs
 
 CASES = {
@@ -26,8 +29,8 @@ CASES = {
 SHAPE = (300, 256)  # large enough for a program of its own, and no multiple of a vector's length
 
 
-def weights(name, options):
-    """The weights after some updates, and what XLA may contract in them, as bytes."""
+def digest(name, options):
+    """A digest of all bits of weights and state after some updates."""
     random = np.random.default_rng(0)
     start, *gradients = random.normal(size=(5, *SHAPE)).astype("float32")
     variable = keras.Variable(start)
@@ -40,7 +43,8 @@ def weights(name, options):
 
     for gradient in gradients:
         step(tf.constant(gradient))
-    return np.asarray(variable).tobytes().hex()[:20000]
+    bits = b"".join(np.asarray(v).tobytes() for v in [variable, *optimizer.variables])
+    return hashlib.sha256(bits).hexdigest()
 
 
 def embeddings(jit_compile):
@@ -57,7 +61,7 @@ def embeddings(jit_compile):
 
 
 def in_another_process():
-    print(json.dumps([fuses_outputs(), *(weights(*each) for each in CASES.values())]))
+    print(json.dumps([fuses_outputs(), *(digest(*each) for each in CASES.values())]))
     print(json.dumps(embeddings(jit_compile=True)))
 
 
@@ -84,7 +88,30 @@ def test_the_option_is_seen(found):
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_bits_are_the_same(found, case):
-    assert found[1][case] == weights(*CASES[case])
+    assert found[1][case] == digest(*CASES[case])
+
+
+def test_only_updates_that_keep_entries_apart_are_split(monkeypatch):
+    """By the rule of each variable: in one optimizer, a matrix rule is not computed twice."""
+    split = []
+
+    def separate(update, args, old):
+        split.append(len(old))
+        return update(*args, old)
+
+    monkeypatch.setattr(programs, "fuses_outputs", lambda: True)
+    monkeypatch.setattr(programs, "separate", separate)
+    names = ("matrix", "large")
+    variables = [keras.Variable(np.ones(SHAPE, "float32"), name=name) for name in names]
+    optimizer = keras_gdx.create("adamw", rules={"matrix": optimizers.Muon(0.01)})
+    optimizer.build(variables)
+
+    @tf.function(jit_compile=False, autograph=False)
+    def step():
+        optimizer.apply([tf.ones(SHAPE)] * 2)
+
+    step()
+    assert split == [3]  # AdamW's weights and two slots
 
 
 def test_rows_of_several_tables_in_a_compiled_step(found):

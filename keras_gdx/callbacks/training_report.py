@@ -67,7 +67,8 @@ class TrainingReport(Callback):
         title: Title of the page; `None` is the name of the model.
         explain: Function of the trained model that returns an `Explanation`, or a dictionary of
             titles and these: `lambda model: keras_gdx.explain(model, x[:3])`. It is called when
-            training ends, with the evaluation weights, and the page has the pictures.
+            training ends, with the evaluation weights, and the page has the pictures of the first
+            six examples of each. If it fails, a warning says why.
 
     Raises:
         ValueError: If `path` is not the name of a file, `title` not a string, or `explain` no
@@ -236,8 +237,16 @@ class TrainingReport(Callback):
         """What explains the model, by title."""
         if self.explain is None:
             return {}
-        with evaluation_weights(self.model):
-            found = self.explain(self.model)
+        try:
+            with evaluation_weights(self.model):
+                found = self.explain(self.model)
+        except Exception as error:  # the page says all the same how the run ended
+            warnings.warn(
+                f"TrainingReport: {self.path} has no explanations, because `explain` failed with "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
+            return {}
         return dict(found) if isinstance(found, Mapping) else {"What the model looks at": found}
 
     def _beside(self) -> Path:

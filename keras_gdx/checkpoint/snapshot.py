@@ -75,8 +75,7 @@ def build_as(model, snapshot):
         if known and not optimizer.built:
             with _place_of(model):
                 optimizer.build([variables[i] for i in positions])
-    with _place_of(model):
-        build_direction(model)
+    build_direction(model)
 
 
 def check_layout(variables, snapshot, source):
@@ -200,8 +199,7 @@ def build_optimizer(model):
     if model.optimizer is not None and not model.optimizer.built:
         with _place_of(model):
             model.optimizer.build(model.trainable_variables)
-    with _place_of(model):
-        build_direction(model)
+    build_direction(model)
 
 
 def _place_of(model):

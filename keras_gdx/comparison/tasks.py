@@ -64,6 +64,8 @@ def compare_many(
         >>> [*found.tasks], len(found["sum"].runs)
         (['sum', 'largest'], 4)
     """
+    valid = isinstance(tasks, Mapping) and all(isinstance(x, Mapping) for x in tasks.values())
+    check(valid, "tasks", tasks, "a dictionary of names and arguments of `compare`")
     names = [sorted({**common, **task}.get("strategies") or []) for task in tasks.values()]
     _check_same(names)
     check_type("resume", resume, Folder | None)

@@ -58,7 +58,7 @@ def overwrite(optimizer, bucket, key, h, packed, update, kept, own, *args):
     if key not in programs:
         programs[key] = backend.program(
             lambda numbers, *rest: update(structure.unpack(numbers), *rest),
-            elementwise=optimizer.separates_entries,
+            elementwise=bucket.rule.separates_entries,
         )
     programs[key](kept, numbers, ops.convert_to_tensor(own, bucket.dtype), *args)
 

@@ -42,6 +42,11 @@ class Explanation:
         return f"<Explanation by {self.method}: values of shape {self.values.shape}>"
 
     @property
+    def is_overall(self) -> bool:
+        """Whether it tells of the model, and not of single examples."""
+        return self.method == "permutation"
+
+    @property
     def missing(self) -> Array:
         """The part of `output - reference` that the contributions of an example do not add up to.
 
@@ -68,7 +73,7 @@ class Explanation:
         needs_matplotlib("Explanation.plot")
         from keras_gdx.figures import Picture
 
-        overall = self.method == "permutation"
+        overall = self.is_overall
         values = self.values if overall else self.values[example]
         if values.ndim > 1 and min(values.shape[:2]) > 1:
             figure = Picture(6.5, 3)

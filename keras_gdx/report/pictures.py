@@ -1,7 +1,6 @@
 """Pictures of explanations, for a page."""
 
 import base64
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,30 +9,22 @@ import numpy as np
 from keras_gdx.report.markup import Html, element, said
 
 MOST = 6  # pictures of one explanation
-OVERALL = "permutation"  # the method that tells of the model instead of an example
 
 
 def pictures(explanations: Mapping[str, Any]) -> Iterator[Html]:
     """A figure for each of the first examples of each `Explanation`, by its title."""
     for title, found in explanations.items():
-        overall = found.method == OVERALL
+        overall = found.is_overall
         for example in range(1 if overall else min(MOST, len(found.values))):
             values = found.values if overall else found.values[example]
             name = title if overall or len(found.values) == 1 else f"{title}, example {example}"
             method = found.method.replace("_", " ")
             words = f"{name}: {method}. {in_words(values)}"
             caption = element("p", element("strong", name), class_="title")
-            image = embedded(found.plot(example), words)
+            coded = base64.b64encode(found.plot(example).png(dpi=150)).decode()
+            image = element("img", src=f"data:image/png;base64,{coded}", alt=words)
             note = element("p", f"by {method}", class_="note")
             yield element("figure", element("figcaption", caption), image, note)
-
-
-def embedded(sheet: Any, words: str) -> Html:
-    """A matplotlib figure as an image, on white, with a text for those who do not see it."""
-    file = io.BytesIO()
-    sheet.savefig(file, format="png", dpi=150, facecolor="white")
-    source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    return element("img", src=source, alt=words)
 
 
 def in_words(values: Any) -> str:

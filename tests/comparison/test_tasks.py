@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("scipy")
 
+from keras_gdx.comparison import tasks
 from keras_gdx.comparison.run import Evaluation, Run
 from keras_gdx.comparison.tasks import Comparisons
 from tests.comparison.made_up import Comparison, compared, run, settings
@@ -65,3 +66,30 @@ def test_other_strategies():
         Comparisons({"one": compared({"a": [1.0]}), "two": compared({"b": [1.0]})})
     with pytest.raises(ValueError, match="must be comparisons of the same strategies"):
         Comparisons({})
+
+
+def test_a_task_has_its_own_arguments_and_folder(monkeypatch, tmp_path):
+    """Without training: what each comparison is asked for."""
+    asked = []
+
+    def compare(**given):
+        asked.append(given)
+        return compared({"a": [0.5], "b": [0.6]})
+
+    monkeypatch.setattr(tasks, "compare", compare)
+    strategies = {"a": "sgd", "b": "adam"}
+    listed = {"x": {"build": 1}, "y": {"build": 2, "trials": 5}}
+    found = tasks.compare_many(listed, strategies=strategies, trials=3, resume=tmp_path)
+    common = {"strategies": strategies}
+    assert asked == [
+        common | {"build": 1, "trials": 3, "resume": tmp_path / "x"},
+        common | {"build": 2, "trials": 5, "resume": tmp_path / "y"},
+    ]
+    assert [*found.tasks] == ["x", "y"]
+    tasks.compare_many(listed, strategies=strategies)
+    assert asked[-1]["resume"] is None
+    asked.clear()
+    for wrong in ([], [{"build": 1}], {"x": 3}, {"x": {"strategies": {"other": "sgd"}}, "y": {}}):
+        with pytest.raises(ValueError, match="`tasks`"):
+            tasks.compare_many(wrong, strategies=strategies)
+    assert not asked  # refused before anything runs

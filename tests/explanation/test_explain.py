@@ -140,7 +140,10 @@ def test_shapley_values_are_those_of_their_definition():
     pytest.importorskip("shap")
     model, base = dense(layers.Dense(16, "tanh")), np.full((1, 4), 0.5)
     x = ROWS[:1]
-    output = lambda inputs: model.predict_on_batch(inputs)[:, 2].astype("float64")  # noqa: E731
+
+    def output(inputs):
+        return model.predict_on_batch(inputs)[:, 2].astype("float64")
+
     expected = np.zeros(4)
     for order in itertools.permutations(range(4)):
         now = base.copy()
