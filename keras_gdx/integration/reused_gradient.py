@@ -26,8 +26,12 @@ def reused(kept, ascent, weights, first, common, second):
     replicas = tf.distribute.get_replica_context().num_replicas_in_sync
     dtype = widest(weights)
 
+    def dense(gradients):  # the rank of a sparse one may be unknown
+        both = zip(gradients, weights, strict=True)
+        return [tf.ensure_shape(backend.dense(g), w.shape) for g, w in both]
+
     def wide(gradients):
-        return [tf.cast(backend.dense(g), dtype) for g in gradients]
+        return [tf.cast(g, dtype) for g in dense(gradients)]
 
     def renew():
         found = second()
@@ -35,13 +39,12 @@ def reused(kept, ascent, weights, first, common, second):
         finite = all_finite([*common, *reduced])
         for part, x in zip(direction, ascent.direction(wide(common), wide(reduced)), strict=True):
             part.assign(tf.where(finite, tf.cast(x, part.dtype), part))
-        return [backend.dense(g) for g in found], finite
+        return dense(found), finite
 
     def reuse():
         pulls = ascent.pull(wide(common), [tf.cast(part, dtype) for part in direction])
         shares = [
-            backend.dense(g) + tf.cast(p / replicas, g.dtype)
-            for g, p in zip(first, pulls, strict=True)
+            g + tf.cast(p / replicas, g.dtype) for g, p in zip(dense(first), pulls, strict=True)
         ]
         return shares, all_finite(common)
 

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.data import in_batches
+
 
 class Problem:
     """A linear model, its data, and a `fit` without randomness."""
@@ -21,9 +23,9 @@ class Problem:
 
     def fit(self, model, callbacks, epochs=2, **options):
         """Returns the history; there are four batches per epoch."""
-        options = {"validation_data": (self.x, self.y), "verbose": 0, "shuffle": False} | options
-        arguments = {"batch_size": 4, "epochs": epochs, "callbacks": callbacks}
-        return model.fit(self.x, self.y, **arguments, **options).history
+        data = in_batches(4, self.x, self.y)
+        options = {"validation_data": data, "verbose": 0, "shuffle": False} | options
+        return model.fit(data, epochs=epochs, callbacks=callbacks, **options).history
 
 
 @pytest.fixture(scope="session")

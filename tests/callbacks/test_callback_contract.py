@@ -19,6 +19,7 @@ from keras_gdx.callbacks import Stateful
 from keras_gdx.callbacks.base import if_needed
 from keras_gdx.config import declared_arguments
 from keras_gdx.registry import REGISTRY
+from tests.data import in_batches
 from tests.declared import refuses_wrong_values
 
 ENTRIES = [entry for entry in REGISTRY.values() if entry.kind == "callback"]
@@ -62,13 +63,9 @@ class Example:
     def train(self, epochs, **options):
         """Trains in about five batches per epoch; returns the history."""
         keras.utils.set_random_seed(1)
-        size = -(-len(self.x) // 5)
-        options = {"batch_size": size, "shuffle": False, "verbose": 0} | options
-        data = {"validation_data": (self.x, self.y)}
-        callbacks = [self.callback]
-        return self.model.fit(
-            self.x, self.y, epochs=epochs, callbacks=callbacks, **data, **options
-        ).history
+        data = in_batches(-(-len(self.x) // 5), self.x, self.y)
+        options = {"validation_data": data, "shuffle": False, "verbose": 0} | options
+        return self.model.fit(data, epochs=epochs, callbacks=[self.callback], **options).history
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def test_tells_what_the_run_was(problem, path):
         ["loss", "mse"],
         ["epochs", "2"],
         ["steps per epoch", "4"],
-        ["batch size", "4"],
+        ["batch size", "as the data comes"],
         ["seed", "1234"],
         ["callbacks", "HyperparameterLogger"],
         ["keras", keras.__version__],

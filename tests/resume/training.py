@@ -21,6 +21,7 @@ from keras_gdx.callbacks import (
     ResumableCheckpoint,
     StepEvaluator,
 )
+from tests.data import in_batches
 
 EPOCHS, BATCH = 4, 8
 X = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
@@ -85,7 +86,7 @@ def model_with(optimizer, **compiled):
 
 
 def callbacks_for(optimizer):
-    evaluator = StepEvaluator((X, Y), every=4)
+    evaluator = StepEvaluator(in_batches(32, X, Y), every=4)
     if optimizer == "of Keras":
         plateau = keras.callbacks.ReduceLROnPlateau(patience=1)
         return [plateau, keras.callbacks.EarlyStopping("loss", patience=9), evaluator]
@@ -106,7 +107,7 @@ def train(data, optimizer, more, every="2 steps", folder=None, strategy=None, **
         epochs=EPOCHS,
         verbose=0,
         callbacks=callbacks,
-        validation_data=(X, Y),
+        validation_data=in_batches(32, X, Y),
     )
     return {
         "weights": [np.array(w).tolist() for w in model.get_weights()],
