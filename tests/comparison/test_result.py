@@ -12,7 +12,7 @@ pytest.importorskip("scipy")
 from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.spaces import LogUniform
-from tests.comparison.made_up import compared, complete, run, settings
+from tests.comparison.made_up import advised, compared, complete, run, settings
 
 A = [0.50, 0.52, 0.51, 0.53, 0.505]
 B = [0.52, 0.541, 0.532, 0.549, 0.526]  # 0.020 worse
@@ -152,6 +152,63 @@ def test_the_best_can_be_built():
         bare.strategies["a"].build()
 
 
+# -- advice ----------------------------------------------------------------------------------
+
+
+def test_how_good_an_advice_was():
+    result = advised(0.03)
+    assert result.sentences[-2:] == [
+        "The advice for ours, learning_rate 0.02, was better than 1 of the 2 other trials of its "
+        "space and 1 of the 3 trials of other strategies; 0.0067 was found.",
+        "Without a search, it is behind what was found for it by 0.0301 [0.0277, 0.0325], n=5; "
+        "behind adamw by 0.0102 [0.0058, 0.0145], n=5.",
+    ]
+    without = [r for r in result.runs if (r.strategy, r.phase, r.trial) != ("ours", "final", 0)]
+    alone = Comparison(without, result.settings)
+    assert result.decision.duels[0].p == alone.decision.duels[0].p
+    assert [*result.table] == [*alone.table]  # the advice decides and costs nothing
+    assert re.search(r"ours +learning_rate 0.02 +adamw +learning_rate 0.1 +0.0102 ", str(result))
+
+
+@pytest.mark.parametrize(
+    ("margin", "said"),
+    [
+        (0.05, "Against the best of these, it loses less than the margin of 0.05."),
+        (0.03, "It is not decided whether it loses less than the margin of 0.03."),
+        (0.02, "Against the best of these, it loses more than the margin of 0.02."),
+    ],
+)
+def test_whether_an_advice_is_within_the_margin(margin, said):
+    assert advised(0.03, margin=margin).sentences[-1] == said
+
+
+def test_an_advice_that_is_the_best():
+    result = advised(0.0, margin=0.01)
+    assert result.sentences[-3:] == [
+        "The advice for ours, learning_rate 0.02, was better than 2 of the 2 other trials of its "
+        "space and 2 of the 3 trials of other strategies; nothing better was found.",
+        "Without a search, it is ahead of adamw by 0.0198 [0.0155, 0.0242], n=5.",
+        "Against the best of these, it loses less than the margin of 0.01.",
+    ]
+    assert result.best.name == "ours"
+
+
+def test_an_advice_that_fails():
+    result = advised(0.03, "diverged")
+    assert result.sentences[-1] == (
+        "The advice for ours, learning_rate 0.02, is not good: its trial diverged."
+    )
+
+
+def test_an_unfinished_comparison_has_an_advice_too():
+    """As `keras-gdx report` shows it."""
+    full = advised(0.03)
+    searched = [run for run in full.runs if run.phase == "search"]
+    said = Comparison(searched, full.settings).sentences[-1]
+    assert said.endswith("1 of the 3 trials of other strategies.")
+    assert Comparison([], full.settings).advice == {}
+
+
 # -- time, memory and cost -------------------------------------------------------------------
 
 
@@ -221,6 +278,12 @@ def test_table():
 def test_a_second_opinion_from_six_seeds_on():
     _, second = compared({"a": [*A, 0.5], "b": [*B, 0.53]}, seeds=6, max_seeds=6).table
     assert second["sign-flip p"] == 2 / 2**6
+
+
+def test_an_advice_is_saved(tmp_path):
+    result = advised(0.03)
+    result.save(tmp_path / "it.json")
+    assert str(Comparison.load(tmp_path / "it.json")) == str(result)
 
 
 def test_saved_and_loaded(everything, tmp_path):
