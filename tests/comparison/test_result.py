@@ -1,5 +1,6 @@
 """What a comparison says, of runs that never took place."""
 
+import itertools
 import math
 import re
 import sys
@@ -357,6 +358,23 @@ def test_every_chart_is_drawn(everything, kind):
     axes.clear()
     assert everything.plot(kind, axes) is None
     assert axes.get_xlabel()
+
+
+@pytest.mark.parametrize("span", [1.2, 2, 8, 15, 20, 90, 1e5])
+def test_labels_of_rates_do_not_overlap(span):
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    result = searched([0.6, 0.5, 0.7], rates=(0.004, 0.004 * span**0.4, 0.004 * span))
+    figure = result.plot("rate")
+    (axes,), canvas = figure.axes, FigureCanvasAgg(figure)
+    canvas.draw()
+    inside = axes.get_window_extent()
+    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels if label.get_text()]
+    ends = sorted((b.x0, b.x1) for b in boxes if inside.x0 <= (b.x0 + b.x1) / 2 <= inside.x1)
+    assert len(ends) >= 2
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(ends))
 
 
 def test_seconds_are_an_axis_too():
