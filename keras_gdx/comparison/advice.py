@@ -39,11 +39,9 @@ class Advice:
 
     def beaten(self, trials: Sequence[Run]) -> int:
         """The number of these trials that are worse than the one with the advised values."""
-        score = self.strategy.scale.to
-        return sum(
-            run.status != "completed" or bool(score(run.score) > score(self.trial.score))
-            for run in trials
-        )
+        sign = self.strategy.scale.sign
+        own = sign * self.trial.score
+        return sum(run.status != "completed" or sign * run.score > own for run in trials)
 
     def sentences(self, margin: float, level: float) -> Iterator[str]:
         """How good the advice was.

@@ -27,6 +27,7 @@ from keras_gdx.comparison.plots import drawn, plot
 from keras_gdx.comparison.profile import Profile, profile
 from keras_gdx.comparison.rows import Table, advice_rows, cost_rows, number_rows, score_rows
 from keras_gdx.comparison.run import Run
+from keras_gdx.comparison.scale import scale_of
 from keras_gdx.comparison.search import best_trial
 from keras_gdx.comparison.settings import Settings
 from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
@@ -189,8 +190,8 @@ class Comparison:
             {run.seed: run.score for run in each if run.status == "completed"}
             for each in (runs, others)
         )
-        margin = self.settings.margin or 0.0
-        return Difference(first, second, self.decision.scale, margin)
+        scale = scale_of(self.settings.mode, [*first.values(), *second.values()])
+        return Difference(first, second, scale, self.settings.margin or 0.0)
 
     @property
     def edges(self) -> list[Edge]:

@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -199,6 +200,24 @@ def test_an_advice_that_fails():
     assert result.sentences[-1] == (
         "The advice for ours, learning_rate 0.02, is not good: its trial diverged."
     )
+
+
+def test_an_advice_with_scores_on_another_scale():
+    """Losses of the others are compared by their logarithms, which a negative one has not."""
+    given = advised(0.03)
+    runs = [
+        replace(r, score=-r.score) if (r.strategy, r.phase, r.trial) == ("ours", "final", 0) else r
+        for r in given.runs
+    ]
+    result = Comparison(runs, given.settings)
+    assert result.decision.scale.name == "geometric mean"
+    assert "it is ahead of what was found for it by 1.056 [" in result.sentences[-1]
+
+
+def test_higher_is_better_in_an_advice_too():
+    result = advised(0.03, mode="max", metric="val_accuracy")
+    assert "better than 1 of the 2 other trials" in result.sentences[-2]
+    assert "ahead of adamw by 0.0" in result.sentences[-1]
 
 
 def test_an_unfinished_comparison_has_an_advice_too():
