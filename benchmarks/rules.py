@@ -1,5 +1,7 @@
 """One step of every rule, compared with Keras' rule of the same name and with our AdamW.
 
+So is `LossScaleOptimizer`, around ours and Keras' AdamW.
+
 Run with `python -m benchmarks.rules`. The weights are those of a small transformer: twelve
 blocks of width 256. Results go to `benchmarks/results/rules.json`.
 """
@@ -31,17 +33,30 @@ THEIRS = {
     "schedulefreeadamw": ("ScheduleFreeAdamW", 1e-3),
 }  # fmt: skip
 NOT_RULES = ("lookahead", "localsteps", "partition", "schedulefree")
+SCALED = "lossscaleoptimizer"
+
+
+def pair(name):
+    """Ours and Keras', or `None`, as functions of a learning rate; and Keras' rate."""
+    if name == SCALED:
+        return scaled(keras_gdx.optimizers), scaled(keras.optimizers), 1e-3
+    theirs, rate = THEIRS.get(name, ("", 0.0))
+    return keras_gdx.info(name).cls, getattr(keras.optimizers, theirs, None), rate
+
+
+def scaled(package):
+    return lambda rate: package.LossScaleOptimizer(package.AdamW(rate))
 
 
 def measure(name, rounds, jit):
     given = tensors(SHAPES)
+    ours, theirs, rate = pair(name)
     steps = {
-        "ours": of_keras(keras_gdx.info(name).cls, 1e-3, *given, jit=jit),
+        "ours": of_keras(ours, 1e-3, *given, jit=jit),
         "AdamW": of_keras(keras_gdx.optimizers.AdamW, 1e-3, *given, jit=jit),
     }
-    theirs, rate = THEIRS.get(name, ("", 0.0))
-    if hasattr(keras.optimizers, theirs):
-        steps["Keras"] = of_keras(getattr(keras.optimizers, theirs), rate, *given, jit=jit)
+    if theirs:
+        steps["Keras"] = of_keras(theirs, rate, *given, jit=jit)
     found = times(steps, rounds, repeat=2)
     return {
         "rule": name,
@@ -59,7 +74,7 @@ def main():
     parser.add_argument("--rules", nargs="+", help="only these")
     parser.add_argument("--save", action="store_true", help="write benchmarks/results; others stay")
     args = parser.parse_args()
-    names = args.rules or [n for n in keras_gdx.list("*") if _is_rule(n)]
+    names = args.rules or [*(n for n in keras_gdx.list("*") if _is_rule(n)), SCALED]
     print(f"{'rule':20}      {'a step':>12}  / our AdamW [quartiles]  / Keras' own")
     rows = []
     for name in names:

@@ -61,8 +61,8 @@ def strategies(steps):
     }
 
 
-def seconds_per_update(task, found):
-    """For each strategy, the ratio to AdamW: the median, and the quartiles."""
+def seconds_per_update(task, found, base=BASE):
+    """For each strategy, the ratio to the base: the median, and the quartiles."""
     (x, y), _ = task.data()
     x, y = x[: BATCH_SIZE * TIMED], y[: BATCH_SIZE * TIMED]
 
@@ -73,7 +73,7 @@ def seconds_per_update(task, found):
 
     named = {name: contestant(each) for name, each in found.strategies.items()}
     measured = times(named, rounds=9, repeat=1)
-    return {name: ratio(each, measured[BASE]) for name, each in measured.items()}
+    return {name: ratio(each, measured[base]) for name, each in measured.items()}
 
 
 def rows(name, task, found):

@@ -27,5 +27,5 @@ print({name: f"{rate:.1g}" for name, rate in finder.suggestions.items()})
 # %%
 # The suggestions follow different rules of thumb, which `keras_gdx.callbacks.LearningRateFinder`
 # explains. Where the curve is steep is a good rate; at its minimum, training is about to diverge.
-# Noise at the smallest rates can mislead `steepest`, as here: look at the curve.
+# The points are single batches: look at the curve before you take one of the values.
 figure = finder.plot()

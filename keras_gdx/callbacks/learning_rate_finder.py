@@ -14,6 +14,7 @@ from keras_gdx.callbacks._lib.hyperparameters import check_rates, number, rate_g
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.registry import register
+from keras_gdx.report.charts import log_scale
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +45,7 @@ class LearningRateFinder(Callback):
     `suggestions` has the rates at these points of the smoothed loss over the logarithm of the
     rate:
 
-    - `"steepest"`: the steepest descent.
+    - `"steepest"`: the steepest descent of a straight line through 11 neighboring points.
     - `"minimum"`: the minimum, with its rate divided by 10.
     - `"valley"`: the middle of the longest decreasing subsequence.
     - `"slide"`: the start of the final part of the curve in which the slope changes by more
@@ -135,14 +136,15 @@ class LearningRateFinder(Callback):
 
         figure = Picture(7, 4)
         axes = figure.subplots()
-        axes.semilogx(self.rates, self.losses, ".", color="darkgray", label="batches")
-        axes.semilogx(self.rates, self.smoothed, color="black", label="smoothed")
+        axes.plot(self.rates, self.losses, ".", color="darkgray", label="batches")
+        axes.plot(self.rates, self.smoothed, color="black", label="smoothed")
         for place, (name, rate) in enumerate(self.suggestions.items()):
             axes.axvline(rate, color=f"C{place}", label=f"{name}: {rate:.2g}")
         shown = self.smoothed[np.isfinite(self.smoothed)]
         if len(shown):
             margin = 0.1 * np.ptp(shown) or 1.0
             axes.set_ylim(shown.min() - margin, min(shown.max(), 2 * shown[0]) + margin)
+        log_scale(axes, "x")
         axes.set(xlabel="learning rate", ylabel="loss of a batch")
         of = f"{self.model.name}, " if self.model else ""
         axes.set_title(f"{of}n = {len(self.rates)} batches, one at each rate", parse_math=False)
@@ -213,15 +215,31 @@ def suggest(rates: np.ndarray, losses: np.ndarray) -> dict[str, float]:
     if len(losses) < 3:
         return {}
     lowest = int(np.argmin(losses))
-    slopes = np.gradient(losses, np.log(rates))
     found = {"minimum": rates[lowest] / 10}
     if lowest > 0:
-        found["steepest"] = rates[int(np.argmin(slopes[: lowest + 1]))]
+        found["steepest"] = rates[steepest(np.log(rates), losses, lowest)]
         first, last = longest_fall(losses)
         found["valley"] = rates[(first + last) // 2]
     if (place := slide(np.gradient(losses))) is not None:
         found["slide"] = rates[place]
     return {name: float(rate) for name, rate in found.items()}
+
+
+def steepest(x: np.ndarray, y: np.ndarray, last: int, reach: int = 5) -> int:
+    """The index up to `last` at which `y` falls most steeply with `x`.
+
+    The slope is that of the line through the points at most `reach` places away. Two neighboring
+    points would tell of noise, most of all the first ones of a moving average.
+
+    Example:
+        >>> steepest(np.arange(6.0), np.array([5.0, 4.9, 5.0, 2.0, 1.0, 1.1]), last=4)
+        3
+    """
+    reach = max(1, min(reach, (len(x) - 1) // 3))
+    x, y = (np.lib.stride_tricks.sliding_window_view(each, 2 * reach + 1) for each in (x, y))
+    x = x - x.mean(axis=1, keepdims=True)
+    slopes = (x * y).sum(axis=1) / (x * x).sum(axis=1)
+    return reach + int(np.argmin(slopes[: max(1, last - reach + 1)]))
 
 
 def longest_fall(losses: Sequence[float] | np.ndarray) -> tuple[int, int]:

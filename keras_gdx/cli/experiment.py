@@ -8,6 +8,7 @@ from keras_gdx.cli.answer import Answer
 from keras_gdx.cli.target import HELP, UsageError, call, search_here
 from keras_gdx.comparison import Comparison, compare, join
 from keras_gdx.comparison.journal import Journal, read_settings
+from keras_gdx.comparison.rows import advice_rows
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -79,7 +80,12 @@ def _report(given: argparse.Namespace) -> Answer:
 
 def _answer(found: Comparison) -> Answer:
     best = found.best
-    data = {"verdict": found.verdict, "best": best and best.name, "table": [*found.table]}
+    data = {
+        "verdict": found.verdict,
+        "best": best and best.name,
+        "table": [*found.table],
+        "advice": advice_rows(found),
+    }
     return Answer(data, [str(found)], code=0 if best else 1)
 
 

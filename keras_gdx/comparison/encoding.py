@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_gdx.comparison.spaces import Choice
+from keras_gdx.comparison.spaces import Advised, Choice
 from keras_gdx.config import pack, unpack
 
 PLAIN = (bool, int, float, str, type(None))
@@ -33,7 +33,7 @@ def encode(value: Any, arrays: MutableMapping[str, Any]) -> Any:
         return [encode(x, arrays) for x in value]
     if isinstance(value, Mapping):
         return {str(name): encode(x, arrays) for name, x in value.items()}
-    if isinstance(value, Choice):
+    if isinstance(value, Choice) and not isinstance(value, Advised):
         return {"$choice": encode(value.values, arrays)}
     if isinstance(value, np.ndarray):
         return {"$array": _keep(value, arrays)}

@@ -95,7 +95,8 @@ def compare(
             and `callbacks`, a function that returns a list of them. A `Uniform`, a `LogUniform` or
             a list, of which one element is chosen, leaves an argument open. A dictionary with a
             `schedule` is the schedule that `schedules.create` returns: `{"schedule": "cosine",
-            "learning_rate": LogUniform(1e-4, 1e-2)}`.
+            "learning_rate": LogUniform(1e-4, 1e-2)}`. With `recommend(model).space`, the result
+            says how good the recommendation was.
         budget: A `Budget`: what each run may use.
         loss: For `compile`.
         metric: What decides: `"val_loss"`, or the name of a metric with `val_` before it.

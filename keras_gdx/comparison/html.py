@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from keras_gdx.comparison.decision import LEVEL
 from keras_gdx.comparison.page_charts import charts
-from keras_gdx.comparison.page_tables import runs, search, strategies
+from keras_gdx.comparison.page_tables import advice, runs, search, strategies
 from keras_gdx.comparison.summary import StrategySummary
 from keras_gdx.report.clock import clock
 from keras_gdx.report.document import document, facts, heading
@@ -24,6 +24,7 @@ def page(result: Comparison) -> str:
     sections = {
         "Verdict": verdict(result),
         "Strategies": strategies(result),
+        "Advice": advice(result),
         "Charts": charts(result),
         "Search": search(result),
         "Runs": runs(result),

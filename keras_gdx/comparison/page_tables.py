@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from keras_gdx.comparison.rows import cost_rows, score_rows, without_empty
+from keras_gdx.comparison.rows import advice_rows, cost_rows, quantity, score_rows, without_empty
 from keras_gdx.comparison.run import Run
-from keras_gdx.comparison.verdict import short
-from keras_gdx.report.markup import Html, element, said, table
+from keras_gdx.comparison.verdict import in_words, short
+from keras_gdx.report.markup import Html, element, table
 
 if TYPE_CHECKING:
     from keras_gdx.comparison.result import Comparison
@@ -50,6 +50,24 @@ def strategies(result: Comparison) -> list[Html]:
     ]
 
 
+def advice(result: Comparison) -> list[Html]:
+    """How far each advice is behind what was found for each strategy."""
+    rows = advice_rows(result)
+    if not rows:
+        return []
+    note = (
+        "Runs with the advised values, as they were before any search, against the runs that "
+        "report of each strategy, by seed; less than 0 is ahead of it."
+    )
+    shown = [{name: _quantity(value) for name, value in row.items()} for row in rows]
+    told = table("How good the advice was", shown, sortable=True)
+    return [element("p", note, class_="text"), told]
+
+
+def _quantity(value: Any) -> Any:
+    return quantity(short(value), value) if isinstance(value, float) else value
+
+
 def search(result: Comparison) -> list[Html]:
     """What was tried, and whether the best value may be beyond it."""
     trials = [r for each in result.strategies.values() for r in each.trials]
@@ -81,7 +99,12 @@ def search(result: Comparison) -> list[Html]:
 
 def runs(result: Comparison) -> list[Html]:
     """What failed, and all runs that report."""
-    finals = [r for each in result.strategies.values() for r in each.finals]
+    finals = [
+        run
+        for name in result.strategies
+        for run in result.runs
+        if (run.strategy, run.phase) == (name, "final")
+    ]
     failed = [run for run in finals if run.status != "completed"]
     blocks = [_table("Runs that failed", failed)] if failed else []
     return [*blocks, folded(f"All {len(finals)} runs that report", finals)] if finals else []
@@ -97,7 +120,7 @@ def _table(title: str, found: Sequence[Run]) -> Html:
         {
             "strategy": run.strategy,
             "seed": run.seed,
-            "values": ", ".join(f"{n} {said(v)}" for n, v in run.values.items()),
+            "values": in_words(run.values) if run.values else "",
             "ended": run.status,
             "score": short(run.score) if math.isfinite(run.score) else "",
             "steps": run.steps,

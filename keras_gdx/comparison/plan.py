@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.run import Phase, Run
-from keras_gdx.comparison.search import ROUND, propose
+from keras_gdx.comparison.search import ROUND, best_trial, propose
 from keras_gdx.comparison.settings import KEPT, Settings
 from keras_gdx.comparison.strategies import Strategy
 
@@ -98,23 +98,23 @@ def _bars(settings: Settings, past: Sequence[Run]) -> dict[int, float]:
 
 
 def _finals(settings: Settings, strategy: Strategy, done: Done, indices: range) -> list[Task]:
-    """The runs that report: the best trial's values, from seeds that no trial has had."""
-    best: tuple[int, Mapping[str, Any]] | None = (0, {})
+    """The runs that report, from seeds that no trial has had.
+
+    They have the values of the best trial, and further ones those that were advised, the first.
+    """
+    reported: dict[int, Mapping[str, Any]] = {0: {}}
     if strategy.space:
         best = best_trial(settings, [r for r in done.values() if r.strategy == strategy.name])
-    if best is None:
-        return []
-    return [Task(strategy.name, "final", best[0], settings.final_seed(i), best[1]) for i in indices]
-
-
-def best_trial(settings: Settings, runs: Sequence[Run]) -> tuple[int, Mapping[str, Any]] | None:
-    """The number and values of the best trial; `None` if none was completed."""
-    trials = [r for r in runs if r.phase == "search" and r.status == "completed"]
-    if not trials:
-        return None
-    sign = 1 if settings.mode == "min" else -1
-    best = min(trials, key=lambda r: (sign * r.score, r.trial))
-    return best.trial, best.values
+        if best is None:
+            return []
+        reported = {best.trial: best.values}
+        if strategy.advised is not None:
+            reported |= {0: strategy.advised}
+    return [
+        Task(strategy.name, "final", trial, settings.final_seed(i), values)
+        for i in indices
+        for trial, values in reported.items()
+    ]
 
 
 def _race(settings: Settings, done: Done) -> list[Task]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from keras_gdx.arguments import is_number
 from keras_gdx.comparison.profile import Profile
 from keras_gdx.comparison.run import Run
-from keras_gdx.comparison.spaces import LogUniform
+from keras_gdx.comparison.spaces import Advised, LogUniform
 from keras_gdx.comparison.statistics import best_of
 from keras_gdx.comparison.summary import StrategySummary
 from keras_gdx.comparison.verdict import interval, short
-from keras_gdx.report.charts import HOVER, MANY, dash, spans_magnitudes
+from keras_gdx.report.charts import HOVER, MANY, dash, log_scale, spans_magnitudes
 from keras_gdx.report.markup import said
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def curves(result: Comparison, axes: Axes, look: Look) -> str:
         axes.axhline(result.target, color=look.quiet, linewidth=1, linestyle=(0, (2, 2)))
         words.append(f"The target is {short(result.target)}.")
     if spans_magnitudes(values):
-        axes.set_yscale("log")
+        log_scale(axes, "y")
     axes.set_xlabel(unit)
     return " ".join(words)
 
@@ -155,10 +155,10 @@ def rate(result: Comparison, axes: Axes, look: Look) -> str:
         return "No number was tried at several values."
     tried = [each for each in result.strategies.values() if argument in each.strategy.space]
     words = [_tried(each, argument, axes, look) for each in tried]
-    if any(isinstance(each.strategy.space[argument], LogUniform) for each in tried):
-        axes.set_xscale("log")
+    if any(isinstance(each.strategy.space[argument], (LogUniform, Advised)) for each in tried):
+        log_scale(axes, "x")
     if spans_magnitudes(r.score for each in tried for r in each.trials if r.status == "completed"):
-        axes.set_yscale("log")
+        log_scale(axes, "y")
     axes.set_xlabel(argument)
     return " ".join(words)
 

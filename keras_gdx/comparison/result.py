@@ -18,13 +18,17 @@ from keras_gdx.arguments import (
     has_matplotlib,
     needs_matplotlib,
 )
+from keras_gdx.comparison.advice import Advice
 from keras_gdx.comparison.decision import LEVEL, Decision, decide
+from keras_gdx.comparison.difference import Difference
 from keras_gdx.comparison.html import page
 from keras_gdx.comparison.page_charts import charts
 from keras_gdx.comparison.plots import drawn, plot
 from keras_gdx.comparison.profile import Profile, profile
-from keras_gdx.comparison.rows import Table, cost_rows, number_rows, score_rows
+from keras_gdx.comparison.rows import Table, advice_rows, cost_rows, number_rows, score_rows
 from keras_gdx.comparison.run import Run
+from keras_gdx.comparison.scale import scale_of
+from keras_gdx.comparison.search import best_trial
 from keras_gdx.comparison.settings import Settings
 from keras_gdx.comparison.statistics import level_for_looks, needs_scipy
 from keras_gdx.comparison.storage import decoded, encoded, write_text
@@ -81,7 +85,7 @@ class Comparison:
     def decision(self) -> Decision:
         """The leader, and how it compares with each other strategy."""
         scores = {
-            name: {r.seed: r.score for r in self._runs_of(name, "final")}
+            name: {r.seed: r.score for r in self._finals_of(name)}
             for name in self.settings.strategies
         }
         given = self.settings
@@ -96,7 +100,7 @@ class Comparison:
             name: StrategySummary(
                 self.settings.strategies[name],
                 self._runs_of(name, "search"),
-                self._runs_of(name, "final"),
+                self._finals_of(name),
                 self.decision.scale,
             )
             for name in names
@@ -104,6 +108,14 @@ class Comparison:
 
     def _runs_of(self, name: str, phase: str) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.strategy == name and run.phase == phase)
+
+    def _finals_of(self, name: str) -> tuple[Run, ...]:
+        """The runs that report what was found; those of an advice may be others."""
+        finals = self._runs_of(name, "final")
+        if self.settings.strategies[name].advised is None:
+            return finals
+        best = best_trial(self.settings, self._runs_of(name, "search"))
+        return tuple(run for run in finals if best is not None and run.trial == best.trial)
 
     @property
     def best(self) -> StrategySummary | None:
@@ -122,6 +134,8 @@ class Comparison:
     def verdict(self) -> str:
         """The decision in sentences, with what limits it: failed runs, and best values at edges.
 
+        If a strategy was advised, it says how good the advice was.
+
         Differences are means with their 95 % intervals, in the metric's units.
         """
         return " ".join(self.sentences)
@@ -130,7 +144,9 @@ class Comparison:
     def sentences(self) -> list[str]:
         """The sentences of the verdict."""
         margin = self.settings.margin or 0.0
-        return [*sentences(self.decision, self.strategies, margin, self.interval_level)]
+        level = self.interval_level
+        advice = (said for each in self.advice.values() for said in each.sentences(margin, level))
+        return [*sentences(self.decision, self.strategies, margin, level), *advice]
 
     @property
     def interval_level(self) -> float:
@@ -140,6 +156,42 @@ class Comparison:
         difference after each of them has a probability of 95 %.
         """
         return level_for_looks(LEVEL, self.settings.seeds, self.settings.max_seeds)
+
+    @cached_property
+    def advice(self) -> dict[str, Advice]:
+        """How good the advice was for each strategy that has one: that of `recommend`, for example.
+
+        The runs with the advised values have the seeds of those that report, and decide nothing.
+        """
+        found = {}
+        for name, each in self.strategies.items():
+            first = next((run for run in each.trials if run.trial == 0), None)
+            if each.strategy.advised is None or first is None:
+                continue
+            runs = tuple(run for run in self._runs_of(name, "final") if run.trial == 0)
+            found[name] = Advice(
+                strategy=each,
+                values=each.strategy.advised,
+                trial=first,
+                rivals=[run for run in each.trials if run is not first],
+                others=[r for o in self.strategies.values() if o is not each for r in o.trials],
+                runs=runs,
+                differences={
+                    other: self._difference(summary.finals, runs)
+                    for other, summary in self.strategies.items()
+                    if summary.finals != runs
+                },
+            )
+        return found
+
+    def _difference(self, runs: Iterable[Run], others: Iterable[Run]) -> Difference:
+        """By how much runs are better than others, over the seeds of which both were completed."""
+        first, second = (
+            {run.seed: run.score for run in each if run.status == "completed"}
+            for each in (runs, others)
+        )
+        scale = scale_of(self.settings.mode, [*first.values(), *second.values()])
+        return Difference(first, second, scale, self.settings.margin or 0.0)
 
     @property
     def edges(self) -> list[Edge]:
@@ -217,8 +269,8 @@ class Comparison:
         return Table(number_rows(self))
 
     def __str__(self) -> str:
-        tables = (Table(score_rows(self)), Table(cost_rows(self)))
-        return "\n\n".join(map(str, (self.verdict, *tables)))
+        tables = (score_rows(self), cost_rows(self), advice_rows(self))
+        return "\n\n".join((self.verdict, *(str(Table(rows)) for rows in tables if rows)))
 
     def __repr__(self) -> str:
         return f"<Comparison: {self.verdict}>"

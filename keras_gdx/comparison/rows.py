@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from keras_gdx.comparison.decision import LEVEL, Duel
 from keras_gdx.comparison.summary import StrategySummary
-from keras_gdx.comparison.verdict import between, interval, p_value, short
+from keras_gdx.comparison.verdict import between, in_words, interval, p_value, short
 from keras_gdx.report.markup import Quantity, Row, said, table
 from keras_gdx.report.notebook import notebook
 
@@ -64,11 +64,17 @@ def cost_rows(result: Comparison) -> list[Row]:
     return without_empty([_costs(result, each) for each in result.strategies.values()])
 
 
+def advice_rows(result: Comparison) -> list[Row]:
+    """How far each advice is behind what was found for each strategy, as numbers."""
+    told = (a.rows(result.strategies, result.interval_level) for a in result.advice.values())
+    return [row for rows in told for row in rows]
+
+
 def _numbers(result: Comparison, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
     low, high = each.interval(LEVEL)
     row: dict[str, Any] = {
         "strategy": each.name,
-        "values": values(each),
+        "values": in_words(each.values),
         "runs": len(each.completed),
         "failed": sum(each.failures.values()),
         result.settings.metric: each.score,
@@ -95,11 +101,6 @@ def _numbers(result: Comparison, each: StrategySummary, duel: Duel | None) -> di
         "joules": each.joules,
     }
     return row | {name: "" if value is None else value for name, value in rest.items()}
-
-
-def values(each: StrategySummary) -> str:
-    """The values that the search chose."""
-    return ", ".join(f"{name} {said(value)}" for name, value in each.values.items()) or "as given"
 
 
 def _scores(result: Comparison, each: StrategySummary, duel: Duel | None) -> dict[str, Any]:
@@ -135,7 +136,7 @@ def _p(p: float) -> Quantity:
 def _costs(result: Comparison, each: StrategySummary) -> dict[str, Any]:
     row: dict[str, Any] = {
         "strategy": each.name,
-        "values": values(each),
+        "values": in_words(each.values),
         "to target": "",
         "time": with_unit(each.seconds, "s"),
         "cost": with_unit(each.total_seconds, "s"),

@@ -1,11 +1,19 @@
-"""Which values are tried next."""
+"""Which values are tried next, and which are the best."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_gdx.comparison.run import Run
 from keras_gdx.comparison.settings import Settings
-from keras_gdx.comparison.spaces import Choice, LogUniform, Space, combinations, grid, halton
+from keras_gdx.comparison.spaces import (
+    Choice,
+    LogUniform,
+    Space,
+    advised,
+    combinations,
+    grid,
+    halton,
+)
 
 ROUND = 4  # trials that do not know of each other, and may run beside each other
 
@@ -15,6 +23,8 @@ def propose(
 ) -> list[dict[str, Any]]:
     """The values of the next trials, at most `count`; none if there have been enough.
 
+    What was advised is tried first.
+
     Args:
         settings: Those of the comparison.
         space: The arguments to choose values for.
@@ -23,14 +33,25 @@ def propose(
     """
     if not space:
         return []
+    first = advised(space)
     if settings.search == "tpe":
         left = settings.trials - len(past)
-        return _by_model(settings, space, past, min(left, count or left))
+        values = _by_model(settings, space, past, min(left, count or left))
+        return values if first is None or past else [first, *values[1:]]
     if settings.search == "grid" or combinations(space) <= settings.trials:
         values = grid(space, settings.trials)
     else:
         values = halton(space, settings.trials, settings.search_seed)
+    if first is not None:
+        values = [first, *(each for each in values if each != first)][: settings.trials]
     return values[len(past) :][:count]
+
+
+def best_trial(settings: Settings, runs: Sequence[Run]) -> Run | None:
+    """The completed trial with the best score, the first of equal ones; `None` without any."""
+    trials = [run for run in runs if run.phase == "search" and run.status == "completed"]
+    sign = 1 if settings.mode == "min" else -1
+    return min(trials, key=lambda run: (sign * run.score, run.trial), default=None)
 
 
 def _by_model(

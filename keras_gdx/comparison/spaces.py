@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keras_gdx.arguments import PositiveFloat, check
 from keras_gdx.config import Configured
 
-__all__ = ["LogUniform", "Uniform"]
+__all__ = ["Advised", "LogUniform", "Uniform"]
 
 
 class Space(Protocol):
@@ -95,6 +95,33 @@ class Choice:
     def levels(self, count: int) -> Sequence[Any]:
         """All values."""
         return self.values
+
+
+@keras.saving.register_keras_serializable("keras_gdx")
+class Advised(Configured, Choice):
+    """A number that was advised, to choose from with a third and three times of it.
+
+    A comparison says how good the advice was, if all open arguments of a strategy have one.
+
+    Args:
+        value: Number > 0, the advice. It is tried first.
+
+    Example:
+        >>> from keras_gdx.comparison.spaces import Advised
+        >>> Advised(0.02).values
+        (0.0067, 0.02, 0.06)
+    """
+
+    def __init__(self, value: PositiveFloat):
+        self.value = value
+        less, more = (float(f"{value * factor:.2g}") for factor in (1 / 3, 3))
+        super().__init__((less, value, more))
+
+
+def advised(space: Mapping[str, Space]) -> dict[str, float] | None:
+    """The value that each argument was advised to have; `None` if one has no such value."""
+    found = {name: each.value for name, each in space.items() if isinstance(each, Advised)}
+    return found if found and len(found) == len(space) else None
 
 
 def halton(space: Mapping[str, Space], count: int, seed: int) -> list[dict[str, Any]]:

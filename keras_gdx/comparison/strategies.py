@@ -8,7 +8,7 @@ import keras
 
 from keras_gdx import schedules
 from keras_gdx.arguments import PositiveInt, check, check_type
-from keras_gdx.comparison.spaces import Choice, Space, Uniform
+from keras_gdx.comparison.spaces import Choice, Space, Uniform, advised
 from keras_gdx.config import pack, unpack
 from keras_gdx.creation import create
 from keras_gdx.registry import look_up
@@ -81,6 +81,11 @@ class Strategy:
     def space(self) -> dict[str, Space]:
         """The arguments to choose values for; those of a schedule as `"argument.its argument"`."""
         return dict(_spaces(self.arguments))
+
+    @property
+    def advised(self) -> dict[str, float] | None:
+        """The values that were advised for all of these; `None` if there is no such advice."""
+        return advised(self.space)
 
     def build(self, values: Mapping[str, Any], model: keras.Model | None = None) -> Built:
         """Creates the optimizer and the callbacks.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from keras_gdx.comparison.decision import LEVEL, Decision, Duel
 from keras_gdx.comparison.difference import Difference
@@ -89,6 +90,16 @@ def short(value: float) -> str:
     if value != value:
         return "none"
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}"
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """The values of a strategy's open arguments.
+
+    Example:
+        >>> in_words({"learning_rate": 0.02, "momentum": 0.9}), in_words({})
+        ('learning_rate 0.02, momentum 0.9', 'as given')
+    """
+    return ", ".join(f"{name} {said(value)}" for name, value in values.items()) or "as given"
 
 
 def p_value(p: float) -> str:

@@ -9,6 +9,7 @@ import keras
 from keras_gdx.arguments import PositiveInt, check, check_built, check_name, check_type
 from keras_gdx.callbacks import EnergyBudget, LearningRateFinder, TimeBudget
 from keras_gdx.comparison.budget import Budget
+from keras_gdx.comparison.spaces import Advised
 from keras_gdx.comparison.strategies import Strategy
 from keras_gdx.creation import create
 from keras_gdx.memory_estimate import memory as predicted
@@ -96,11 +97,13 @@ class Recommendation:
 
     @property
     def space(self) -> dict[str, Any]:
-        """As `settings`, with a third and three times the learning rate to try beside it."""
+        """As `settings`, with a third and three times the learning rate to try beside it.
+
+        The result of `keras_gdx.compare` with this strategy says how good the recommendation was.
+        """
         settings = self.settings
-        rate = self["learning_rate"]
-        rates = [float(f"{rate * factor:.2g}") for factor in (1 / 3, 1, 3)]
-        return {**settings, "learning_rate": {**settings["learning_rate"], "learning_rate": rates}}
+        rate = Advised(self["learning_rate"])
+        return {**settings, "learning_rate": {**settings["learning_rate"], "learning_rate": rate}}
 
     def optimizer(self, model: keras.Model | None = None) -> Optimizer:
         """The optimizer, with its schedule, whose length `fit` sets."""
@@ -156,7 +159,8 @@ def recommend(
     reason, where it was found, and how far to trust it. With data, the published rate
     is moved into the range in which `callbacks.LearningRateFinder` finds the loss of a copy of the
     model falling: from its valley to a tenth of the rate with the lowest loss. A published first
-    choice is not the best one: pass `space` to `keras_gdx.compare`.
+    choice is not the best one: `space` is a strategy for `keras_gdx.compare`, which tries the rate
+    and others, and says how good the recommendation was.
 
     Args:
         model: A built Keras model.

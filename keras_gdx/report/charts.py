@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from keras_gdx.report.markup import Html, element, finite, said
 
@@ -76,7 +76,7 @@ def drawing(
         for cut in cuts:
             axes.axvline(cut, color=CUT, linewidth=1, linestyle=(0, (2, 2)))
         if logarithmic:
-            axes.set_yscale("log")
+            log_scale(axes, "y")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.set_xlabel(unit)
@@ -105,18 +105,34 @@ def embedded(sheet: Any, colours: Sequence[str], words: str) -> Html:
         colours: What replaces the placeholders of the lines, as CSS.
         words: The figure in words.
     """
-    from matplotlib.ticker import FuncFormatter, LogFormatter, NullFormatter, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter, ScalarFormatter
 
     (axes,) = sheet.axes
     for axis in (axes.xaxis, axes.yaxis):
-        if isinstance(axis.get_major_formatter(), (ScalarFormatter, LogFormatter)):
+        if isinstance(axis.get_major_formatter(), ScalarFormatter):
             axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-        if axis.get_scale() == "log":
-            axis.set_minor_formatter(NullFormatter())
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     sheet.savefig(file, format="svg", transparent=True, metadata=nothing)
     return inline(file.getvalue(), colours, words)
+
+
+def log_scale(axes: Any, side: Literal["x", "y"]) -> None:
+    """Makes an axis logarithmic, when everything is drawn, with labels that do not overlap.
+
+    matplotlib labels powers of ten, which a short axis may not have, and may write others between
+    them, one over the other.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    getattr(axes, f"set_{side}scale")("log")
+    low, high = getattr(axes, f"get_{side}lim")()
+    decades = math.log10(high / low)
+    subs = (1,) if decades > 2 else (1, 3) if decades > 1.3 else (1, 2, 5)
+    axis = getattr(axes, f"{side}axis")
+    axis.set_major_locator(LogLocator(subs=subs) if decades > 0.5 else MaxNLocator(4))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def dash(place: int) -> Any:

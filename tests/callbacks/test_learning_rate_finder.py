@@ -144,6 +144,23 @@ def test_suggestions_of_a_known_curve():
     assert suggest(rates[:2], losses[:2]) == {}
 
 
+def test_the_steepest_descent_is_not_noise():
+    """Losses that stay the same up to 1e-3, fall by 1 there, and rise from 0.2 on."""
+    rates = np.geomspace(1e-6, 10.0, 100)
+    log = np.log10(rates)
+    clean = 0.3 + 1 / (1 + np.exp(3 * (log + 2))) + np.where(log > -0.7, 10 * (log + 0.7) ** 2, 0)
+    for seed in range(20):
+        losses = smooth(clean + 0.2 * np.random.default_rng(seed).normal(size=100), 0.9)
+        assert 3e-3 < suggest(rates, losses)["steepest"] < 0.1, seed
+
+
+@pytest.mark.parametrize("count", [3, 4, 6])
+def test_few_losses_have_suggestions(count):
+    rates = np.geomspace(1e-3, 1.0, count)
+    found = suggest(rates, np.linspace(1.0, 0.5, count))
+    assert rates[0] < found["steepest"] < rates[-1]
+
+
 def test_the_longest_fall_is_the_longest():
     chance = np.random.default_rng(0)
     for _ in range(20):

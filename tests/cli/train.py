@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import keras_gdx
+from keras_gdx.comparison import spaces
 
 
 def model():
@@ -35,7 +36,7 @@ def comparison():
         "build": model,
         "data": data,
         "strategies": {
-            "good": {"optimizer": "adamw", "learning_rate": 0.05},
+            "good": {"optimizer": "adamw", "learning_rate": spaces.Advised(0.05)},
             "still": {"optimizer": "sgd", "learning_rate": 1e-9},
         },
         "budget": keras_gdx.Budget(steps=20),

@@ -8,7 +8,7 @@ from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.run import Evaluation, Run
 from keras_gdx.comparison.settings import Settings
-from keras_gdx.comparison.spaces import LogUniform, halton
+from keras_gdx.comparison.spaces import Advised, LogUniform, halton
 from keras_gdx.comparison.strategies import Strategy
 
 
@@ -74,6 +74,32 @@ def compared(scores, **changes):
             r if math.isfinite(r.score) else Run(**vars(r) | {"score": -math.inf}) for r in runs
         ]
     return Comparison(runs, given)
+
+
+def advised(worse, status="completed", **changes):
+    """A comparison with an advice, which is worse than what was found by about so much."""
+    strategies = {
+        "ours": {"optimizer": "muon", "learning_rate": Advised(0.02)},
+        "adamw": {"optimizer": "adamw", "learning_rate": LogUniform(1e-3, 0.1)},
+    }
+    found = [0.50, 0.52, 0.51, 0.53, 0.505]
+    tried = {
+        "ours": {0.02: 0.5 + worse, 0.0067: 0.51, 0.06: 0.7},
+        "adamw": {0.1: 0.5, 0.01: 0.52, 0.001: 0.54},
+    }
+    runs = [
+        run(name, 0, score, "search", "completed" if trial else status, trial,
+            {"learning_rate": rate})
+        for name, each in tried.items()
+        for trial, (rate, score) in enumerate(each.items())
+    ]  # fmt: skip
+    for seed, score in enumerate(found, 1):
+        noise = 0.002 * math.sin(seed)
+        if worse > 0.01:
+            runs.append(run("ours", seed, score, trial=1, values={"learning_rate": 0.0067}))
+        runs.append(run("ours", seed, score + worse + noise, values={"learning_rate": 0.02}))
+        runs.append(run("adamw", seed, score + 0.02 - noise, values={"learning_rate": 0.1}))
+    return Comparison(runs, settings(strategies, **changes))
 
 
 EVIL = "<b>$x^{2$</b> & a name that is much longer than anybody could wish it to be"

@@ -10,7 +10,7 @@ pytest.importorskip("matplotlib")
 
 from keras_gdx.comparison.html import page
 from keras_gdx.report.style import STYLE
-from tests.comparison.made_up import EVIL, compared, complete
+from tests.comparison.made_up import EVIL, advised, compared, complete
 from tests.html_page import Page, read
 
 
@@ -69,6 +69,16 @@ def test_any_result_has_a_page():
 def test_the_winner_is_in_the_heading():
     result = compared({"a": [0.5, 0.51, 0.52], "b": [0.6, 0.612, 0.62]})
     assert Page(page(result)).state == "a is best"
+
+
+def test_how_good_an_advice_was():
+    result = advised(0.03)
+    found = Page(page(result))
+    assert {*result.sentences} <= {*found.texts["p"]}
+    assert "Advice" in found.texts["h2"]
+    assert "Advice" not in Page(page(compared({"a": [0.5, 0.51]}))).texts["h2"]
+    assert found.row("ours", "learning_rate 0.02", "adamw")[3] == "learning_rate 0.1"
+    assert sum(row[0] == "ours" for row in found.rows if len(row) > 6) >= 10  # all its runs
 
 
 # -- colors ----------------------------------------------------------------------------------

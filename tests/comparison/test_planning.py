@@ -17,7 +17,7 @@ from keras_gdx.comparison.journal import Journal
 from keras_gdx.comparison.plan import plan
 from keras_gdx.comparison.run import Evaluation, Run
 from keras_gdx.comparison.settings import Settings
-from keras_gdx.comparison.spaces import Choice, LogUniform, Uniform, grid, halton
+from keras_gdx.comparison.spaces import Advised, Choice, LogUniform, Uniform, grid, halton
 from keras_gdx.comparison.strategies import Strategy
 
 PHASES = ("search", "final")
@@ -88,6 +88,28 @@ def test_the_runs_do_not_depend_on_the_order_in_which_they_end(search, prune):
     assert {r.seed for r in trials}.isdisjoint({r.seed for r in first if r.phase == "final"})
     best = min((r for r in trials if r.strategy == "a"), key=lambda r: r.score)
     assert all(r.trial == best.trial for r in first if (r.strategy, r.phase) == ("a", "final"))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("trials", [2, 8])
+def test_an_advice_is_tried_first_and_reported_as_it_stood(search, trials):
+    """`score` is best near 3e-3, which is beside the advice."""
+    if search == "grid" and trials == 2:
+        pytest.skip("a grid needs all three")
+    ours = {"optimizer": "adamw", "learning_rate": Advised(0.01)}
+    given = settings({"a": ours, "b": TUNED}, search=search, trials=trials, max_seeds=5, margin=0.5)
+    runs = play(given)
+    assert all(play(given, order=i) == runs for i in range(1, 3))
+    tried = [r for r in runs if (r.strategy, r.phase) == ("a", "search")]
+    assert tried[0].values == {"learning_rate": 0.01}
+    assert len(tried) == (trials if search == "tpe" else min(trials, 3))
+    finals = [r for r in runs if (r.strategy, r.phase) == ("a", "final")]
+    best = min(tried, key=lambda r: r.score)
+    advice, found = ([r for r in finals if r.trial == trial] for trial in (0, best.trial))
+    assert {r.values["learning_rate"] for r in advice} == {0.01}
+    assert {r.values["learning_rate"] for r in found} == {best.values["learning_rate"]}
+    assert [r.seed for r in advice] == [r.seed for r in found]
+    assert len(finals) == len(advice) * (2 if best.trial else 1)
 
 
 def test_pruning_spares_later_rounds_only():
@@ -182,6 +204,7 @@ def test_settings_survive_as_json(tmp_path):
         "keras": keras.optimizers.Adam(0.5),
         "function": {"optimizer": made_by_hand, "learning_rate": RATE, "callbacks": list},
         "objects": {"optimizer": "sgd", "before": (keras_gdx.modifiers.Centralize(),)},
+        "advice": {"optimizer": "sgd", "learning_rate": Advised(0.02)},
     }
     arrays = {}
     given = settings(strategies)
@@ -190,6 +213,8 @@ def test_settings_survive_as_json(tmp_path):
     assert again.encoded({}) == encoded
     built = again.strategies["function"].build({"learning_rate": 0.25})
     assert built.optimizer.learning_rate == 0.25
+    assert again.strategies["advice"].advised == {"learning_rate": 0.02}
+    assert again.strategies["function"].advised is None
     assert again.strategies["keras"].build({}).optimizer.learning_rate == 0.5
     assert "Centralize" in repr(again.strategies["objects"].build({}).optimizer.before)
     x = np.arange(6.0).reshape(2, 3)

@@ -1,8 +1,10 @@
 """What a comparison says, of runs that never took place."""
 
+import itertools
 import math
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,7 @@ pytest.importorskip("scipy")
 from keras_gdx.comparison.budget import Budget
 from keras_gdx.comparison.result import Comparison
 from keras_gdx.comparison.spaces import LogUniform
-from tests.comparison.made_up import compared, complete, run, settings
+from tests.comparison.made_up import advised, compared, complete, run, settings
 
 A = [0.50, 0.52, 0.51, 0.53, 0.505]
 B = [0.52, 0.541, 0.532, 0.549, 0.526]  # 0.020 worse
@@ -152,6 +154,81 @@ def test_the_best_can_be_built():
         bare.strategies["a"].build()
 
 
+# -- advice ----------------------------------------------------------------------------------
+
+
+def test_how_good_an_advice_was():
+    result = advised(0.03)
+    assert result.sentences[-2:] == [
+        "The advice for ours, learning_rate 0.02, was better than 1 of the 2 other trials of its "
+        "space and 1 of the 3 trials of other strategies; 0.0067 was found.",
+        "Without a search, it is behind what was found for it by 0.0301 [0.0277, 0.0325], n=5; "
+        "behind adamw by 0.0102 [0.0058, 0.0145], n=5.",
+    ]
+    without = [r for r in result.runs if (r.strategy, r.phase, r.trial) != ("ours", "final", 0)]
+    alone = Comparison(without, result.settings)
+    assert result.decision.duels[0].p == alone.decision.duels[0].p
+    assert [*result.table] == [*alone.table]  # the advice decides and costs nothing
+    assert re.search(r"ours +learning_rate 0.02 +adamw +learning_rate 0.1 +0.0102 ", str(result))
+
+
+@pytest.mark.parametrize(
+    ("margin", "said"),
+    [
+        (0.05, "Against the best of these, it loses less than the margin of 0.05."),
+        (0.03, "It is not decided whether it loses less than the margin of 0.03."),
+        (0.02, "Against the best of these, it loses more than the margin of 0.02."),
+    ],
+)
+def test_whether_an_advice_is_within_the_margin(margin, said):
+    assert advised(0.03, margin=margin).sentences[-1] == said
+
+
+def test_an_advice_that_is_the_best():
+    result = advised(0.0, margin=0.01)
+    assert result.sentences[-3:] == [
+        "The advice for ours, learning_rate 0.02, was better than 2 of the 2 other trials of its "
+        "space and 2 of the 3 trials of other strategies; nothing better was found.",
+        "Without a search, it is ahead of adamw by 0.0198 [0.0155, 0.0242], n=5.",
+        "Against the best of these, it loses less than the margin of 0.01.",
+    ]
+    assert result.best.name == "ours"
+
+
+def test_an_advice_that_fails():
+    result = advised(0.03, "diverged")
+    assert result.sentences[-1] == (
+        "The advice for ours, learning_rate 0.02, is not good: its trial diverged."
+    )
+
+
+def test_an_advice_with_scores_on_another_scale():
+    """Losses of the others are compared by their logarithms, which a negative one has not."""
+    given = advised(0.03)
+    runs = [
+        replace(r, score=-r.score) if (r.strategy, r.phase, r.trial) == ("ours", "final", 0) else r
+        for r in given.runs
+    ]
+    result = Comparison(runs, given.settings)
+    assert result.decision.scale.name == "geometric mean"
+    assert "it is ahead of what was found for it by 1.056 [" in result.sentences[-1]
+
+
+def test_higher_is_better_in_an_advice_too():
+    result = advised(0.03, mode="max", metric="val_accuracy")
+    assert "better than 1 of the 2 other trials" in result.sentences[-2]
+    assert "ahead of adamw by 0.0" in result.sentences[-1]
+
+
+def test_an_unfinished_comparison_has_an_advice_too():
+    """As `keras-gdx report` shows it."""
+    full = advised(0.03)
+    searched = [run for run in full.runs if run.phase == "search"]
+    said = Comparison(searched, full.settings).sentences[-1]
+    assert said.endswith("1 of the 3 trials of other strategies.")
+    assert Comparison([], full.settings).advice == {}
+
+
 # -- time, memory and cost -------------------------------------------------------------------
 
 
@@ -221,6 +298,12 @@ def test_table():
 def test_a_second_opinion_from_six_seeds_on():
     _, second = compared({"a": [*A, 0.5], "b": [*B, 0.53]}, seeds=6, max_seeds=6).table
     assert second["sign-flip p"] == 2 / 2**6
+
+
+def test_an_advice_is_saved(tmp_path):
+    result = advised(0.03)
+    result.save(tmp_path / "it.json")
+    assert str(Comparison.load(tmp_path / "it.json")) == str(result)
 
 
 def test_saved_and_loaded(everything, tmp_path):
@@ -294,6 +377,23 @@ def test_every_chart_is_drawn(everything, kind):
     axes.clear()
     assert everything.plot(kind, axes) is None
     assert axes.get_xlabel()
+
+
+@pytest.mark.parametrize("span", [1.2, 2, 8, 15, 20, 90, 1e5])
+def test_labels_of_rates_do_not_overlap(span):
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    result = searched([0.6, 0.5, 0.7], rates=(0.004, 0.004 * span**0.4, 0.004 * span))
+    figure = result.plot("rate")
+    (axes,), canvas = figure.axes, FigureCanvasAgg(figure)
+    canvas.draw()
+    inside = axes.get_window_extent()
+    labels = [*axes.get_xticklabels(), *axes.get_xticklabels(minor=True)]
+    boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels if label.get_text()]
+    ends = sorted((b.x0, b.x1) for b in boxes if inside.x0 <= (b.x0 + b.x1) / 2 <= inside.x1)
+    assert len(ends) >= 2
+    assert all(end < start for (_, end), (start, _) in itertools.pairwise(ends))
 
 
 def test_seconds_are_an_axis_too():
