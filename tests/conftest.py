@@ -20,15 +20,21 @@ if keras.backend.backend() == "tensorflow":
 # other programs, processes. `-m "not slow"` leaves them out. It keeps the equations and recordings
 # of every rule, and all that is tested of the rules of each kind in `contract/test_every_rule.py`.
 SLOW = {
-    "callbacks": "amounts fault_guard looking training_report",
-    "contract": "compilation evaluation kinds_of_variables local_steps loops missing_gradients "
-    "partition precision replicas resume shards sparse ways",
+    "callbacks": "amounts averages_and_ensembles fault_guard looking stages training_report",
+    "cli": "commands",
+    "comparison": "running trials",
+    "contract": "compilation counting evaluation kinds_of_variables local_steps loops "
+    "matrix_rules missing_gradients partition precision replicas resume shards sparse ways",
+    "datasets": "datasets",
     "defects": "fit_on_replicas",
     "distribute": "cluster contract prepare resuming_workers workers",
+    "explanation": "explain",
+    "fit": "adapters own_loop unbuilt_models",
     "regularizers": "step_penalties",
-    "resume": "keras_callbacks kills positions resizing",
+    "resume": "directory keras_callbacks kills positions resizing",
+    "sam": "looksam sam",
     "saving": "export export_kinds",
-    "tests": "contributing examples fuzz presets",
+    "tests": "contributing examples fuzz one_loop presets",
 }
 
 

@@ -214,6 +214,7 @@ def test_example_in_docstring(name, tmp_path, monkeypatch):
         pytest.fail("".join(report), pytrace=False)
 
 
+@pytest.mark.slow
 @over([name for name, text in PAGES.items() if "```python" in text])
 def test_code_on_page(name, tmp_path, monkeypatch):
     """The `python` blocks of a page are one program; a `py` block is a fragment."""
