@@ -42,6 +42,24 @@ def of_keras(cls, rate, weights, gradients, *, jit=False, calls=1, **options):
     return run
 
 
+def of_writes(weights, gradients, *, jit=False, calls=1):
+    """The least that a step does in TensorFlow: one operation that writes each variable."""
+    variables = [tf.Variable(w) for w in weights]
+    gradients = [tf.constant(g) for g in gradients]
+
+    @tf.function(jit_compile=jit, autograph=False)
+    def step():
+        for variable, gradient in zip(variables, gradients, strict=True):
+            variable.assign_sub(gradient)
+
+    def run():
+        for _ in range(calls):
+            step()
+        variables[-1].read_value()
+
+    return run
+
+
 def of_torch(weights, gradients, *, fused, clip=None, weight_decay=0.0):
     """PyTorch's AdamW."""
     import torch

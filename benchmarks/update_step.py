@@ -2,7 +2,8 @@
 
 Run with `python -m benchmarks.update_step`. All contestants are timed in turn, in one run. Results
 are ratios with quartiles: to Keras' step executed the same way, and to the memory limit, the time
-in which one thread copies as many bytes as the step has to read and write. They are saved to
+in which one thread copies as many bytes as the step has to read and write. `writing only` is no
+rule: it writes each variable once, the least that a step can do in TensorFlow. They are saved to
 `benchmarks/results/update_step.json`, from which `python -m benchmarks.render` makes the README's
 table.
 """
@@ -21,7 +22,7 @@ import tensorflow as tf
 import keras_gdx
 from benchmarks.machine import COPIED, copy, save
 from benchmarks.pairs import ratio, times
-from benchmarks.rivals import installed, of_keras, of_optax, of_torch, tensors
+from benchmarks.rivals import installed, of_keras, of_optax, of_torch, of_writes, tensors
 
 
 def efficientnet():
@@ -69,6 +70,8 @@ def contestants(shapes, variant):
         start = time.perf_counter()
         steps[name]()
         first[name] = time.perf_counter() - start
+    for mode, jit in (("graph", False), ("XLA", True)):
+        steps[f"writing only, {mode}"] = of_writes(*given, jit=jit, calls=calls)
     if calls == 1 and not options.get("use_ema"):
         rest = {"clip": options.get("global_clipnorm"), "weight_decay": options["weight_decay"]}
         if installed("torch"):
