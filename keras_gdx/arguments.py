@@ -217,7 +217,8 @@ def in_short(value: Any) -> str:
         return f"[{', '.join(map(in_short, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{k!r}: {in_short(x)}' for k, x in value.items())}}}"
-    if hasattr(value, "shape") and hasattr(value, "dtype") and str(value.shape) != "()":
+    array = not isinstance(value, type) and hasattr(value, "shape") and hasattr(value, "dtype")
+    if array and str(value.shape) != "()":
         name = f"{value.path}: " if hasattr(value, "path") else ""
         return f"<{name}{getattr(value.dtype, 'name', value.dtype)} of shape {value.shape}>"
     return repr(value)
