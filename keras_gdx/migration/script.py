@@ -22,6 +22,10 @@ TABLES = {
     "others": OTHERS,
 }
 ROWS: dict[str, Row] = {name: row for table in TABLES.values() for name, row in table.items()}
+ABSENT = (
+    "TensorFlow Addons does not run on Keras 3, and this package has only optimizers and callbacks "
+    "of it. Look for it in `keras.{module}`."
+)
 OTHER_NAMES = (  # of the same modules and classes
     ("tensorflow.keras.", "keras."),
     ("tf_keras.", "keras."),
@@ -92,6 +96,9 @@ class _Reading(ast.NodeTransformer):
             if name.startswith(other):
                 name = usual + name.removeprefix(other)
         row = ROWS.get(name)
+        package, *modules = name.split(".")
+        if row is None and package == "tensorflow_addons" and len(modules) == 2:
+            return Row(name, ABSENT.format(module=modules[0]))
         return None if row is None or row.stays else row
 
     def visit_Call(self, node: ast.Call) -> ast.expr:

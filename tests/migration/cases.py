@@ -10,6 +10,7 @@ ADDONS = [
     "tfa.optimizers.AdaBelief(0.125, total_steps=8, warmup_proportion=0.25, min_lr=0.03125)",
     "tfa.optimizers.AdamW(0.0625, 0.125)",
     "tfa.optimizers.AdamW(0.0625, 0.125, 0.8, 0.75, 0.25, exclude_from_weight_decay=['bias'])",
+    "tfa.optimizers.AdamW(0.0625, tfa.optimizers.TriangularCyclicalLearningRate(0.25, 1.0, 3))",
     "tfa.optimizers.COCOB()",
     "tfa.optimizers.COCOB(10.0)",
     "tfa.optimizers.ConditionalGradient(0.875)",
