@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Interval
 
 from keras_gdx.arguments import PositiveFloat, needs_matplotlib
 from keras_gdx.callbacks._lib.hyperparameters import check_rates, number, rate_groups
+from keras_gdx.callbacks._lib.probe import no_loss
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.registry import register
@@ -60,7 +61,8 @@ class LearningRateFinder(Callback):
 
     Raises:
         ValueError: If an argument is out of range; when training begins, if the learning rate
-            cannot be set or the model is not built.
+            cannot be set or the model is not built; after the first batch, if its logs have no
+            loss.
 
     Example:
         >>> import keras, numpy as np
@@ -173,8 +175,10 @@ class LearningRateFinder(Callback):
         """Stores the loss."""
         if self._rate is None:
             return
+        if "loss" not in (logs or {}):
+            raise no_loss(self.model, "LearningRateFinder")
         rates, losses = self.memory
-        self.memory = Sweep((*rates, self._rate), (*losses, float((logs or {})["loss"])))
+        self.memory = Sweep((*rates, self._rate), (*losses, float(logs["loss"])))
         last = self.smoothed[-1]
         over = not math.isfinite(last) or last > self.diverged * np.min(self.smoothed)
         if over or len(self.memory.rates) == self.steps:
