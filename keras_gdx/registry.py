@@ -194,7 +194,7 @@ def publish(package: str) -> builtins.list[str]:
             setattr(module, name, getattr(part, name))
             names.append(name)
 
-    def __getattr__(name: str) -> Any:  # noqa: N807: of the module
+    def __getattr__(name: str) -> Any:  # noqa: N807
         raise missing(package, name)
 
     module.__getattr__ = __getattr__  # type: ignore[method-assign]

@@ -78,7 +78,7 @@ def _arguments(cls, text):
         )
     ]
     if has_options(cls):
-        lines.append("- The options of all rules are in [the catalogue](../catalogue.md).")
+        lines.append("- The options of all rules are in [Options of every rule](../options.md).")
     return "\n".join(lines)
 
 

@@ -1,13 +1,12 @@
 """TensorFlow Addons does not run on Keras 3.
 
-Every optimizer, schedule and callback of version 0.23 is here. What each entry writes was run beside the original, with the
-same weights and gradients, and takes the same steps unless the entry says otherwise.
+Every optimizer, schedule and callback of version 0.23 is here. What each entry writes was run
+beside the original, with the same weights and gradients, and takes the same steps unless the entry
+says otherwise. Metrics, losses and layers are not in this package; many are in Keras 3 now.
 
 The weight decay of `AdamW`, `SGDW` and `DecoupledWeightDecayExtension` is subtracted as it is
-there, and multiplied by the learning rate here. So divide it by the rate, which may be a schedule. To
-let the decay follow a schedule, which had to be arranged by hand there, divide it by the peak.
-
-Metrics, losses and layers of TensorFlow Addons are not in this package; many are in Keras 3 now.
+there, and multiplied by the learning rate here. So divide it by the rate, which may be a schedule.
+To let the decay follow a schedule, which had to be arranged by hand there, divide it by the peak.
 """
 
 import keras
