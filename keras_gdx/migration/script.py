@@ -9,6 +9,7 @@ from keras_gdx.migration.keras import KERAS
 from keras_gdx.migration.optax import OPTAX
 from keras_gdx.migration.others import OTHERS
 from keras_gdx.migration.rows import Row
+from keras_gdx.migration.timm import TIMM
 from keras_gdx.migration.torch import TORCH
 from keras_gdx.migration.transformers import TRANSFORMERS
 from keras_gdx.migration.translate import UnclearError, translate
@@ -18,6 +19,7 @@ TABLES = {
     "keras": KERAS,
     "optax": OPTAX,
     "torch": TORCH,
+    "timm": TIMM,
     "transformers": TRANSFORMERS,
     "others": OTHERS,
 }
