@@ -76,7 +76,7 @@ class LearningRateFinder(Callback):
         >>> 1e-3 < callback.suggestions["valley"] < 1
         True
 
-    Source: 1506.01186; "valley" and "slide" after the suggestions of fastai
+    Source: arXiv:1506.01186; "valley" and "slide" after the suggestions of fastai
 
     Verified against: a training loop by hand, and curves with known answers
     """
