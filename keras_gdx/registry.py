@@ -15,6 +15,7 @@ import keras
 
 from keras_gdx.advice import instead_of, nearest
 from keras_gdx.arguments import check, check_type, refusal
+from keras_gdx.formulas import markup, readable
 
 PACKAGE = "keras_gdx"
 Kind = Literal["optimizer", "schedule", "callback", "regularizer", "constraint", "modifier"]
@@ -86,6 +87,9 @@ def register(cls: Class) -> Class:
             f"{_origin(cls)} cannot be registered; names are compared in lower case. Give your "
             "class another name."
         )
+    if "$" in (cls.__doc__ or "") and cls.__module__.startswith(f"{PACKAGE}."):
+        cls.__markup__ = cls.__doc__  # type: ignore[attr-defined]
+        cls.__doc__ = readable(markup(cls))
     REGISTRY[name] = Entry(
         name=name,
         kind=kind,

@@ -175,7 +175,7 @@ class LearningRateFinder(Callback):
         """Stores the loss."""
         if self._rate is None:
             return
-        if "loss" not in (logs or {}):
+        if logs is None or "loss" not in logs:
             raise no_loss(self.model, "LearningRateFinder")
         rates, losses = self.memory
         self.memory = Sweep((*rates, self._rate), (*losses, float(logs["loss"])))
