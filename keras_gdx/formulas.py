@@ -21,7 +21,7 @@ LOW = str.maketrans("0123456789aehijklmnoprstuvx+-=()βγρφ", "₀₁₂₃₄
 HIGH = str.maketrans(
     "0123456789abcdefghijklmnoprstuvwxyz+-=()", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ⁺⁻⁼⁽⁾"
 )
-AFTER_NAMES = ("(", "}", "_", "^", " ", r"\left", r"\Bigl")  # of functions
+AFTER_NAMES = {*"(}_^ ", r"\left", r"\Bigl"}  # of functions
 TOKEN = re.compile(r"\\[a-zA-Z]+|\\.|\s+|.", re.S)
 FORMULA = re.compile(r"\$\$(.+?)\$\$|(?<![`$])\$([^$`]+?)\$", re.S)
 

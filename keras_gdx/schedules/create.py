@@ -135,6 +135,10 @@ class Planned(Schedule):
         if total_steps is not None:
             self.plan(total_steps, begin)
 
+    def displayed(self, name: str) -> Any:
+        value = super().displayed(name)
+        return None if value == {} else value  # as `arguments` was given
+
     def _check_known(self, names: Iterable[str]) -> None:
         """Raises the `TypeError` for an argument that neither `create` nor the schedule has."""
         parameters = signature(_class(self.name)).parameters
