@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -100,6 +101,7 @@ class LearningRateFinder(Callback):
         self.smoothing = smoothing
         self.diverged = diverged
         self._before: Any = None  # during the sweep, the state to restore
+        self._complete = False  # whether the sweep came to its end
         self._check(high > low, "high", high, f"a number > `low`, {low}")
 
     @property
@@ -158,6 +160,7 @@ class LearningRateFinder(Callback):
         super().on_train_begin(logs)
         check_rates(self.model)
         snapshot.require(self.model)
+        self._complete = False
         self._before = snapshot.take(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
@@ -181,11 +184,19 @@ class LearningRateFinder(Callback):
         self.memory = Sweep((*rates, self._rate), (*losses, float(logs["loss"])))
         last = self.smoothed[-1]
         over = not math.isfinite(last) or last > self.diverged * np.min(self.smoothed)
-        if over or len(self.memory.rates) == self.steps:
+        self._complete = over or len(self.memory.rates) == self.steps
+        if self._complete:
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Restores the state from before the sweep, so that others save that."""
+        if not self._complete:
+            warnings.warn(
+                f"Training ended after {len(self.memory.rates)} of {self.steps} rates, so that "
+                f"LearningRateFinder tried none above {self.rates.max(initial=0):.2g}. Give `fit` "
+                "more epochs, or the callback fewer `steps`.",
+                stacklevel=2,
+            )
         self._restore()
 
     def undo(self) -> None:

@@ -192,6 +192,12 @@ def test_a_train_step_without_a_loss_is_told_what_to_do():
         np.testing.assert_array_equal(found, expected)
 
 
+def test_a_sweep_without_an_end_is_told():
+    finder = LearningRateFinder(1e-4, 1.0, steps=9)
+    with pytest.warns(UserWarning, match=r"after 3 of 9 rates.*none above 0\.001\. .*more epochs"):
+        model_with("sgd").fit(X, Y, batch_size=32, verbose=0, callbacks=[finder])
+
+
 def test_plots(tmp_path):
     model = model_with(keras.optimizers.SGD(0.1))
     finder = LearningRateFinder(1e-5, 10.0, steps=30)
