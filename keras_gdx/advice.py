@@ -51,6 +51,7 @@ NAMES = {
     "weight_decay_rate": ("weight_decay",),
 }
 BOTH = ("betas",)  # all of the names together stand for it
+ALIKE = 0.7  # how much a name must have in common with the one that is suggested
 
 # What is said in another place.
 WARMUP = "A warmup is written schedules.Warmup(schedule, warmup_steps)."
@@ -80,7 +81,7 @@ DECAY = (
 def nearest(name: Any, known: Iterable[str], prefix: str = "") -> str:
     """Names the nearest of `known`, with the prefix; nothing if none is near."""
     by_letters = {_letters(each): each for each in known}
-    near = get_close_matches(_letters(str(name)), by_letters, 1)
+    near = get_close_matches(_letters(str(name)), by_letters, 1, ALIKE)
     return f" Did you mean {prefix + by_letters[near[0]]!r}?" if near else ""
 
 
@@ -91,7 +92,7 @@ def _letters(name: str) -> str:
 def called_here(name: str, known: Sequence[str]) -> str:
     """What the argument or attribute `name` is called here; nothing if that is unknown."""
     here = [each for each in NAMES.get(name, ()) if each in known]
-    here = here or ([] if name in ELSEWHERE else get_close_matches(name, known, 1))
+    here = here or ([] if name in ELSEWHERE else get_close_matches(name, known, 1, ALIKE))
     meant = " and ".join(f"`{each}`" for each in (here if name in BOTH else here[:1]))
     return f" Did you mean {meant}?" if meant else ""
 

@@ -223,7 +223,8 @@ def missing(package: str, name: str) -> AttributeError:
 
 def _public(cls: type) -> str:
     """The name under which users find a class."""
-    return f"{cls.__module__.rpartition('.')[0]}.{cls.__name__}"
+    ours = cls.__module__.startswith(f"{PACKAGE}.")
+    return f"{cls.__module__.rpartition('.')[0] if ours else cls.__module__}.{cls.__name__}"
 
 
 def _origin(cls: type) -> str:

@@ -765,6 +765,12 @@ def test_the_answer_says_what_to_type(mistake):
         assert part in str(caught.value)
 
 
+def test_what_is_hardly_alike_is_not_suggested():
+    with pytest.raises(ValueError, match="'tpu'") as caught:
+        keras_gdx.distribute.strategy("gpu")
+    assert "Did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize("make", [callbacks.PlateauController, callbacks.ReduceLROnPlateau])
 def test_a_misspelled_metric(make):
     def told(monitor, **options):
