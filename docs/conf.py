@@ -72,3 +72,10 @@ html_show_copyright = False
 html_show_sphinx = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+# -- External links: `python -m sphinx -b linkcheck docs build/links`, with a network
+linkcheck_workers = 2  # most links lead to one server, which refuses those who hurry
+linkcheck_retries = 2
+linkcheck_timeout = 20
+linkcheck_rate_limit_timeout = 60  # the longest wait for it, in seconds
+linkcheck_anchors_ignore_for_url = [r"https://github\.com/"]  # scripts make these

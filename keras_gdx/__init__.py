@@ -34,6 +34,7 @@ from keras_gdx.recipes import presets
 from keras_gdx.recommendation import recommend
 from keras_gdx.registry import info, register
 from keras_gdx.registry import list as list
+from keras_gdx.registry import missing as _missing
 from keras_gdx.sharpness import SAM, LookSAM
 
 _install()
@@ -50,7 +51,7 @@ else:
             from importlib import import_module
 
             return import_module("keras_gdx.distribute")
-        raise AttributeError(f"module 'keras_gdx' has no attribute {name!r}")
+        raise _missing("keras_gdx", name)
 
 
 __all__ = [  # without `list`: a star import must not shadow the builtin

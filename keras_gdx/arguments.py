@@ -201,9 +201,27 @@ def refusal(name: str, value: Any, allowed: str, of: object = None, advice: str 
         of: The object whose argument it is.
         advice: Sentences at the end, see `advice.py`.
     """
-    received = f"{name}={value!r}" if of is None else f"{type(of).__name__}({name}={value!r})"
+    received = f"{name}={in_short(value)}"
+    received = received if of is None else f"{type(of).__name__}({received})"
     end = f".{advice}" if advice else ""
     return ValueError(f"Argument `{name}` must be {allowed}. Received: {received}{end}")
+
+
+def in_short(value: Any) -> str:
+    """What `repr` gives, but on one line also for arrays and what contains some."""
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if type(value) is tuple:
+        return f"({', '.join(map(in_short, value))}{',' * (len(value) == 1)})"
+    if type(value) is list:
+        return f"[{', '.join(map(in_short, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k!r}: {in_short(x)}' for k, x in value.items())}}}"
+    array = not isinstance(value, type) and hasattr(value, "shape") and hasattr(value, "dtype")
+    if array and str(value.shape) != "()":
+        name = f"{value.path}: " if hasattr(value, "path") else ""
+        return f"<{name}{getattr(value.dtype, 'name', value.dtype)} of shape {value.shape}>"
+    return repr(value)
 
 
 def check_type(name: str, value: Any, hint: Any, of: object = None) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
 import keras
-import numpy as np
 
 from keras_gdx.advice import NAMES, other_argument
 from keras_gdx.arguments import (
@@ -16,6 +15,7 @@ from keras_gdx.arguments import (
     alternatives,
     check,
     check_type,
+    in_short,
 )
 
 if TYPE_CHECKING:  # mypy takes no class for hashable
@@ -53,14 +53,17 @@ class Configured:
         unknown = kwargs.keys() - known
         if unknown and not _takes_more(cls):
             raise TypeError(_unknown(cls, "argument", min(unknown)))
+        made = super().__new__(cls)
         if (most := _most_positions(cls)) < len(args) <= len(known):
+            for name, value in zip(known[:most], args, strict=False):
+                check_type(name, value, argument_types(cls)[name], of=made)
             pairs = zip(known[most:], args[most:], strict=False)
             by_name = ", ".join(f"{name}={value!r}" for name, value in pairs)
             raise TypeError(
                 f"{cls.__name__} takes only {', '.join(known[:most]) or 'none'} by position. "
                 f"Received: {len(args)} arguments. Name the others: {by_name}."
             )
-        return super().__new__(cls)
+        return made
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments as a serializable dictionary."""
@@ -122,7 +125,7 @@ class Configured:
         arguments = (
             f"{name}={said}"
             for name, default in declared_arguments(type(self)).items()
-            if (said := _in_short(self.displayed(name))) != _in_short(default)
+            if (said := in_short(self.displayed(name))) != in_short(default)
         )
         return f"{type(self).__name__}({', '.join(arguments)})"
 
@@ -211,22 +214,6 @@ def _takes_more(cls: type) -> bool:
     return foreign or any(
         p.kind is inspect.Parameter.VAR_KEYWORD and p.name != "kwargs" for p in parameters
     )
-
-
-def _in_short(value: Any) -> str:
-    """What `repr` gives, but on one line also for arrays and what contains some."""
-    if isinstance(value, np.generic):
-        return repr(value.item())
-    if type(value) is tuple:
-        return f"({', '.join(map(_in_short, value))}{',' * (len(value) == 1)})"
-    if type(value) is list:
-        return f"[{', '.join(map(_in_short, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{k!r}: {_in_short(x)}' for k, x in value.items())}}}"
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        dtype = getattr(value.dtype, "name", value.dtype)
-        return f"<{dtype} of shape {tuple(value.shape)}>"
-    return repr(value)
 
 
 def _unknown(cls: type, what: str, name: str) -> str:

@@ -15,6 +15,7 @@ import keras
 
 from keras_gdx.advice import instead_of, nearest
 from keras_gdx.arguments import check, check_type, refusal
+from keras_gdx.formulas import markup, readable
 
 PACKAGE = "keras_gdx"
 Kind = Literal["optimizer", "schedule", "callback", "regularizer", "constraint", "modifier"]
@@ -28,6 +29,13 @@ KINDS: dict[Kind, Any] = {
 OTHER_KIND: Kind = "modifier"
 Class = TypeVar("Class", bound=type)
 KERAS_OWN = {name.lower() for name in dir(keras.optimizers)}  # names that Keras resolves
+KERAS_MODULES = {
+    "keras.callbacks": keras.callbacks,
+    "keras.constraints": keras.constraints,
+    "keras.optimizers": keras.optimizers,
+    "keras.optimizers.schedules": keras.optimizers.schedules,
+    "keras.regularizers": keras.regularizers,
+}
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,9 @@ def register(cls: Class) -> Class:
             f"{_origin(cls)} cannot be registered; names are compared in lower case. Give your "
             "class another name."
         )
+    if "$" in (cls.__doc__ or "") and cls.__module__.startswith(f"{PACKAGE}."):
+        cls.__markup__ = cls.__doc__  # type: ignore[attr-defined]
+        cls.__doc__ = readable(markup(cls))
     REGISTRY[name] = Entry(
         name=name,
         kind=kind,
@@ -147,8 +158,7 @@ def look_up(name: str, kind: Kind | None = None) -> Entry:
         return entry
     near = get_close_matches(name.lower(), list(kind=kind), cutoff=0.5)
     if entry is not None:
-        package = entry.cls.__module__.rpartition(".")[0]
-        advice = f"It is the {entry.kind} {package}.{entry.cls.__name__}"
+        advice = f"It is the {entry.kind} {_public(entry.cls)}"
     elif near:
         advice = f"Nearest: {', '.join(near)}"
     else:
@@ -187,7 +197,34 @@ def publish(package: str) -> builtins.list[str]:
         for name in getattr(part, "__all__", ()):
             setattr(module, name, getattr(part, name))
             names.append(name)
+
+    def __getattr__(name: str) -> Any:  # noqa: N807
+        raise missing(package, name)
+
+    module.__getattr__ = __getattr__  # type: ignore[method-assign]
     return sorted(names)
+
+
+def missing(package: str, name: str) -> AttributeError:
+    """The error for a name that a module of this package does not have, with where it is."""
+    entry = REGISTRY.get(name.lower())
+    theirs = [path for path, module in KERAS_MODULES.items() if hasattr(module, name)]
+    if entry:
+        advice = f" It is {_public(entry.cls)}."
+    elif name in vars(sys.modules[PACKAGE]):
+        advice = f" It is {PACKAGE}.{name}."
+    elif theirs:
+        advice = f" Keras has it: {theirs[0]}.{name}."
+    else:  # Python itself names what is spelled nearly like it
+        advice = " keras_gdx.list() has the names of all classes."
+    told = f"Module {package!r} has no attribute {name!r}.{advice}"
+    return AttributeError(told, name=name, obj=sys.modules[package])
+
+
+def _public(cls: type) -> str:
+    """The name under which users find a class."""
+    ours = cls.__module__.startswith(f"{PACKAGE}.")
+    return f"{cls.__module__.rpartition('.')[0] if ours else cls.__module__}.{cls.__name__}"
 
 
 def _origin(cls: type) -> str:

@@ -639,6 +639,28 @@ ADVICE = {  # a likely mistake, and the parts of the message that answer it
     "betas": (lambda: optimizers.Adam(betas=(0.9, 0.99)), "Adam", "`beta_1` and `beta_2`"),
     "eps": (lambda: optimizers.Adam(eps=1e-7), "Adam", "Did you mean `epsilon`?"),
     "T_max": (lambda: schedules.Cosine(1e-3, T_max=9), "Cosine", "Did you mean `decay_steps`?"),
+    "ema_decay": (lambda: optimizers.AdamW(ema_decay=0.9), "AdamW", "`ema_momentum`"),
+    "momentum": (lambda: optimizers.AdamW(momentum=0.9), "AdamW", "`beta_1`"),
+    "wd": (lambda: optimizers.AdamW(wd=0.1), "Did you mean `weight_decay`?"),
+    "clipping": (lambda: optimizers.AdamW(max_norm=1.0), "Did you mean `global_clipnorm`?"),
+    "params": (
+        lambda: optimizers.AdamW(dense().trainable_variables, 1e-3),
+        "kernel: float32 of shape (2, 1)>",
+        "`compile` lets it find them",
+    ),
+    "sweep": (lambda: callbacks.LearningRateFinder(max_lr=1), "Did you mean `high`?"),
+    "created with a warmup": (
+        lambda: schedules.create("cosine", 1e-3, num_warmup_steps=9),
+        "create('cosine') has no argument `num_warmup_steps`",
+        "`warmup`",
+    ),
+    "created with another rate": (
+        lambda: schedules.create("cosine", initial_learning_rate=1e-3),
+        "`learning_rate`",
+    ),
+    "another module": (lambda: keras_gdx.AdamW, "It is keras_gdx.optimizers.AdamW."),
+    "no rule": (lambda: optimizers.SAM, "It is keras_gdx.SAM."),
+    "of Keras": (lambda: callbacks.EarlyStopping, "Keras has it: keras.callbacks.EarlyStopping."),
     "learning_rate": (
         lambda: schedules.Cosine(learning_rate=1e-3, decay_steps=9),
         "Cosine",
@@ -741,6 +763,12 @@ def test_the_answer_says_what_to_type(mistake):
         call()
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_what_is_hardly_alike_is_not_suggested():
+    with pytest.raises(ValueError, match="'tpu'") as caught:
+        keras_gdx.distribute.strategy("gpu")
+    assert "Did you mean" not in str(caught.value)
 
 
 @pytest.mark.parametrize("make", [callbacks.PlateauController, callbacks.ReduceLROnPlateau])

@@ -15,6 +15,7 @@ import pytest
 import keras_gdx
 from keras_gdx.arguments import alternatives, interval, may_change
 from keras_gdx.config import Configured, argument_types, declared_arguments
+from keras_gdx.formulas import ACCENTS, SETS_IN, SYMBOLS, markup, plain, readable
 from keras_gdx.registry import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -159,7 +160,9 @@ def test_every_argument_of_a_function_is_documented_or_named_in_the_text(name):
 def test_says_where_it_comes_from(name):
     entry = OURS[name]
     assert entry.paper, "the docstring has no `Source:`"
-    assert entry.paper.count("arXiv") == len(re.findall(r"arXiv:\d{4}\.\d{4,5}\b", entry.paper))
+    numbers = r"\d{4}\.\d{4,5}\b"  # they are links if `arXiv:` stands before them
+    linked, all_of_them = (re.findall(each, entry.paper) for each in ("arXiv:" + numbers, numbers))
+    assert len(linked) == len(all_of_them) == entry.paper.count("arXiv")
     if entry.kind in ("optimizer", "modifier", "regularizer", "constraint"):
         assert re.search(r"arXiv:|\b(19|20)\d\d\b", entry.paper), f"{entry.paper} is no publication"
 
@@ -230,3 +233,36 @@ def test_code_on_page(name, tmp_path, monkeypatch):
 def test_links_on_page_lead_to_files(name):
     links = re.findall(r"\]\((?!https?://|#|mailto:)([^)#]+)", PAGES[name])
     assert not [link for link in links if not ((ROOT / name).parent / link).exists()]
+
+
+# -- what `help` shows -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "text"),
+    [
+        (r"\hat m \leftarrow \beta_1 m + (1-\beta_1)\, g^2", "m̂ ← β₁ m + (1-β₁) g²"),
+        (r"u = \frac{m}{\sqrt{v} + \epsilon}", "u = m/(√v + ε)"),
+        (r"a\,b, \qquad \max\left(a, b\right)", "a b,   max(a, b)"),
+        (r"\lVert w \rVert_F^2 - \sqrt[3]{n}", "‖w‖_F² - ³√n"),
+        (r"\eta_{t+1} + w_{\max} + x^{-\gamma/2}", "ηₜ₊₁ + wₘₐₓ + x^(-γ/2)"),
+        (r"\begin{cases} 0 & w < 1 \\ w & \text{else} \end{cases}", "{0 if w < 1; w else}"),
+    ],
+)
+def test_a_formula_as_text(formula, text):
+    assert plain(formula) == text
+    assert readable(f"With $${formula}$$ it is\n${formula}$") == f"With {text} it is\n{text}"
+
+
+@over(OURS)
+def test_help_is_plain_text(name):
+    cls = OURS[name].cls
+    text, source = inspect.getdoc(cls), inspect.cleandoc(markup(cls))
+    examples = [line for line in source.splitlines() if line.lstrip().startswith((">>>", "..."))]
+    assert {*examples} <= {*text.splitlines()}
+    formulas = " ".join(re.findall(r"\$\$?(.+?)\$", source, re.S))
+    commands = {*re.findall(r"\\([a-zA-Z]+)", formulas)}
+    known = {*SYMBOLS, *ACCENTS, *SETS_IN, "begin", "end", "frac", "sqrt", "tfrac"}
+    assert commands - known <= {"arg", "cos", "exp", "ln", "log", "max", "min", "tanh"}
+    prose = re.sub(r"^ *(>>>|\.\.\.).*$", "", text, flags=re.M)
+    assert not re.search(r"\$|\\[a-zA-Z]|[_^]\{", prose)

@@ -16,7 +16,7 @@ import keras_gdx
 
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
 LEVELS = (  # each may import from those before it
-    "advice arguments config figures _version registry schema",
+    "advice arguments config figures formulas _version registry schema",
     "backends",
     "math",
     "schedules constraints",

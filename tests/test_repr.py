@@ -86,6 +86,7 @@ def test_is_short():
     assert repr(optimizers.Lookahead(optimizer)) == f"Lookahead(inner=AdamW({told}))"
     assert repr(optimizers.AdamW()) == repr(optimizers.AdamW()) == "AdamW()"
     assert repr(optimizers.RMSprop(name="mine")) == "RMSprop(name='mine')"
+    assert repr(schedules.create("cosine", 0.1)) == "Planned(name='cosine', learning_rate=0.1)"
     assert repr(callbacks.WeightAverager("swa", start=1)) == "WeightAverager(kind='swa', start=1)"
 
 

@@ -7,6 +7,7 @@ from inspect import Parameter
 from pathlib import Path
 
 from keras_gdx.config import declared_arguments
+from keras_gdx.formulas import markup
 from keras_gdx.registry import KERAS_OWN
 from tools import rule_pictures
 from tools.signatures import has_options, linked, with_default
@@ -47,7 +48,7 @@ def page(entry, command):
 def sections(cls):
     """The docstring in sections, by title; `""` is the text before the first title."""
     titles = "^(Args|Raises|Memory|Example|Source|Verified against):"
-    first, *rest = re.split(titles, inspect.cleandoc(cls.__doc__), flags=re.M)
+    first, *rest = re.split(titles, inspect.cleandoc(markup(cls)), flags=re.M)
     return {"": first, **dict(zip(rest[::2], rest[1::2], strict=True))}
 
 
@@ -78,7 +79,7 @@ def _arguments(cls, text):
         )
     ]
     if has_options(cls):
-        lines.append("- The options of all rules are in [the catalogue](../catalogue.md).")
+        lines.append("- The options of all rules are in [Options of every rule](../options.md).")
     return "\n".join(lines)
 
 

@@ -1,11 +1,13 @@
 """Docstrings as Sphinx wants them: formulas, sections of one line, links to arXiv, signatures."""
 
 import re
+from inspect import cleandoc
 from textwrap import indent
 
 from sphinx.util import inspect
 
 from keras_gdx.config import Configured
+from keras_gdx.formulas import markup
 
 LINE_SECTION = r"^(Memory|Source|Verified against):\s+(.+(?:\n(?![A-Z][a-z ]*:)\S.*)*)"
 
@@ -34,7 +36,8 @@ def process(app, what, name, thing, options, lines):
     if what == "class" and app.env.current_document.docname.startswith("optimizers/"):
         lines.clear()  # the page itself is the docstring
         return
-    lines[:] = translated("\n".join(lines)).splitlines()
+    source = cleandoc(markup(thing)) if what == "class" else "\n".join(lines)
+    lines[:] = translated(source).splitlines()
 
 
 def signature(app, what, name, thing, options, shown, returned):

@@ -46,7 +46,7 @@ class BatchSizeSchedule(Callback):
         >>> history.history["batches_per_update"], int(model.optimizer.iterations.numpy())
         ([1, 2, 4], 7)
 
-    Source: 1711.00489
+    Source: arXiv:1711.00489
 
     Verified against: `fit` with batches of that size
     """

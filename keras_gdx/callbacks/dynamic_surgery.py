@@ -86,7 +86,7 @@ class DynamicSurgery(Pruning):
         >>> 0.2 < history.history["sparsity"][0] < 0.8
         True
 
-    Source: 1608.04493
+    Source: arXiv:1608.04493
 
     Verified against: a loop by hand in NumPy
     """

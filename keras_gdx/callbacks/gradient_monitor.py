@@ -71,7 +71,7 @@ class GradientMonitor(Monitor):
         >>> sorted(callback.history[0]["layers"]["out"])
         ['gradient_norm', 'update_ratio', 'weight_norm']
 
-    Source: 1812.06162 for the noise scale
+    Source: arXiv:1812.06162 for the noise scale
 
     Verified against: gradients of each example by hand
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -11,6 +12,7 @@ from annotated_types import Ge, Gt, Interval
 
 from keras_gdx.arguments import PositiveFloat, needs_matplotlib
 from keras_gdx.callbacks._lib.hyperparameters import check_rates, number, rate_groups
+from keras_gdx.callbacks._lib.probe import no_loss
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.checkpoint import snapshot
 from keras_gdx.registry import register
@@ -61,7 +63,8 @@ class LearningRateFinder(Callback):
 
     Raises:
         ValueError: If an argument is out of range; when training begins, if the learning rate
-            cannot be set or the model is not built.
+            cannot be set or the model is not built; after the first batch, if its logs have no
+            loss.
 
     Example:
         >>> import keras, numpy as np
@@ -75,7 +78,7 @@ class LearningRateFinder(Callback):
         >>> 1e-3 < callback.suggestions["valley"] < 1
         True
 
-    Source: 1506.01186; "valley" and "slide" after the suggestions of fastai
+    Source: arXiv:1506.01186; "valley" and "slide" after the suggestions of fastai
 
     Verified against: a training loop by hand, and curves with known answers
     """
@@ -99,6 +102,7 @@ class LearningRateFinder(Callback):
         self.smoothing = smoothing
         self.diverged = diverged
         self._before: Any = None  # during the sweep, the state to restore
+        self._complete = False  # whether the sweep came to its end
         self._check(high > low, "high", high, f"a number > `low`, {low}")
 
     @property
@@ -158,6 +162,7 @@ class LearningRateFinder(Callback):
         super().on_train_begin(logs)
         check_rates(self.model)
         snapshot.require(self.model)
+        self._complete = False
         self._before = snapshot.take(self.model)
 
     def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
@@ -175,15 +180,25 @@ class LearningRateFinder(Callback):
         """Stores the loss."""
         if self._rate is None:
             return
+        if logs is None or "loss" not in logs:
+            raise no_loss(self.model, "LearningRateFinder")
         rates, losses = self.memory
-        self.memory = Sweep((*rates, self._rate), (*losses, float((logs or {})["loss"])))
+        self.memory = Sweep((*rates, self._rate), (*losses, float(logs["loss"])))
         last = self.smoothed[-1]
         over = not math.isfinite(last) or last > self.diverged * np.min(self.smoothed)
-        if over or len(self.memory.rates) == self.steps:
+        self._complete = over or len(self.memory.rates) == self.steps
+        if self._complete:
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs = None) -> None:
         """Restores the state from before the sweep, so that others save that."""
+        if not self._complete:
+            warnings.warn(
+                f"Training ended after {len(self.memory.rates)} of {self.steps} rates, so that "
+                f"LearningRateFinder tried none above {self.rates.max(initial=0):.2g}. Give `fit` "
+                "more epochs, or the callback fewer `steps`.",
+                stacklevel=2,
+            )
         self._restore()
 
     def undo(self) -> None:

@@ -51,7 +51,7 @@ class MagnitudePruning(Pruning):
         >>> int(np.sum(model.layers[0].kernel.numpy() == 0)), history.history["sparsity"]
         (60, [0.75])
 
-    Source: 1710.01878
+    Source: arXiv:1710.01878
 
     Verified against: a loop by hand in NumPy
     """

@@ -123,7 +123,7 @@ class PlateauController(Periodic):
         {'kind': 'plateau', 'epoch': 2, 'loss': 0.0, 'best': 0.0, 'learning_rate': 0.25}
 
     Source: the rule of PyTorch's `ReduceLROnPlateau`, whose `patience` is one less; rising as
-        in 2512.14527
+        in arXiv:2512.14527
 
     Verified against: recorded decisions of torch.optim.lr_scheduler.ReduceLROnPlateau.
     """

@@ -40,7 +40,7 @@ class SharpnessMonitor(Monitor):
         >>> round(callback.history[0]["sharpness"], 3)
         9.0
 
-    Source: 2103.00065
+    Source: arXiv:2103.00065
 
     Verified against: the eigenvalues of full Hessians
     """

@@ -55,7 +55,7 @@ class SnapshotEnsemble(Periodic):
         >>> len(callback.members), callback.predict(x, verbose=0).shape
         (2, (8, 1))
 
-    Source: 1704.00109
+    Source: arXiv:1704.00109
 
     Verified against: the mean of the members' own predictions
     """

@@ -55,7 +55,7 @@ class Unfreezing(Counting):
         >>> [bool((a == b).all()) for a, b in zip(before, model.get_weights())]
         [True, True, False, False]
 
-    Source: 1801.06146
+    Source: arXiv:1801.06146
 
     Verified against: weights that stay frozen and weights that are trained
     """

@@ -124,7 +124,7 @@ class WeightAverager(Periodic):
         >>> bool(np.isclose(model.get_weights()[0][0, 0], (seen[2] + seen[3]) / 2))
         True
 
-    Source: 1803.05407 (SWA), 2209.14981 (LAWA)
+    Source: arXiv:1803.05407 (SWA), arXiv:2209.14981 (LAWA)
 
     Verified against: averages by hand
     """

@@ -151,7 +151,9 @@ def compare(
     needs_scipy()
     valid = isinstance(strategies, Mapping) and len(strategies) > 0
     check(valid, "strategies", strategies, "a dictionary of names and strategies")
-    check(callable(build) or isinstance(build, str), "build", build, "a function, or its name")
+    function = callable(build) and not isinstance(build, keras.Model)
+    valid = function or isinstance(build, str)
+    check(valid, "build", build, "a function that returns a new model, or its name")
     check(loss is not None, "loss", loss, "a loss for `compile`")
     check_type("resume", resume, Folder | None)
     settings = Settings(

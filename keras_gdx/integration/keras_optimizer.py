@@ -119,7 +119,8 @@ class KerasOptimizer(Configured, keras.optimizers.Optimizer):
             planned = float(ops.convert_to_numpy(planned(self.iterations)))
             if planned == 0:
                 allowed = "0 at this update: its schedule is 0, which no factor changes"
-                check(value == 0, "learning_rate", value, allowed, of=self)
+                advice = " For another rate, compile the model with a new optimizer."
+                check(value == 0, "learning_rate", value, allowed, of=self, advice=advice)
                 return
             self._rate_factor.assign(value / planned)
         else:

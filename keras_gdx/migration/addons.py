@@ -1,11 +1,12 @@
 """TensorFlow Addons does not run on Keras 3.
 
-Every class of version 0.23 is here. What each entry writes was run beside the original, with the
-same weights and gradients, and takes the same steps unless the entry says otherwise.
+Every optimizer, schedule and callback of version 0.23 is here. What each entry writes was run
+beside the original, with the same weights and gradients, and takes the same steps unless the entry
+says otherwise. Metrics, losses and layers are not in this package; many are in Keras 3 now.
 
 The weight decay of `AdamW`, `SGDW` and `DecoupledWeightDecayExtension` is subtracted as it is
-there, and multiplied by the learning rate here. So divide it by the rate; if that is a schedule, by
-its peak: the decay then follows the schedule, which had to be arranged by hand there.
+there, and multiplied by the learning rate here. So divide it by the rate, which may be a schedule.
+To let the decay follow a schedule, which had to be arranged by hand there, divide it by the peak.
 """
 
 import keras
@@ -71,8 +72,7 @@ def AdamW(
     **kwargs,
 ):
     """The same without `amsgrad`, whose maximum is taken before the bias correction there, and
-    after it here. The decay is subtracted as it is there, and multiplied by the rate here; if the
-    rate is a schedule, divide by its peak.
+    after it here. The decay is subtracted as it is there, and multiplied by the rate here.
     `KerasEpsilon` adds `epsilon` where it was.
     """
     return optimizers.AdamW(
@@ -175,9 +175,9 @@ def MovingAverage(
     **kwargs,
 ):
     """Options of the optimizer itself. There the average starts as the weights before the first
-    update, here as those after it, as with `start_step=1`. `evaluate`, `predict` and `save` see
-    the averages without `assign_average_vars` and `swap_weights`. For `num_updates`, write the
-    smaller decay.
+    update, here as those after it, as with `start_step=1`. After `fit` the model has the averages,
+    without `assign_average_vars`; with `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` they
+    are validated and saved after every epoch too. For `num_updates`, write the smaller decay.
     """
     return optimizer(
         use_ema=True,
@@ -363,7 +363,10 @@ def CyclicalLearningRate(
     scale_mode="cycle",
     name="CyclicalLearningRate",
 ):
-    """The same."""
+    """The same. A `lambda` is saved, but loaded only with `safe_mode=False`. Two frequent ones
+    have names: `lambda x: 1.0` is the default here, `lambda x: 1 / 2 ** (x - 1)` is
+    `shape="triangular2"`.
+    """
     return schedules.Cyclical(
         initial_learning_rate,
         maximal_learning_rate,
@@ -439,8 +442,9 @@ def AverageModelCheckpoint(
     save_freq="epoch",
     **kwargs,
 ):
-    """Keras' own: with our averages it saves what was validated. For `update_weights=True`, let
-    the averages replace the weights with `ema_overwrite_frequency`.
+    """Keras' own. With `callbacks.WeightAverager` it saves the averages; with `use_ema=True`, if
+    `keras.callbacks.SwapEMAWeights(swap_on_epoch=True)` stands before it. For
+    `update_weights=True`, let the averages replace the weights with `ema_overwrite_frequency`.
     """
     return keras.callbacks.ModelCheckpoint(
         filepath,

@@ -411,16 +411,17 @@ KERAS.without(
     Callback="Stays; `callbacks.Callback` is one whose state survives an interruption.",
     CallbackList="Stays.",
     CSVLogger="Stays; put it after callbacks that write logs.",
-    EarlyStopping="Stays. It restores the weights that were validated, averages too.",
+    EarlyStopping="Stays. It restores the weights that were validated; see `SwapEMAWeights`.",
     History="Stays; `HyperparameterLogger` adds the learning rate to it.",
     LambdaCallback="Stays.",
     LearningRateScheduler="Stays, once an epoch; a schedule acts at every update.",
-    ModelCheckpoint="Stays. It saves the weights that were validated, averages too.",
+    ModelCheckpoint="Stays. It saves the weights that were validated; see `SwapEMAWeights`.",
     OrbaxCheckpoint="Stays; `callbacks.ResumableCheckpoint` also has what `fit` needs to go on.",
     ProgbarLogger="Stays; or `callbacks.RichProgress()` with `verbose=0`.",
     RemoteMonitor="Stays.",
-    SwapEMAWeights="Leave it out: our optimizers with `use_ema` swap the averages in for "
-    "validation and saving, and back.",
+    SwapEMAWeights="Stays, to validate with the averages of `use_ema`; with `swap_on_epoch=True`, "
+    "`ModelCheckpoint` and `EarlyStopping` keep them. `callbacks.WeightAverager` and rules that "
+    "average by themselves need no callback for that.",
     TensorBoard="Stays; `callbacks.TensorBoardScalars` needs no package `tensorboard`.",
 )
 

@@ -9,6 +9,7 @@ from keras_gdx.migration.keras import KERAS
 from keras_gdx.migration.optax import OPTAX
 from keras_gdx.migration.others import OTHERS
 from keras_gdx.migration.rows import Row
+from keras_gdx.migration.timm import TIMM
 from keras_gdx.migration.torch import TORCH
 from keras_gdx.migration.transformers import TRANSFORMERS
 from keras_gdx.migration.translate import UnclearError, translate
@@ -18,10 +19,15 @@ TABLES = {
     "keras": KERAS,
     "optax": OPTAX,
     "torch": TORCH,
+    "timm": TIMM,
     "transformers": TRANSFORMERS,
     "others": OTHERS,
 }
 ROWS: dict[str, Row] = {name: row for table in TABLES.values() for name, row in table.items()}
+ABSENT = (
+    "TensorFlow Addons does not run on Keras 3, and this package has only optimizers and callbacks "
+    "of it. Look for it in `keras.{module}`."
+)
 OTHER_NAMES = (  # of the same modules and classes
     ("tensorflow.keras.", "keras."),
     ("tf_keras.", "keras."),
@@ -92,6 +98,9 @@ class _Reading(ast.NodeTransformer):
             if name.startswith(other):
                 name = usual + name.removeprefix(other)
         row = ROWS.get(name)
+        package, *modules = name.split(".")
+        if row is None and package == "tensorflow_addons" and len(modules) == 2:
+            return Row(name, ABSENT.format(module=modules[0]))
         return None if row is None or row.stays else row
 
     def visit_Call(self, node: ast.Call) -> ast.expr:

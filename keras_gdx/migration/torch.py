@@ -3,11 +3,6 @@
 `optimizer.lr` is the learning rate that the scheduler starts from; here the schedule replaces it,
 and its steps are updates, not epochs. A `weight_decay` that a row does not write is a penalty in
 the gradient there: here, `regularizers.apply(model, regularizers.L2(weight_decay / 2))`.
-
-timm's `cosine`, `step`, `multistep`, `poly`, `tanh` and `wsd` are `Cosine`, `Step`, `MultiStep`,
-`Polynomial` (with `k` for `k_decay`), `Tanh` and `WarmupStableDecay`, inside `Warmup`;
-`tests/schedules` compares their values. Its `layer_decay` is `keras_gdx.layer_decay`, and names
-that begin with `c`, such as `cadamw`, are `after=[modifiers.Cautious()]`.
 """
 
 from keras_gdx import callbacks, optimizers, schedules

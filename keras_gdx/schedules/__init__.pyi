@@ -2,6 +2,7 @@
 
 from keras_gdx.schedules.base import Clipped as Clipped
 from keras_gdx.schedules.base import Product as Product
+from keras_gdx.schedules.base import Quotient as Quotient
 from keras_gdx.schedules.base import Schedule as Schedule
 from keras_gdx.schedules.base import Shifted as Shifted
 from keras_gdx.schedules.base import Sum as Sum

@@ -26,13 +26,13 @@ from keras_gdx.registry import register
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Clipped", "Product", "Schedule", "Shifted", "Sum"]
+__all__ = ["Clipped", "Product", "Quotient", "Schedule", "Shifted", "Sum"]
 
 
 class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
     """A hyperparameter as a function of the update index: learning rate, weight decay, momentum.
 
-    Schedules support `+`, `-` and `*` with numbers and other schedules, Keras' own
+    Schedules support `+`, `-`, `*` and `/` with numbers and other schedules, Keras' own
     included, and can be clipped and shifted. The result is again a schedule, which a
     model saves and loads.
 
@@ -80,6 +80,12 @@ class Schedule(Configured, keras.optimizers.schedules.LearningRateSchedule):
 
     def __rsub__(self, other: Number) -> Sum:
         return Sum(-self, other)
+
+    def __truediv__(self, other: Number) -> Quotient:
+        return Quotient(self, other)
+
+    def __rtruediv__(self, other: Number) -> Quotient:
+        return Quotient(other, self)
 
     def __neg__(self) -> Product:
         return Product(self, -1.0)
@@ -193,6 +199,37 @@ class Product(Pair):
 
     def __call__(self, t: Tensor) -> Tensor:
         return evaluate(self.left, t) * evaluate(self.right, t)
+
+
+@register
+class Quotient(Pair):
+    r"""The quotient of two schedules, 0 where the divisor is 0; `a / b` returns it.
+
+    $$\eta_t = a_t / b_t$$
+
+    As a weight decay, `0.01 / rate` takes the same share of the weights in every update, whatever
+    the rate.
+
+    Args:
+        left: Number or schedule $a$.
+        right: Number or schedule $b$.
+
+    Raises:
+        ValueError: If an argument is neither a finite number nor a schedule.
+
+    Example:
+        >>> from keras_gdx.schedules import Linear
+        >>> schedule = 1 / Linear(4.0, decay_steps=4)
+        >>> print(schedule.sample(5).round(2))
+        [0.25 0.33 0.5  1.   0.  ]
+
+    Source: by definition
+
+    Verified against: NumPy
+    """
+
+    def __call__(self, t: Tensor) -> Tensor:
+        return ops.divide_no_nan(evaluate(self.left, t), evaluate(self.right, t))
 
 
 @register

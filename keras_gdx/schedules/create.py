@@ -1,6 +1,6 @@
 """Creates schedules by name, with the length of the run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
 from numbers import Integral
 from typing import Annotated, Any
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 from keras import ops
 
+from keras_gdx.advice import other_argument
 from keras_gdx.arguments import (
     MOST_STEPS,
     FractionFloat,
@@ -127,11 +128,26 @@ class Planned(Schedule):
         valid = arguments is None or isinstance(arguments, Mapping)
         self._check(valid, "arguments", arguments, "a dictionary, or None")
         self.arguments = dict(arguments or {})
+        self._check_known(self.arguments)
         self.begin = begin
         self.schedule: Schedule | None = None
         self.over(MOST_STEPS)  # raises early if the arguments are invalid
         if total_steps is not None:
             self.plan(total_steps, begin)
+
+    def displayed(self, name: str) -> Any:
+        value = super().displayed(name)
+        return None if value == {} else value  # as `arguments` was given
+
+    def _check_known(self, names: Iterable[str]) -> None:
+        """Raises the `TypeError` for an argument that neither `create` nor the schedule has."""
+        parameters = signature(_class(self.name)).parameters
+        own = [name for place, name in enumerate(parameters) if place or not _is_rate(name)]
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        for name in names:
+            if name not in own and not open_ended:
+                advice = other_argument(name, ["learning_rate", "total_steps", "warmup", *own])
+                raise TypeError(f"create({self.name!r}) has no argument `{name}`.{advice}")
 
     def plan(self, total_steps: PositiveSteps, begin: Steps = 0) -> None:
         """Sets the length of the run, in updates, and the update at which it begins."""
@@ -165,7 +181,7 @@ class Planned(Schedule):
             if length in parameters:
                 given.setdefault(length, total_steps - warmup)
         first = next(iter(parameters))
-        if first == "value" or "learning_rate" in first:
+        if _is_rate(first):
             given[first] = self.learning_rate
         schedule = cls(**given)
         return Warmup(schedule, warmup) if warmup else schedule
@@ -195,6 +211,11 @@ def plans_of(thing: Any) -> Iterator[Planned]:
 
 def _class(name: str) -> Any:
     return look_up({"wsd": "warmupstabledecay"}.get(name, name), "schedule").cls
+
+
+def _is_rate(name: str) -> bool:
+    """Whether a schedule's first argument is its peak rate."""
+    return name == "value" or "learning_rate" in name
 
 
 def _steps(name: str, value: Any, total: int) -> Any:

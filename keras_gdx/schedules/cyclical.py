@@ -39,7 +39,8 @@ class Cyclical(Schedule):
         shape: `"triangular"`, `"triangular2"` or `"exp_range"`.
         gamma: Number > 0, $\gamma$ for `"exp_range"`.
         scale_fn: Function $f$ of a float32 tensor, used instead of `shape`, or `None`. Register
-            it with `keras.saving.register_keras_serializable` to save the model.
+            it with `keras.saving.register_keras_serializable` to save the model: a `lambda` is
+            loaded only with `safe_mode=False`.
         scale_mode: Argument of $f$: `"cycle"`, the number of the cycle from 1, or
             `"iterations"`, the update from 0.
 

@@ -191,6 +191,30 @@ def test_smoothing_has_no_bias():
     np.testing.assert_allclose(smooth(np.full(5, 3.0), 0.9), 3.0)
 
 
+class Two(keras.Sequential):
+    """Logs two losses of its own, as a GAN does."""
+
+    def train_step(self, data):
+        loss = super().train_step(data)["loss"]
+        return {"d_loss": loss, "g_loss": loss}
+
+
+def test_a_train_step_without_a_loss_is_told_what_to_do():
+    model = Two([keras.Input((4,)), keras.layers.Dense(1)])
+    model.compile(optimizers.SGD(0.1), "mse")
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"`train_step` of Two.*keras\.metrics\.Mean"):
+        model.fit(X, Y, verbose=0, callbacks=[LearningRateFinder()])
+    for found, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_sweep_without_an_end_is_told():
+    finder = LearningRateFinder(1e-4, 1.0, steps=9)
+    with pytest.warns(UserWarning, match=r"after 3 of 9 rates.*none above 0\.001\. .*more epochs"):
+        model_with("sgd").fit(X, Y, batch_size=32, verbose=0, callbacks=[finder])
+
+
 def test_plots(tmp_path):
     model = model_with(keras.optimizers.SGD(0.1))
     finder = LearningRateFinder(1e-5, 10.0, steps=30)

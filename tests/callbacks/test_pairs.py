@@ -228,6 +228,17 @@ def test_averages_are_those_of_the_trained_weights(kind):
     assert logs["val_loss"][-1] == pytest.approx(loss_of(model.get_weights()), rel=1e-5)
 
 
+def test_averages_of_the_optimizer_are_kept_with_the_swap(tmp_path):
+    """As docs/migrate has it for `SwapEMAWeights`."""
+    swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+    path = tmp_path / "best.keras"
+    keep = keras.callbacks.ModelCheckpoint(path, save_best_only=True)
+    model, logs = trained_with(AVERAGING["use_ema"](), swap, keep)
+    saved = keras.models.load_model(path)
+    assert loss_of(saved.get_weights()) == pytest.approx(min(logs["val_loss"]), rel=1e-5)
+    assert loss_of(model.get_weights()) == pytest.approx(logs["val_loss"][-1], rel=1e-5)
+
+
 @pytest.mark.parametrize("other", [WeightAverager, keras.callbacks.SwapEMAWeights])
 def test_two_callbacks_that_evaluate_averages_are_refused(other):
     with pytest.raises(ValueError, match="evaluates averages"):

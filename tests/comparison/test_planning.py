@@ -282,6 +282,7 @@ WRONG = {
     "pruning without evaluations": ({"prune": "asha", "evaluations": 2}, "at least 3 to prune"),
     "a time-out here": ({"timeout": 5.0}, "`timeout` must be None with workers=0"),
     "a lambda": ({"workers": 1}, "top level of a module"),
+    "a model": ({"build": keras.Sequential([])}, "`build` must be a function that returns"),
     "a model without weights": ({"build": lambda: keras.Sequential([])}, "`build` must be"),
     "a schedule without length": (
         {

@@ -10,6 +10,7 @@ ADDONS = [
     "tfa.optimizers.AdaBelief(0.125, total_steps=8, warmup_proportion=0.25, min_lr=0.03125)",
     "tfa.optimizers.AdamW(0.0625, 0.125)",
     "tfa.optimizers.AdamW(0.0625, 0.125, 0.8, 0.75, 0.25, exclude_from_weight_decay=['bias'])",
+    "tfa.optimizers.AdamW(0.0625, tfa.optimizers.TriangularCyclicalLearningRate(0.25, 1.0, 3))",
     "tfa.optimizers.COCOB()",
     "tfa.optimizers.COCOB(10.0)",
     "tfa.optimizers.ConditionalGradient(0.875)",
@@ -187,6 +188,40 @@ TORCH = [
     "torch.optim.lr_scheduler.PolynomialLR(optimizer, 16, 2.0)",
     "torch.optim.lr_scheduler.StepLR(optimizer, 4)",
     "torch.optim.lr_scheduler.StepLR(optimizer, 4, 0.5)",
+]
+
+TIMM = [
+    "timm.scheduler.CosineLRScheduler(optimizer, 8)",
+    "timm.scheduler.CosineLRScheduler(optimizer, 16, 0.0625, warmup_t=4, warmup_lr_init=0.03125, "
+    "warmup_prefix=True)",
+    "timm.scheduler.CosineLRScheduler(optimizer, 4, 0.03125, 2.0, 0.75, 4)",
+    "timm.scheduler.MultiStepLRScheduler(optimizer, [3, 8, 9], 0.5)",
+    "timm.scheduler.MultiStepLRScheduler(optimizer, [3, 8], 0.5, 4, 0.03125)",
+    "timm.scheduler.PolyLRScheduler(optimizer, 8)",
+    "timm.scheduler.PolyLRScheduler(optimizer, 8, 2.0, 0.03125, warmup_t=4, warmup_lr_init=0.0625, "
+    "warmup_prefix=True, k_decay=0.5)",
+    "timm.scheduler.StepLRScheduler(optimizer, 5, 0.5)",
+    "timm.scheduler.StepLRScheduler(optimizer, 5, 0.5, 4, 0.03125)",
+    "timm.scheduler.TanhLRScheduler(optimizer, 8)",
+    "timm.scheduler.TanhLRScheduler(optimizer, 8, -6.0, 2.0, 0.03125, warmup_t=4, "
+    "warmup_lr_init=0.0625, warmup_prefix=True)",
+    "timm.scheduler.WSDLRScheduler(optimizer, 16, 8)",
+    "timm.scheduler.WSDLRScheduler(optimizer, 16, 8, 0.03125, decay_fn='cosine', warmup_t=4, "
+    "warmup_lr_init=0.0625)",
+    "timm.optim.AdaBelief(w, 0.125)",
+    "timm.optim.AdaBelief(w, 0.125, (0.75, 0.875), 1e-8, 0.5)",
+    "timm.optim.Adan(w, 0.125)",
+    "timm.optim.Adan(w, 0.125, (0.75, 0.875, 0.5), 1e-3, 0.5)",
+    "timm.optim.Lamb(w, 0.125)",
+    "timm.optim.Lamb(w, 0.125, True, (0.75, 0.875), 1e-3, 0.5, max_grad_norm=0.5)",
+    "timm.optim.Lion(w, 0.125)",
+    "timm.optim.Lion(w, 0.125, (0.75, 0.5), 0.5, True)",
+    "timm.optim.MADGRAD(w, 0.125)",
+    "timm.optim.MADGRAD(w, 0.125, 0.75, eps=1e-3)",
+    "timm.optim.NvNovoGrad(w, 0.125)",
+    "timm.optim.NvNovoGrad(w, 0.125, (0.75, 0.875), 1e-3)",
+    "timm.optim.SGDW(w, 0.125)",
+    "timm.optim.SGDW(w, 0.125, 0.75, 0.0, 0.5, True)",
 ]
 
 TRANSFORMERS = [

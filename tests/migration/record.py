@@ -3,7 +3,7 @@
     python -m tests.migration.record addons
 
 writes `addons.json` beside this file. It needs the library: TensorFlow Addons 0.23 with TensorFlow
-2.14; optax 0.2.8; torch 2.14; transformers 4.57 with torch.
+2.14; optax 0.2.8; torch 2.14; timm 1.0.31 with torch; transformers 4.57 with torch.
 """
 
 import inspect
@@ -102,6 +102,34 @@ def torch():
     return rules | schedulers, cases.TORCH, run
 
 
+def timm():
+    import timm.optim
+    import timm.scheduler
+    import torch as package
+
+    package.set_default_dtype(package.float64)
+    names = {"timm": timm, "torch": package}
+
+    def run(call):
+        if "Scheduler" in call:
+            return rates(package, lambda optimizer: eval(call, names | optimizer), numbered=True)
+        weights = {
+            name: package.nn.Parameter(package.tensor(w, dtype=package.float64))
+            for name, w in WEIGHTS.items()
+        }
+        made = eval(call, names | {"w": list(weights.values())})
+        for t in range(UPDATES):
+            for name, w in weights.items():
+                w.grad = package.tensor(GRADIENTS[name][t], dtype=package.float64)
+            made.step()
+        return flat(w.detach().numpy() for w in weights.values())
+
+    schedulers = public("timm.scheduler", timm.scheduler, timm.scheduler.scheduler.Scheduler)
+    rules = public("timm.optim", timm.optim, package.optim.Optimizer)
+    named = {call.partition("(")[0] for call in cases.TIMM}
+    return {name: x for name, x in rules.items() if name in named} | schedulers, cases.TIMM, run
+
+
 def transformers():
     import torch as package
     import transformers as library
@@ -115,15 +143,18 @@ def transformers():
     return getters, cases.TRANSFORMERS, run
 
 
-def rates(package, schedule):
-    """The rates that a scheduler of PyTorch sets, from 0.125."""
+def rates(package, schedule, numbered=False):
+    """The rates that a scheduler of PyTorch sets, from 0.125; those of timm are told the step."""
     optimizer = package.optim.SGD([package.zeros(1)], lr=0.125)
     scheduler = schedule({"optimizer": optimizer})
     values = []
-    for _ in range(RATES):
+    for t in range(RATES):
+        if numbered:
+            scheduler.step(t)
         values.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
-        scheduler.step()
+        if not numbered:
+            scheduler.step()
     return values
 
 

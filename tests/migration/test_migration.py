@@ -27,8 +27,13 @@ RECORDED = {
 }
 VALUES = {call: x for each in RECORDED.values() for call, x in each["values"].items()}
 ARGUMENTS = {name: x for each in RECORDED.values() for name, x in each["arguments"].items()}
-IMPORTS = "import keras, optax, tensorflow_addons as tfa, torch, transformers\n"
-HANDLED_ELSEWHERE = {"optimizer", "params", "update_weights"}  # required there, not written here
+IMPORTS = "import keras, optax, tensorflow_addons as tfa, timm, torch, transformers\n"
+HANDLED_ELSEWHERE = {
+    "optimizer",
+    "params",
+    "update_weights",
+    "warmup_prefix",
+}  # required there, not written here
 KERAS = [
     f"{module}.{name}"
     for module, kind in (

@@ -83,6 +83,8 @@ def test_lost_arguments_are_named(call, lost):
         ),
         ("tfa.optimizers.KerasLegacyOptimizer('name')", "keras.optimizers.Optimizer"),
         ("class Mine(tfa.optimizers.AdamW): pass", "multiplied by the rate here"),
+        ("metric = tfa.metrics.RSquare()", "Look for it in `keras.metrics`."),
+        ("tfa.losses.TripletSemiHardLoss", "does not run on Keras 3"),
     ],
 )
 def test_what_cannot_be_filled_in_is_told(call, said):

@@ -79,13 +79,17 @@ class LossTotals:
         if count == 0 and self._counted:
             return None
         if count == 0:
-            name = type(self._model).__name__
-            raise ValueError(
-                f"{self._asking} reads the metric `loss`, which the `train_step` of {name} does "
-                'not update. Let the model have a `keras.metrics.Mean(name="loss")` as an '
-                "attribute, and call its `update_state` in every step."
-            )
+            raise no_loss(self._model, self._asking)
         return float(total / count)
+
+
+def no_loss(model: Any, asking: str) -> ValueError:
+    """The error for a model whose train step logs no loss."""
+    return ValueError(
+        f"{asking} reads the metric `loss`, which the `train_step` of {type(model).__name__} does "
+        'not update. Let the model have a `keras.metrics.Mean(name="loss")` as an attribute, and '
+        "call its `update_state` in every step."
+    )
 
 
 class Untouched:
