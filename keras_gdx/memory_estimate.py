@@ -33,7 +33,7 @@ class Memory:
         sums: The accumulated gradients of `gradient_accumulation_steps`.
         activations: An estimate: the outputs of all layers for the device's share of a batch.
             0 without a batch size, or for a model without a graph of layers.
-        update: What an update may need beside all this, outside XLA: a copy of the largest
+        update: An estimate of what an update needs beside this, outside XLA: a copy of the largest
             tensor that is updated as one, one for each of its slots in 8 bits, and three if
             small variables are joined in it. Rules that multiply matrices or look at the
             complete model need more.
@@ -58,7 +58,7 @@ class Memory:
 
     @property
     def peak(self) -> int:
-        """The most that a step needs: activations are no longer kept during the update."""
+        """Estimate of what a step needs; the activations are gone when the update begins."""
         return self.total + max(self.update - self.activations, 0)
 
     def __str__(self) -> str:
@@ -128,8 +128,8 @@ def memory(
     """Predicts the memory that training `model` with `rule` will take.
 
     Weights, gradients, state, averages and sums are counted exactly, from the plan by which they
-    are allocated. Activations are an estimate. Temporary memory of the backend (copies in
-    a forward pass, buffers of an all-reduce) is not counted.
+    are allocated. Activations and the temporary tensors of an update (`update`) are estimates.
+    Other temporary memory (copies in a forward pass, buffers of an all-reduce) is not counted.
 
     Args:
         model: A built Keras model.
