@@ -33,6 +33,10 @@ class Memory:
         sums: The accumulated gradients of `gradient_accumulation_steps`.
         activations: An estimate: the outputs of all layers for the device's share of a batch.
             0 without a batch size, or for a model without a graph of layers.
+        update: An estimate of what an update needs beside this, outside XLA: a copy of the largest
+            tensor that is updated as one, one for each of its slots in 8 bits, and three if
+            small variables are joined in it. Rules that multiply matrices or look at the
+            complete model need more.
         replicas: The number of devices.
     """
 
@@ -43,13 +47,19 @@ class Memory:
     averages: int = 0
     sums: int = 0
     activations: int = 0
+    update: int = 0
     replicas: int = 1
 
     @property
     def total(self) -> int:
-        """The sum of all parts, on each device."""
-        parts = (getattr(self, f.name) for f in fields(self) if f.name not in ("rule", "replicas"))
-        return sum(parts)
+        """The sum of all parts but `update`, on each device."""
+        others = ("rule", "update", "replicas")
+        return sum(getattr(self, f.name) for f in fields(self) if f.name not in others)
+
+    @property
+    def peak(self) -> int:
+        """Estimate of what a step needs; the activations are gone when the update begins."""
+        return self.total + max(self.update - self.activations, 0)
 
     def __str__(self) -> str:
         return str(Table([self]))
@@ -64,7 +74,8 @@ class Table(list[Memory]):
     @property
     def columns(self) -> list[str]:
         """The parts of which at least one rule needs some."""
-        every = ["weights", "gradients", "state", "averages", "sums", "activations", "total"]
+        parts = ["weights", "gradients", "state", "averages", "sums", "activations"]
+        every = [*parts, "total", "peak"]
         return [name for name in every if any(getattr(m, name) for m in self)]
 
     def __str__(self) -> str:
@@ -117,8 +128,8 @@ def memory(
     """Predicts the memory that training `model` with `rule` will take.
 
     Weights, gradients, state, averages and sums are counted exactly, from the plan by which they
-    are allocated. Activations are an estimate. Temporary memory of the backend (copies in
-    a forward pass, buffers of an all-reduce) is not counted.
+    are allocated. Activations and the temporary tensors of an update (`update`) are estimates.
+    Other temporary memory (copies in a forward pass, buffers of an all-reduce) is not counted.
 
     Args:
         model: A built Keras model.
@@ -140,8 +151,8 @@ def memory(
         >>> import keras, keras_gdx
         >>> model = keras.Sequential([keras.Input((1024,)), keras.layers.Dense(1024)])
         >>> print(keras_gdx.memory(model, "adamw", state_dtype="int8"))
-        MiB                      weights   gradients       state       total
-        adamw                       4.00        4.00        2.04       10.05
+        MiB                      weights   gradients       state       total        peak
+        adamw                       4.00        4.00        2.04       10.05       22.05
     """
     check_built(model)
     check(model.trainable_variables, "model", model, "one with weights to train")
@@ -168,6 +179,7 @@ def memory(
         weights=_bytes(model.variables),
         gradients=_bytes(trained),
         activations=_activations(model, -(-batch_size // replicas)) if batch_size else 0,
+        update=_update(optimizer, trained, replicas),
         replicas=replicas,
         **kept,
     )
@@ -175,6 +187,19 @@ def memory(
 
 def _bytes(variables: Iterable[Any]) -> int:
     return sum(prod(v.shape) * size_of(v.dtype) for v in variables)
+
+
+def _update(optimizer: Optimizer, variables: Any, replicas: int) -> int:
+    """Bytes of what the largest update decodes, joins or cannot write in place."""
+    return max(
+        prod(bucket.own_shape) * size_of(bucket.dtype) * (1 + _decoded(bucket) + 3 * bucket.packed)
+        for bucket in optimizer.imagined(replicas, variables).buckets
+    )
+
+
+def _decoded(bucket: Any) -> int:
+    """The number of its slots in 8 bits."""
+    return sum("int8" in v.dtype for slot in bucket.slots.values() for v in slot.variables)
 
 
 def _activations(model: Any, examples: int) -> int:

@@ -26,10 +26,11 @@ def swept():
 
 def test_tables():
     page = Page(keras_gdx.memory(network())._repr_html_())
-    assert page.row("sgd") == ["sgd", "1", "1", "0", "2.01"]
-    assert page.row("adamw") == ["adamw", "1", "1", "2.01", "4.02"]
+    assert page.row("sgd") == ["sgd", "1", "1", "0", "2.01", "3.01"]
+    assert page.row("adamw") == ["adamw", "1", "1", "2.01", "4.02", "5.02"]
     page = Page(keras_gdx.memory(network(), "adamw", use_ema=True)._repr_html_())
-    assert page.row("rule") == ["rule", "weights", "gradients", "state", "averages", "total"]
+    head = ["rule", "weights", "gradients", "state", "averages", "total", "peak"]
+    assert page.row("rule") == head
     advice = keras_gdx.recommend(network(), loss="mse")
     assert Page(advice._repr_html_()).row("optimizer")[1] == said(advice["optimizer"])
     assert repr(advice) == str(advice)

@@ -145,6 +145,9 @@ PRIVATE = {
         "tensorflow.__internal__.distribute.strategy_supports_no_merge_call": (
             "whether replicas need a merge call to branch together"
         ),
+        "tensorflow.compiler.tf2xla.python.xla.dynamic_slice": (
+            "slices at places that XLA does not know, so that they share kernels"
+        ),
         "tensorflow.compiler.tf2xla.python.xla.optimization_barrier": (
             "results that XLA shall not compute from one another"
         ),

@@ -1,6 +1,8 @@
 """The operations for backends without replicas: everything is a plain tensor."""
 
 from contextlib import nullcontext
+from itertools import accumulate
+from math import prod
 
 import keras
 from keras import ops
@@ -69,6 +71,21 @@ def rows(gradient):
 def only_rows(gradient, all_rows):
     """Returns the gradient: it is never sparse here."""
     return gradient
+
+
+def join(tensors):
+    """One vector of all entries of tensors or variables."""
+    return ops.concatenate([ops.reshape(x, (-1,)) for x in tensors])
+
+
+def split(vector, shapes):
+    """Tensors of these shapes that `join` would join into the vector."""
+    *ends, _ = accumulate(prod(shape) for shape in shapes)
+    parts = ops.split(vector, ends)
+    return [ops.reshape(x, shape) for x, shape in zip(parts, shapes, strict=True)]
+
+
+split_result = split
 
 
 def energy(gradient):

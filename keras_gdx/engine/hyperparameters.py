@@ -46,11 +46,14 @@ class Hyperparameters:
 
     def read(self, dtype):
         """Returns the numbers as scalars of `dtype`, by name."""
-        pairs = ops.convert_to_tensor(self.variable)
-        if dtype == "float64":
-            pairs = ops.cast(pairs, dtype)
-            return {name: pairs[i, 0] + pairs[i, 1] for i, name in enumerate(self.names)}
-        return {name: Scalar(pairs[i, 0], pairs[i, 1]) for i, name in enumerate(self.names)}
+        if not self.names:
+            return {}
+        exact = dtype == "float64"
+        values, rests = ops.unstack(
+            ops.transpose(ops.cast(self.variable, dtype if exact else "float32"))
+        )
+        pairs = zip(self.names, ops.unstack(values), ops.unstack(rests), strict=True)
+        return {name: a + b if exact else Scalar(a, b) for name, a, b in pairs}
 
 
 def _split(value):

@@ -52,12 +52,14 @@ def take(optimizer, marks):
     """
     state = optimizer.state
     seen, count = backend.snapshot(state.seen), backend.snapshot(state.count)
+    state.count.assign(0)
+    zero = backend.snapshot(state.count)  # TensorFlow would keep constant zeros for each variable
     tasks = []
     for bucket in state.buckets:
         known = marks[bucket.indices]
         present = None if known.all() else ops.take(seen, bucket.indices) > 0
         total = backend.snapshot(bucket.total)
-        bucket.total.assign(ops.zeros_like(total))
+        bucket.total.assign(ops.broadcast_to(ops.cast(zero, total.dtype), total.shape))
         if optimizer.sparse == "lazy" and known[0] != DENSE and bucket.shape:
             total = backend.only_rows(total, seen[bucket.indices[0]] == DENSE)
         tasks.append(Task(bucket, total, present))
@@ -67,5 +69,4 @@ def take(optimizer, marks):
         for i, (variable, largest) in enumerate(pairs, len(optimizer.model_variables))
     ]
     state.seen.assign(ops.zeros_like(seen))
-    state.count.assign(0)
     return tasks, given, 1.0 / ops.cast(count, "float32")

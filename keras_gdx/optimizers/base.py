@@ -240,9 +240,17 @@ class Optimizer(Rule, KerasOptimizer):
         """The number of shards of the state; 1 if every replica has all of it."""
         return (replicas or backend.replicas(self)) if self.shard_state else 1
 
-    def imagined(self, replicas: int) -> State:
-        """The state that this optimizer would have on `replicas` replicas, without its values."""
-        return imagined(self, self.built_with, self._model(), self._shards(replicas))
+    def imagined(
+        self, replicas: int | None = None, variables: Sequence[Any] | None = None
+    ) -> State:
+        """The state that this optimizer would have, without its values.
+
+        Args:
+            replicas: Number of replicas; `None` for the current number.
+            variables: The variables; `None` for those that it was built with.
+        """
+        variables = self.built_with if variables is None else variables
+        return imagined(self, variables, self._model(), self._shards(replicas))
 
     def planned(
         self, variables: Sequence[Any], replicas: int | None = None
@@ -253,7 +261,7 @@ class Optimizer(Rule, KerasOptimizer):
             variables: Variables to plan for.
             replicas: Number of replicas to plan for; `None` for the current number.
         """
-        state = imagined(self, variables, self._model(), self._shards(replicas))
+        state = self.imagined(replicas, variables)
         found = [(v.name, math.prod(v.shape) * size_of(v.dtype)) for v in state.variables]
         for rule in self.all_rules():
             scalars = [(v.name, size_of(v.dtype)) for v in rule.rate_variables().values()]

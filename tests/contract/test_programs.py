@@ -1,5 +1,7 @@
 """Compiled programs, rows and seeds: what several variables share, and what each has alone."""
 
+import re
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -29,6 +31,29 @@ def test_variables_with_different_masks_share_no_program():
     expected = run(False)
     assert np.abs(expected[0] - expected[1]).max() > 0.01
     np.testing.assert_allclose(run(True), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_many_packed_variables_need_few_kernels_of_xla():
+    """As many kernels as packed variables would take a minute to compile for 3,000 of them."""
+    shapes = [(4, 3), (3,), ()] * 40
+    rng = np.random.default_rng(0)
+    gradients = [tf.constant(rng.normal(size=s), "float32") for s in shapes]
+
+    def run(jit):
+        variables, optimizer = [keras.Variable(np.zeros(s)) for s in shapes], SGD(1.0)
+        optimizer.build(variables)
+        step = tf.function(lambda: optimizer.apply(gradients), autograph=False, jit_compile=jit)
+        step()
+        return step, [v.numpy() for v in variables]
+
+    step, moved = run(True)
+    program = step.experimental_get_compiler_ir()(stage="optimized_hlo")
+    slices = re.findall(r"=(.* slice\(.*slice=\{.*?\})", program)
+    places = {re.sub(r"%[\w.]+", "", what) for what in slices}
+    assert 0 < len(places) < 30
+    for a, b, g in zip(moved, run(False)[1], gradients, strict=True):
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, -g)
 
 
 class OnlyKernels(Optimizer):

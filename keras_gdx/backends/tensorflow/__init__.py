@@ -14,6 +14,7 @@ from keras_gdx.backends.tensorflow.gradients import (
     with_table,
     with_values,
 )
+from keras_gdx.backends.tensorflow.packing import join, split, split_result
 from keras_gdx.backends.tensorflow.programs import (
     energy,
     fuses,
@@ -57,6 +58,7 @@ __all__ = [
     "have_values",
     "in_replica",
     "is_fully_known",
+    "join",
     "largest",
     "local_replicas",
     "mean",
@@ -77,6 +79,8 @@ __all__ = [
     "run_if",
     "same_everywhere",
     "snapshot",
+    "split",
+    "split_result",
     "stochastically_rounded",
     "sync",
     "unconverted",

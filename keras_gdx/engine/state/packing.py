@@ -9,6 +9,7 @@ of the flat bucket; for others it is one of several variables of equal shape.
 """
 
 import math
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ class Bucket:
         self.dtype = dtype
         self.constraint = constraint
         self.sizes = [math.prod(shape) for shape in shapes]
-        self.size = sum(self.sizes)
+        *self.begins, self.size = accumulate(self.sizes, initial=0)
         self.packed = len(indices) > 1
         self.replicas = replicas
         self.shape = self.whole_shape()
@@ -104,19 +105,15 @@ class Bucket:
 
     def join(self, tensors):
         """Joins one tensor per variable into the bucket's tensor."""
-        if not self.packed:
-            return tensors[0]
-        flat = [x if len(x.shape) == 1 else ops.reshape(x, (-1,)) for x in tensors]
-        return ops.concatenate(flat)
+        return backend.join(tensors) if self.packed else tensors[0]
 
     def split(self, tensor):
         """Splits the bucket's tensor into one tensor per variable."""
-        if not self.packed:
-            return [tensor]
-        ends = [sum(self.sizes[: i + 1]) for i in range(len(self.sizes) - 1)]
-        flat = ops.split(tensor, ends)
-        pairs = zip(flat, self.shapes, strict=True)
-        return [x if len(shape) == 1 else ops.reshape(x, shape) for x, shape in pairs]
+        return backend.split(tensor, self.shapes) if self.packed else [tensor]
+
+    def split_result(self, tensor):
+        """As `split`, for the result of an update."""
+        return backend.split_result(tensor, self.shapes)
 
     def choose(self, present, new, old):
         """`new`, cast to the dtype of `old`, where variables are `present`; `old` elsewhere.
@@ -169,7 +166,7 @@ class Bucket:
         """The part of `storage` that belongs to the variable at this position in the bucket."""
         if not self.packed:
             return storage
-        return Slice(storage, sum(self.sizes[:position]), self.shapes[position])
+        return Slice(storage, self.begins[position], self.shapes[position])
 
 
 class Stack(Bucket):
@@ -189,6 +186,8 @@ class Stack(Bucket):
 
     def split(self, tensor):
         return ops.unstack(tensor, len(self.indices))
+
+    split_result = split
 
     def spread(self, entries):
         return ops.reshape(entries, (-1, *(1 for _ in self.shapes[0])))
@@ -243,7 +242,7 @@ class PackedVariable:
 
     def assign(self, value):
         """Writes each variable's part."""
-        for variable, part in zip(self.variables, self.bucket.split(value), strict=True):
+        for variable, part in zip(self.variables, self.bucket.split_result(value), strict=True):
             variable.assign(part)
 
 
