@@ -110,7 +110,7 @@ MUTANTS = [
     Mutant(
         "engine/window.py",
         "accumulators are not reset",
-        "        bucket.total.assign(ops.zeros_like(total))\n",
+        "        bucket.total.assign(ops.broadcast_to(ops.cast(zero, total.dtype), total.shape))\n",
         "",
         "tests/contract/test_counting.py -k micro",
     ),

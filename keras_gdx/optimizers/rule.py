@@ -38,6 +38,11 @@ class Rule:
         """False, a class attribute too, if the rule mixes the entries of a tensor, or tensors."""
         return True
 
+    @property
+    def decomposes(self) -> bool:
+        """True, a class attribute too, if it decomposes matrices, which XLA does slowly on CPUs."""
+        return any(part.decomposes for part in self.part_rules().values())
+
     def direction(self, h: Scalars, g: Tensor, w: Tensor, *slots: Any) -> Any:
         """Returns `(u, *new_slots)`, or `u` without slots; the update subtracts `lr * u`.
 

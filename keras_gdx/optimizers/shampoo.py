@@ -34,8 +34,9 @@ class Shampoo(Optimizer):
     $\epsilon$ is relative to the largest eigenvalue, so that the size of gradients does not matter.
 
     Use it for large batches, where its steps are worth their costs. An update of a block of
-    $a \times b$ takes about $4ab(a+b)$ operations, and the roots another $12(a^3+b^3)$, which are
-    slow on a CPU.
+    $a \times b$ takes about $4ab(a+b)$ operations, and the roots another $12(a^3+b^3)$. On a CPU,
+    compile the model with `jit_compile=False`, Keras' default there: XLA takes up to 90 times as
+    long for the roots as TensorFlow does.
 
     Args:
         learning_rate: See `Optimizer`, as for all options not named here.
@@ -62,6 +63,7 @@ class Shampoo(Optimizer):
     """
 
     elementwise = False
+    decomposes = True
 
     def __init__(
         self,

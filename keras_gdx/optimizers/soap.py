@@ -60,6 +60,7 @@ class SOAP(Optimizer):
     """
 
     elementwise = False
+    decomposes = True
 
     def __init__(
         self,

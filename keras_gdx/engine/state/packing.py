@@ -68,9 +68,9 @@ class Bucket:
         self.replicas = replicas
         self.shape = self.whole_shape()
         self.own_shape = self.shape if replicas == 1 else self.shard_shape(block)
-        small = self.size < FUSED
+        slower = self.size < FUSED or rule.decomposes
         # A constraint may run any Python code, so it stays outside of compiled programs.
-        self.fused = False if constraint or (fused == "auto" and small) else fused
+        self.fused = False if constraint or (fused == "auto" and slower) else fused
         self.slots: dict = {}
         self.total = None
 
