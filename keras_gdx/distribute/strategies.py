@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cache
 from typing import Literal
 
 import tensorflow as tf
@@ -29,7 +30,8 @@ def strategy(
         timeout: Number > 0: seconds to wait for the other workers.
 
     Returns:
-        A `tf.distribute.Strategy`.
+        A `tf.distribute.Strategy`. For the same devices it is the same one, because TensorFlow
+        fails where a process has two.
 
     Raises:
         ValueError: If an argument is out of range, there are fewer devices than `replicas`,
@@ -58,8 +60,13 @@ def strategy(
         return tf.distribute.TPUStrategy(resolver)
     devices = [] if kind == "one" else devices_of(replicas)
     if len(devices) > 1:
-        return tf.distribute.MirroredStrategy(devices)
+        return _mirrored(tuple(devices))
     return tf.distribute.get_strategy()
+
+
+@cache  # the collectives of two strategies on the same devices would have the same numbers
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def workers_of(text: str | None) -> list[str]:

@@ -353,6 +353,11 @@ def test_only_models_can_be_prepared(bad):
         distribute.prepare(bad)
 
 
+def test_the_strategy_of_the_same_devices_is_the_same_one():
+    """TensorFlow's all-reduce fails where models of different sizes have two of them."""
+    assert distribute.strategy(replicas=2) is distribute.strategy(replicas=2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
