@@ -1,8 +1,9 @@
 r"""Formulas as plain text: `help` shows `β₁ m + (1-β₁) g` for `\beta_1 m + (1-\beta_1) g`."""
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
+Documented = TypeVar("Documented")
 THIN = "\N{THIN SPACE}"  # becomes a space where none is beside it
 SYMBOLS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "varepsilon": "ε",
@@ -13,6 +14,7 @@ SYMBOLS = {
     "lvert": "|", "rvert": "|", "lfloor": "⌊", "rfloor": "⌋", "langle": "⟨", "rangle": "⟩",
     "ldots": "...", "cdots": "...", "{": "{", "}": "}", ",": THIN, ";": THIN, "quad": "   ",
     "qquad": "   ", "!": "", "left": "", "right": "", "Bigl": "", "Bigr": "",
+    "bigl": "", "bigr": "", "int": "∫",
 }  # fmt: skip
 ACCENTS = {"hat": "\N{COMBINING CIRCUMFLEX ACCENT}", "bar": "\N{COMBINING MACRON}",
            "tilde": "\N{COMBINING TILDE}"}  # fmt: skip
@@ -111,6 +113,16 @@ def _closed(text: str) -> str:
     return text if re.fullmatch(r"[^\s/+\-]+|√?\([^()]*\)", text) else f"({text})"
 
 
+def with_readable_help(thing: Documented) -> Documented:
+    """A class or function whose docstring has formulas: as plain text for `help`.
+
+    `markup` still returns them in LaTeX.
+    """
+    thing.__markup__ = thing.__doc__  # type: ignore[attr-defined]
+    thing.__doc__ = readable(markup(thing))
+    return thing
+
+
 def markup(thing: Any) -> str:
-    """The docstring of a class with its formulas in LaTeX, for the site."""
+    """The docstring of a class or function with its formulas in LaTeX, for the site."""
     return vars(thing).get("__markup__") or thing.__doc__ or ""

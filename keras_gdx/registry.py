@@ -15,7 +15,7 @@ import keras
 
 from keras_gdx.advice import instead_of, nearest
 from keras_gdx.arguments import check, check_type, refusal
-from keras_gdx.formulas import markup, readable
+from keras_gdx.formulas import with_readable_help
 
 PACKAGE = "keras_gdx"
 Kind = Literal["optimizer", "schedule", "callback", "regularizer", "constraint", "modifier"]
@@ -88,8 +88,7 @@ def register(cls: Class) -> Class:
             "class another name."
         )
     if "$" in (cls.__doc__ or "") and cls.__module__.startswith(f"{PACKAGE}."):
-        cls.__markup__ = cls.__doc__  # type: ignore[attr-defined]
-        cls.__doc__ = readable(markup(cls))
+        with_readable_help(cls)
     REGISTRY[name] = Entry(
         name=name,
         kind=kind,

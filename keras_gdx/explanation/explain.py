@@ -17,12 +17,14 @@ from keras_gdx.arguments import (
     needs_tensorflow,
 )
 from keras_gdx.explanation.explanation import Array, Explanation
+from keras_gdx.formulas import with_readable_help
 
 __all__ = ["explain"]
 
 Method = Literal["integrated_gradients", "occlusion", "shap", "permutation"]
 
 
+@with_readable_help
 def explain(
     model: keras.Model,
     x: Any,

@@ -15,6 +15,7 @@ from keras_gdx.arguments import (
     needs_tensorflow,
 )
 from keras_gdx.callbacks._lib.duration import Duration, seconds
+from keras_gdx.formulas import with_readable_help
 
 __all__ = ["fit_full_batch"]
 
@@ -35,6 +36,7 @@ TYPES = {
 }
 
 
+@with_readable_help
 def fit_full_batch(
     model: keras.Model,
     x: Any,

@@ -3,12 +3,14 @@
 import keras
 
 from keras_gdx.arguments import NonNegativeFloat, PositiveSteps
+from keras_gdx.formulas import with_readable_help
 from keras_gdx.sharpness.ascent import PeriodicAscent
 from keras_gdx.sharpness.extension import extended
 
 __all__ = ["LookSAM"]
 
 
+@with_readable_help
 def LookSAM(
     model: keras.Model,
     rho: NonNegativeFloat = 0.05,

@@ -3,12 +3,14 @@
 import keras
 
 from keras_gdx.arguments import NonNegativeFloat
+from keras_gdx.formulas import with_readable_help
 from keras_gdx.sharpness.ascent import Ascent
 from keras_gdx.sharpness.extension import extended
 
 __all__ = ["SAM"]
 
 
+@with_readable_help
 def SAM(
     model: keras.Model,
     rho: NonNegativeFloat = 0.05,

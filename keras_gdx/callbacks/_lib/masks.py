@@ -83,8 +83,9 @@ class Pruning(AtBatches):
         without = [v for v in chosen if type(v.constraint) is not self.constraint]
         if without and any(x.built for x in ours(model)):
             raise ValueError(
-                f"{name} must be there in the first `fit` after `compile`: the optimizer is built "
-                f"without its constraints on {without[0].path}. Compile the model again."
+                f"{name} must be there when the optimizer is built, usually in the first `fit` "
+                f"after `compile`: this one is built without its constraints on {without[0].path}. "
+                "Compile the model again, and leave `build` to `fit`."
             )
         with model.distribute_strategy.scope():
             for variable in without:
