@@ -254,14 +254,12 @@ def test_a_formula_as_text(formula, text):
     assert readable(f"With $${formula}$$ it is\n${formula}$") == f"With {text} it is\n{text}"
 
 
-FUNCTIONS = {
-    each: getattr(keras_gdx, each) for each in ("SAM", "LookSAM", "explain", "fit_full_batch")
-}
+WITH_FORMULAS = ("SAM", "LookSAM", "explain", "fit_full_batch")
 
 
-@over([*OURS, *FUNCTIONS])
+@over([*OURS, *WITH_FORMULAS])
 def test_help_is_plain_text(name):
-    thing = getattr(keras_gdx, name) if name in FUNCTIONS else OURS[name].cls
+    thing = getattr(keras_gdx, name) if name in WITH_FORMULAS else OURS[name].cls
     text, source = inspect.getdoc(thing), inspect.cleandoc(markup(thing))
     examples = [line for line in source.splitlines() if line.lstrip().startswith((">>>", "..."))]
     assert {*examples} <= {*text.splitlines()}
