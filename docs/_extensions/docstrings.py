@@ -36,7 +36,7 @@ def process(app, what, name, thing, options, lines):
     if what == "class" and app.env.current_document.docname.startswith("optimizers/"):
         lines.clear()  # the page itself is the docstring
         return
-    source = cleandoc(markup(thing)) if what == "class" else "\n".join(lines)
+    source = cleandoc(markup(thing)) if what in ("class", "function") else "\n".join(lines)
     lines[:] = translated(source).splitlines()
 
 
