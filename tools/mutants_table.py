@@ -249,7 +249,7 @@ MUTANTS = [
         "the last matching multiplier counts",
         "in multipliers.items() if _matches",
         "in reversed(multipliers.items()) if _matches",
-        "tests/contract/test_identity.py tests/test_layer_groups.py tests/defects",
+        "tests/contract/test_identity.py",
     ),
     Mutant(
         "engine/variables/spec.py",

@@ -149,3 +149,11 @@ def test_state_follows_arguments_assigned_before_it_is_built(rule, changes):
         optimizer.build([keras.Variable(np.ones((4, 6), "float32"), name="kernel")])
     for a, b in zip(assigned.variables, given.variables, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_first_multiplier_that_matches_counts():
+    variables = [keras.Variable(np.ones(2), name=name) for name in ("head_kernel", "kernel")]
+    multipliers = {"head": 10.0, "kernel": 0.5, "": 2.0}
+    optimizer = keras_gdx.optimizers.SGD(0.1, lr_multipliers=multipliers)
+    optimizer.apply([np.ones(2, "float32")] * 2, variables)
+    np.testing.assert_allclose([1 - v.numpy()[0] for v in variables], [1.0, 0.05], rtol=1e-5)
