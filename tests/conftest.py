@@ -45,6 +45,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem.removeprefix("test_") in SLOW.get(item.path.parent.name, "").split():
             item.add_marker("slow")
+        if not item.get_closest_marker("xdist_group"):  # a process makes what a module shares once
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
 
 
 def pytest_collection_finish():

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,12 +13,9 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("tensorflow_datasets")
 
 from keras_gdx.datasets import Mnist5k
+from tests.programs import ROOT, Program
 
-ROOT = Path(__file__).parents[1]
-pytestmark = [
-    pytest.mark.skipif(Mnist5k.source() is None, reason=Mnist5k.INSTALL),
-    pytest.mark.xdist_group("processes"),
-]
+pytestmark = pytest.mark.skipif(Mnist5k.source() is None, reason=Mnist5k.INSTALL)
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +25,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def start(folder):
+    path = os.pathsep.join([str(ROOT), *sys.path])
+
     def start(name, *arguments):
-        return subprocess.run(
-            [sys.executable, ROOT / "examples" / name, *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-            capture_output=True,
-            text=True,
-        )
+        program = Program(ROOT / "examples" / name, *arguments, folder=folder, PYTHONPATH=path)
+        code = program.wait(600)
+        return subprocess.CompletedProcess(name, code, program.output(), program.errors())
 
     return start
 
@@ -104,10 +98,10 @@ def test_fit_images_says_in_one_line_what_is_wrong(run, arguments, message):
 
 @pytest.mark.parametrize("name", ["resume.py", "own_loop.py"])
 def test_resume_ends_as_if_it_had_never_been_killed(name, start):
-    done = start(name, "--epochs", "2", "--kill", "2")
+    done = start(name, "--epochs", "2", "--kill", "1")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "the weights are the same, bit for bit"
-    assert "killed 2 of 2" in done.stdout
+    assert "killed 1 of 1" in done.stdout
     assert "going on after" in done.stdout
 
 

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -15,6 +12,7 @@ import keras_gdx
 from keras_gdx import optimizers
 from keras_gdx.backends.tensorflow import programs
 from keras_gdx.backends.tensorflow.one_loop import OPTION, fuses_outputs
+from tests.programs import Program
 
 CASES = {
     "decay and averages": ("adamw", {"weight_decay": 0.1, "use_ema": True}),
@@ -69,15 +67,9 @@ def in_another_process():
 def found():
     code = "from tests.test_one_loop import in_another_process as run; run()"
     flags = {"XLA_FLAGS": f"--xla_backend_extra_options={OPTION}"}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | flags,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    (fuses, *bits), tables = map(json.loads, done.stdout.splitlines()[-2:])
+    done = Program("-c", code, **flags)
+    assert done.wait(600) == 0, done.errors()[-2000:]
+    (fuses, *bits), tables = map(json.loads, done.output().splitlines()[-2:])
     return fuses, dict(zip(CASES, bits, strict=True)), tables
 
 

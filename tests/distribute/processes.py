@@ -1,15 +1,10 @@
 """Real processes as the workers of one cluster, on this machine."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.programs import Program
 
 
 def free_ports(count):
@@ -22,34 +17,14 @@ def free_ports(count):
     return ports
 
 
-class Worker(subprocess.Popen):
-    """A Python process whose stderr can be read after it has ended."""
-
-    def __init__(self, arguments, environment):
-        # Not a pipe: a writer would block when it is full.
-        self.file = tempfile.TemporaryFile("w+")  # noqa: SIM115 - open until it has been read
-        super().__init__(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env=os.environ | environment,
-            stdout=subprocess.DEVNULL,
-            stderr=self.file,
-        )
-
-    def told(self):
-        self.file.seek(0)
-        return self.file.read()
-
-
-def start(program, count=2, environment=lambda index: {}):
+def start(program, count=2):
     """Starts `program`, a function from index to Python's arguments, on that many workers."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     running = []
     for index in range(count):
         task = {"type": "worker", "index": index}
         config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        variables = {"TF_CONFIG": config, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-        running.append(Worker(program(index), variables | environment(index)))
+        running.append(Program(*program(index), TF_CONFIG=config))
     return running
 
 
@@ -61,17 +36,17 @@ def finish(running, seconds=240):
     finally:
         for process in running:
             process.kill()
-    return [(process.told(), code) for process, code in zip(running, codes, strict=True)]
+    return [(process.errors(), code) for process, code in zip(running, codes, strict=True)]
 
 
-def workers(program, count=2, seconds=240, environment=lambda index: {}):
+def workers(program, count=2, seconds=240):
     """Runs `program` on that many workers; returns stderr and exit code of each."""
-    return finish(start(program, count, environment), seconds)
+    return finish(start(program, count), seconds)
 
 
-def succeed(program, count=2, seconds=240, environment=lambda index: {}):
+def succeed(program, count=2, seconds=240):
     """Runs `program` on that many workers, which must all succeed; returns their stderr."""
-    ended = workers(program, count, seconds, environment)
+    ended = workers(program, count, seconds)
     told = "\n".join(
         f"worker {i} ended with {code}:\n{e[-3000:]}" for i, (e, code) in enumerate(ended)
     )

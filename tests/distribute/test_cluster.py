@@ -14,9 +14,8 @@ import pytest
 from keras_gdx.distribute import __main__ as command_line
 from keras_gdx.distribute import guard, output
 from keras_gdx.distribute.cluster import free_ports, launch
-from tests.distribute.processes import ROOT
+from tests.programs import ROOT
 
-pytestmark = pytest.mark.xdist_group("processes")
 SECONDS = 60  # timeout for what takes one or two seconds on an idle machine
 HEAD = """
 import json, os, signal, subprocess, sys, time

@@ -10,7 +10,7 @@ from tests.distribute.contract import combinations, trained
 
 pytestmark = [
     pytest.mark.timeout(SECONDS),
-    pytest.mark.xdist_group("processes"),
+    pytest.mark.xdist_group("cluster"),
 ]
 expected = cache(trained)
 CLUSTERS = {"four_replicas": (1, 4), "two_workers": (2, 1), "two_workers_with_two": (2, 2)}

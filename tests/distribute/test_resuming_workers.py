@@ -13,10 +13,7 @@ from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
 from tests.distribute.processes import finish, start, succeed, workers
 
 KILLS = int(os.environ.get("KERAS_GDX_KILLS", "1"))
-pytestmark = [
-    pytest.mark.timeout(600 + 120 * KILLS),
-    pytest.mark.xdist_group("processes"),
-]
+pytestmark = pytest.mark.timeout(600 + 120 * KILLS)
 
 
 def program(folder):

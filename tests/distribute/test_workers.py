@@ -9,12 +9,13 @@ import pytest
 from keras_gdx import distribute
 from tests.distribute.conftest import SECONDS
 from tests.distribute.jobs import OF_TWO, assert_same, run
-from tests.distribute.processes import free_ports, workers
+from tests.distribute.processes import free_ports
 from tests.distribute.session import FITS, OF_FOUR, wide
+from tests.programs import Program
 
 pytestmark = [
     pytest.mark.timeout(SECONDS),
-    pytest.mark.xdist_group("processes"),  # one cluster at a time
+    pytest.mark.xdist_group("cluster"),
 ]
 
 
@@ -63,10 +64,9 @@ def test_a_chief_does_not_wait_for_ever(monkeypatch):
 
 def test_another_worker_does_not_wait_for_ever():
     lonely = "from keras_gdx import distribute\ndistribute.strategy(timeout=3)"
-    config = {"TF_CONFIG": nobody_comes(1)}
-    ((errors, code),) = workers(lambda i: ["-c", lonely], 1, 60, lambda i: config)
-    assert code == 1
-    assert "came within 3 s; this is worker 1" in errors
+    program = Program("-c", lonely, TF_CONFIG=nobody_comes(1))
+    assert program.wait(60) == 1
+    assert "came within 3 s; this is worker 1" in program.errors()
 
 
 def test_a_model_is_read_into_pieces_and_saved_without_what_others_have(session, beginning):

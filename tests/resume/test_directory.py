@@ -4,8 +4,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +19,7 @@ from keras_gdx.checkpoint.directory import ARRAYS, MANIFEST, Directory, _checksu
 from keras_gdx.checkpoint.lock import locked
 from keras_gdx.checkpoint.serialization import pack, unpack
 from keras_gdx.integration.coordination import SingleProcess
+from tests.programs import Program
 
 X = np.arange(16.0).reshape(16, 1) / 16
 
@@ -133,9 +132,9 @@ except OSError as error:
 
 def test_a_full_disk(tmp_path):
     """`fit` raises the error, and the previous checkpoint is intact."""
-    program = [sys.executable, "-c", FULL, str(tmp_path)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=240, check=False)
-    assert "failed True True" in done.stdout, done.stderr[-2000:]
+    done = Program("-c", FULL, tmp_path)
+    assert done.wait() == 0, done.errors()[-2000:]
+    assert "failed True True" in done.output()
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-000000003"]
     assert Directory(tmp_path, 3).read()["step"] == 3
 
@@ -167,7 +166,7 @@ def test_the_lock_of_a_killed_program_is_taken_over_at_once(tmp_path):
         "with locked(sys.argv[1], SingleProcess()):\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    subprocess.run([sys.executable, "-c", hold, str(tmp_path)], timeout=240, check=False)
+    Program("-c", hold, tmp_path).wait()
     assert (tmp_path / ".lock").exists()
     begin = time.monotonic()
     with locked(tmp_path, SingleProcess()):

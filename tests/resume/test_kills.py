@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,20 +13,13 @@ import pytest
 
 from keras_gdx.callbacks import ResumableCheckpoint
 from keras_gdx.callbacks.resumable_checkpoint import EXIT_CODE
+from tests.programs import Program
 
-ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.xdist_group("processes")
 KILLS = int(os.environ.get("KERAS_GDX_KILLS", "6"))
 
 
 def start(folder, result):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.resume.training", folder, result],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    return Program("-m", "tests.resume.training", folder, result)
 
 
 def checkpoints(folder):

@@ -1,8 +1,6 @@
 """A program that imports only TensorFlow continues training, with the same losses."""
 
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -11,6 +9,7 @@ import tensorflow as tf
 
 import keras_gdx
 from keras_gdx import regularizers, schedules
+from tests.programs import Program
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 8, 4)).astype("float32")
@@ -46,11 +45,9 @@ def elsewhere(net, folder, rate):
     keras_gdx.export(net, str(folder / "exported"))
     np.savez(folder / "data.npz", x=X[3:], y=Y[3:])
     arguments = [str(folder / "exported"), str(folder / "data.npz"), json.dumps(rate)]
-    found = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
-    return json.loads(found.stdout.splitlines()[-1])
+    found = Program("-c", PROGRAM, *arguments)
+    assert found.wait() == 0, found.errors()[-2000:]
+    return json.loads(found.output().splitlines()[-1])
 
 
 def loaded_here(net, folder, rate):

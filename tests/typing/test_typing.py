@@ -39,12 +39,10 @@ def errors():
     return found
 
 
-@pytest.mark.xdist_group("pyright")
 def test_a_type_checker_understands_a_program(errors):
     assert errors[RIGHT.name] == {}
 
 
-@pytest.mark.xdist_group("pyright")
 def test_a_type_checker_finds_every_mistake(errors):
     assert errors[WRONG.name].keys() == MISTAKES.keys()
 
