@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items):
         if item.path.stem.removeprefix("test_") in SLOW.get(item.path.parent.name, "").split():
             item.add_marker("slow")
         if not item.get_closest_marker("xdist_group"):  # a process makes what a module shares once
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_collection_finish():

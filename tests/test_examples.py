@@ -188,7 +188,7 @@ def test_the_notebook_runs_from_top_to_bottom(folder, monkeypatch):
 
 @pytest.mark.slow
 def test_full_batch_is_better_than_adam(start, folder):
-    done = start("full_batch_pinn.py", "--points", "1024", "--steps", "5000")
+    done = start("full_batch_pinn.py", "--points", "512", "--steps", "2500")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "UserWarning" not in done.stderr
     found = re.fullmatch(r"the loss is (\d+) times lower", done.stdout.splitlines()[-1])

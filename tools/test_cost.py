@@ -102,8 +102,9 @@ def pytest_runtest_logreport(report):
         if name == NAME and report.when == "teardown":
             used, rule, process, peak = value
             file, _, test = report.nodeid.partition("::")
+            test = test.partition("[")[0].partition("@")[0]  # not its parameters, nor its group
             by_file[file].add(*used)
-            by_test[f"{file}::{test.partition('[')[0]}"].add(*used)
+            by_test[f"{file}::{test}"].add(*used)
             by_rule[rule or "(none)"].add(*used)
             peaks[process] = peak
 
