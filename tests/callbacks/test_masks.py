@@ -124,6 +124,25 @@ def test_masks_stay_in_later_fits():
     np.testing.assert_array_equal(model.get_weights()[0] == 0, zero)
 
 
+@pytest.mark.parametrize("whose", OPTIMIZERS)
+@pytest.mark.parametrize("jit", [False, True])
+def test_may_begin_in_a_later_fit(whose, jit):
+    """The step was compiled without masks, and so was what applies an incomplete window.
+
+    The latter is followed by what holds the masks of all weights.
+    """
+    window = {"gradient_accumulation_steps": 7} if whose == "ours" else {}
+    never, late = MagnitudePruning(0.8, 10**6, 10**6 + 1), keras.callbacks.Callback()
+    found = []
+    for before in (never, late):
+        model = model_with(OPTIMIZERS[whose](RATE, **window), jit_compile=jit)
+        fit(model, before)
+        fit(model, MagnitudePruning(0.8, 0, 9, 3))
+        found.append(model.get_weights()[0])
+    np.testing.assert_array_equal(*found)
+    assert (found[0] == 0).mean() == 0.8
+
+
 def test_own_constraint_counts_too():
     model = model_with(optimizers.SGD(RATE))
     model.layers[0].kernel.constraint = keras.constraints.NonNeg()
@@ -143,4 +162,5 @@ def test_bad_input():
     model = model_with(optimizers.SGD(RATE))
     fit(model, keras.callbacks.Callback())
     with pytest.raises(ValueError, match="Compile the model again"):
-        fit(model, MagnitudePruning(0.5))
+        fit(model, DynamicSurgery())
+    assert model.layers[0].kernel.constraint is None
