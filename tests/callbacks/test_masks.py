@@ -143,10 +143,11 @@ def test_may_begin_in_a_later_fit(whose, jit):
     assert (found[0] == 0).mean() == 0.8
 
 
-def test_own_constraint_counts_too():
+@pytest.mark.parametrize("case", CASES)
+def test_own_constraint_counts_too(case):
     model = model_with(optimizers.SGD(RATE))
     model.layers[0].kernel.constraint = keras.constraints.NonNeg()
-    fit(model, MagnitudePruning(0.5, 0, 9, 3))
+    fit(model, CASES[case][0]())
     assert model.get_weights()[0].min() == 0
 
 
