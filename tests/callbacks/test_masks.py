@@ -165,3 +165,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="Compile the model again"):
         fit(model, DynamicSurgery())
     assert model.layers[0].kernel.constraint is None
+    model = model_with(optimizers.SGD(RATE))
+    fit(model, DynamicSurgery())
+    with pytest.raises(ValueError, match="Compile the model again"):
+        fit(model, MagnitudePruning(0.5))
