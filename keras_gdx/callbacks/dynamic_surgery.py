@@ -10,6 +10,7 @@ from keras import ops
 from keras_gdx.callbacks._lib.amount import EveryCount, Moment
 from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks._lib.masks import Pruning
+from keras_gdx.engine.state.state import wide
 from keras_gdx.engine.variables.masks import Masked, masked
 from keras_gdx.registry import register
 
@@ -22,8 +23,9 @@ class Spliceable(Masked):
     def __init__(self, variable: Any):
         super().__init__(variable)
         self.own, self.inner = self.inner, self.update
-        self.dense = keras.Variable(ops.convert_to_numpy(variable), trainable=False,
-                                    dtype=variable.dtype)  # fmt: skip
+        self.dense = keras.Variable(
+            ops.convert_to_numpy(variable), trainable=False, dtype=wide(variable)
+        )
 
     @property
     def variables(self) -> list[Any]:
@@ -60,7 +62,8 @@ class DynamicSurgery(Pruning):
       \qquad \tau = \max(\mu + c \sigma, 0)$$
 
     with mean $\mu$ and standard deviation $\sigma$ of $|\tilde w|$. After `end` the masks are
-    fixed. The logs have `sparsity`. Memory: one byte and one dense weight per weight.
+    fixed. The logs have `sparsity`. Memory: one byte and one dense weight, at least float32,
+    per weight.
 
     Args:
         strength: Number, $c$: larger values prune more; may be negative.

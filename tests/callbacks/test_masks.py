@@ -115,6 +115,19 @@ def test_memory_in_another_model(case):
     np.testing.assert_array_equal(second.get_weights()[0], whole.get_weights()[0])
 
 
+def test_pruned_weights_keep_small_updates():
+    """In bfloat16, each of these is less than half the distance to the next number."""
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", dtype="bfloat16")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.compile(optimizers.SGD(2**-10), lambda y, y_pred: keras.ops.sum(y_pred))
+    callback = DynamicSurgery(end=1, every=1)
+    data = np.ones((100, 2)), np.ones((100, 1))
+    callback.mask_of = lambda weights, mask, step: np.array([[True], [False]])
+    model.fit(*data, batch_size=1, verbose=0, callbacks=[callback])
+    np.testing.assert_array_equal(layer.kernel.numpy()[:, 0].astype("float32"), [1, 0])
+    assert float(layer.kernel.constraint.dense[1, 0]) == pytest.approx(1 - 100 * 2**-10)
+
+
 def test_masks_stay_in_later_fits():
     model = model_with(optimizers.Adam(0.01))
     fit(model, MagnitudePruning(0.5, 0, 9, 3))
