@@ -5,7 +5,8 @@ have nothing to do on a batch, ours with three of ours that check on every batch
 The data are the same batches over and over, so reading them costs nothing. On two replicas, ours is
 prepared, which makes uneven batches count as on one device; Keras' is not.
 
-A second table has the seconds that an epoch costs besides its steps, by the kind of data.
+A second table has the seconds that an epoch costs besides its steps, by the kind of data, and a
+third the time of a step with callbacks that prune, before they do so, over that without.
 """
 
 import argparse
@@ -54,10 +55,17 @@ SIDES = {
 }
 
 
-def fit_of(side, size, replicas, per_execution):
+PRUNING = {
+    "without": lambda data: [],
+    "MagnitudePruning": lambda data: [callbacks.MagnitudePruning(begin=NEVER, end=NEVER + 1)],
+    "DynamicSurgery": lambda data: [callbacks.DynamicSurgery(begin=NEVER, end=NEVER + 1)],
+}
+
+
+def fit_of(side, size, replicas=False, per_execution=1):
     """A function that trains for a number of steps."""
     width, depth, batch, steps = size
-    make, idle = SIDES[side]
+    make, idle = SIDES[side] if side in SIDES else (optimizers.AdamW, PRUNING[side])
     strategy = distribute.strategy(replicas=REPLICAS if replicas else 1)
     keras.utils.set_random_seed(0)
     with strategy.scope():
@@ -112,6 +120,15 @@ def epochs(rounds, steps=4):
             yield {"data": kind, "optimizer": side, "milliseconds": 1e3 * min(taken)}
 
 
+def pruned(rounds):
+    """Rows of the time of a step of the larger model, by what prunes it."""
+    *_, size = MODELS.values()
+    found = times({name: fit_of(name, size) for name in PRUNING}, rounds, repeat=1)
+    for name, taken in found.items():
+        fastest = min(taken) / min(found["without"])
+        yield {"callback": name, "fastest": fastest, "ratio": ratio(taken, found["without"])}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
@@ -121,7 +138,7 @@ def main():
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * REPLICAS
     )
-    rows, short = [], []
+    rows, short, masks = [], [], []
     for row in compared(args.rounds):
         median, low, high = row["ratio"]
         print(
@@ -134,8 +151,15 @@ def main():
     for row in epochs(args.rounds):
         print("{data:8} {optimizer:6}{milliseconds:7.1f} ms for an epoch of 4 steps".format(**row))
         short.append(row)
+    for row in pruned(args.rounds):
+        median, low, high = row["ratio"]
+        print(
+            f"{row['callback']:18} step over one without: {row['fastest']:.2f} of the fastest, "
+            f"{median:.2f} [{low:.2f}, {high:.2f}]"
+        )
+        masks.append(row)
     if args.save:
-        save("whole_fit", {"rows": rows, "epochs": short})
+        save("whole_fit", {"rows": rows, "epochs": short, "pruning": masks})
 
 
 if __name__ == "__main__":

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from heapq import nlargest
 from math import prod
 from typing import Any, overload
 
 import keras
 
 from keras_gdx.arguments import PositiveInt, check, check_built, check_type
+from keras_gdx.backends import backend
 from keras_gdx.creation import create
 from keras_gdx.engine.state.state import AVERAGE, size_of
 from keras_gdx.optimizers import Optimizer
@@ -33,10 +35,10 @@ class Memory:
         sums: The accumulated gradients of `gradient_accumulation_steps`.
         activations: An estimate: the outputs of all layers for the device's share of a batch.
             0 without a batch size, or for a model without a graph of layers.
-        update: An estimate of what an update needs beside this, outside XLA: a copy of the largest
-            tensor that is updated as one, one for each of its slots in 8 bits, and three if
-            small variables are joined in it. Rules that multiply matrices or look at the
-            complete model need more.
+        update: An estimate of what an update needs beside this on a CPU, outside XLA: a copy of
+            the largest tensor that is updated as one, one for each of its slots in 8 bits, and
+            three if small variables are joined in it; and what rules such as `Muon` and `SOAP`
+            multiply matrices in, which grows with the number of cores.
         replicas: The number of devices.
     """
 
@@ -190,16 +192,30 @@ def _bytes(variables: Iterable[Any]) -> int:
 
 
 def _update(optimizer: Optimizer, variables: Any, replicas: int) -> int:
-    """Bytes of what the largest update decodes, joins or cannot write in place."""
-    return max(
-        prod(bucket.own_shape) * size_of(bucket.dtype) * (1 + _decoded(bucket) + 3 * bucket.packed)
-        for bucket in optimizer.imagined(replicas, variables).buckets
-    )
+    """Bytes of what the largest update decodes, joins or copies, and of all workspaces in use."""
+    buckets = optimizer.imagined(replicas, variables).buckets
+    in_turn = [_workspace(b) for b in buckets if _is_one_program(b)]
+    together = [_workspace(b) for b in buckets if not _is_one_program(b)]
+    at_once = nlargest(backend.programs_at_once(), in_turn)
+    return max(map(_copied, buckets)) + sum(at_once) + sum(together)
 
 
-def _decoded(bucket: Any) -> int:
-    """The number of its slots in 8 bits."""
-    return sum("int8" in v.dtype for slot in bucket.slots.values() for v in slot.variables)
+def _copied(bucket: Any) -> int:
+    copies = 1 + 3 * bucket.packed
+    copies += sum("int8" in v.dtype for slot in bucket.slots.values() for v in slot.variables)
+    return copies * prod(bucket.own_shape) * size_of(bucket.dtype)
+
+
+def _workspace(bucket: Any) -> int:
+    shape, role = bucket.own_shape, bucket.spec.role
+    shapes = {slot.name: slot.shape_for(shape, role) for slot in bucket.rule.own_slots()}
+    sizes = {name: prod(s) if s else 0 for name, s in shapes.items()}
+    return bucket.rule.workspace(prod(shape), sizes) * size_of(bucket.dtype)
+
+
+def _is_one_program(bucket: Any) -> bool:
+    """Whether its temporary tensors are those of a program; others are made for all variables."""
+    return bool(bucket.fused) and bucket.rule.divisible
 
 
 def _activations(model: Any, examples: int) -> int:

@@ -173,13 +173,13 @@ class TrainingLoop:
         model = self.model
         self._epoch = self._batch = None
         self._history.history = {}
-        build_optimizer(model)
         follow(model)
         introduced(model)
         with ExitStack() as stack:
             stack.enter_context(own_step(model))
             listed = [self._means, self._history, *self._given]
             callbacks = around_fit(model, listed, dict(self._data), stack)
+            build_optimizer(model)
             self._batches = Batches(model, self._data)
             self._batches.announce()
             steps = self._batches.num_batches

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 import keras_gdx
+from keras_gdx.backends import backend
 from keras_gdx.engine.state.storage import BLOCK
 from tests.contract.rules import FIRST, RULES
 
@@ -74,6 +75,20 @@ def test_an_update_needs_room_for_the_tensors_that_it_decodes_joins_or_copies():
     assert found.peak == found.total + found.update
     batch = keras_gdx.memory(small, "adamw", batch_size=10_000)
     assert batch.peak == batch.total  # the activations are gone before the update
+
+
+@pytest.mark.parametrize("cores", [1, 2, 9])
+def test_an_update_needs_room_for_what_matrices_are_multiplied_in(cores, monkeypatch):
+    """Compiled updates run side by side; what others compute may exist for all variables."""
+    monkeypatch.setattr(backend, "programs_at_once", lambda: cores)
+    layers = [keras.layers.Dense(512, use_bias=False) for _ in range(4)]
+    net = keras.Sequential([keras.Input((512,)), *layers])
+    compiled = {"muon": 2, "normuon": 2, "kron": 4 * 2 + 1, "lion": 0}
+    together = {"soap": 2 * 2, "shampoo": 2 + 1, "prodigy": 1}
+    counts = dict.fromkeys(compiled, min(cores, 4)) | dict.fromkeys(together, 4)
+    found = {rule: keras_gdx.memory(net, keras_gdx.create(rule)).update for rule in counts}
+    expected = {rule: 1 + counts[rule] * each for rule, each in (compiled | together).items()}
+    assert found == {rule: copies * 4 * 512 * 512 for rule, copies in expected.items()}
 
 
 def test_activations_follow_the_share_of_a_batch():

@@ -139,9 +139,9 @@ MUTANTS = [
     Mutant(
         "engine/update.py",
         "constraints come after the moving average",
-        "    if constraint is not None:\n        w = constraint(w)\n    if not averages:\n"
-        "        return w, []\n",
-        "    if not averages:\n        return (w if constraint is None else constraint(w)), []\n",
+        "    w = masked(w if constraint is None else constraint(w), mask)\n    if not averages:\n",
+        "    if not averages:\n"
+        "        w = masked(w if constraint is None else constraint(w), mask)\n",
         "tests/contract/test_order.py",
     ),
     Mutant(
@@ -369,9 +369,37 @@ MUTANTS = [
     Mutant(
         "engine/variables/masks.py",
         "masks forget a variable's own constraint",
-        "w = w if self.inner is None else self.inner(w)",
-        "w = w",
+        "return constraint.inner if isinstance(constraint, Masked) else constraint",
+        "return None if isinstance(constraint, Masked) else constraint",
         "tests/callbacks/test_masks.py -k own",
+    ),
+    Mutant(
+        "engine/state/packing.py",
+        "packed variables have no masks",
+        "if m is None else backend.dense(m) for m",
+        "for m",
+        "tests/contract/test_masks.py -k usual",
+    ),
+    Mutant(
+        "engine/variables/constraints.py",
+        "constraints of a user are compiled",
+        "type(constraint) in PURE",
+        "isinstance(constraint, PURE)",
+        "tests/contract/test_masks.py -k written",
+    ),
+    Mutant(
+        "engine/variables/constraints.py",
+        "compiled updates are shared by different constraints",
+        "return type(constraint), str(constraint.get_config())",
+        "return type(constraint)",
+        "tests/contract/test_masks.py -k eager",
+    ),
+    Mutant(
+        "callbacks/_lib/masks.py",
+        "a step that was compiled without masks goes on",
+        "            model.train_function = None\n",
+        "            pass\n",
+        "tests/callbacks/test_masks.py -k later",
     ),
     Mutant(
         "callbacks/_lib/amount.py",

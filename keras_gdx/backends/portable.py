@@ -108,6 +108,11 @@ def fuses(wanted):
     return False
 
 
+def programs_at_once():
+    """The number of compiled updates that run at the same time: there is one step."""
+    return 1
+
+
 def reduce(gradients, dtype=None):
     """The sum over replicas, with each sparse row once."""
     return gradients

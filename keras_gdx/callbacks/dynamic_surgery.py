@@ -10,7 +10,8 @@ from keras import ops
 from keras_gdx.callbacks._lib.amount import EveryCount, Moment
 from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks._lib.masks import Pruning
-from keras_gdx.engine.variables.masks import Masked
+from keras_gdx.engine.state.state import wide
+from keras_gdx.engine.variables.masks import Masked, masked
 from keras_gdx.registry import register
 
 __all__ = ["DynamicSurgery"]
@@ -21,24 +22,26 @@ class Spliceable(Masked):
 
     def __init__(self, variable: Any):
         super().__init__(variable)
-        self.dense = keras.Variable(ops.convert_to_numpy(variable), trainable=False,
-                                    dtype=variable.dtype)  # fmt: skip
+        self.own, self.inner = self.inner, self.update
+        self.dense = keras.Variable(
+            ops.convert_to_numpy(variable), trainable=False, dtype=wide(variable)
+        )
 
     @property
     def variables(self) -> list[Any]:
         return [self.mask, self.dense]
 
-    def __call__(self, w: Any) -> Any:
-        mask = ops.cast(self.mask, w.dtype)
+    def update(self, w: Any) -> Any:
+        """Updates the dense weights, and returns them."""
         dense = ops.cast(self.dense, w.dtype)
-        dense = dense + (w - dense * mask)  # the update was applied to `dense * mask`
-        dense = dense if self.inner is None else self.inner(dense)
+        dense = dense + (w - masked(dense, self.mask))  # what was updated was masked
+        dense = dense if self.own is None else self.own(dense)
         self.dense.assign(ops.cast(dense, self.dense.dtype))
-        return dense * mask
+        return dense
 
     def renew(self, variable: Any, mask: np.ndarray) -> None:
         self.mask.assign(mask)
-        variable.assign(self.dense * ops.cast(self.mask, self.dense.dtype))
+        variable.assign(masked(ops.convert_to_tensor(self.dense), self.mask))
 
     def begin(self, variable: Any) -> None:
         super().begin(variable)
@@ -59,7 +62,8 @@ class DynamicSurgery(Pruning):
       \qquad \tau = \max(\mu + c \sigma, 0)$$
 
     with mean $\mu$ and standard deviation $\sigma$ of $|\tilde w|$. After `end` the masks are
-    fixed. The logs have `sparsity`. Memory: one byte and one dense weight per weight.
+    fixed. The logs have `sparsity`. Memory: one byte and one dense weight, at least float32,
+    per weight.
 
     Args:
         strength: Number, $c$: larger values prune more; may be negative.

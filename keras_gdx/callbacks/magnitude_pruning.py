@@ -38,7 +38,7 @@ class MagnitudePruning(Pruning):
 
     Raises:
         ValueError: If an argument is out of range; when `fit` begins, if no variable is left,
-            the model is not built, or its optimizer was used without this callback.
+            or, in a `TrainingLoop`, if the optimizer is built already.
 
     Example:
         >>> import keras, numpy as np

@@ -78,7 +78,8 @@ def _settle(optimizer, h, task, w):
     if state.averages:
         kept.append(bucket.together(state.averages))
     old = [backend.dense(x.value) for x in kept]
-    w, averages = conclude(optimizer, bucket.constraint, h, w, *old[1:])
+    mask = bucket.mask(optimizer.model_variables)
+    w, averages = conclude(optimizer, bucket.constraint, mask, h, w, *old[1:])
     lost = {LOST: None} if LOST in bucket.slots else {}
     w, lost = narrowed(optimizer, h, w, lost, kept[0].dtype)
     for x, new, was in zip(kept, [w, *averages], old, strict=True):

@@ -31,17 +31,17 @@ def move_bucket(optimizer, h, packed, task, factor):
     own = bucket.spec.multiplier, float(bucket.indices[0])
     gradient = backend.ensure_shape(backend.dense(task.gradient), bucket.shape)  # if it was sparse
 
-    def update(h, own, gradient, factor, present, old):
+    def update(h, own, gradient, factor, present, mask, old):
         h = h.replace(multiplier=own[0], index=own[1])
         stored, *rest = old
         averages = [rest.pop(0)] if optimizer.use_ema else []
         w, slots = advance(optimizer, bucket, h, scaled(gradient, factor, h), stored, rest)
-        w, averages = conclude(optimizer, bucket.constraint, h, w, *averages)
+        w, averages = conclude(optimizer, bucket.constraint, mask, h, w, *averages)
         w, slots = narrowed(optimizer, h, w, slots, stored.dtype)
         new = [w, *averages, *encoded(bucket, slots)]
         return [bucket.choose(present, x, was) for x, was in zip(new, old, strict=True)]
 
-    args = own, gradient, factor, task.present
+    args = own, gradient, factor, task.present, bucket.mask(optimizer.model_variables)
     overwrite(optimizer, bucket, "all", h, packed, update, kept, *args)
 
 
@@ -58,7 +58,7 @@ def overwrite(optimizer, bucket, key, h, packed, update, kept, own, *args):
     if key not in programs:
         programs[key] = backend.program(
             lambda numbers, *rest: update(structure.unpack(numbers), *rest),
-            elementwise=bucket.rule.separates_entries,
+            elementwise=bucket.separates_entries,
         )
     programs[key](kept, numbers, ops.convert_to_tensor(own, bucket.dtype), *args)
 
@@ -88,15 +88,14 @@ def encoded(bucket, slots):
     return [x for storage, value in pairs for x in storage.encode(value)]
 
 
-def conclude(optimizer, constraint, h, w, *averages):
-    """Applies constraint and moving average: returns the weights, and a list of averages."""
-    if constraint is not None:
-        w = constraint(w)
+def conclude(optimizer, constraint, mask, h, w, *averages):
+    """Applies constraint, mask and moving average: returns the weights, and a list of averages."""
+    w = masked(w if constraint is None else constraint(w), mask)
     if not averages:
         return w, []
     average = ops.where(h.t == 1, w, ema(averages[0], w, h.ema_momentum))
     if every := optimizer.ema_overwrite_frequency:
-        average_now = masked(constraint, average)
+        average_now = masked(average, mask)
         w = ops.where(ops.cast(h.t, "int32") % every == 0, average_now, w)
     return w, [average]
 
@@ -124,10 +123,12 @@ def move_rows(optimizer, h, task, factor, rows):
         storage = bucket.slots[name]
         for v, content in zip(storage.variables, storage.encode_rows(value), strict=True):
             backend.write_rows(v, rows, content)
-    if state.averages or bucket.constraint is not None:  # these apply to every row
+    mask = bucket.mask(optimizer.model_variables)
+    whole_table = state.averages, bucket.constraint, mask
+    if any(x is not None for x in whole_table):  # these apply to every row
         averages = [state.averages[index]] if state.averages else []
         whole = ops.cast(variable, dtype)
-        w, averaged = conclude(optimizer, bucket.constraint, h, whole, *averages)
+        w, averaged = conclude(optimizer, bucket.constraint, mask, h, whole, *averages)
         touched = [variable, *averages]
         before = [ops.convert_to_tensor(x) for x in touched]
         for x, value, was in zip(touched, [w, *averaged], before, strict=True):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from keras.src.backend.tensorflow.trainer import TFEpochIterator  # the data of one `fit`
 
 STEPPED = "_keras_gdx_stepped"  # set on a model once a step of the user's may be compiled
+OWN = "_keras_gdx_own_step"  # set on a model while it is trained by such a step
 
 
 class Batches(TFEpochIterator):
@@ -33,6 +34,11 @@ class Batches(TFEpochIterator):
                 yield index, plain(next(iterator))
 
 
+def in_own_step(model):
+    """Whether `model` is being trained by a step that only its user can build and compile."""
+    return OWN in vars(model)
+
+
 @contextmanager
 def own_step(model):
     """Context in which `model` is trained by a step that only its user can build and compile."""
@@ -49,7 +55,11 @@ def own_step(model):
                 "step anew, or give the schedule its `total_steps`."
             )
 
-    replaced = {"_maybe_symbolic_build": nothing, "make_train_function": make_train_function}
+    replaced = {
+        "_maybe_symbolic_build": nothing,
+        "make_train_function": make_train_function,
+        OWN: True,
+    }
     before = {name: value for name, value in vars(model).items() if name in replaced}
     vars(model).update(replaced)
     try:

@@ -13,7 +13,7 @@ from keras import ops
 from keras_gdx.backends import backend
 from keras_gdx.engine.late_weights import updates_of
 from keras_gdx.engine.state.state import LOW_PRECISION
-from keras_gdx.engine.variables.masks import masked
+from keras_gdx.engine.variables.masks import mask_of, masked
 from keras_gdx.integration.model_optimizers import keras_averages, ours
 
 
@@ -56,7 +56,7 @@ class WeightSwap:
         if values is None:
             return None
         pairs = zip(self.owner.model_variables, values, strict=True)
-        return [masked(v.constraint, ops.convert_to_tensor(value)) for v, value in pairs]
+        return [masked(ops.convert_to_tensor(value), mask_of(v)) for v, value in pairs]
 
     def enter(self):
         """Swaps the evaluation weights in; returns whether that changed anything."""

@@ -116,6 +116,10 @@ class Kron(Optimizer):
         due = ops.cast(waited + 1 >= 1 / h.update_probability, waited.dtype)
         return {"due": due}, (1 - due) * (waited + 1)
 
+    def workspace(self, size, slots):
+        """Two products, a change and a new value of each factor, and the noise."""
+        return 4 * slots["factors"] + size
+
     def direction(self, h, g, w, m, factors):
         shapes = _shapes(w.shape, h.max_size_triangular)
         factors = started(factors, join(_identity(s, w.dtype) for s in shapes.values()))

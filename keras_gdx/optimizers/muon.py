@@ -116,6 +116,10 @@ class Muon(Optimizer):
         is_matrix = spec.role.kind == "kernel" and not spec.role.head
         return None if is_matrix else "fallback"
 
+    def workspace(self, size, slots):
+        """The matrix of an iteration, and the next one."""
+        return 2 * size
+
     def direction(self, h, g, w, m, *own):
         m = h.momentum * m + g
         matrix = g + h.momentum * m if h.nesterov else m

@@ -115,6 +115,10 @@ class Prodigy(Optimizer):
             "beta_3": h.beta_2**0.5 if h.beta_3 is None else h.beta_3,
         }
 
+    def workspace(self, size, slots):
+        """The terms of a sum over the model."""
+        return size
+
     def global_stats(self, h, model, d, largest, progress):
         d = ops.maximum(d, h.d0)
         scale = d / h.d0

@@ -85,6 +85,17 @@ class Rule:
         """Takes the step along `-u`: returns `(w, *new_slots)`."""
         return w - h.lr * u, *slots
 
+    def workspace(self, size: int, slots: Mapping[str, int]) -> int:
+        """Estimates the entries of the temporary tensors in which a variable's update computes.
+
+        One copy of the variable is not counted: any rule may need that. `memory` uses it.
+
+        Args:
+            size: The number of entries of the variable.
+            slots: The number of entries of each of its slots, by name.
+        """
+        return 0
+
     def part_of(self, spec: Any) -> str | None:
         """The name of the part that updates this variable; `None` for the rule itself."""
         return None

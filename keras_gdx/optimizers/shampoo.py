@@ -115,6 +115,10 @@ class Shampoo(Optimizer):
             "due": (ops.cast(h.t, "int32") - 1) % h.precondition_frequency == 0,
         }
 
+    def workspace(self, size, slots):
+        """The products of the gradient, and its blocks."""
+        return slots["left"] + slots["right"] + size
+
     def direction(self, h, g, w, m, v, left, right, left_root, right_root):
         m = ema(m, g, h.beta_1)
         p = m / h.correction_1

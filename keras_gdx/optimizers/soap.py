@@ -104,6 +104,10 @@ class SOAP(Optimizer):
             "correction": ops.sqrt(bias_correction(h.beta_2, t)) / bias_correction(h.beta_1, t),
         }
 
+    def workspace(self, size, slots):
+        """The products of the gradient, and the new statistics."""
+        return 2 * slots["basis"]
+
     def direction(self, h, g, w, m, v, statistics, basis):
         shapes = _shapes(w.shape, h.max_precondition_dim)
         products = {axis: outer(g, axis) for axis in shapes}

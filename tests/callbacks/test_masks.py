@@ -115,6 +115,19 @@ def test_memory_in_another_model(case):
     np.testing.assert_array_equal(second.get_weights()[0], whole.get_weights()[0])
 
 
+def test_pruned_weights_keep_small_updates():
+    """In bfloat16, each of these is less than half the distance to the next number."""
+    layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones", dtype="bfloat16")
+    model = keras.Sequential([keras.Input((2,)), layer])
+    model.compile(optimizers.SGD(2**-10), lambda y, y_pred: keras.ops.sum(y_pred))
+    callback = DynamicSurgery(end=1, every=1)
+    data = np.ones((100, 2)), np.ones((100, 1))
+    callback.mask_of = lambda weights, mask, step: np.array([[True], [False]])
+    model.fit(*data, batch_size=1, verbose=0, callbacks=[callback])
+    np.testing.assert_array_equal(layer.kernel.numpy()[:, 0].astype("float32"), [1, 0])
+    assert float(layer.kernel.constraint.dense[1, 0]) == pytest.approx(1 - 100 * 2**-10)
+
+
 def test_masks_stay_in_later_fits():
     model = model_with(optimizers.Adam(0.01))
     fit(model, MagnitudePruning(0.5, 0, 9, 3))
@@ -124,10 +137,30 @@ def test_masks_stay_in_later_fits():
     np.testing.assert_array_equal(model.get_weights()[0] == 0, zero)
 
 
-def test_own_constraint_counts_too():
+@pytest.mark.parametrize("whose", OPTIMIZERS)
+@pytest.mark.parametrize("jit", [False, True])
+def test_may_begin_in_a_later_fit(whose, jit):
+    """The step was compiled without masks, and so was what applies an incomplete window.
+
+    The latter is followed by what holds the masks of all weights.
+    """
+    window = {"gradient_accumulation_steps": 7} if whose == "ours" else {}
+    never, late = MagnitudePruning(0.8, 10**6, 10**6 + 1), keras.callbacks.Callback()
+    found = []
+    for before in (never, late):
+        model = model_with(OPTIMIZERS[whose](RATE, **window), jit_compile=jit)
+        fit(model, before)
+        fit(model, MagnitudePruning(0.8, 0, 9, 3))
+        found.append(model.get_weights()[0])
+    np.testing.assert_array_equal(*found)
+    assert (found[0] == 0).mean() == 0.8
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_own_constraint_counts_too(case):
     model = model_with(optimizers.SGD(RATE))
     model.layers[0].kernel.constraint = keras.constraints.NonNeg()
-    fit(model, MagnitudePruning(0.5, 0, 9, 3))
+    fit(model, CASES[case][0]())
     assert model.get_weights()[0].min() == 0
 
 
@@ -142,5 +175,10 @@ def test_bad_input():
         fit(model_with("sgd"), MagnitudePruning(0.5, include="nothing"))
     model = model_with(optimizers.SGD(RATE))
     fit(model, keras.callbacks.Callback())
+    with pytest.raises(ValueError, match="Compile the model again"):
+        fit(model, DynamicSurgery())
+    assert model.layers[0].kernel.constraint is None
+    model = model_with(optimizers.SGD(RATE))
+    fit(model, DynamicSurgery())
     with pytest.raises(ValueError, match="Compile the model again"):
         fit(model, MagnitudePruning(0.5))

@@ -382,6 +382,26 @@ def test_layers_are_not_unfrozen_under_a_compiled_step():
         train(model, X, Y, callbacks=watch)
 
 
+@pytest.mark.parametrize("kind", [callbacks.MagnitudePruning, callbacks.DynamicSurgery])
+def test_prunes_as_in_fit(kind):
+    fitted, own = (make(optimizers.SGD(0.1), loss="mse") for _ in range(2))
+    keras.utils.set_random_seed(2)
+    fitted.fit(pipeline(), epochs=2, verbose=0, callbacks=[kind(end=7, every=2)])
+    keras.utils.set_random_seed(2)
+    train(own, pipeline(), callbacks=[kind(end=7, every=2)])
+    assert same(fitted, own)
+    assert (own.get_weights()[0] == 0).any()
+
+
+def test_masks_do_not_come_under_a_compiled_step():
+    model = make()
+    step = step_of(model)
+    step(X, Y)
+    with pytest.raises(ValueError, match="make the step anew"):
+        train(model, X, Y, step=step, callbacks=[callbacks.MagnitudePruning()])
+    assert all(v.constraint is None for v in model.trainable_variables)
+
+
 def test_the_model_is_left_as_it_was_after_an_error(tmp_path):
     model = make(loss="mse")
     before = {*vars(model)}

@@ -1,5 +1,6 @@
 """Graphs and compilation, and operations that compile well."""
 
+import os
 from functools import partial
 
 import tensorflow as tf
@@ -29,6 +30,11 @@ def fuses(wanted):
     Inside a compiled step, such a program becomes part of the step.
     """
     return wanted is True or (wanted == "auto" and not tf.executing_eagerly())
+
+
+def programs_at_once():
+    """The number of compiled updates that a step may run at the same time."""
+    return tf.config.threading.get_inter_op_parallelism_threads() or os.cpu_count()
 
 
 def program(update, elementwise=False):

@@ -10,9 +10,9 @@ from keras_gdx.arguments import needs_tensorflow
 from keras_gdx.callbacks._lib.amount import EveryCount, Moment
 from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks.base import AtBatches, Logs
-from keras_gdx.engine.variables.masks import Masked
+from keras_gdx.engine.variables.masks import Masked, mask_of
 from keras_gdx.engine.variables.structure import VECTORS, select
-from keras_gdx.integration.model_optimizers import ours
+from keras_gdx.integration.model_optimizers import all_optimizers, ours
 
 __all__ = []
 
@@ -75,24 +75,38 @@ class Pruning(AtBatches):
 
     def on_weights(self, model: Any) -> None:
         """Installs the constraints, before the optimizer is built and steps are compiled."""
-        name = type(self).__name__
-        needs_tensorflow(name)
+        needs_tensorflow(type(self).__name__)
         usual = {id(v) for v in model.trainable_variables if len(v.shape) > 1}
         usual -= {id(v) for v in model.trainable_variables if v.name in VECTORS}
         chosen = select(model.trainable_variables, self.include, self.exclude, usual)
         without = [v for v in chosen if type(v.constraint) is not self.constraint]
-        if without and any(x.built for x in ours(model)):
-            raise ValueError(
-                f"{name} must be there when the optimizer is built, usually in the first `fit` "
-                f"after `compile`: this one is built without its constraints on {without[0].path}. "
-                "Compile the model again, and leave `build` to `fit`."
-            )
+        self._refuse_late_use(model, without)
         with model.distribute_strategy.scope():
             for variable in without:
                 variable.constraint = self.constraint(variable)
         if without:
             model.train_function = None
         self._masked = [(v, v.constraint) for v in chosen]
+
+    def _refuse_late_use(self, model: Any, variables: list[Any]) -> None:
+        """Raises `ValueError` if updates without the new constraints are planned or compiled."""
+        from keras_gdx.integration.own_step import in_own_step  # TensorFlow, only now
+
+        name = type(self).__name__
+        only_mask = self.constraint is Masked  # which is no part of the plan of an update
+        planned = [v for v in variables if not only_mask or mask_of(v) is not None]
+        if planned and any(x.built for x in ours(model)):
+            raise ValueError(
+                f"{name} must be there when the optimizer is built, usually in the first `fit` "
+                f"after `compile`: this one is built without its constraints on {planned[0].path}. "
+                "Compile the model again, and leave `build` to `fit`."
+            )
+        if variables and in_own_step(model) and any(x.built for x in all_optimizers(model)):
+            raise ValueError(
+                f"{name} must be there before the first step: this one may be compiled without "
+                f"its mask of {variables[0].path}, and only `fit` can compile a step again. "
+                "Compile the model with a new optimizer, and make the step anew."
+            )
 
     def state(self) -> dict[str, Any]:
         """Returns the state as a dictionary, including the masks."""

@@ -18,6 +18,12 @@ from keras import ops
 from keras_gdx.backends import backend
 from keras_gdx.engine.state.storage import BLOCK, SMALLEST, chosen
 from keras_gdx.engine.state.views import Member, Slice
+from keras_gdx.engine.variables.constraints import (
+    kind_of,
+    may_be_compiled,
+    separates_entries,
+)
+from keras_gdx.engine.variables.masks import constraint_of, mask_of
 from keras_gdx.engine.variables.spec import VariableSpec
 
 PACKED = 16_384  # for larger variables, copying costs more than packing saves
@@ -38,7 +44,7 @@ class Bucket:
         replicas: The number of shards, one per replica. 1: every replica has the complete state.
         own_shape: The shape of a shard, or of the complete tensor.
         fused: `True` or `"auto"` if their update may be a compiled program of its own.
-        constraint: The variable's constraint; only unpacked variables have one.
+        constraint: The variable's constraint apart from its mask; only unpacked variables have one.
         slots: Storage of each slot by name, as `State` makes it.
         total: The gradient accumulator, a variable, or `None`.
     """
@@ -69,8 +75,8 @@ class Bucket:
         self.shape = self.whole_shape()
         self.own_shape = self.shape if replicas == 1 else self.shard_shape(block)
         slower = self.size < FUSED or rule.decomposes
-        # A constraint may run any Python code, so it stays outside of compiled programs.
-        self.fused = False if constraint or (fused == "auto" and slower) else fused
+        unfit = not may_be_compiled(constraint) or (fused == "auto" and slower)
+        self.fused = False if unfit else fused
         self.slots: dict = {}
         self.total = None
 
@@ -80,11 +86,16 @@ class Bucket:
         return [slot.name for slot in self.rule.all_slots() if slot.init == "variable"]
 
     @property
+    def separates_entries(self):
+        """Whether an update treats every entry by itself."""
+        return self.rule.separates_entries and separates_entries(self.constraint)
+
+    @property
     def kind(self):
         """What the update is compiled for; buckets with equal kinds share a program."""
         masks = tuple(self.rule.masks_of(self.spec).items())
-        shapes = self.shape, self.own_shape
-        return id(self.rule), shapes, self.spec.role, self.spec.decays, masks
+        shapes, constraint = (self.shape, self.own_shape), kind_of(self.constraint)
+        return id(self.rule), shapes, self.spec.role, self.spec.decays, masks, constraint
 
     def whole_shape(self):
         """The shape of the tensor that holds all variables."""
@@ -102,6 +113,16 @@ class Bucket:
         """The bucket's variables, of all, as one object with `value`, `dtype` and `assign`."""
         members = self.members(variables)
         return PackedVariable(self, members) if self.packed else members[0]
+
+    def mask(self, variables):
+        """The masks of the bucket's variables, of all, as one tensor; `None` without masks."""
+        masks = [mask_of(v) for v in self.members(variables)]
+        if all(mask is None for mask in masks):
+            return None
+        pairs = zip(masks, self.shapes, strict=True)
+        return self.join(
+            [ops.ones(shape, "uint8") if m is None else backend.dense(m) for m, shape in pairs]
+        )
 
     def join(self, tensors):
         """Joins one tensor per variable into the bucket's tensor."""
@@ -259,7 +280,7 @@ def buckets_of(optimizer, variables, specs, rules, dtypes, replicas):
         alone: Any = index
         if _packable(optimizer, variable, rule):
             alone = None
-        elif replicas > 1 and not rule.separates_entries and variable.constraint is None:
+        elif replicas > 1 and not rule.separates_entries and constraint_of(variable) is None:
             kind, alone = Stack, (tuple(variable.shape), spec.role)
         members.setdefault((kind, alone, treated), []).append(index)
     found = []
@@ -284,7 +305,7 @@ def _bucket(optimizer, kind, indices, variables, specs, rules, dtypes, replicas)
         rules[first],
         [tuple(variables[i].shape) for i in indices],
         dtype=dtypes[first],
-        constraint=variables[first].constraint,
+        constraint=constraint_of(variables[first]),
         fused=optimizer.fused,
         replicas=replicas if divided else 1,
         block=BLOCK if coded else 1,
@@ -295,4 +316,4 @@ def _packable(optimizer, variable, rule):
     size = math.prod(variable.shape)
     most = SMALLEST - 1 if optimizer.state_dtype == "int8" else PACKED
     wanted = optimizer.fused is not False and optimizer.sparse == "dense"
-    return wanted and rule.separates_entries and size <= most and variable.constraint is None
+    return wanted and rule.separates_entries and size <= most and constraint_of(variable) is None
