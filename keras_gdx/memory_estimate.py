@@ -190,16 +190,11 @@ def _bytes(variables: Iterable[Any]) -> int:
 
 
 def _update(optimizer: Optimizer, variables: Any, replicas: int) -> int:
-    """Bytes of what the largest update decodes, joins or cannot write in place."""
+    """Bytes of what the largest update joins or cannot write in place."""
     return max(
-        prod(bucket.own_shape) * size_of(bucket.dtype) * (1 + _decoded(bucket) + 3 * bucket.packed)
+        prod(bucket.own_shape) * size_of(bucket.dtype) * (1 + 3 * bucket.packed)
         for bucket in optimizer.imagined(replicas, variables).buckets
     )
-
-
-def _decoded(bucket: Any) -> int:
-    """The number of its slots in 8 bits."""
-    return sum("int8" in v.dtype for slot in bucket.slots.values() for v in slot.variables)
 
 
 def _activations(model: Any, examples: int) -> int:

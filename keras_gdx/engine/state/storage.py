@@ -130,9 +130,13 @@ class EightBit(Storage):
         blocks = ops.reshape(values, (-1, self.block))
         sizes = ops.abs(blocks)
         scales = _largest(sizes)
-        x = ops.sqrt(sizes * (1 / ops.maximum(scales, TINY)))
-        x = ops.where(blocks < 0, -x, x) if self.signed else ops.sqrt(x)
-        return [_rounded(x * self.levels, self.variables[0].dtype), scales]
+        x = self._root(sizes) * (self.levels / self._root(ops.maximum(scales, TINY)))
+        if self.signed:
+            x = ops.where(blocks < 0, -x, x)
+        return [_rounded(x, self.variables[0].dtype), scales]
+
+    def _root(self, x):
+        return ops.sqrt(x) if self.signed else ops.sqrt(ops.sqrt(x))
 
 
 def _largest(rows):
