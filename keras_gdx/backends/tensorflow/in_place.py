@@ -25,31 +25,23 @@ def in_order(update, args, old):
         return results
     entries = [tf.cast(tf.reshape(x, (-1,))[:1], tf.float32) for x in first]
     never = tf.reduce_any(tf.concat(entries, 0) > math.inf)  # but XLA waits for it
-
-    def awaiting(x):
-        return tf.where(never, tf.zeros((), x.dtype), x) if tf.is_tensor(x) else x
-
-    later = update(*tf.nest.map_structure(awaiting, (*args, old)))
+    held = [
+        tf.where(never, tf.zeros((), x.dtype), x) if i in last else x for i, x in enumerate(old)
+    ]
+    later = update(*args, held)
     return [later[i] if i in last else x for i, x in enumerate(results)]
 
 
 def _needed(results, old):
-    """The numbers of results that others must precede: those need the old value or the new one."""
+    """The numbers of old values from which more than their own new values are computed."""
     stops = {x.ref() for x in (*results, *old)}
     origins = [_origins(result, stops) for result in results]
-    needed = {
+    return {
         i
         for i, x in enumerate(old)
         for j, found in enumerate(origins)
         if i != j and x.ref() in found
     }
-    while more := {
-        i
-        for i, x in enumerate(results)
-        if i not in needed and any(x.ref() in origins[j] for j in needed)
-    }:
-        needed |= more
-    return needed
 
 
 def _origins(result, stops):
