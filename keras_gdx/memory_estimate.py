@@ -192,7 +192,7 @@ def _bytes(variables: Iterable[Any]) -> int:
 
 
 def _update(optimizer: Optimizer, variables: Any, replicas: int) -> int:
-    """Bytes of what the largest update decodes, joins or copies, and of all workspaces in use."""
+    """Bytes of what the largest update joins or cannot write in place, and of all workspaces in use."""
     buckets = optimizer.imagined(replicas, variables).buckets
     in_turn = [_workspace(b) for b in buckets if _is_one_program(b)]
     together = [_workspace(b) for b in buckets if not _is_one_program(b)]
@@ -201,9 +201,7 @@ def _update(optimizer: Optimizer, variables: Any, replicas: int) -> int:
 
 
 def _copied(bucket: Any) -> int:
-    copies = 1 + 3 * bucket.packed
-    copies += sum("int8" in v.dtype for slot in bucket.slots.values() for v in slot.variables)
-    return copies * prod(bucket.own_shape) * size_of(bucket.dtype)
+    return (1 + 3 * bucket.packed) * prod(bucket.own_shape) * size_of(bucket.dtype)
 
 
 def _workspace(bucket: Any) -> int:

@@ -273,16 +273,20 @@ def test_rounding_by_chance_is_refused_for_float16():
 # -- state in eight bits ---------------------------------------------------------------------
 
 
+def eight_bits(shape, signed, block=256):
+    blocks = -(-np.prod(shape) // block)
+    codes = keras.Variable(np.zeros((blocks, block)), dtype="int8" if signed else "uint8")
+    scales = keras.Variable(np.zeros((blocks, 1), "float32"))
+    return EightBit(codes, scales, shape, signed=signed)
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_codes_are_within_half_a_step_of_the_values(signed):
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(100, 91)) * 10.0 ** rng.integers(-8, 3, (100, 1))).astype("float32")
     x = x if signed else np.abs(x)
     blocks = -(-x.size // 256)
-    codes = keras.Variable(np.zeros((blocks, 256)), dtype="int8" if signed else "uint8")
-    storage = EightBit(
-        codes, keras.Variable(np.zeros((blocks, 1), "float32")), x.shape, signed=signed
-    )
+    storage = eight_bits(x.shape, signed)
     storage.write(x)
     found = np.asarray(storage.read(), "float64")
     scale = np.abs(np.pad(x.ravel(), (0, blocks * 256 - x.size)).reshape(blocks, 256)).max(1)
@@ -294,6 +298,34 @@ def test_codes_are_within_half_a_step_of_the_values(signed):
     assert (np.abs(found - x) <= most + 1e-6 * scale / levels).all()
     storage.write(found.astype("float32"))
     np.testing.assert_allclose(np.asarray(storage.read()), found, rtol=1e-5)
+
+
+@pytest.mark.parametrize("jit_compile", [True, False], ids=["xla", "graph"])
+@pytest.mark.parametrize("block", [256, 255, 6])
+@pytest.mark.parametrize("signed", [True, False])
+def test_what_is_decoded_has_the_same_codes_again(signed, block, jit_compile):
+    """For all codes, and for scales from the smallest number to the largest."""
+    tiny, largest = np.finfo("float32").tiny, np.finfo("float32").max
+    scales = np.float32([[tiny], [1e-34], [1e-29], [0.1], [3], [largest]])
+    low, high = (-127, 127) if signed else (0, 255)
+    codes = np.resize(np.arange(low, high + 1), 2 * 256 * len(scales) * block)
+    codes = codes.reshape(-1, len(scales), block)
+    codes[..., 0] = high  # the value that is the scale
+    values = scales * (codes / high) ** 4
+    if signed:
+        values = scales * np.sign(codes) * (codes / high) ** 2
+    codes = np.where(np.abs(values) < tiny, 0, codes).reshape(-1, block)
+    scales = np.tile(scales, (len(codes) // len(scales), 1))
+    storage = eight_bits((codes.size,), signed, block)
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def again(codes, scales):
+        return storage.encode(storage.decode([codes, scales]))
+
+    dtype = storage.variables[0].dtype
+    found, found_scales = again(tf.constant(codes, dtype), tf.constant(scales))
+    np.testing.assert_array_equal(found, codes)
+    np.testing.assert_array_equal(found_scales, scales)
 
 
 @every_rule

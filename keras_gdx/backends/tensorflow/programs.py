@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_gdx.backends.tensorflow.compiling import compiling
 from keras_gdx.backends.tensorflow.gradients import is_fully_known, values
+from keras_gdx.backends.tensorflow.in_place import in_order, suits_devices
 from keras_gdx.backends.tensorflow.one_loop import fuses_outputs, separate
 
 
@@ -51,7 +52,12 @@ def program(update, elementwise=False):
     @partial(tf.function, jit_compile=True, autograph=False)
     def compiled(kept, in_one_loop, *args):
         old = [x.read_value() if isinstance(x, tf.Variable) else x for x in kept]
-        results = separate(update, args, old) if in_one_loop else update(*args, old)
+        if in_one_loop:
+            results = separate(update, args, old)
+        elif elementwise and suits_devices():
+            results = in_order(update, args, old)
+        else:
+            results = update(*args, old)
         moved = []
         for x, new in zip(kept, results, strict=True):
             if isinstance(x, tf.Variable):

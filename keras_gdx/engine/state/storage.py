@@ -16,6 +16,7 @@ from keras_gdx.backends import backend
 BLOCK = 256
 SMALLEST = 16 * BLOCK  # quantizing smaller slots saves too little
 SHORTEST = 4  # values with one scale; so does quantizing shorter rows
+TINY = float(np.finfo("float32").tiny)
 
 
 class Storage:
@@ -97,18 +98,11 @@ class EightBit(Storage):
         self.variables = (codes, scales)
         self.block = codes.shape[1]
         self.shape = shape
-        self.squarings = 1 if signed else 2  # x = scale * fraction ** 2, or ** 4
+        self.signed = signed
         self.levels = 127 if signed else 255
 
     def decode(self, contents):
-        size = math.prod(self.shape)
-        whole = size // self.block
-        codes, scales = contents
-        values = self._decoded(codes[:whole], scales[:whole])
-        if size % self.block:
-            last = self._decoded(codes[whole:], scales[whole:])[: size % self.block]
-            values = ops.concatenate([values, last])
-        return ops.reshape(values, self.shape)
+        return ops.reshape(self._decoded(*contents)[: math.prod(self.shape)], self.shape)
 
     def encode(self, value):
         flat = ops.reshape(ops.cast(value, "float32"), (-1,))
@@ -128,20 +122,35 @@ class EightBit(Storage):
         return self._encoded(ops.cast(value, "float32"))
 
     def _decoded(self, codes, scales):
-        fraction = ops.cast(codes, "float32") * (1 / self.levels)
-        x = ops.abs(fraction)
-        for _ in range(self.squarings):
-            x = x * x
-        return ops.reshape(ops.sign(fraction) * x * scales, (-1,))
+        x = ops.cast(codes, "float32") * (1 / self.levels)
+        x = x * ops.abs(x) if self.signed else ops.square(ops.square(x))
+        return ops.reshape(x * scales, (-1,))
 
     def _encoded(self, values):
         blocks = ops.reshape(values, (-1, self.block))
-        scales = ops.max(ops.abs(blocks), axis=1, keepdims=True)
-        fraction = ops.abs(blocks) / ops.maximum(scales, 1e-38)
-        for _ in range(self.squarings):
-            fraction = ops.sqrt(fraction)
-        codes = ops.round(ops.sign(blocks) * fraction * self.levels)
-        return [ops.cast(codes, self.variables[0].dtype), scales]
+        sizes = ops.abs(blocks)
+        scales = _largest(sizes)
+        x = self._root(sizes) * (self.levels / self._root(ops.maximum(scales, TINY)))
+        if self.signed:
+            x = ops.where(blocks < 0, -x, x)
+        return [_rounded(x, self.variables[0].dtype), scales]
+
+    def _root(self, x):
+        return ops.sqrt(x) if self.signed else ops.sqrt(ops.sqrt(x))
+
+
+def _largest(rows):
+    """The maximum of every row, as a column."""
+    # XLA on a CPU compares the entries of a row one by one, but tensors in vectors.
+    if rows.shape[1] % 4 == 0:
+        rows = reduce(ops.maximum, ops.split(rows, 4, axis=1))
+    return ops.max(rows, axis=1, keepdims=True)
+
+
+def _rounded(x, dtype):
+    """The nearest integers, in a dtype of 8 bits, to which a cast of floats is slow in XLA."""
+    # Around 1.5 * 2**23 the spacing of floats is 1, so that their last bits count integers.
+    return ops.cast(ops.view(x + 1.5 * 2.0**23, "int32"), dtype)
 
 
 class Sharded(Storage):

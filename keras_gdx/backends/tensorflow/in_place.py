@@ -1,0 +1,55 @@
+"""An order of results in which XLA overwrites in place on a CPU.
+
+The weights may need more than the new slots: Lion's also the old momentum, and AdamW's, if slots
+have 16 bits, the moments before they are rounded. XLA then copies these slots, in case it would
+overwrite them before it computes the weights. It copies nothing if the new slots depend on the
+new weights.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+def suits_devices():
+    """Whether there are only CPUs: others compute several results at the same time."""
+    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+
+
+def in_order(update, args, old):
+    """The results of `update(*args, old)`, those last whose old values others need."""
+    results = update(*args, old)
+    last = _needed(results, old)
+    first = [x for i, x in enumerate(results) if i not in last]
+    if not last or not first:
+        return results
+    entries = [tf.cast(tf.reshape(x, (-1,))[:1], tf.float32) for x in first]
+    never = tf.reduce_any(tf.concat(entries, 0) > math.inf)  # but XLA waits for it
+    held = [
+        tf.where(never, tf.zeros((), x.dtype), x) if i in last else x for i, x in enumerate(old)
+    ]
+    later = update(*args, held)
+    return [later[i] if i in last else x for i, x in enumerate(results)]
+
+
+def _needed(results, old):
+    """The numbers of old values from which more than their own new values are computed."""
+    stops = {x.ref() for x in (*results, *old)}
+    origins = [_origins(result, stops) for result in results]
+    return {
+        i
+        for i, x in enumerate(old)
+        for j, found in enumerate(origins)
+        if i != j and x.ref() in found
+    }
+
+
+def _origins(result, stops):
+    """What `result` is computed from, back to the nearest of `stops`."""
+    found, seen, waiting = set(), set(), [result]
+    while waiting:
+        inputs = {x.ref() for x in waiting.pop().op.inputs}
+        found |= inputs & stops
+        waiting += [x.deref() for x in inputs - stops - seen]
+        seen |= inputs
+    return found
