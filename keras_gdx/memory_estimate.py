@@ -192,7 +192,7 @@ def _bytes(variables: Iterable[Any]) -> int:
 
 
 def _update(optimizer: Optimizer, variables: Any, replicas: int) -> int:
-    """Bytes of what the largest update joins or cannot write in place, and of all workspaces in use."""
+    """Bytes of what the largest update joins or cannot overwrite, and of all workspaces in use."""
     buckets = optimizer.imagined(replicas, variables).buckets
     in_turn = [_workspace(b) for b in buckets if _is_one_program(b)]
     together = [_workspace(b) for b in buckets if not _is_one_program(b)]
