@@ -66,7 +66,7 @@ def bits(case):
 @pytest.mark.parametrize("case", CASES)
 def test_the_bits_are_those_of_any_order(case, monkeypatch):
     found = bits(case)
-    monkeypatch.setattr(programs, "suits_devices", lambda: False)
+    monkeypatch.setattr(programs, "order_helps", lambda: False)
     assert found == bits(case)
 
 

@@ -204,9 +204,23 @@ MUTANTS = [
     Mutant(
         "engine/state/storage.py",
         "8-bit codes are rounded down",
-        "codes = ops.round(",
-        "codes = ops.trunc(",
+        "ops.view(x + 1.5",
+        "ops.view(x - 0.5 + 1.5",
         "tests/contract/test_precision.py -k codes",
+    ),
+    Mutant(
+        "engine/state/storage.py",
+        "the scale of a block leaves out its first quarter",
+        "ops.split(rows, 4, axis=1)",
+        "ops.split(rows, 4, axis=1)[1:]",
+        "tests/contract/test_precision.py -k codes",
+    ),
+    Mutant(
+        "backends/tensorflow/in_place.py",
+        "slots do not wait for the weights that need them",
+        "tf.reduce_any(tf.concat(entries, 0) > math.inf)",
+        "tf.constant(False)",
+        "tests/test_in_place.py -k copied",
     ),
     Mutant(
         "engine/state/storage.py",

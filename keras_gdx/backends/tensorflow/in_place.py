@@ -10,10 +10,13 @@ import math
 
 import tensorflow as tf
 
+from keras_gdx.backends.tensorflow.one_loop import is_asked_for
 
-def suits_devices():
-    """Whether there are only CPUs: others compute several results at the same time."""
-    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+
+def order_helps():
+    """Whether XLA makes a loop for each result, rather than one for several: on CPUs it does."""
+    on_cpu = all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+    return on_cpu and not is_asked_for()
 
 
 def in_order(update, args, old):
@@ -46,7 +49,9 @@ def _needed(results, old):
 
 def _origins(result, stops):
     """What `result` is computed from, back to the nearest of `stops`."""
-    found, seen, waiting = set(), set(), [result]
+    found: set = set()
+    seen: set = set()
+    waiting = [result]
     while waiting:
         inputs = {x.ref() for x in waiting.pop().op.inputs}
         found |= inputs & stops

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_gdx.backends.tensorflow.compiling import compiling
 from keras_gdx.backends.tensorflow.gradients import is_fully_known, values
-from keras_gdx.backends.tensorflow.in_place import in_order, suits_devices
+from keras_gdx.backends.tensorflow.in_place import in_order, order_helps
 from keras_gdx.backends.tensorflow.one_loop import fuses_outputs, separate
 
 
@@ -54,7 +54,7 @@ def program(update, elementwise=False):
         old = [x.read_value() if isinstance(x, tf.Variable) else x for x in kept]
         if in_one_loop:
             results = separate(update, args, old)
-        elif elementwise and suits_devices():
+        elif elementwise and order_helps():
             results = in_order(update, args, old)
         else:
             results = update(*args, old)
