@@ -61,11 +61,16 @@ def seeded():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def tidy():
-    """TensorFlow keeps all functions and programs it has run until it is told to clear them."""
+def tidy(request):
+    """What is left after a module stays: a full collection, as in `clear_session`, skips it."""
     yield
+    for shared in vars(request.module).values():
+        if hasattr(shared, "cache_clear"):
+            shared.cache_clear()
     if keras.backend.backend() == "tensorflow":
-        context.context().clear_kernel_cache()
+        context.context().clear_kernel_cache()  # of all functions and programs that it has run
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
