@@ -36,9 +36,9 @@ class Memory:
         activations: An estimate: the outputs of all layers for the device's share of a batch.
             0 without a batch size, or for a model without a graph of layers.
         update: An estimate of what an update needs beside this on a CPU, outside XLA: a copy of
-            the largest tensor that is updated as one, one for each of its slots in 8 bits, and
-            three if small variables are joined in it; and what rules such as `Muon` and `SOAP`
-            multiply matrices in, which grows with the number of cores.
+            the largest tensor that is updated as one, and three more if small variables are joined
+            in it; and what rules such as `Muon` and `SOAP` multiply matrices in, which grows with
+            the number of cores.
         replicas: The number of devices.
     """
 
