@@ -154,7 +154,7 @@ def memory(
         >>> model = keras.Sequential([keras.Input((1024,)), keras.layers.Dense(1024)])
         >>> print(keras_gdx.memory(model, "adamw", state_dtype="int8"))
         MiB                      weights   gradients       state       total        peak
-        adamw                       4.00        4.00        2.04       10.05       22.05
+        adamw                       4.00        4.00        2.04       10.05       14.05
     """
     check_built(model)
     check(model.trainable_variables, "model", model, "one with weights to train")
