@@ -115,7 +115,7 @@ class Bucket:
         return PackedVariable(self, members) if self.packed else members[0]
 
     def mask(self, variables):
-        """The masks of the bucket's variables, of all, as one tensor; `None` without masks."""
+        """The masks of its variables, joined like their weights; `None` if none has a mask."""
         masks = [mask_of(v) for v in self.members(variables)]
         if all(mask is None for mask in masks):
             return None
