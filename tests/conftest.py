@@ -15,6 +15,11 @@ if keras.backend.backend() == "tensorflow":
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
+    # The end of an iterator may wait for the thread that tunes it, which may sleep for a minute.
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    tf.data.Dataset._apply_debug_options = lambda dataset: dataset.with_options(untuned)
+
 
 # Modules that take long: what the engine promises in all combinations, interruptions, files of
 # other programs, processes. `-m "not slow"` leaves them out. It keeps the equations and recordings
@@ -39,9 +44,15 @@ SLOW = {
     "tests": "contributing examples fuzz one_loop presets",
 }
 
+# The longest modules begin first, and a module whose tests may run in any process comes last, so
+# that all processes end at about the same time.
+EARLY = "test_contract test_workers test_examples test_prepare test_pairs test_resuming_workers"
+LATE = "test_every_rule"
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: (item.path.stem not in EARLY.split(), item.path.stem == LATE))
     for item in items:
         if item.path.stem.removeprefix("test_") in SLOW.get(item.path.parent.name, "").split():
             item.add_marker("slow")

@@ -109,10 +109,17 @@ MUTANTS = [
     ),
     Mutant(
         "engine/window.py",
-        "accumulators are not reset",
-        "        bucket.total.assign(ops.broadcast_to(ops.cast(zero, total.dtype), total.shape))\n",
-        "",
+        "a window begins with the sums of the last one",
+        "ops.where(first, gradient, total + gradient)",
+        "total + gradient",
         "tests/contract/test_counting.py -k micro",
+    ),
+    Mutant(
+        "engine/window.py",
+        "a variable that has no gradient at first keeps its sum",
+        "ops.where(first, ops.zeros((), total.dtype), total)",
+        "total",
+        "tests/contract/test_missing_gradients.py",
     ),
     Mutant(
         "engine/window.py",

@@ -1,4 +1,8 @@
-"""The accumulation window: the micro-batches whose gradients are summed for one update."""
+"""The accumulation window: the micro-batches whose gradients are summed for one update.
+
+The first micro-batch of a window overwrites the sums of the last one, so that nothing has to be set
+to zero.
+"""
 
 import numpy as np
 from keras import ops
@@ -27,8 +31,10 @@ def add(optimizer, gradients, tasks):
     for i, gradient in gradients.items():
         by_rows = optimizer.sparse == "lazy" and backend.rows(gradient) is not None
         marks[i] = ROWS if by_rows else DENSE
-    for bucket, gradient, _ in tasks:
-        bucket.total.assign(bucket.total + backend.dense(gradient))
+    first = state.count == 0
+    given = {id(bucket): backend.dense(gradient) for bucket, gradient, _ in tasks}
+    for bucket in state.buckets:
+        _add(optimizer, bucket, given.get(id(bucket)), first)
     for i, largest in enumerate(state.largest, len(optimizer.model_variables)):
         if i in gradients:
             more = ops.maximum(largest, gradients[i])
@@ -36,6 +42,26 @@ def add(optimizer, gradients, tasks):
     complete = (marks == DENSE).all()
     state.seen.assign(marks if complete else ops.maximum(state.seen, marks))
     return marks
+
+
+def _add(optimizer, bucket, gradient, first):
+    """Adds a gradient, if there is one, to the sum of the bucket's gradients."""
+
+    def summed(first, gradient, old):
+        (total,) = old
+        if gradient is None:
+            return [ops.where(first, ops.zeros((), total.dtype), total)]
+        return [ops.where(first, gradient, total + gradient)]
+
+    if gradient is not None and backend.fuses(bucket.fused):
+        programs = optimizer.state.programs
+        key = "sum", bucket.shape, bucket.dtype
+        if key not in programs:
+            programs[key] = backend.program(summed, elementwise=True)
+        programs[key]([bucket.total], first, gradient)
+    else:
+        old = [ops.convert_to_tensor(bucket.total)]
+        bucket.total.assign(*summed(first, gradient, old))
 
 
 def take(optimizer, marks):
@@ -53,13 +79,11 @@ def take(optimizer, marks):
     state = optimizer.state
     seen, count = backend.snapshot(state.seen), backend.snapshot(state.count)
     state.count.assign(0)
-    zero = backend.snapshot(state.count)  # TensorFlow would keep constant zeros for each variable
     tasks = []
     for bucket in state.buckets:
         known = marks[bucket.indices]
         present = None if known.all() else ops.take(seen, bucket.indices) > 0
         total = backend.snapshot(bucket.total)
-        bucket.total.assign(ops.broadcast_to(ops.cast(zero, total.dtype), total.shape))
         if optimizer.sparse == "lazy" and known[0] != DENSE and bucket.shape:
             total = backend.only_rows(total, seen[bucket.indices[0]] == DENSE)
         tasks.append(Task(bucket, total, present))

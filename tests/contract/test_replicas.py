@@ -9,7 +9,7 @@ import keras_gdx
 from keras_gdx import modifiers
 from keras_gdx.schedules import Constant
 from tests.contract.harness import START, Run, assert_same, batches, collectives
-from tests.contract.rules import FIRST, first_rules, make, suited
+from tests.contract.rules import FIRST, core, first_rules, make, suited
 
 OPTIONS = {
     "accumulation": {"gradient_accumulation_steps": 2},
@@ -60,7 +60,10 @@ def test_two_replicas_equal_one(rule, option, mirrored):
     for run in (two, one):
         run.optimizer.flush()
     assert_same(two, one, **tolerance)
+    sums = {id(bucket.total) for bucket in core(two.optimizer).state.buckets}
     for v in two.optimizer.variables:  # only replica 0's copy is saved
+        if id(v) in sums:  # each replica's own, of a window that is closed
+            continue
         copies = [np.asarray(x) for x in mirrored.experimental_local_results(v.value)]
         np.testing.assert_array_equal(*copies, err_msg=v.path)
 

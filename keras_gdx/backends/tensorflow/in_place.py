@@ -22,29 +22,27 @@ def order_helps():
 def in_order(update, args, old):
     """The results of `update(*args, old)`, those last whose old values others need."""
     results = update(*args, old)
-    last = _needed(results, old)
+    stops = {x.ref() for x in (*results, *old)}
+    origins = [_origins(result, stops) for result in results]
+    last = {
+        i
+        for i, x in enumerate(old)
+        if any(x.ref() in found for j, found in enumerate(origins) if j != i)
+    }
     first = [x for i, x in enumerate(results) if i not in last]
     if not last or not first:
         return results
     entries = [tf.cast(tf.reshape(x, (-1,))[:1], tf.float32) for x in first]
     never = tf.reduce_any(tf.concat(entries, 0) > math.inf)  # but XLA waits for it
-    held = [
-        tf.where(never, tf.zeros((), x.dtype), x) if i in last else x for i, x in enumerate(old)
-    ]
-    later = update(*args, held)
-    return [later[i] if i in last else x for i, x in enumerate(results)]
 
+    def after(x):
+        return tf.where(never, tf.zeros((), x.dtype), x)
 
-def _needed(results, old):
-    """The numbers of old values from which more than their own new values are computed."""
-    stops = {x.ref() for x in (*results, *old)}
-    origins = [_origins(result, stops) for result in results]
-    return {
-        i
-        for i, x in enumerate(old)
-        for j, found in enumerate(origins)
-        if i != j and x.ref() in found
-    }
+    held = {old[i].ref() for i in last}
+    later = update(*args, [after(x) if x.ref() in held else x for x in old])
+    for i in last:
+        results[i] = later[i] if origins[i] & held else after(later[i])
+    return results
 
 
 def _origins(result, stops):

@@ -11,6 +11,7 @@ from functools import partial
 
 import tensorflow as tf
 
+from keras_gdx.backends.tensorflow.compiling import compiling
 from keras_gdx.backends.tensorflow.gradients import cast, native_of, values, with_values
 from keras_gdx.backends.tensorflow.sparse import coalesced
 
@@ -115,12 +116,10 @@ def mean(tensors):
 
 def run_if(predicate, fn, tensors, touched):
     """Runs `fn(tensors)` if `predicate`. The replicas may communicate in `fn`."""
-
-    def taken():
-        fn(tensors)
-        return True
-
-    either(predicate, taken, lambda: False)
+    if compiling():
+        run_here_if(predicate, lambda: fn(tensors))
+    else:
+        either(predicate, lambda: (fn(tensors), True)[1], lambda: False)
 
 
 def either(predicate, yes, no):
@@ -150,11 +149,12 @@ def _called(fn):
 def run_here_if(predicate, fn):
     """Runs `fn()` on this replica if `predicate`; `fn` must not communicate with other replicas."""
 
-    def taken():
+    def taken(_):
         fn()
-        return True
+        return [False]
 
-    tf.cond(predicate, taken, lambda: False)
+    # XLA overwrites in place what a loop changes, and copies what a branch may change
+    tf.while_loop(lambda due: due, taken, [predicate])
 
 
 def outside_step(optimizer, fn):
