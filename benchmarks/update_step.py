@@ -48,7 +48,7 @@ VARIANTS = {
     ),
     "decay, 4 micro-batches": (
         {"weight_decay": 0.01, "gradient_accumulation_steps": 4},
-        4 * 12 + 28 + 4,
+        8 + 3 * 12 + 28,  # the first one is written, the others are added
     ),
 }
 EVERYWHERE = ("decay", "decay, clipping")
