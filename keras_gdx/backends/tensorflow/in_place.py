@@ -40,7 +40,7 @@ def in_order(update, args, old):
 
     held = {old[i].ref() for i in last}
     later = update(*args, [after(x) if x.ref() in held else x for x in old])
-    for i in last:
+    for i in last:  # a result that needs nothing that waits has to wait itself
         results[i] = later[i] if origins[i] & held else after(later[i])
     return results
 

@@ -116,10 +116,15 @@ def mean(tensors):
 
 def run_if(predicate, fn, tensors, touched):
     """Runs `fn(tensors)` if `predicate`. The replicas may communicate in `fn`."""
-    if compiling():
-        run_here_if(predicate, lambda: fn(tensors))
+
+    def taken():
+        fn(tensors)
+        return True
+
+    if compiling():  # replicas cannot wait for each other inside a program of XLA
+        run_here_if(predicate, taken)
     else:
-        either(predicate, lambda: (fn(tensors), True)[1], lambda: False)
+        either(predicate, taken, lambda: False)
 
 
 def either(predicate, yes, no):
