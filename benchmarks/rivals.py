@@ -7,7 +7,9 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import multiprocessing
 from importlib.util import find_spec
+from unittest import mock
 
 import keras
 import numpy as np
@@ -105,3 +107,30 @@ def of_optax(weights, gradients, *, clip=None, weight_decay=0.0):
 def installed(package):
     """Whether a package is installed."""
     return find_spec(package) is not None
+
+
+def of_process(environment, make, *args, **options):
+    """The step of `make(...)`, which a process with these environment variables takes."""
+    spawned = multiprocessing.get_context("spawn")
+    here, there = spawned.Pipe()
+    with mock.patch.dict(os.environ, environment):
+        spawned.Process(target=_serve, args=(there, make, args, options), daemon=True).start()
+    there.close()
+
+    def run():
+        here.send("step")
+        here.recv()
+
+    return run
+
+
+def _serve(there, make, args, options):
+    """Takes a step for each message, until the other end is closed."""
+    run = make(*args, **options)
+    while True:
+        try:
+            there.recv()
+        except EOFError:
+            return
+        run()
+        there.send("done")

@@ -3,9 +3,10 @@
 Run with `python -m benchmarks.update_step`. All contestants are timed in turn, in one run. Results
 are ratios with quartiles: to Keras' step executed the same way, and to the memory limit, the time
 in which one thread copies as many bytes as the step has to read and write. `writing only` is no
-rule: it writes each variable once, the least that a step can do in TensorFlow. They are saved to
-`benchmarks/results/update_step.json`, from which `python -m benchmarks.render` makes the README's
-table.
+rule: it writes each variable once, the least that a step can do in TensorFlow. `ours, one loop` is
+ours in a graph, in a process that sets XLA's option for one loop (docs/performance.md). Results are
+saved to `benchmarks/results/update_step.json`, from which `python -m benchmarks.render` makes the
+README's table.
 """
 
 import argparse
@@ -22,7 +23,16 @@ import tensorflow as tf
 import keras_gdx
 from benchmarks.machine import COPIED, copy, save
 from benchmarks.pairs import ratio, times
-from benchmarks.rivals import installed, of_keras, of_optax, of_torch, of_writes, tensors
+from benchmarks.rivals import (
+    installed,
+    of_keras,
+    of_optax,
+    of_process,
+    of_torch,
+    of_writes,
+    tensors,
+)
+from keras_gdx.backends.tensorflow.one_loop import OPTION
 
 
 def efficientnet():
@@ -52,6 +62,7 @@ VARIANTS = {
     ),
 }
 EVERYWHERE = ("decay", "decay, clipping")
+ONE_LOOP = {"XLA_FLAGS": f"--xla_backend_extra_options={OPTION}"}
 
 
 def contestants(shapes, variant):
@@ -72,6 +83,8 @@ def contestants(shapes, variant):
         first[name] = time.perf_counter() - start
     for mode, jit in (("graph", False), ("XLA", True)):
         steps[f"writing only, {mode}"] = of_writes(*given, jit=jit, calls=calls)
+    ours = keras_gdx.optimizers.AdamW, 1e-3, *given
+    steps["ours, one loop"] = of_process(ONE_LOOP, of_keras, *ours, calls=calls, **options)
     if calls == 1 and not options.get("use_ema"):
         rest = {"clip": options.get("global_clipnorm"), "weight_decay": options["weight_decay"]}
         if installed("torch"):
@@ -96,7 +109,7 @@ def measure(case, variant, rounds):
             "who": name,
             "milliseconds": 1000 * float(np.median(seconds)),
             "to_limit": ratio(seconds, limits),
-            "to_keras": ratio(seconds, found["Keras, graph" if "graph" in name else "Keras, XLA"]),
+            "to_keras": ratio(seconds, found["Keras, XLA" if "XLA" in name else "Keras, graph"]),
             "first_call_seconds": first.get(name),
         }
         for name, seconds in found.items()

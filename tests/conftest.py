@@ -11,6 +11,7 @@ import pytest
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
     from tensorflow.python.eager import context
+    from tensorflow.python.util import tf_stack
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -19,6 +20,10 @@ if keras.backend.backend() == "tensorflow":
     untuned = tf.data.Options()
     untuned.autotune.enabled = False
     tf.data.Dataset._apply_debug_options = lambda dataset: dataset.with_options(untuned)
+
+    # A test runs what it traces a few times, so where an operation was written down is not noted.
+    nowhere = tf_stack.extract_stack()
+    tf_stack.extract_stack = lambda stacklevel=1: nowhere
 
 
 # Modules that take long: what the engine promises in all combinations, interruptions, files of
@@ -48,6 +53,10 @@ SLOW = {
 # that all processes end at about the same time.
 EARLY = "test_contract test_workers test_examples test_prepare test_pairs test_resuming_workers"
 LATE = "test_every_rule"
+
+# Here TensorFlow optimizes graphs, as in the programs that tests start: of every rule, of whatever
+# a `fit` consists of, and where a program is compared with.
+OPTIMIZED = "test_every_rule test_ways test_contract test_fuzz"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -82,6 +91,14 @@ def tidy(request):
         context.context().clear_kernel_cache()  # of all functions and programs that it has run
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def optimized(request):
+    """For what is run a few times, TensorFlow takes longer to optimize graphs than it saves."""
+    if keras.backend.backend() == "tensorflow":
+        off = request.module.__name__.rpartition(".")[2] not in OPTIMIZED.split()
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": off})
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ def copy(tmp_path_factory):
     """The repository, with the files that the page writes."""
     root = tmp_path_factory.mktemp("copy")
     for folder in COPIED:
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        ignored = shutil.ignore_patterns("*.egg-info")
         shutil.copytree(ROOT / folder, root / folder, ignore=ignored)
     for file in [*ROOT.glob("*.md"), *ROOT.glob("*.cfg"), ROOT / "pyproject.toml"]:
         shutil.copy(file, root)

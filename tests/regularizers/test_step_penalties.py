@@ -1,5 +1,7 @@
 """Penalties on derivatives with respect to the inputs, attached to models."""
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -211,22 +213,23 @@ class Counting(keras.Model):
         return loss
 
 
+@cache
+def counted(*penalties):
+    """Logs and weights of a model with metrics, statistics and random draws."""
+    keras.utils.set_random_seed(0)
+    model = Counting()
+    model.compile(keras.optimizers.SGD(RATE), ["mse", "mae"], jit_compile=True)
+    for each in penalties:
+        apply(model, each)
+    history = model.fit(X, [Y, Y], epochs=3, batch_size=4, verbose=0, validation_split=0.25)
+    return history.history, model.get_weights()
+
+
 @every_penalty
 def test_of_no_strength_changes_nothing(penalty):
-    """Neither metrics, nor statistics, nor random draws."""
-
-    def train(*penalties):
-        keras.utils.set_random_seed(0)
-        model = Counting()
-        model.compile(keras.optimizers.SGD(RATE), ["mse", "mae"], jit_compile=True)
-        for each in penalties:
-            apply(model, each)
-        history = model.fit(X, [Y, Y], epochs=3, batch_size=4, verbose=0, validation_split=0.25)
-        return history.history, model.get_weights()
-
     weak = type(penalty).from_config({**penalty.get_config(), "factor": 0.0})
-    logs, weights = train(weak)
-    expected, others = train()
+    logs, weights = counted(weak)
+    expected, others = counted()
     assert logs.keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(logs[name], values, rtol=1e-5, err_msg=name)
