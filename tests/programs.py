@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PRELOADED = ["tensorflow", "keras", "keras_gdx"]  # importing them starts no thread
+PRELOADED = ["tensorflow", "keras"]  # importing them starts no thread of TensorFlow
 
 forks = multiprocessing.get_context("forkserver")
 forks.set_forkserver_preload(PRELOADED)
