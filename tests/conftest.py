@@ -11,7 +11,6 @@ import pytest
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
     from tensorflow.python.eager import context
-    from tensorflow.python.util import tf_stack
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -20,10 +19,6 @@ if keras.backend.backend() == "tensorflow":
     untuned = tf.data.Options()
     untuned.autotune.enabled = False
     tf.data.Dataset._apply_debug_options = lambda dataset: dataset.with_options(untuned)
-
-    # A test runs what it traces a few times, so where an operation was written down is not noted.
-    nowhere = tf_stack.extract_stack()
-    tf_stack.extract_stack = lambda stacklevel=1: nowhere
 
 
 # Modules that take long: what the engine promises in all combinations, interruptions, files of

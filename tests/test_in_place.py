@@ -12,6 +12,7 @@ from keras_gdx import optimizers
 from keras_gdx.backends.tensorflow import programs
 
 SHAPE = (256, 260)  # large enough for a program of its own
+OLDER = tuple(map(int, tf.__version__.split(".")[:2])) < (2, 21)
 CASES = {  # rule, options, and how many copies XLA still makes
     "weights from new slots": ("adamw", {}, 0),
     "an old slot": ("lion", {}, 0),
@@ -23,7 +24,7 @@ CASES = {  # rule, options, and how many copies XLA still makes
     "a check": ("adamw", {"gradient_accumulation_steps": 2, "skip_nonfinite": True}, 0),
     "a slot that is the gradient": ("adan", {}, 0),
     "each from the other": ("schedulefreeadamw", {"weight_decay": 0.1}, 1),
-    "rounding errors": ("sgd", {"precision": "kahan"}, 1),
+    "rounding errors": ("sgd", {"precision": "kahan"}, 2 if OLDER else 1),
 }
 
 

@@ -49,17 +49,16 @@ def test_adapters_in_sixteen_bits_learn(rule, quantized):
     assert not any("hidden/kernel" in v.path for v in model.trainable_variables)
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "still"), [(keras.optimizers.Adam(5e-4), 3), (optimizers.Adam(5e-4), 0)]
-)
-def test_the_moments_of_keras_in_sixteen_bits_stop_other_weights(optimizer, still):
-    """The biases and the kernel of the head do not move at all."""
+@pytest.mark.parametrize("package", [keras, keras_gdx])
+def test_the_moments_of_keras_in_sixteen_bits_stop_other_weights(package):
+    """The biases and the kernel of the head do not move at all; in Keras 3.12 nothing does."""
     model = network()
     model.get_layer("hidden").enable_lora(2)
-    model.compile(optimizer, "mse")
+    model.compile(package.optimizers.Adam(5e-4), "mse")
     before = values(model.trainable_variables)
     fit(model, 12)
-    assert changed(before, model).count(0) == still
+    still = changed(before, model).count(0)
+    assert still >= 3 if package is keras else still == 0
 
 
 def test_adapters_enabled_after_compile_are_trained():
