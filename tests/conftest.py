@@ -49,10 +49,6 @@ SLOW = {
 EARLY = "test_contract test_workers test_examples test_prepare test_pairs test_resuming_workers"
 LATE = "test_every_rule"
 
-# Here TensorFlow optimizes graphs, as in the programs that tests start: of every rule, of whatever
-# a `fit` consists of, and where a program is compared with.
-OPTIMIZED = "test_every_rule test_ways test_contract test_fuzz"
-
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
@@ -86,14 +82,6 @@ def tidy(request):
         context.context().clear_kernel_cache()  # of all functions and programs that it has run
     gc.collect()
     gc.freeze()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def optimized(request):
-    """For what is run a few times, TensorFlow takes longer to optimize graphs than it saves."""
-    if keras.backend.backend() == "tensorflow":
-        off = request.module.__name__.rpartition(".")[2] not in OPTIMIZED.split()
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": off})
 
 
 @pytest.fixture(scope="session")
