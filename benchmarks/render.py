@@ -20,9 +20,7 @@ WHO = (
     "PyTorch",
     "optax, jit",
 )
-COLOURS = (
-    *("#0b6e4f", "#9aa0a6", "#3fb68b", "#c9ccd1", "#8fd6b5", "#c05621", "#e8a87c", "#4a6fa5"),
-)
+COLOURS = ["#0b6e4f", "#9aa0a6", "#3fb68b", "#c9ccd1", "#8fd6b5", "#c05621", "#e8a87c", "#4a6fa5"]
 
 
 def load():

@@ -47,9 +47,9 @@ def declared():
     for name, entry in REGISTRY.items():
         if entry.kind in ("optimizer", "modifier"):
             types = argument_types(entry.cls)
+            shared = OPTIONS if entry.kind == "optimizer" and name not in FIRST else {}
             for argument in declared_arguments(entry.cls):
-                own = name in FIRST or types[argument] != OPTIONS.get(argument)
-                if own and wrong_values(types[argument]):
+                if types[argument] != shared.get(argument) and wrong_values(types[argument]):
                     yield name, argument
 
 

@@ -58,7 +58,7 @@ def test_the_moments_of_keras_in_sixteen_bits_stop_other_weights(package):
     before = values(model.trainable_variables)
     fit(model, 12)
     still = changed(before, model).count(0)
-    assert still >= 3 if package is keras else still == 0
+    assert still in ((3, len(before)) if package is keras else (0,))
 
 
 def test_adapters_enabled_after_compile_are_trained():
