@@ -2,6 +2,7 @@
 
 import gc
 import os
+import random
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -19,6 +20,13 @@ if keras.backend.backend() == "tensorflow":
     untuned = tf.data.Options()
     untuned.autotune.enabled = False
     tf.data.Dataset._apply_debug_options = lambda dataset: dataset.with_options(untuned)
+
+    # Each test sets seeds. TensorFlow would then prepare all programs again, as some may have drawn
+    # random numbers.
+    def set_seed(self, seed):
+        self._seed, self._rng = seed, random.Random(seed)
+
+    context.Context._set_global_seed = set_seed
 
 
 # Modules that take long: what the engine promises in all combinations, interruptions, files of

@@ -21,7 +21,16 @@ from keras_gdx.config import argument_types, declared_arguments
 from keras_gdx.optimizers.slots import Slot
 from keras_gdx.registry import REGISTRY
 from keras_gdx.schedules import Constant, Linear
-from tests.contract.rules import FIRST, RULES, WRAPPERS, core, every_rule, first_rules, make
+from tests.contract.rules import (
+    FIRST,
+    RULES,
+    WRAPPERS,
+    core,
+    every_rule,
+    first_rules,
+    make,
+    rules_with,
+)
 from tests.declared import NO_NUMBERS, another_value, wrong_values
 
 nan, inf = math.nan, math.inf
@@ -123,8 +132,7 @@ def test_coefficients_of_muon():
         refused("ns_steps", 4, rule, ns_steps=4, ns_coefficients="polar_express")
 
 
-@first_rules
-@pytest.mark.parametrize("name", ["before", "after"])
+@rules_with(name=["before", "after"])
 def test_what_is_no_list_of_modifiers_is_refused(rule, name):
     one = modifiers.Centralize()
     for value in (one, [modifiers.Centralize], ["centralize"], "centralize", [one, 3], 3):
@@ -137,8 +145,7 @@ def test_how_a_modifier_is_written_is_told(value):
         optimizers.SGD(before=value)
 
 
-@first_rules
-@pytest.mark.parametrize("name", ["before", "after"])
+@rules_with(name=["before", "after"])
 def test_a_modifier_on_the_wrong_side_is_refused(rule, name):
     """It would compute something else, or nothing."""
     for entry in (entry for entry in REGISTRY.values() if entry.kind == "modifier"):
@@ -352,8 +359,7 @@ WRONG_STEPS = {  # gradients, and the message
 }
 
 
-@first_rules
-@pytest.mark.parametrize("mode", ["eager", "graph", "window"])
+@rules_with(mode=["eager", "graph", "window"])
 def test_a_wrong_step_is_no_step(rule, mode):
     options = {"gradient_accumulation_steps": 2} if mode == "window" else {}
     run, twin = Trained(rule, **options), Trained(rule, **options)

@@ -13,6 +13,7 @@ pytest.importorskip("matplotlib")
 pytest.importorskip("tensorflow_datasets")
 
 from keras_gdx.datasets import Mnist5k
+from tests.matrix import before_a_release
 from tests.programs import ROOT, Program
 
 pytestmark = pytest.mark.skipif(Mnist5k.source() is None, reason=Mnist5k.INSTALL)
@@ -105,17 +106,24 @@ def test_resume_ends_as_if_it_had_never_been_killed(name, start):
     assert "going on after" in done.stdout
 
 
+def test_workers_go_on_if_one_is_killed(start):
+    few = ["--data-dir", "data", "--epochs", "1", "--limit", "2400", "--folder", "killed"]
+    done = start("fit_distributed.py", *few, "--kill-one")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "was ended by SIGKILL" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("[worker 0] fingerprint of the weights: ")
+
+
+@before_a_release
 def test_workers_end_the_same_if_one_is_killed(start):
+    """`test_resuming_workers` tests it with smaller programs each time."""
     ends = []
     for options in ([], ["--kill-one"]):
-        name = "killed" if options else "whole"
-        few = ["--data-dir", "data", "--epochs", "1", "--limit", "2400", "--folder", name]
+        few = ["--data-dir", "data", "--epochs", "2", "--folder", f"same{len(options)}"]
         done = start("fit_distributed.py", *few, *options)
         assert done.returncode == 0, done.stdout[-2000:]
-        assert ("was ended by SIGKILL" in done.stdout) == bool(options)
         ends.append(done.stdout.splitlines()[-3:])
     assert ends[0] == ends[1]
-    assert ends[0][-1].startswith("[worker 0] fingerprint of the weights: ")
 
 
 def test_finetune_is_better_than_from_nothing(start):
@@ -163,7 +171,7 @@ def test_compare_optimizers_says_what_it_found(start, folder):
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
+@before_a_release
 def test_fit_text_reaches_its_target(start):
     done = start("fit_text.py", "--check")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -186,7 +194,6 @@ def test_the_notebook_runs_from_top_to_bottom(folder, monkeypatch):
     assert (folder / "first_steps.html").is_file()
 
 
-@pytest.mark.slow
 def test_full_batch_is_better_than_adam(start, folder):
     done = start("full_batch_pinn.py", "--points", "512", "--steps", "2500")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -197,8 +204,15 @@ def test_full_batch_is_better_than_adam(start, folder):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
+def test_fit_embeddings_learns(start):
+    few = ["--ratings", "600000", "--epochs", "2", "--batch-size", "2048"]
+    done = start("fit_embeddings.py", *few)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = re.fullmatch(r"final error (0\.\d{4})", done.stdout.splitlines()[-1])
+    assert float(found[1]) < 0.86  # the deviation is 0.91
+
+
+@before_a_release
 def test_fit_embeddings_reaches_its_target(start):
     done = start("fit_embeddings.py", "--check")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert re.fullmatch(r"final error 0\.\d{4}", done.stdout.splitlines()[-1])

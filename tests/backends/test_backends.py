@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.backends.cases import CASES, CORE, REFUSED
-from tests.contract.rules import WHOLE_MATRIX
+from tests.matrix import WHOLE_MATRIX
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.backends

@@ -1,10 +1,11 @@
 """Several callbacks in one `fit`: the weights that are left, evaluated and saved agree.
 
-Every registered callback runs alone. Those that change the run are then paired with each other and
-with all the others together, in both orders; Keras' own callbacks too. The rule has evaluation
-weights of its own. No pair needs an entry here: with any callbacks, the model holds at the end of
-an epoch, after `fit` and in files what some validation measured (or what it began with, if a sweep
-was undone), and pruned weights are zero wherever the log says so.
+Every registered callback runs alone. Those that change the run then run beside each other, three at
+a time and each before and after each, and beside all the others, first or last; Keras' own
+callbacks too. `KERAS_GDX_MATRIX=full` has them in pairs, and both first and last. The rule has
+evaluation weights of its own. No pair needs an entry here: with any callbacks, the model holds at
+the end of an epoch, after `fit` and in files what some validation measured (or what it began with,
+if a sweep was undone), and pruned weights are zero wherever the log says so.
 """
 
 import itertools
@@ -29,6 +30,7 @@ from keras_gdx.registry import REGISTRY
 from keras_gdx.report import charts
 from keras_gdx.report.markup import element
 from tests.callbacks.test_callback_contract import Example
+from tests.matrix import WHOLE_MATRIX
 
 OURS = {entry.name: entry.cls for entry in REGISTRY.values() if entry.kind == "callback"}
 SHARPER = {  # where the example of the docstring does not act in a run as short as this
@@ -166,6 +168,23 @@ def movers(problem, tmp_path_factory):
         return [name for name in ALL if run((name,), problem, folder) != plain]
 
 
+def with_each_pair(names):
+    """Lists of three such that, of any two names, each is before the other in one of them."""
+    left = dict.fromkeys(itertools.permutations(names, 2))
+    if WHOLE_MATRIX:
+        return [*left]  # alone, so that no third callback can hide what two do to each other
+    lists = []
+    while left:
+        a, b = next(iter(left))
+        others = [name for name in names if name not in (a, b)]
+        threes = [three for c in others for three in ((a, b, c), (c, a, b), (a, c, b))]
+        pairs = {three: left.keys() & itertools.combinations(three, 2) for three in threes}
+        lists.append(max(threes, key=lambda three: len(pairs[three])))
+        for pair in pairs[lists[-1]]:
+            del left[pair]
+    return lists
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*BackupAndRestore")  # beside `ResumableCheckpoint`
 def test_each_pair_agrees(movers, problem, tmp_path, monkeypatch):
@@ -173,14 +192,16 @@ def test_each_pair_agrees(movers, problem, tmp_path, monkeypatch):
     others = [name for name in ALL if name not in movers]
     assert len(movers) > 8
     assert len(others) > 15
-    lists = [*itertools.permutations(movers, 2)]
-    lists += [each for name in movers for each in ((name, *others), (*others, name))]
+    lists = with_each_pair(movers)
+    for i, name in enumerate(movers):
+        for order in (1, -1) if WHOLE_MATRIX else ((-1) ** i,):
+            lists.append((name, *others)[::order])
     wrong = {}
     for place, names in enumerate(lists):
         try:
             run(names, problem, tmp_path / str(place))
         except Exception as error:
-            wrong[names[:2]] = f"{type(error).__name__}: {error}".partition("\n")[0]
+            wrong[names[:3]] = f"{type(error).__name__}: {error}".partition("\n")[0]
     for names, text in wrong.items():
         print(names, text)
     assert not wrong

@@ -1,6 +1,6 @@
 """The rules under test, with settings at which a few steps visibly change the weights."""
 
-import os
+from itertools import product
 
 import pytest
 
@@ -9,6 +9,7 @@ from keras_gdx.config import declared_arguments
 from keras_gdx.optimizers.rule import Rule
 from keras_gdx.optimizers.wrapper import Wrapper
 from keras_gdx.registry import REGISTRY
+from tests.matrix import WHOLE_MATRIX
 from tests.reference import settings
 
 ENTRIES = {name: entry for name, entry in REGISTRY.items() if entry.kind == "optimizer"}
@@ -31,7 +32,6 @@ COMBINED = {
     "ema_momentum": 0.8,
 }  # options that act on one another
 DECOMPOSITIONS = {"Eigh", "Qr", "ProductOfElementaryHouseholderReflectors"}  # own calls of XLA
-WHOLE_MATRIX = os.environ.get("KERAS_GDX_MATRIX") == "full"
 
 
 def suited(rule, options):
@@ -106,3 +106,18 @@ def representatives(rules):
 FIRST = tuple(RULES) if WHOLE_MATRIX else representatives(RULES)
 every_rule = pytest.mark.parametrize("rule", RULES)
 first_rules = pytest.mark.parametrize("rule", FIRST)
+
+
+def rules_with(rules=FIRST, **arguments):
+    """Parametrizes a test: the first rule with all these values, each other rule with one in turn.
+
+    A value that breaks the engine breaks it for the first rule; the others are there for what
+    their traits may need besides. All pairs are tested where `KERAS_GDX_MATRIX=full`.
+    """
+    values = [*product(*arguments.values())]
+    if WHOLE_MATRIX:
+        pairs = product(rules, values)
+    else:
+        others = [(rule, values[i % len(values)]) for i, rule in enumerate(rules)][1:]
+        pairs = [*product(rules[:1], values), *others]
+    return pytest.mark.parametrize(("rule", *arguments), [(r, *v) for r, v in pairs], ids=str)

@@ -2,7 +2,6 @@
 
 import re
 from functools import cache, partial
-from itertools import product
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ import tensorflow as tf
 
 from keras_gdx import modifiers
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import DECOMPOSITIONS, FIRST, first_rules, make, suited
+from tests.contract.rules import DECOMPOSITIONS, first_rules, make, rules_with, suited
 
 
 @first_rules
@@ -54,8 +53,7 @@ def test_xla_equals_eager_with_every_option(rule, option):
     assert_same(xla, eager, **({"rtol": 1e-2, "atol": 1e-3} if low else {}))
 
 
-@first_rules
-@pytest.mark.parametrize("option", ["eight bits", "averages"])
+@rules_with(option=["eight bits", "averages"])
 def test_a_whole_step_is_one_program_of_static_shapes(rule, option):
     """Requirements of XLA-only accelerators, as far as a CPU can check them."""
     options = {
@@ -96,10 +94,7 @@ def fitted(rule, **options):
 eagerly_fitted = cache(partial(fitted, run_eagerly=True))
 
 
-@pytest.mark.parametrize(
-    ("rule", "jit", "steps"),
-    [("adam", False, 1), ("adam", True, 1), *product(FIRST, [False, True], [4])],
-)
+@rules_with(jit=[True, False], steps=[4, 1])
 def test_trains_in_fit(rule, jit, steps):
     found = fitted(rule, jit_compile=jit, steps_per_execution=steps)
     np.testing.assert_allclose(found, eagerly_fitted(rule), atol=5e-6)

@@ -6,7 +6,7 @@ import pytest
 
 import keras_gdx
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, first_rules, make, rate_for, rate_of, suited
+from tests.contract.rules import core, first_rules, make, rate_for, rate_of, rules_with, suited
 
 X, Y = next(batches(1, 64))
 
@@ -141,8 +141,7 @@ def shown(net):
         return held(net)
 
 
-@first_rules
-@pytest.mark.parametrize("averages", [False, True], ids=["plain", "averages"])
+@rules_with(averages=[False, True])
 def test_weights_that_somebody_sets_are_evaluated_and_trained_on(rule, averages):
     """At rest they do not change: nothing that the optimizer keeps pulls at them."""
     options = suited(rule, {"use_ema": True, "ema_momentum": 0.5}) if averages else {}

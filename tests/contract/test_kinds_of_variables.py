@@ -9,9 +9,8 @@ import keras_gdx
 from keras_gdx import optimizers
 from keras_gdx.backends import backend
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import FIRST, core, make, suited
+from tests.contract.rules import core, first_rules, make, rules_with, suited
 
-first_rules = pytest.mark.parametrize("rule", FIRST)
 X, Y = next(batches(1, 32))
 
 # -- models that get their variables in the first step ---------------------------------------------
@@ -155,8 +154,7 @@ def moved(variables, optimizer):
     return [np.asarray(v) for v in (*variables, *optimizer.variables)]
 
 
-@first_rules
-@pytest.mark.parametrize("many", [False, True])
+@rules_with(many=[False, True])
 def test_bare_variables_move_as_those_of_keras(rule, many):
     values = VALUES if many else VALUES[1:2]  # a single one is in no group
     expected = moved([keras.Variable(x) for x in values], make(rule))
@@ -284,8 +282,7 @@ def given_values(optimizer, steps=4, others=1):
     return found, variables
 
 
-@first_rules
-@pytest.mark.parametrize("option", OPTIONS)
+@rules_with(option=OPTIONS)
 def test_what_a_layer_gives_is_kept_as_it_is(rule, option):
     optimizer = make(rule, **suited(rule, OPTIONS[option]))
     found, variables = given_values(optimizer)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_gdx.optimizers import SGD, SM3, AdamW, DoG, LocalSteps, Lookahead
-from tests.contract.rules import FIRST, core, make, suited
+from tests.contract.rules import core, make, rules_with, suited
 
 TRUNK, HEAD_A, HEAD_B, UNUSED = range(4)
 # Variables with a gradient in each micro-batch; some windows are closed by one without all.
@@ -50,8 +50,7 @@ def zeros(v):
     return np.zeros(v.shape, "float32")
 
 
-@pytest.mark.parametrize("rule", FIRST)
-@pytest.mark.parametrize("fused", [True, False])
+@rules_with(fused=[True, False])
 def test_a_variable_gets_what_was_summed_for_it_in_the_whole_window(rule, fused):
     """As if a missing gradient were 0."""
     options = suited(rule, {"use_ema": True}) | {"gradient_accumulation_steps": 3}
@@ -65,8 +64,7 @@ def test_a_variable_gets_what_was_summed_for_it_in_the_whole_window(rule, fused)
         np.testing.assert_allclose(a, b, rtol=2e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("rule", FIRST)
-@pytest.mark.parametrize("fused", [True, False])
+@rules_with(fused=[True, False])
 def test_a_variable_without_any_stays_with_all_that_is_kept_for_it(rule, fused):
     options = suited(rule, {"use_ema": True}) | {"gradient_accumulation_steps": 3}
     model, optimizer = variables(), make(rule, fused=fused, weight_decay=0.1, **options)

@@ -13,14 +13,22 @@ from keras_gdx.engine.state.storage import EightBit
 from keras_gdx.optimizers import LossScaleOptimizer
 from keras_gdx.optimizers.slots import UNSET
 from tests.contract.harness import Run, assert_same, batches
-from tests.contract.rules import FIRST, core, every_rule, first_rules, make, rate_for, suited
+from tests.contract.rules import (
+    FIRST,
+    core,
+    every_rule,
+    first_rules,
+    make,
+    rate_for,
+    rules_with,
+    suited,
+)
 from tests.declared import wrong_values
 
 X, Y = next(batches(1, 64))
 
 
-@first_rules
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
+@rules_with(dtype=["bfloat16", "float16", "float64"])
 def test_keeps_dtypes_and_slots_are_wide(rule, dtype):
     options = {"weight_decay": 0.01, "use_ema": True, "gradient_accumulation_steps": 2}
     run = Run(lambda: make(rule, **suited(rule, options)), dtype=dtype).train(batches(2))

@@ -9,7 +9,7 @@ import keras_gdx
 from keras_gdx import modifiers
 from keras_gdx.schedules import Constant
 from tests.contract.harness import START, Run, assert_same, batches, collectives
-from tests.contract.rules import FIRST, core, first_rules, make, suited
+from tests.contract.rules import FIRST, core, first_rules, make, rules_with, suited
 
 OPTIONS = {
     "accumulation": {"gradient_accumulation_steps": 2},
@@ -43,11 +43,7 @@ OPTIONS = {
 }
 
 
-@first_rules
-@pytest.mark.parametrize(
-    "option",
-    [option for option in OPTIONS if option != "all_together"],  # `test_every_rule` has it
-)
+@rules_with(option=[each for each in OPTIONS if each != "all_together"])  # `test_every_rule` has it
 def test_two_replicas_equal_one(rule, option, mirrored):
     options = suited(rule, OPTIONS[option])
     data = list(batches(5))

@@ -11,7 +11,7 @@ import keras_gdx
 from keras_gdx.engine.state.storage import PartialSums, Plain
 from keras_gdx.schedules import Linear
 from tests.contract.harness import Run, batches
-from tests.contract.rules import core, first_rules, make, rate_of, suited
+from tests.contract.rules import core, first_rules, make, rate_of, rules_with, suited
 
 DATA = list(batches(8, 64))
 
@@ -59,8 +59,7 @@ def restored_from(kind, net, rule, path):
     return again
 
 
-@first_rules
-@pytest.mark.parametrize("kind", ["keras", "weights", "checkpoint"])
+@rules_with(kind=["keras", "weights", "checkpoint"])
 def test_resumes_exactly_in_the_middle_of_a_window(rule, kind, tmp_path):
     net = train(model(rule), DATA[:4])  # one update, and one micro-batch of the next
     again = restored_from(kind, net, rule, tmp_path)

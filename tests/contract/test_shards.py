@@ -12,14 +12,15 @@ from keras_gdx.registry import REGISTRY
 from tests.contract.harness import assert_same, batches
 from tests.contract.rules import (
     FIRST,
-    WHOLE_MATRIX,
     WRAPPERS,
     core,
     make,
+    rules_with,
     suited,
 )
 from tests.contract.test_replicas import OPTIONS
 from tests.contract.tower import Tower
+from tests.matrix import WHOLE_MATRIX
 
 DIVISIBLE = [rule for rule in FIRST if REGISTRY[rule].cls.divisible]
 ALL = OPTIONS | {
@@ -37,8 +38,7 @@ def stored(optimizer, replica):
     return sum(getattr(v, "values", [v])[replica].numpy().nbytes for v in native)
 
 
-@pytest.mark.parametrize("rule", DIVISIBLE)
-@pytest.mark.parametrize("option", CHOSEN)
+@rules_with(DIVISIBLE, option=CHOSEN)
 def test_two_replicas_with_pieces_equal_one(rule, option, mirrored):
     options = suited(rule, ALL[option])
     if rule in WRAPPERS and "precision" in options:

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_gdx
-from tests.contract.rules import FIRST, RULES, core, first_rules, make, suited
+from tests.contract.rules import FIRST, RULES, core, make, rules_with, suited
 
 ROWS = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 
@@ -29,11 +29,8 @@ REPEATED = [slices([1, 3, 1], VALUES), slices([0, 0, 5], VALUES[::-1] * 0.1)] * 
 ALL = [slices(list(range(6)), np.random.default_rng(i).normal(size=(6, 4))) for i in range(4)]
 
 
-@first_rules
-@pytest.mark.parametrize(
-    "options",
-    [{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"gradient_accumulation_steps": 2}],
-    ids=str,
+@rules_with(
+    options=[{}, {"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"gradient_accumulation_steps": 2}]
 )
 def test_sparse_equals_its_dense_twin(rule, options):
     sparse = trained(make(rule, **options), REPEATED)
@@ -129,8 +126,7 @@ def moved(optimizer, mode, names=NAMED, indices=tf.identity):
     return [np.asarray(v) for v in (*model, *optimizer.variables)]
 
 
-@lazy_rules
-@pytest.mark.parametrize("option", COMPILED)
+@rules_with(LAZY, option=COMPILED)
 def test_lazy_xla_equals_eager(rule, option):
     """XLA has fixed sizes only: padding must not count as row 0."""
     options = suited(rule, COMPILED[option])
@@ -184,8 +180,7 @@ def test_lazy_on_two_replicas(rule, mirrored):
     assert (results[0][[1, 3, 5]] != ROWS[[1, 3, 5]]).all()
 
 
-@lazy_rules
-@pytest.mark.parametrize("mode", ["graph", "xla"])
+@rules_with(LAZY, mode=["graph", "xla"])
 def test_lazy_state_in_eight_bits_learns_the_same_and_leaves_other_rows_alone(rule, mode):
     """Rows have scales of their own, so none is read or written with another."""
     rng = np.random.default_rng(0)
@@ -229,8 +224,7 @@ def test_rows_too_short_for_a_scale_of_their_own_stay_in_full(width, coded):
 CATCHING_UP = ["adam", "lion", "sgd", "radam"]
 
 
-@pytest.mark.parametrize("rule", CATCHING_UP)
-@pytest.mark.parametrize("mode", ["graph", "xla"])
+@rules_with(CATCHING_UP, mode=["graph", "xla"])
 def test_averages_that_decay_while_rows_are_skipped_are_the_dense_ones(rule, mode):
     """Also if all rows have a gradient in between."""
     options = {"momentum": 0.9} if rule == "sgd" else {}

@@ -4,13 +4,12 @@ from functools import cache
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from keras_gdx import modifiers
 from keras_gdx.engine.state import packing
 from tests.contract.harness import SHAPES, Run, assert_same, batches
-from tests.contract.rules import COMBINED, core, first_rules, make, suited
+from tests.contract.rules import COMBINED, core, first_rules, make, rules_with, suited
 
 MODIFIED = {
     "before": [modifiers.Grokfast(0.5)],
@@ -27,12 +26,12 @@ def plain_run(rule):
     return Run(lambda: make(rule, fused=False, **options)).train(batches(6))
 
 
-@first_rules
-@pytest.mark.parametrize(("mode", "fused"), [("graph", True), ("xla", "auto")])
-def test_packed_and_fused_equal_plain(rule, mode, fused):
+@rules_with(way=["graph", "xla"])
+def test_packed_and_fused_equal_plain(rule, way):
     """`test_every_rule` packs with XLA, and `test_replicas` has graphs of the usual layout."""
     plain, options = plain_run(rule), suited(rule, COMBINED)
-    other = Run(lambda: make(rule, fused=fused, **options), mode=mode).train(batches(6))
+    fused = True if way == "graph" else "auto"
+    other = Run(lambda: make(rule, fused=fused, **options), mode=way).train(batches(6))
     assert_same(plain, other)
     assert len(core(plain.optimizer).state.buckets) == len(SHAPES)
     for before, after in zip(*(core(r.optimizer).state.slots for r in (plain, other)), strict=True):
@@ -60,8 +59,7 @@ def test_fused_on_two_replicas_equals_plain_on_one(rule, mirrored):
         np.testing.assert_array_equal(first.numpy(), second.numpy())
 
 
-@first_rules
-@pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
+@rules_with(state_dtype=["bfloat16", "int8"])
 def test_fused_keeps_low_precision_state_as_plain_does(rule, state_dtype):
     """Equal, except where rounding crosses the edge of a code."""
     rng = np.random.default_rng(0)
@@ -80,8 +78,7 @@ def test_fused_keeps_low_precision_state_as_plain_does(rule, state_dtype):
     assert np.abs(found[0] - found[1]).mean() < 1e-3 * moved
 
 
-@first_rules
-@pytest.mark.parametrize("fused", ["auto", True, False])
+@rules_with(fused=["auto", True, False])
 def test_variables_without_a_gradient_stay_in_a_packed_group(rule, fused):
     """A frozen branch shares flat state with trained variables, and does not change."""
 

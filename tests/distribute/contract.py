@@ -4,9 +4,10 @@ import numpy as np
 
 from keras_gdx.registry import REGISTRY
 from tests.contract.harness import batches
-from tests.contract.rules import FIRST, make, suited
+from tests.contract.rules import FIRST, core, make, suited
 from tests.contract.test_replicas import OPTIONS
 from tests.contract.tower import Tower
+from tests.matrix import WHOLE_MATRIX
 
 PIECES = {
     "gradient_accumulation_steps": 2,
@@ -20,15 +21,20 @@ PIECES = {
 def combinations(workers, replicas):
     """The pairs of a rule of `FIRST` and an option that such a cluster runs.
 
-    Each rule in pieces, where that is supported, otherwise with all other options together. One
-    replica per worker is left to those others, and to a plain rule.
+    In pieces, where that is supported, otherwise with all other options together. One replica per
+    worker is left to those others, and to a plain rule. What is in pieces on workers or on four
+    replicas are a plain rule, and on workers those that mix entries: `test_shards` has all.
     """
 
     def in_pieces(rule):
         alone = workers > 1 and make(rule).evaluates_others
         return REGISTRY[rule].cls.divisible and not alone
 
-    pieces = [(rule, "pieces") for rule in FIRST if in_pieces(rule)]
+    def is_chosen(rule):
+        mixes = workers > 1 and not core(make(rule)).elementwise
+        return WHOLE_MATRIX or rule == FIRST[0] or mixes
+
+    pieces = [(rule, "pieces") for rule in FIRST if in_pieces(rule) and is_chosen(rule)]
     whole = [(rule, "all_together") for rule in FIRST if not in_pieces(rule)]
     if workers == 1:
         return pieces + whole
