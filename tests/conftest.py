@@ -21,6 +21,11 @@ if keras.backend.backend() == "tensorflow":
     untuned.autotune.enabled = False
     tf.data.Dataset._apply_debug_options = lambda dataset: dataset.with_options(untuned)
 
+    # To optimize what a pipeline runs takes longer than to run it; what is compiled is optimized.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+    context.ensure_initialized()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
     # Each test sets seeds. TensorFlow would then prepare all programs again, as some may have drawn
     # random numbers.
     def set_seed(self, seed):
