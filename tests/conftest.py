@@ -26,8 +26,8 @@ if keras.backend.backend() == "tensorflow":
     context.ensure_initialized()
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
 
-    # Each test sets seeds. TensorFlow would then prepare all programs again, as some may have drawn
-    # random numbers.
+    # Each test sets seeds. TensorFlow would then prepare all programs anew, because some may have
+    # drawn random numbers.
     def set_seed(self, seed):
         self._seed, self._rng = seed, random.Random(seed)
 

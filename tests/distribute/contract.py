@@ -22,8 +22,8 @@ def combinations(workers, replicas):
     """The pairs of a rule of `FIRST` and an option that such a cluster runs.
 
     In pieces, where that is supported, otherwise with all other options together. One replica per
-    worker is left to those others, and to a plain rule. What is in pieces on workers or on four
-    replicas are a plain rule, and on workers those that mix entries: `test_shards` has all.
+    worker is left to those others, and to a plain rule. In pieces are a plain rule, and on workers
+    those that mix entries: `test_shards` has all of them on two replicas.
     """
 
     def in_pieces(rule):
