@@ -224,10 +224,14 @@ def resolve(name):
 
 # -- they are all ----------------------------------------------------------------------------
 
-TREES = {
-    str(path.relative_to(PACKAGE)): ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
+
+@cache
+def trees():
+    """The syntax tree of each file."""
+    return {
+        str(path.relative_to(PACKAGE)): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
 
 
 def is_private(name):
@@ -238,7 +242,7 @@ def is_private(name):
 def defined_here():
     """Names that the package defines itself and Keras' objects do not have."""
     found = set()
-    for tree in TREES.values():
+    for tree in trees().values():
         for node in ast.walk(tree):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 found.add(node.name)
@@ -301,7 +305,7 @@ def foreign_modules(tree):
 def uses():
     """Every use of a private name of Keras or TensorFlow: `(file, line, name)`."""
     found = set()
-    for file, tree in TREES.items():
+    for file, tree in trees().items():
         for name, line in (*foreign_attributes(tree), *foreign_modules(tree)):
             found.add((file, line, name))
     return sorted(found)
