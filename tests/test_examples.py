@@ -128,6 +128,7 @@ def test_workers_end_the_same_if_one_is_killed(start):
         few = ["--data-dir", "data", "--epochs", "2", "--folder", f"same{len(options)}"]
         done = start("fit_distributed.py", *few, *options)
         assert done.returncode == 0, done.stdout[-2000:]
+        assert ("was ended by SIGKILL" in done.stdout) == bool(options)
         ends.append(fingerprint(done))
     assert ends[0] == ends[1]
 

@@ -193,6 +193,8 @@ def test_each_pair_agrees(movers, problem, tmp_path, monkeypatch):
     assert len(movers) > 8
     assert len(others) > 15
     lists = with_each_pair(movers)
+    found = {pair for each in lists for pair in itertools.combinations(each, 2)}
+    assert found == {*itertools.permutations(movers, 2)}
     for i, name in enumerate(movers):
         for order in (1, -1) if WHOLE_MATRIX else ((-1) ** i,):
             lists.append((name, *others)[::order])

@@ -21,9 +21,9 @@ PIECES = {
 def combinations(workers, replicas):
     """The pairs of a rule of `FIRST` and an option that such a cluster runs.
 
-    In pieces, where that is supported, otherwise with all other options together. One replica per
-    worker is left to those others, and to a plain rule. In pieces are a plain rule, and on workers
-    those that mix entries: `test_shards` has all of them on two replicas.
+    In pieces are a plain rule, and on workers those that mix entries, too; `test_shards` has all of
+    them on two replicas. Rules that cannot be in pieces have all other options together. One
+    replica per worker is left to these, and to a plain rule.
     """
 
     def in_pieces(rule):

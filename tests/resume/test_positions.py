@@ -50,7 +50,8 @@ def test_after_every_step(batches, straight, tmp_path):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_with_any_optimizer(optimizer, straight, tmp_path):
-    assert interrupted("arrays", optimizer, (9,), tmp_path) == straight("arrays", optimizer)
+    """In the middle of an epoch, and of a window."""
+    assert interrupted("arrays", optimizer, (11,), tmp_path) == straight("arrays", optimizer)
 
 
 def test_after_the_last_batch_of_an_epoch_of_unknown_length(straight, tmp_path):
