@@ -97,9 +97,9 @@ def test_fit_images_says_in_one_line_what_is_wrong(run, arguments, message):
     assert message in done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("name", ["resume.py", "own_loop.py"])
-def test_resume_ends_as_if_it_had_never_been_killed(name, start):
-    done = start(name, "--epochs", "2", "--kill", "1")
+@pytest.mark.parametrize(("name", "epochs"), [("resume.py", 2), ("own_loop.py", 1)])
+def test_resume_ends_as_if_it_had_never_been_killed(name, epochs, start):
+    done = start(name, "--epochs", epochs, "--kill", "1")
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "the weights are the same, bit for bit"
     assert "killed 1 of 1" in done.stdout
@@ -134,7 +134,8 @@ def test_workers_end_the_same_if_one_is_killed(start):
 
 
 def test_finetune_is_better_than_from_nothing(start):
-    done = start("finetune.py", "--data-dir", "data")
+    few = ["--first-epochs", "2", "--epochs", "40"]
+    done = start("finetune.py", "--data-dir", "data", *few)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "UserWarning" not in done.stderr
     last = done.stdout.splitlines()[-1]

@@ -61,6 +61,7 @@ PRIVATE = {
         "_call_has_training_arg": "whether to call it as `train_step` does, with `training`",
         "_compute_loss": "the loss as `train_step` computes it",
         "_compile_loss": "whose metrics log the loss of each output",
+        "_compile_metrics": "which create their variables in the first step",
         "_autoconvert_optionals": "what Keras does to a batch with missing parts",
         "_initial_epoch": "to begin with the epoch that was interrupted",
         "_maybe_symbolic_build": "the one method of the model that `fit` gives its data to",

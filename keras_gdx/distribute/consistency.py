@@ -1,5 +1,6 @@
 """Checks before training that all workers run the same program with the same settings."""
 
+import functools
 import hashlib
 import json
 
@@ -68,16 +69,19 @@ def require_seeds(arguments):
 
 def gather(strategy, numbers):
     """Gathers integers into an array with one row per replica; all workers must call it."""
-    numbers = tf.constant(numbers, "int64")
+    return _gathering(strategy)(tf.constant(numbers, "int64")).numpy()
 
+
+@functools.cache
+def _gathering(strategy):
     @tf.function(autograph=False)
-    def together():
+    def gathered(numbers):
         def in_replica():
             return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)
 
         return strategy.experimental_local_results(strategy.run(in_replica))[0]
 
-    return together().numpy()
+    return gathered
 
 
 def require(strategy, facts):

@@ -274,11 +274,31 @@ def follow(model):
 def introduce(model):
     """Attaches our optimizers to a model that was just compiled."""
     if ours(model):
+        create_metrics_at_once(model)
         for fn in AFTER_COMPILE:
             fn(model)
     if (replicas := replicas_of(model)) is not None:
         replicas.take_over()
     introduced(model)
+
+
+def create_metrics_at_once(model):
+    """Lets Keras create the variables of metrics and losses outside the train step.
+
+    TensorFlow traces a step again that has created variables.
+    """
+    for part in (model._compile_metrics, model._compile_loss):
+        if part is not None:
+            vars(part)["build"] = _outside_graph(part.build)
+
+
+def _outside_graph(build):
+    @functools.wraps(build)
+    def outside(*args):
+        with backend.outside_graph():
+            build(*args)
+
+    return outside
 
 
 def introduced(model):

@@ -21,8 +21,8 @@ PIECES = {
 def combinations(workers, replicas):
     """The pairs of a rule of `FIRST` and an option that such a cluster runs.
 
-    In pieces are a plain rule, and on workers those that mix entries, too; `test_shards` has all of
-    them on two replicas. Rules that cannot be in pieces have all other options together. One
+    In pieces are a plain rule, and on two workers those that mix entries, too; `test_shards` has all
+    of them on two replicas. Rules that cannot be in pieces have all other options together. One
     replica per worker is left to these, and to a plain rule.
     """
 
@@ -31,7 +31,7 @@ def combinations(workers, replicas):
         return REGISTRY[rule].cls.divisible and not alone
 
     def is_chosen(rule):
-        mixes = workers > 1 and not core(make(rule)).elementwise
+        mixes = (workers, replicas) == (2, 1) and not core(make(rule)).elementwise
         return WHOLE_MATRIX or rule == FIRST[0] or mixes
 
     pieces = [(rule, "pieces") for rule in FIRST if in_pieces(rule) and is_chosen(rule)]

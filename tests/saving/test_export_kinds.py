@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import layers, losses, ops
 
 import keras_gdx
+from tests.matrix import before_a_release
 
 RNG = np.random.default_rng(0)
 INPUTS = {
@@ -241,9 +242,9 @@ def goes_on_elsewhere(net, x, y, folder):
     "kinds",
     [
         ("vector", "numbers", "words"),
-        ("sequence", "sound"),
-        ("image",),
-        ("volume", "video"),
+        pytest.param(("sequence", "sound"), marks=before_a_release),
+        pytest.param(("image",), marks=before_a_release),
+        pytest.param(("volume", "video"), marks=before_a_release),
     ],
     ids="-".join,
 )

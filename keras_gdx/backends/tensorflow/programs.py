@@ -1,6 +1,7 @@
 """Graphs and compilation, and operations that compile well."""
 
 import os
+from contextlib import contextmanager
 from functools import partial
 
 import tensorflow as tf
@@ -11,9 +12,18 @@ from keras_gdx.backends.tensorflow.in_place import in_order, order_helps
 from keras_gdx.backends.tensorflow.one_loop import fuses_outputs, separate
 
 
+@contextmanager
 def outside_graph():
-    """Context in which variables are created, also while a function is traced."""
-    return tf.init_scope()
+    """Context in which variables are created, also while a function is traced.
+
+    TensorFlow traces a function again if it has created variables; these exist at once.
+    """
+
+    def at_once(create, **kwargs):
+        return create(**kwargs | {"experimental_enable_variable_lifting": False})
+
+    with tf.init_scope(), tf.variable_creator_scope(at_once):
+        yield
 
 
 def sync(model):
