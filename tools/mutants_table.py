@@ -223,6 +223,20 @@ MUTANTS = [
         "tests/contract/test_precision.py -k codes",
     ),
     Mutant(
+        "backends/tensorflow/programs.py",
+        "variables are created inside the train step, which is traced again",
+        '"experimental_enable_variable_lifting": False',
+        '"experimental_enable_variable_lifting": True',
+        "tests/defects/test_traces.py",
+    ),
+    Mutant(
+        "integration/model_hooks.py",
+        "metrics create their variables inside the train step",
+        "        create_metrics_at_once(model)\n",
+        "",
+        "tests/defects/test_traces.py",
+    ),
+    Mutant(
         "backends/tensorflow/in_place.py",
         "slots do not wait for the weights that need them",
         "tf.reduce_any(tf.concat(entries, 0) > math.inf)",

@@ -21,8 +21,8 @@ PIECES = {
 def combinations(workers, replicas):
     """The pairs of a rule of `FIRST` and an option that such a cluster runs.
 
-    In pieces are a plain rule, and on two workers those that mix entries, too; `test_shards` has all
-    of them on two replicas. Rules that cannot be in pieces have all other options together. One
+    In pieces are a plain rule, and on two workers those that mix entries, too; `test_shards` has
+    all of them on two replicas. Rules that cannot be in pieces have all other options together. One
     replica per worker is left to these, and to a plain rule.
     """
 
