@@ -9,7 +9,8 @@ import keras
 
 from keras_gdx.arguments import PositiveInt, check, check_type, needs_tensorflow
 from keras_gdx.callbacks.base import Callback, Logs
-from keras_gdx.checkpoint.snapshot import build_optimizer, require_built
+from keras_gdx.checkpoint.snapshot import require_built
+from keras_gdx.integration.model_building import build_optimizer
 from keras_gdx.integration.model_hooks import (
     around_fit,
     close_epoch,

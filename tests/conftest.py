@@ -38,20 +38,22 @@ if keras.backend.backend() == "tensorflow":
 # other programs, processes. `-m "not slow"` leaves them out. It keeps the equations and recordings
 # of every rule, and all that is tested of the rules of each kind in `contract/test_every_rule.py`.
 SLOW = {
-    "callbacks": "amounts averages_and_ensembles fault_guard looking stages training_report",
+    "callbacks": "amounts averages_and_ensembles counting fault_guard looking stages "
+    "training_report",
     "cli": "commands",
     "comparison": "running trials",
     "contract": "compilation counting evaluation kinds_of_variables local_steps loops "
     "matrix_rules missing_gradients partition precision replicas resume shards sparse ways",
     "datasets": "datasets",
-    "defects": "fit_on_replicas",
+    "defects": "fit_on_replicas interruptions",
     "distribute": "cluster contract prepare resuming_workers workers",
     "explanation": "explain",
-    "fit": "adapters own_loop unbuilt_models",
+    "fit": "adapters own_loop several_optimizers unbuilt_models",
     "full_batch": "fit_full_batch",
+    "modifiers": "whole_model",
     "recommendation": "recommend",
-    "regularizers": "regularizer_values step_penalties",
-    "resume": "directory keras_callbacks kills positions resizing",
+    "regularizers": "apply regularizer_values step_penalties",
+    "resume": "directory forged_checkpoints keras_callbacks kills positions py_datasets resizing",
     "sam": "looksam sam",
     "saving": "export export_kinds",
     "tests": "contributing examples fuzz one_loop presets",

@@ -223,10 +223,10 @@ MUTANTS = [
         "tests/contract/test_precision.py -k codes",
     ),
     Mutant(
-        "backends/tensorflow/programs.py",
-        "variables are created inside the train step, which is traced again",
-        '"experimental_enable_variable_lifting": False',
-        '"experimental_enable_variable_lifting": True',
+        "integration/model_hooks.py",
+        "the optimizer is built in the train step, which is traced again",
+        "                build_before_tracing(self.model)\n",
+        "                pass\n",
         "tests/defects/test_traces.py",
     ),
     Mutant(

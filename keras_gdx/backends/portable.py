@@ -13,6 +13,11 @@ def outside_graph():
     return nullcontext()
 
 
+def unnoticed():
+    """Context in which variables are created, while a function is traced."""
+    return nullcontext()
+
+
 def near(optimizer, variable):
     """Context in which new variables are placed on the device of `variable`."""
     return nullcontext()

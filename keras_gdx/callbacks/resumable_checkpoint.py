@@ -25,6 +25,7 @@ from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
 from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
 from keras_gdx.integration import callback_state, settings
+from keras_gdx.integration.model_building import build_optimizer
 from keras_gdx.integration.model_hooks import begin_at, peers_of
 from keras_gdx.integration.random_state import restore_random_state
 from keras_gdx.registry import register
@@ -197,7 +198,7 @@ class ResumableCheckpoint(Callback):
     def on_train_begin(self, logs: Logs = None) -> None:
         """Restores the checkpoint, if there is one."""
         super().on_train_begin(logs)
-        snapshot.build_optimizer(self.model)
+        build_optimizer(self.model)
         self._epoch, self._done, self._due, self._saved_at = 0, 0, False, self._clock()
         self._settings = settings.settings_of(self.model)
         callback_state.warn_of_others(self._others)

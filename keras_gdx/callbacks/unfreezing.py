@@ -8,9 +8,9 @@ from keras_gdx.callbacks._lib.amount import Amount
 from keras_gdx.callbacks._lib.argument_types import Pattern
 from keras_gdx.callbacks._lib.stages import stages_of
 from keras_gdx.callbacks.base import Counted, Counting, Logs, if_needed
-from keras_gdx.checkpoint import snapshot
 from keras_gdx.engine.variables.structure import layers_of
 from keras_gdx.integration.keras_optimizer import unknown_variables
+from keras_gdx.integration.model_building import build_optimizer
 from keras_gdx.integration.model_optimizers import all_optimizers, moved_by
 from keras_gdx.registry import register
 
@@ -137,7 +137,7 @@ class Unfreezing(Counting):
     def _build(self, model: Any) -> None:
         """Builds the optimizer, or checks that it was built with these weights."""
         self._set({*self.parsed("stages")})
-        snapshot.build_optimizer(model)
+        build_optimizer(model)
         known = {id(v) for each in all_optimizers(model) for v in moved_by(each)}
         missing = [v for v in model.trainable_variables if id(v) not in known]
         if missing:

@@ -1,6 +1,6 @@
 """Captures and restores the training state of a model."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import zip_longest
 
 import keras
@@ -12,6 +12,7 @@ from keras_gdx.engine.variables.structure import layers_of, without_numbers
 from keras_gdx.integration.held import held_variables
 from keras_gdx.integration.kept_direction import build as build_direction
 from keras_gdx.integration.kept_direction import direction_variables
+from keras_gdx.integration.model_building import build_optimizer, place_of
 from keras_gdx.integration.model_optimizers import (
     all_optimizers,
     moved_by,
@@ -73,7 +74,7 @@ def build_as(model, snapshot):
         positions = snapshot["moved"].get(name, [])
         known = positions and all(i is not None and i < len(variables) for i in positions)
         if known and not optimizer.built:
-            with _place_of(model):
+            with place_of(model):
                 optimizer.build([variables[i] for i in positions])
     build_direction(model)
 
@@ -189,23 +190,6 @@ def require_built(model):
     """Raises `ValueError` unless the model has all of its weights."""
     built = model.built or all(layer.built for layer in layers_of(model) if layer is not model)
     check(built, "model", model.name, "built, so that its weights can be kept")
-
-
-def build_optimizer(model):
-    """Builds the compiled optimizer, and what belongs to its weights.
-
-    Optimizers in attributes are built in their first step.
-    """
-    if model.optimizer is not None and not model.optimizer.built:
-        with _place_of(model):
-            model.optimizer.build(model.trainable_variables)
-    build_direction(model)
-
-
-def _place_of(model):
-    """Context in which new variables are on the same devices as those of the model."""
-    strategy = getattr(model, "distribute_strategy", None)  # only on TensorFlow
-    return nullcontext() if strategy is None else strategy.scope()
 
 
 def pruned(model):

@@ -1,15 +1,17 @@
 """Builds models from the data of `fit`, before its first callback begins.
 
 On TensorFlow, Keras creates the variables of a model without `Input` in the first step. Callbacks
-that copy, mask or restore weights need them earlier.
+that copy, mask or restore weights need them earlier. Optimizers are also built in the first step,
+which TensorFlow then traces again.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import keras
 
 from keras_gdx.engine.variables.structure import layers_of
+from keras_gdx.integration.kept_direction import build as build_direction
 
 
 @contextmanager
@@ -91,6 +93,34 @@ def _build(model, asking, iterators):
                 reason = f"{error} The train step: {second}" if has_own_step(model) else error
                 raise _refusal(model, asking[0], reason) from error
     _tell(model, asking)
+
+
+def build_before_tracing(model):
+    """Builds the compiled optimizer if the train step will do nothing else, so it is traced once.
+
+    If Keras has yet to build layers, or the model has a train step of its own, that step decides
+    which weights the optimizer is built for.
+    """
+    optimizer = model.optimizer
+    if optimizer and not optimizer.built and _is_built(model) and not has_own_step(model):
+        build_optimizer(model)
+
+
+def build_optimizer(model):
+    """Builds the compiled optimizer, and what belongs to its weights.
+
+    Optimizers in attributes are built in their first step.
+    """
+    if model.optimizer is not None and not model.optimizer.built:
+        with place_of(model):
+            model.optimizer.build(model.trainable_variables)
+    build_direction(model)
+
+
+def place_of(model):
+    """Context in which new variables are on the same devices as those of the model."""
+    strategy = getattr(model, "distribute_strategy", None)  # only on TensorFlow
+    return nullcontext() if strategy is None else strategy.scope()
 
 
 def has_own_step(model):

@@ -37,7 +37,7 @@ from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.file_transaction import all_or_nothing
 from keras_gdx.integration.kept_direction import forget
 from keras_gdx.integration.legacy_files import check_file
-from keras_gdx.integration.model_building import building
+from keras_gdx.integration.model_building import build_before_tracing, building
 from keras_gdx.integration.model_optimizers import keras_averages, ours, window
 from keras_gdx.integration.weight_swap import added_to, evaluation_weights, finish, show, train
 from keras_gdx.registry import no_optimizer
@@ -186,6 +186,8 @@ def _training(original):
         train(self)
         for optimizer in optimizers:
             begin_anew(optimizer)
+        if optimizers:
+            build_before_tracing(self)
         return original(self, *args, **kwargs)
 
     return train_on_batch
@@ -289,16 +291,16 @@ def create_metrics_at_once(model):
     """
     for part in (model._compile_metrics, model._compile_loss):
         if part is not None:
-            vars(part)["build"] = _outside_graph(part.build)
+            vars(part)["build"] = _unnoticed(part.build)
 
 
-def _outside_graph(build):
+def _unnoticed(build):
     @functools.wraps(build)
-    def outside(*args):
-        with backend.outside_graph():
+    def unnoticed(*args):
+        with backend.unnoticed():
             build(*args)
 
-    return outside
+    return unnoticed
 
 
 def introduced(model):
@@ -360,6 +362,8 @@ class Epochs(keras.callbacks.Callback):
         if self._begins:  # checkpoints have been restored by now
             self._begins = False
             self._plan(epoch)
+            if ours(self.model):
+                build_before_tracing(self.model)
         self._warn_of_zero_rates(epoch)
 
     def on_epoch_end(self, epoch, logs=None):

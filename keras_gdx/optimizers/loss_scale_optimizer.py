@@ -57,10 +57,6 @@ class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
         inner = get(inner_optimizer, "inner_optimizer", of=self)
         super().__init__(inner, initial_scale, dynamic_growth_steps, name=name, **kwargs)
 
-    def build(self, var_list: Sequence[Any]) -> None:
-        with backend.outside_graph():
-            super().build(var_list)
-
     def exclude_from_weight_decay(
         self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None
     ) -> None:

@@ -25,6 +25,7 @@ from keras_gdx.backends.tensorflow.programs import (
     stochastically_rounded,
     sync,
     unconverted,
+    unnoticed,
 )
 from keras_gdx.backends.tensorflow.replicas import (
     as_given,
@@ -86,6 +87,7 @@ __all__ = [
     "stochastically_rounded",
     "sync",
     "unconverted",
+    "unnoticed",
     "values",
     "with_table",
     "with_values",

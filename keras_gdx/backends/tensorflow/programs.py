@@ -12,17 +12,22 @@ from keras_gdx.backends.tensorflow.in_place import in_order, order_helps
 from keras_gdx.backends.tensorflow.one_loop import fuses_outputs, separate
 
 
-@contextmanager
 def outside_graph():
-    """Context in which variables are created, also while a function is traced.
+    """Context in which variables are created, also while a function is traced."""
+    return tf.init_scope()
 
-    TensorFlow traces a function again if it has created variables; these exist at once.
+
+@contextmanager
+def unnoticed():
+    """Like `outside_graph`, but TensorFlow does not trace the function again.
+
+    Nothing in the function may depend on whether these variables exist already.
     """
 
-    def at_once(create, **kwargs):
+    def create_now(create, **kwargs):
         return create(**kwargs | {"experimental_enable_variable_lifting": False})
 
-    with tf.init_scope(), tf.variable_creator_scope(at_once):
+    with tf.init_scope(), tf.variable_creator_scope(create_now):
         yield
 
 
