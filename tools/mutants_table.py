@@ -232,7 +232,7 @@ MUTANTS = [
     Mutant(
         "integration/model_hooks.py",
         "metrics create their variables inside the train step",
-        "        create_metrics_at_once(model)\n",
+        "        build_metrics_unnoticed(model)\n",
         "",
         "tests/defects/test_traces.py",
     ),

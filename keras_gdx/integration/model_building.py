@@ -1,15 +1,15 @@
-"""Builds models from the data of `fit`, before its first callback begins.
+"""Builds models, optimizers and metrics before the first step, in which Keras builds them.
 
-On TensorFlow, Keras creates the variables of a model without `Input` in the first step. Callbacks
-that copy, mask or restore weights need them earlier. Optimizers are also built in the first step,
-which TensorFlow then traces again.
+Callbacks that copy, mask or restore the weights of a model without `Input` need them before the
+first callback begins. And TensorFlow traces a step again in which variables were created.
 """
 
 from contextlib import contextmanager, nullcontext
-from functools import partial
+from functools import partial, wraps
 
 import keras
 
+from keras_gdx.backends import backend
 from keras_gdx.engine.variables.structure import layers_of
 from keras_gdx.integration.kept_direction import build as build_direction
 
@@ -96,14 +96,29 @@ def _build(model, asking, iterators):
 
 
 def build_before_tracing(model):
-    """Builds the compiled optimizer if the train step will do nothing else, so it is traced once.
+    """Builds the compiled optimizer, unless only the first step tells which weights it updates.
 
-    If Keras has yet to build layers, or the model has a train step of its own, that step decides
-    which weights the optimizer is built for.
+    That is so if Keras has yet to build layers, or the model has a train step of its own.
     """
     optimizer = model.optimizer
     if optimizer and not optimizer.built and _is_built(model) and not has_own_step(model):
         build_optimizer(model)
+
+
+def build_metrics_unnoticed(model):
+    """Lets the first step build compiled metrics and losses without being traced again."""
+    for part in (model._compile_metrics, model._compile_loss):
+        if part is not None:
+            vars(part)["build"] = _unnoticed(part.build)
+
+
+def _unnoticed(build):
+    @wraps(build)
+    def unnoticed(*args):
+        with backend.unnoticed():
+            build(*args)
+
+    return unnoticed
 
 
 def build_optimizer(model):

@@ -37,7 +37,11 @@ from keras_gdx.integration.coordination import SingleProcess
 from keras_gdx.integration.file_transaction import all_or_nothing
 from keras_gdx.integration.kept_direction import forget
 from keras_gdx.integration.legacy_files import check_file
-from keras_gdx.integration.model_building import build_before_tracing, building
+from keras_gdx.integration.model_building import (
+    build_before_tracing,
+    build_metrics_unnoticed,
+    building,
+)
 from keras_gdx.integration.model_optimizers import keras_averages, ours, window
 from keras_gdx.integration.weight_swap import added_to, evaluation_weights, finish, show, train
 from keras_gdx.registry import no_optimizer
@@ -276,31 +280,12 @@ def follow(model):
 def introduce(model):
     """Attaches our optimizers to a model that was just compiled."""
     if ours(model):
-        create_metrics_at_once(model)
+        build_metrics_unnoticed(model)
         for fn in AFTER_COMPILE:
             fn(model)
     if (replicas := replicas_of(model)) is not None:
         replicas.take_over()
     introduced(model)
-
-
-def create_metrics_at_once(model):
-    """Lets Keras create the variables of metrics and losses outside the train step.
-
-    TensorFlow traces a step again that has created variables.
-    """
-    for part in (model._compile_metrics, model._compile_loss):
-        if part is not None:
-            vars(part)["build"] = _unnoticed(part.build)
-
-
-def _unnoticed(build):
-    @functools.wraps(build)
-    def unnoticed(*args):
-        with backend.unnoticed():
-            build(*args)
-
-    return unnoticed
 
 
 def introduced(model):
