@@ -134,6 +134,7 @@ def test_more_workers_and_fewer_go_on(tmp_path):
     for errors in run(3, "resized", 4):
         said = "was saved by 2 workers with 1 replicas each, and this run has 3 with 1"
         assert errors.count(said) == len(optimizers)
+        assert "retracing" not in errors  # what workers tell each other is one program
     (errors,) = run(1, "resized", 0)
     said = "was saved by 3 workers with 1 replicas each, and this run has 1 with 1"
     assert errors.count(said) == len(optimizers)

@@ -27,7 +27,7 @@ def unnoticed():
     def create_now(create, **kwargs):
         return create(**kwargs | {"experimental_enable_variable_lifting": False})
 
-    with tf.init_scope(), tf.variable_creator_scope(create_now):
+    with outside_graph(), tf.variable_creator_scope(create_now):
         yield
 
 
