@@ -10,15 +10,10 @@ import keras
 from keras_gdx.arguments import PositiveInt, check, check_type, needs_tensorflow
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.checkpoint.snapshot import require_built
+from keras_gdx.integration.epochs import close_epoch
+from keras_gdx.integration.model_attributes import first_epoch, replicas_of
 from keras_gdx.integration.model_building import build_optimizer
-from keras_gdx.integration.model_hooks import (
-    around_fit,
-    close_epoch,
-    first_epoch,
-    follow,
-    introduced,
-    replicas_of,
-)
+from keras_gdx.integration.model_hooks import around_fit, follow, introduced
 from keras_gdx.integration.model_optimizers import optimizers_of
 from keras_gdx.integration.weight_swap import evaluation_weights
 

@@ -223,7 +223,7 @@ MUTANTS = [
         "tests/contract/test_precision.py -k codes",
     ),
     Mutant(
-        "integration/model_hooks.py",
+        "integration/epochs.py",
         "the optimizer is built in the train step, which is traced again",
         "                build_before_tracing(self.model)\n",
         "                pass\n",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_gdx.config import Configured
-from keras_gdx.integration.model_hooks import peers_of
+from keras_gdx.integration.model_attributes import peers_of
 from keras_gdx.integration.stateful import Stateful
 
 __all__ = ["Callback", "Stateful"]

@@ -7,7 +7,7 @@ from keras_gdx.callbacks._lib.amount import Every
 from keras_gdx.callbacks._lib.energy import Energy
 from keras_gdx.callbacks.base import AtBatches, Logs
 from keras_gdx.callbacks.energy_monitor import EnergyMonitor
-from keras_gdx.integration.model_hooks import peers_of
+from keras_gdx.integration.model_attributes import peers_of
 from keras_gdx.registry import register
 
 __all__ = ["EnergyBudget"]

@@ -25,8 +25,8 @@ from keras_gdx.checkpoint.schema import check_checkpoint, check_metrics
 from keras_gdx.checkpoint.serialization import pack
 from keras_gdx.checkpoint.writer import Writer
 from keras_gdx.integration import callback_state, settings
+from keras_gdx.integration.model_attributes import begin_at, peers_of
 from keras_gdx.integration.model_building import build_optimizer
-from keras_gdx.integration.model_hooks import begin_at, peers_of
 from keras_gdx.integration.random_state import restore_random_state
 from keras_gdx.registry import register
 
@@ -220,7 +220,8 @@ class ResumableCheckpoint(Callback):
     def _bring_back(self, saved: dict[str, Any]) -> None:
         """Restores the model, if necessary for another number of workers or replicas."""
         snapshot.build_as(self.model, saved["model"])
-        here, there = snapshot.replicas_of(self.model), snapshot.replicas(saved["model"])
+        here = snapshot.replica_count(self.model)
+        there = snapshot.saved_replica_count(saved["model"])
         peers, writers = peers_of(self.model), self._files.writers
         if (writers, there) == (peers.count, here):
             snapshot.check_layout(snapshot.variables_of(self.model), saved["model"], self.directory)

@@ -7,7 +7,7 @@ from keras_gdx.callbacks._lib.argument_types import Verbosity
 from keras_gdx.callbacks._lib.duration import Duration
 from keras_gdx.callbacks._lib.say import say
 from keras_gdx.callbacks.base import Callback, Logs
-from keras_gdx.integration.model_hooks import peers_of
+from keras_gdx.integration.model_attributes import peers_of
 from keras_gdx.registry import register
 
 __all__ = ["TimeBudget"]

@@ -21,7 +21,7 @@ from keras_gdx.callbacks._lib.hyperparameters import (
 )
 from keras_gdx.callbacks.base import Callback, Logs
 from keras_gdx.callbacks.hyperparameter_logger import USUAL
-from keras_gdx.integration.model_hooks import Epochs
+from keras_gdx.integration.epochs import Epochs
 from keras_gdx.integration.weight_swap import evaluation_weights
 from keras_gdx.registry import register
 from keras_gdx.report.findings import logged, sources

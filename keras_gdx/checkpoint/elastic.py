@@ -15,7 +15,12 @@ import keras
 import numpy as np
 
 from keras_gdx.backends import backend
-from keras_gdx.checkpoint.snapshot import check_layout, put_the_rest, replicas, variables_of
+from keras_gdx.checkpoint.snapshot import (
+    check_layout,
+    put_the_rest,
+    saved_replica_count,
+    variables_of,
+)
 from keras_gdx.engine.state.storage import common
 from keras_gdx.engine.state.views import read_all, write_all
 from keras_gdx.integration.held import held_variables
@@ -39,7 +44,7 @@ def put(
     Raises:
         ValueError: If they belong to another model or optimizer. Nothing is changed then.
     """
-    count = sum(replicas(each) for each in snapshots)
+    count = sum(saved_replica_count(each) for each in snapshots)
     states = {optimizer: optimizer.imagined(count) for optimizer in ours(model)}
     there = _variables(model, states)
     check_layout(there, snapshots[0], source)

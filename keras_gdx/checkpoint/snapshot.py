@@ -92,12 +92,12 @@ def check_layout(variables, snapshot, source):
         )
 
 
-def replicas(snapshot):
+def saved_replica_count(snapshot):
     """The number of replicas in the process that took the snapshot."""
     return max((len(values) for values in snapshot["values"]), default=0)
 
 
-def replicas_of(model):
+def replica_count(model):
     """The number of replicas of a model in this process."""
     return max(len(backend.copies(v)) for v in variables_of(model))
 

@@ -48,7 +48,7 @@ def prepare(model: keras.Model) -> keras.Model:
     if strategy.num_replicas_in_sync == 1:
         return model
     from keras_gdx.distribute.replicas import Replicas
-    from keras_gdx.integration.model_hooks import replicas_of
+    from keras_gdx.integration.model_attributes import replicas_of
 
     if replicas_of(model) is None:
         Replicas(model).install()

@@ -153,7 +153,7 @@ def fit_full_batch(
     from keras_gdx.full_batch.data import Data
     from keras_gdx.full_batch.objective import Objective
     from keras_gdx.full_batch.solvers import check_options
-    from keras_gdx.integration.model_hooks import replicas_of
+    from keras_gdx.integration.model_attributes import replicas_of
     from keras_gdx.integration.training_loss import build, has_loss, loss_of
 
     chosen = {"learning_rate": learning_rate} if method == "gd" else dict(options or {})

@@ -20,7 +20,6 @@ Callbacks can use these hooks of `fit`:
 
 import functools
 import inspect
-import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 
@@ -30,20 +29,21 @@ import numpy as np
 from keras_gdx.arguments import check
 from keras_gdx.backends import backend
 from keras_gdx.config import Configured
-from keras_gdx.engine.late_weights import begin_anew, updates_of
+from keras_gdx.engine.late_weights import begin_anew
 from keras_gdx.engine.variables.masks import hold
 from keras_gdx.engine.variables.structure import layers_of
-from keras_gdx.integration.coordination import SingleProcess
+from keras_gdx.integration.epochs import Epochs, close_epoch
 from keras_gdx.integration.file_transaction import all_or_nothing
 from keras_gdx.integration.kept_direction import forget
 from keras_gdx.integration.legacy_files import check_file
+from keras_gdx.integration.model_attributes import replicas_of
 from keras_gdx.integration.model_building import (
     build_before_tracing,
     build_metrics_unnoticed,
     building,
 )
-from keras_gdx.integration.model_optimizers import keras_averages, ours, window
-from keras_gdx.integration.weight_swap import added_to, evaluation_weights, finish, show, train
+from keras_gdx.integration.model_optimizers import ours
+from keras_gdx.integration.weight_swap import evaluation_weights, train
 from keras_gdx.registry import no_optimizer
 
 EVALUATING = (
@@ -122,18 +122,6 @@ def _evaluating(original):
             return original(self, *args, **kwargs)
 
     return evaluating
-
-
-def close_epoch(model):
-    """Completes what updates of the epoch have begun, before the weights are evaluated."""
-    for optimizer in ours(model):
-        optimizer.flush()
-    for variable in model.weights:
-        hold(variable)
-    for variable, average in keras_averages(model):
-        hold(variable, average)
-    for swap in added_to(model):
-        swap.owner.close_epoch()
 
 
 @contextmanager
@@ -296,22 +284,6 @@ def introduced(model):
     return found
 
 
-def replicas_of(model):
-    """The `Replicas` of a model prepared for multi-replica training, or `None`."""
-    return vars(model).get("_keras_gdx_replicas")
-
-
-def ascent_of(model):
-    """What moves the weights of a model for its second gradient, or `None` if it takes only one."""
-    return vars(model).get("_keras_gdx_ascent")
-
-
-def peers_of(model):
-    """The object that coordinates the processes which train a model together."""
-    replicas = replicas_of(model)
-    return SingleProcess() if replicas is None else replicas.peers
-
-
 def batch_size(arguments):
     """The batch size of this `fit`, or `None` if its arguments do not tell."""
     x = arguments.get("x")
@@ -320,133 +292,3 @@ def batch_size(arguments):
         return next(iter(getattr(leaves[0], "shape", None) or ()), None)
     arrays = all(hasattr(leaf, "shape") for leaf in leaves)
     return arguments.get("batch_size") or (32 if arrays else None)
-
-
-class Epochs(keras.callbacks.Callback):
-    """The first callback of `fit`: tells our optimizers where epochs begin and end.
-
-    Between epochs the model holds its evaluation weights, so those are what later callbacks save
-    or copy at the end of an epoch.
-    """
-
-    def __init__(self, initial_epoch=0, others=(), batch_size=None):
-        super().__init__()
-        self.initial_epoch = initial_epoch
-        self.batch_size = batch_size
-        self.others = [*others]
-
-    def on_train_begin(self, logs=None):
-        """Plans the schedules that have no length yet."""
-        self._begins = True
-        self._warned = False
-        self._plan(self.initial_epoch, lambda schedule: schedule.total_steps is None)
-
-    def on_epoch_begin(self, epoch, logs=None):
-        """Restores the trained weights."""
-        train(self.model)
-        if self._begins:  # checkpoints have been restored by now
-            self._begins = False
-            self._plan(epoch)
-            if ours(self.model):
-                build_before_tracing(self.model)
-        self._warn_of_zero_rates(epoch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Closes the accumulation window; swaps in the evaluation weights."""
-        close_epoch(self.model)
-        show(self.model)
-        if (replicas := replicas_of(self.model)) is not None:
-            replicas.before("epoch")
-
-    def on_train_end(self, logs=None):
-        """Swaps in the evaluation weights. Keras does so only for the compiled optimizer."""
-        finish(self.model)
-
-    # -- the length of the run ----------------------------------------------------------------
-
-    def _plan(self, epoch, chosen=lambda schedule: True):
-        """Gives schedules that span the run their first update and their length."""
-        from keras_gdx.schedules.create import plans_of
-
-        resumed = any(getattr(each, "resumed", False) for each in self.others)
-        changed = False
-        for optimizer in ours(self.model):
-            for schedule in filter(chosen, plans_of(optimizer)):
-                changed |= self._plan_one(optimizer, schedule, epoch, resumed)
-        if changed:  # the old plan may be compiled into the train step
-            self.model.make_train_function(force=True)
-
-    def _plan_one(self, optimizer, schedule, epoch, resumed):
-        """Plans one schedule; returns whether this replaced an earlier plan."""
-        if not self.params.get("steps"):
-            raise ValueError(
-                f"The schedule {schedule.name!r} needs the length of the run, but the number of "
-                "batches is unknown. Pass `steps_per_epoch` to `fit`, or `total_steps` to the "
-                "schedule."
-            )
-        now = updates_of(optimizer)
-        updates = self._updates(optimizer)
-        done, left = sum(updates[:epoch]), sum(updates[epoch:])
-        known = schedule.total_steps is not None
-        if not left:
-            return False
-        if resumed and known:
-            begin, total = schedule.begin, done + left
-        elif epoch > 0 and known and now + left <= schedule.begin + schedule.total_steps:
-            return False  # this `fit` is the rest of the run that was planned
-        elif epoch > 0 and now >= done:
-            begin, total = now - done, done + left
-        else:
-            begin, total = now, left
-        if known and (begin, total) == (schedule.begin, schedule.total_steps):
-            return False
-        if known and self.params.get("verbose"):
-            print(
-                f"A new run: the schedule {schedule.name!r} of {optimizer.name!r} begins again at "
-                f"update {begin} and lasts {total} updates."
-            )
-        schedule.plan(total, begin)
-        if known:
-            optimizer.forget_traces()
-        return known
-
-    def _updates(self, optimizer):
-        """The number of updates in each epoch from 0 on, including those before `initial_epoch`."""
-        size, found = window(optimizer), []
-        for epoch in range(self.params.get("epochs", 0)):
-            for other in self.others:
-                if hasattr(other, "window_at"):
-                    size = other.window_at(epoch, size)
-            found.append(-(-self.params.get("steps") // size))
-        return found
-
-    def _warn_of_zero_rates(self, epoch):
-        """Warns, once, if the learning rate is 0 for a full epoch."""
-        from keras_gdx.arguments import is_schedule
-
-        if self._warned or not self.params.get("steps"):
-            return
-        for optimizer in ours(self.model):
-            if not is_schedule(optimizer.configured_rate()):
-                continue
-            now = updates_of(optimizer)
-            last = now + -(-self.params.get("steps") // window(optimizer)) - 1
-            if not any(float(optimizer.rate_at(t)) for t in (now, (now + last) // 2, last)):
-                self._warned = True
-                warnings.warn(
-                    f"Epoch {epoch + 1} trains nothing: the learning rate of {optimizer.name!r} "
-                    f"is 0 from update {now} on, past the end of its schedule "
-                    f"{optimizer.configured_rate()!r}. Compile with a new schedule, or let `fit` "
-                    "determine its length: `schedules.create(name)` without `total_steps`.",
-                    stacklevel=2,
-                )
-
-
-def begin_at(model, epoch):
-    """Makes the `fit` that is about to begin start at `epoch`."""
-    model._initial_epoch = epoch
-
-
-def first_epoch(model):
-    """The epoch that `begin_at` has set, or 0."""
-    return model._initial_epoch or 0

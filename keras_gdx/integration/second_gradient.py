@@ -18,7 +18,8 @@ from keras_gdx.backends.tensorflow import unconverted
 from keras_gdx.engine.state.state import is_overwritten, widest
 from keras_gdx.integration.held_gradients import apply_held, holding, make_holdable
 from keras_gdx.integration.kept_direction import KeptDirection, direction_of
-from keras_gdx.integration.model_hooks import ASCENT, ascent_of
+from keras_gdx.integration.model_attributes import ascent_of
+from keras_gdx.integration.model_hooks import ASCENT
 from keras_gdx.integration.model_optimizers import moved_by, optimizers_of
 from keras_gdx.integration.reused_gradient import reused
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_gdx.engine.variables.structure import layers_of
-from keras_gdx.integration.model_hooks import ascent_of
+from keras_gdx.integration.model_attributes import ascent_of
 from keras_gdx.integration.model_optimizers import optimizers_of, ours
 
 COMPILED = ("loss", "loss_weights", "jit_compile")
