@@ -9,6 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 
+from tests.matrix import WHOLE_MATRIX
+
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
     from tensorflow.python.eager import context
@@ -32,6 +34,14 @@ if keras.backend.backend() == "tensorflow":
         self._seed, self._rng = seed, random.Random(seed)
 
     context.Context._set_global_seed = set_seed
+
+    # What XLA compiles runs for milliseconds here: machine code need not be optimized. TensorFlow
+    # reads these flags when it compiles for the first time. A release is tested without them.
+    if not WHOLE_MATRIX:
+        flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+        if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21):  # others refuse to start
+            flags.append("--xla_cpu_use_fusion_emitters=false")
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 
 
 # Modules that take long: what the engine promises in all combinations, interruptions, files of
