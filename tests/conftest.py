@@ -35,10 +35,11 @@ if keras.backend.backend() == "tensorflow":
 
     context.Context._set_global_seed = set_seed
 
-    # What XLA compiles runs for milliseconds here: machine code need not be optimized. TensorFlow
-    # reads these flags when it compiles for the first time. A release is tested without them.
+    # What XLA compiles runs for milliseconds here: it need not be optimized much. At level 0 its
+    # arithmetic would be rounded differently. TensorFlow reads these flags when it compiles for the
+    # first time. A release is tested without them.
     if not WHOLE_MATRIX:
-        flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+        flags = ["--xla_backend_optimization_level=1", "--xla_cpu_parallel_codegen_split_count=1"]
         if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21):  # others refuse to start
             flags.append("--xla_cpu_use_fusion_emitters=false")
         os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])

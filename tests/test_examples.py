@@ -203,7 +203,7 @@ def test_the_notebook_runs_from_top_to_bottom(folder, monkeypatch):
 
 
 def test_full_batch_is_better_than_adam(start, folder):
-    done = start("full_batch_pinn.py", "--points", "512", "--steps", "2500")
+    done = start("full_batch_pinn.py", "--points", "256", "--steps", "1000")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "UserWarning" not in done.stderr
     found = re.fullmatch(r"the loss is (\d+) times lower", done.stdout.splitlines()[-1])

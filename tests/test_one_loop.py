@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import keras
 import numpy as np
@@ -66,8 +67,8 @@ def in_another_process():
 @pytest.fixture(scope="module")
 def found():
     code = "from tests.test_one_loop import in_another_process as run; run()"
-    flags = {"XLA_FLAGS": f"--xla_backend_extra_options={OPTION}"}
-    done = Program("-c", code, **flags)
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_extra_options={OPTION}"
+    done = Program("-c", code, XLA_FLAGS=flags)
     assert done.wait(600) == 0, done.errors()[-2000:]
     (fuses, *bits), tables = map(json.loads, done.output().splitlines()[-2:])
     return fuses, dict(zip(CASES, bits, strict=True)), tables

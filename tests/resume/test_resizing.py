@@ -45,7 +45,7 @@ def pipeline():
 def train(optimizer, folder, strategy=None, data=arrays, callbacks=()):
     keras.utils.set_random_seed(1)
     with (strategy or tf.distribute.get_strategy()).scope():
-        hidden = [keras.layers.Dense(64, "tanh") for _ in range(3)]
+        hidden = [keras.layers.Dense(64, "tanh") for _ in range(2)]
         model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(1, "sigmoid")])
         model.compile(OPTIMIZERS[optimizer](), "binary_crossentropy", metrics=["accuracy", "AUC"])
     distribute.prepare(model)
