@@ -42,7 +42,7 @@ if keras.backend.backend() == "tensorflow":
         flags = ["--xla_backend_optimization_level=1", "--xla_cpu_parallel_codegen_split_count=1"]
         if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21):  # others refuse to start
             flags.append("--xla_cpu_use_fusion_emitters=false")
-        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+        os.environ["XLA_FLAGS"] = " ".join([*flags, os.environ.get("XLA_FLAGS", "")])
 
 
 # Modules that take long: what the engine promises in all combinations, interruptions, files of

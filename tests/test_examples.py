@@ -16,6 +16,7 @@ from keras_gdx.datasets import Mnist5k
 from tests.matrix import before_a_release
 from tests.programs import ROOT, Program
 
+WITHOUT_FLAGS = {"XLA_FLAGS": ""}  # those of `conftest.py`, which users do not set
 pytestmark = pytest.mark.skipif(Mnist5k.source() is None, reason=Mnist5k.INSTALL)
 
 
@@ -29,7 +30,8 @@ def start(folder):
     path = os.pathsep.join([str(ROOT), *sys.path])
 
     def start(name, *arguments):
-        program = Program(ROOT / "examples" / name, *arguments, folder=folder, PYTHONPATH=path)
+        alone = {"folder": folder, "PYTHONPATH": path, **WITHOUT_FLAGS}
+        program = Program(ROOT / "examples" / name, *arguments, **alone)
         code = program.wait(600)
         return subprocess.CompletedProcess(name, code, program.output(), program.errors())
 
@@ -192,6 +194,8 @@ def test_the_notebook_runs_from_top_to_bottom(folder, monkeypatch):
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert not any(cell.outputs or cell.execution_count for cell in cells), "commit it without"
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *sys.path]))
+    for name, value in WITHOUT_FLAGS.items():
+        monkeypatch.setenv(name, value)
     where = {"metadata": {"path": str(folder)}}
     nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
     data = [output.get("data", {}) for cell in cells for output in cell.outputs]
