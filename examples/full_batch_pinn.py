@@ -108,6 +108,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--points", type=int, default=4096)
     parser.add_argument("--steps", type=int, default=5000, help="steps of Adam alone")
+    parser.add_argument(
+        "--iterations", type=int, help="of self-scaled BFGS; by default, what the time allows"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/full_batch_pinn"))
     parser.add_argument("--check", action="store_true", help="fail if it is not 100 times better")
     arguments = parser.parse_args()
@@ -123,16 +126,19 @@ def main():
         clocks[name] = clock = Clock()
         adam(model, data, int(share * arguments.steps), clock)
         if share < 1:
-            left = clocks["Adam"].seconds[-1] - (time.monotonic() - clock.begin)
+            if arguments.iterations:
+                limit = {"max_iterations": arguments.iterations}
+            else:
+                left = clocks["Adam"].seconds[-1] - (time.monotonic() - clock.begin)
+                limit = {"max_iterations": 10**6, "time_budget": left}
             keras_gdx.fit_full_batch(
                 model,
                 data,
                 method="ssbfgs",
                 jit_compile=True,
-                max_iterations=10**6,
-                time_budget=left,
                 callbacks=[clock],
                 verbose=0,
+                **limit,
             )
         found = model.predict(grid, batch_size=len(grid), verbose=0).reshape(t.shape)
         losses[name] = float(model.compute_loss(ops.convert_to_tensor(data)))

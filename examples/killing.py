@@ -1,4 +1,4 @@
-"""Shared by the examples that kill themselves: runs a program whole and killed, and compares."""
+"""Shared by the examples that kill themselves: trains whole and killed, and compares."""
 
 import random
 import subprocess
@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 
-def ends_the_same(program, kills, *arguments):
-    """Whether a program that is killed `kills` times ends with the weights of a whole run.
+def ends_the_same(train, kills, program, *arguments):
+    """Whether a program that is killed `kills` times ends with the weights of `train(folder)`.
 
     The program gets `--folder`. It saves checkpoints in `checkpoints` there, goes on from them, and
-    writes `weights.npz` at its end.
+    writes `weights.npz` at its end, as `train` does.
     """
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder) / "whole", Path(folder) / "killed"
-        _run([program, "--folder", str(whole), *arguments], whole, 0)
+        train(whole)
         _run([program, "--folder", str(killed), *arguments], killed, kills)
         with np.load(whole / "weights.npz") as a, np.load(killed / "weights.npz") as b:
             equal = all(np.array_equal(a[name], b[name]) for name in a)

@@ -9,6 +9,7 @@ a plateau controller, whose state is usually lost.
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -68,7 +69,7 @@ def train(folder, epochs):
 
 
 def main():
-    """Trains, or runs this program twice and compares the results."""
+    """Trains, or trains whole and killed and compares the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=Path("runs/resume"))
     parser.add_argument("--epochs", type=int, default=4)
@@ -77,7 +78,8 @@ def main():
     if options.kill is None:
         train(options.folder, options.epochs)
         return
-    sys.exit(not ends_the_same(__file__, options.kill, "--epochs", str(options.epochs)))
+    whole = partial(train, epochs=options.epochs)
+    sys.exit(not ends_the_same(whole, options.kill, __file__, "--epochs", str(options.epochs)))
 
 
 if __name__ == "__main__":

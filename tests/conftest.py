@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -14,6 +15,7 @@ from tests.matrix import WHOLE_MATRIX
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
     from tensorflow.python.eager import context
+    from tensorflow.python.framework import ops
 
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -35,10 +37,12 @@ if keras.backend.backend() == "tensorflow":
 
     context.Context._set_global_seed = set_seed
 
-    # What XLA compiles runs for milliseconds here: it need not be optimized much. At level 0 its
-    # arithmetic would be rounded differently. TensorFlow reads these flags when it compiles for the
-    # first time. A release is tested without them.
+    # To note the Python stack of each operation that is traced, for messages, takes a tenth of the
+    # time. What XLA compiles runs for milliseconds here: it need not be optimized much. At level 0
+    # its arithmetic would be rounded differently. TensorFlow reads these flags when it compiles for
+    # the first time. A release is tested without all of this.
     if not WHOLE_MATRIX:
+        ops._create_c_op = partial(ops._create_c_op, extract_traceback=False)
         flags = ["--xla_backend_optimization_level=1", "--xla_cpu_parallel_codegen_split_count=1"]
         if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21):  # others refuse to start
             flags.append("--xla_cpu_use_fusion_emitters=false")

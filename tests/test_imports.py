@@ -2,8 +2,6 @@
 
 import ast
 import builtins
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 
 import keras_gdx
+from tests.programs import Program
 
 PACKAGE = Path(__file__).resolve().parents[1] / "keras_gdx"
 LEVELS = (  # each may import from those before it
@@ -130,4 +129,19 @@ def test_a_model_is_loaded_after_the_import_without_what_only_posix_has(tmp_path
     model.fit(x, x[:, 0], verbose=0)
     model.save(tmp_path / "model.keras")
     files = [str(tmp_path / "model.keras"), str(tmp_path / "run")]
-    subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, *files], check=True)
+    program = Program("-c", PROGRAM, *files)
+    assert program.wait() == 0, program.errors()
+
+
+def test_datasets_are_imported_only_on_demand():
+    program = (
+        "import sys, keras_gdx\n"
+        "assert not {'keras_gdx.datasets', 'tensorflow_datasets'} & {*sys.modules}\n"
+        "sys.modules['tensorflow_datasets'] = None\n"
+        "import keras_gdx.datasets"
+    )
+    done = Program("-c", program)
+    assert done.wait() == 1
+    last = done.errors().strip().splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: keras_gdx.datasets cannot be used")
+    assert last.endswith("pip install tensorflow-datasets importlib_resources")

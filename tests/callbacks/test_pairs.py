@@ -1,6 +1,6 @@
 """Several callbacks in one `fit`: the weights that are left, evaluated and saved agree.
 
-Every registered callback runs alone. Those that change the run then run beside each other, three at
+Every registered callback runs alone. Those that change the run then run beside each other, four at
 a time and each before and after each, and beside all the others, first or last; Keras' own
 callbacks too. `KERAS_GDX_MATRIX=full` has them in pairs, and both first and last. The rule has
 evaluation weights of its own. No pair needs an entry here: with any callbacks, the model holds at
@@ -169,19 +169,20 @@ def movers(problem, tmp_path_factory):
 
 
 def with_each_pair(names):
-    """Lists of three such that, of any two names, each is before the other in one of them."""
+    """Lists of four such that, of any two names, each is before the other in one of them."""
     left = dict.fromkeys(itertools.permutations(names, 2))
     if WHOLE_MATRIX:
         return [*left]  # alone, so that no third callback can hide what two do to each other
     lists = []
     while left:
-        a, b = next(iter(left))
-        others = [name for name in names if name not in (a, b)]
-        threes = [three for c in others for three in ((a, b, c), (c, a, b), (a, c, b))]
-        pairs = {three: left.keys() & itertools.combinations(three, 2) for three in threes}
-        lists.append(max(threes, key=lambda three: len(pairs[three])))
-        for pair in pairs[lists[-1]]:
-            del left[pair]
+        listed = next(iter(left))
+        while len(listed) < 4:
+            others, places = [x for x in names if x not in listed], range(len(listed) + 1)
+            longer = [(*listed[:i], x, *listed[i:]) for x in others for i in places]
+            listed = max(longer, key=lambda x: len(left.keys() & itertools.combinations(x, 2)))
+        lists.append(listed)
+        for pair in itertools.combinations(listed, 2):
+            left.pop(pair, None)
     return lists
 
 
@@ -203,7 +204,7 @@ def test_each_pair_agrees(movers, problem, tmp_path, monkeypatch):
         try:
             run(names, problem, tmp_path / str(place))
         except Exception as error:
-            wrong[names[:3]] = f"{type(error).__name__}: {error}".partition("\n")[0]
+            wrong[names[:4]] = f"{type(error).__name__}: {error}".partition("\n")[0]
     for names, text in wrong.items():
         print(names, text)
     assert not wrong

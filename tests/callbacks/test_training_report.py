@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 
 import keras
@@ -25,6 +24,7 @@ from keras_gdx.report.charts import Line, figure, spans_magnitudes
 from keras_gdx.report.markup import said, table
 from keras_gdx.report.page import best
 from tests.html_page import Page, read
+from tests.programs import Program
 
 pytest.importorskip("matplotlib")
 
@@ -366,7 +366,7 @@ def test_matplotlib_is_needed_when_training_begins(problem, path, monkeypatch):
 
 def test_the_package_does_without_matplotlib():
     code = "import sys; sys.modules['matplotlib'] = None; import keras_gdx.callbacks"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert Program("-c", code).wait() == 0
 
 
 # -- explanations ----------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The command `keras-gdx`: answers, exit codes, and what it says about mistakes."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 import keras_gdx
 from keras_gdx.cli.main import main
+from tests.programs import Program
 
 HERE = Path(__file__).parent
 MODEL, TASK = f"{HERE / 'train.py'}:model", f"{HERE / 'train.py'}:task"
@@ -127,9 +127,9 @@ def test_wrong_words_end_with_2():
 
 
 def test_the_doctor_trains_two_replicas():
-    command = [sys.executable, "-m", "keras_gdx", "doctor", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
+    doctor = Program("-m", "keras_gdx", "doctor", "--json")
+    assert doctor.wait() == 0, doctor.errors()
+    found = json.loads(doctor.output())
     assert found["versions"]["keras_gdx"] == keras_gdx.__version__
     assert found["two_replicas"]["ok"]
     assert found["two_replicas"]["difference"] <= 1e-6

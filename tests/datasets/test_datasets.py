@@ -1,7 +1,6 @@
 import gzip
 import random
 import socket
-import subprocess
 import sys
 
 import numpy as np
@@ -224,16 +223,3 @@ def test_missing_importlib_resources_is_named(monkeypatch):
     monkeypatch.setattr(images, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match="pip install importlib_resources"):
         datasets.load("tfds:mnist")
-
-
-def test_the_package_is_imported_only_on_demand():
-    program = (
-        "import sys, keras_gdx\n"
-        "assert not {'keras_gdx.datasets', 'tensorflow_datasets'} & {*sys.modules}\n"
-        "sys.modules['tensorflow_datasets'] = None\n"
-        "import keras_gdx.datasets"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ModuleNotFoundError: keras_gdx.datasets cannot be used")
-    assert last.endswith("pip install tensorflow-datasets importlib_resources")

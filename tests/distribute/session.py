@@ -24,8 +24,6 @@ from keras_gdx.distribute import consistency
 FITS = [
     "compiled",
     "several steps at once",
-    "clipped, of Keras",
-    "a scalar loss",
     "masks",
     "loss scaling, and one infinity",  # D36
 ]

@@ -14,7 +14,7 @@ import pytest
 from keras_gdx.distribute import __main__ as command_line
 from keras_gdx.distribute import guard, output
 from keras_gdx.distribute.cluster import free_ports, launch
-from tests.programs import ROOT
+from tests.programs import ROOT, Program
 
 SECONDS = 60  # timeout for what takes one or two seconds on an idle machine
 HEAD = """
@@ -78,14 +78,7 @@ def supervisor(tmp_path):
     def start(text, *options):
         command = program(tmp_path, text)[1:]
         started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "keras_gdx.distribute", *options, *command],
-                cwd=ROOT,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+            Program("-m", "keras_gdx.distribute", *options, *command, PYTHONPATH=str(ROOT))
         )
         return started[-1]
 
@@ -293,8 +286,8 @@ def test_a_signal_is_handed_on_and_nothing_started_again(number, supervisor, tmp
     process = supervisor(text)
     until(lambda: len([*tmp_path.glob("ready-*")]) == 2, "they do not begin")
     process.send_signal(number)
-    said, _ = process.communicate(timeout=SECONDS)
-    assert process.returncode == 75
+    assert process.wait(SECONDS) == 75
+    said = process.output()
     assert sorted(x for x in said.splitlines() if "worker" in x) == [
         "[worker 0] saved",
         "[worker 1] saved",
@@ -307,8 +300,7 @@ def test_a_signal_that_ends_them_is_the_code(supervisor, tmp_path):
     process = supervisor("time.sleep(600)")
     begun(tmp_path)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=SECONDS)
-    assert process.returncode == 128 + signal.SIGTERM
+    assert process.wait(SECONDS) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("listens", [True, False])

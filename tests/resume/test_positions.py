@@ -36,8 +36,8 @@ def straight(tmp_path_factory):
 
 @pytest.mark.parametrize("data", DATA)
 def test_in_any_data(data, straight, tmp_path):
-    """At the end of an epoch, at the beginning of one, and in the middle."""
-    found = interrupted(data, "AdamW, accumulating", (7, 2, 5), tmp_path)
+    """At the end of an epoch, and in the middle of one."""
+    found = interrupted(data, "AdamW, accumulating", (7, 5), tmp_path)
     assert found == straight(data, "AdamW, accumulating")
 
 

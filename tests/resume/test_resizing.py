@@ -89,11 +89,7 @@ def assert_same(found, expected, atol=1e-5):
 
 @pytest.mark.parametrize(
     ("optimizer", "way"),
-    [
-        *zip(OPTIMIZERS, cycle(["to one", "to two"])),
-        ("in pieces", "to one"),
-        ("in stacks", "to two"),
-    ],
+    zip(OPTIMIZERS, cycle(["to one", "to two"])),
 )
 def test_on_other_replicas(optimizer, way, straight, mirrored, tmp_path):
     """In the middle of an epoch, and of a window."""

@@ -86,7 +86,7 @@ def model_with(optimizer, **compiled):
 
 
 def callbacks_for(optimizer):
-    evaluator = StepEvaluator(in_batches(32, X, Y), every=4)
+    evaluator = StepEvaluator(in_batches(32, X, Y), every=10)
     if optimizer == "of Keras":
         plateau = keras.callbacks.ReduceLROnPlateau(patience=1)
         return [plateau, keras.callbacks.EarlyStopping("loss", patience=9), evaluator]
