@@ -126,11 +126,11 @@ def main():
         clocks[name] = clock = Clock()
         adam(model, data, int(share * arguments.steps), clock)
         if share < 1:
-            if arguments.iterations:
-                limit = {"max_iterations": arguments.iterations}
-            else:
+            if arguments.iterations is None:
                 left = clocks["Adam"].seconds[-1] - (time.monotonic() - clock.begin)
                 limit = {"max_iterations": 10**6, "time_budget": left}
+            else:
+                limit = {"max_iterations": arguments.iterations}
             keras_gdx.fit_full_batch(
                 model,
                 data,

@@ -2,7 +2,8 @@
 
 The references run in float64. Their learning rates are exact in float32, in which Keras stores
 them, so that float64 variables can be compared far beyond the precision of float32. In float32 the
-rules are compared with recordings (`test_golden`), and here those that have none.
+rules are compared with recordings (`test_golden`), and here those that have none; with
+`KERAS_GDX_MATRIX=full` all.
 """
 
 import keras
@@ -13,6 +14,7 @@ from keras_gdx import optimizers
 from keras_gdx.registry import REGISTRY
 from tests.golden.problem import problem
 from tests.golden.replay import build, make_variables, replay
+from tests.matrix import WHOLE_MATRIX
 from tests.reference import load_reference
 from tests.test_golden import FILES
 
@@ -21,21 +23,19 @@ RECORDED = {file.stem.partition("-")[0] for file in FILES}
 TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-9, "atol": 1e-9}}
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_rule_takes_the_steps_of_its_paper(name, dtype):
+def test_rule_takes_the_steps_of_its_paper(name):
     reference = load_reference(name, "trajectory(weights, gradients, **hyper)")
-    dtypes = getattr(reference, "DTYPES", (*TOLERANCE,))
-    if dtype not in dtypes:
-        pytest.skip(f"{name} computes in {reference.DTYPES}")
-    if dtype != dtypes[-1] and name in RECORDED:
-        pytest.skip("it is compared with recordings")
+    *others, most_precise = getattr(reference, "DTYPES", TOLERANCE)
+    # the others with the first arguments only: dtypes do not depend on arguments
+    compared = [(most_precise, hyper) for hyper in reference.HYPER]
+    if WHOLE_MATRIX or name not in RECORDED:
+        compared += [(dtype, reference.HYPER[0]) for dtype in others]
     weights, gradients = problem(steps=50, seed=1)
     gradients = list(zip(*gradients.values(), strict=True))
     start = [w.astype("float64") for w in weights.values()]
     steps = [[g.astype("float64") for g in step] for step in gradients]
-    # in the most precise one with all arguments: dtypes do not depend on arguments
-    for hyper in reference.HYPER if dtype == dtypes[-1] else reference.HYPER[:1]:
+    for dtype, hyper in compared:
         optimizer = build(name, hyper)
         variables = make_variables(weights, dtype)
         expected = reference.trajectory(start, steps, **hyper)
@@ -53,7 +53,7 @@ def assert_same(found, expected, names, dtype, when):
     __tracebackhide__ = True
     for name, ours, theirs in zip(names, found, expected, strict=True):
         np.testing.assert_allclose(
-            ours, theirs, **TOLERANCE[dtype], err_msg=f"{name}, {when}", verbose=False
+            ours, theirs, **TOLERANCE[dtype], err_msg=f"{name}, {dtype}, {when}", verbose=False
         )
 
 

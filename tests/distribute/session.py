@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_gdx import callbacks, distribute, optimizers
 from keras_gdx.distribute import consistency
+from tests.matrix import WHOLE_MATRIX
 
 # modules that create tensors are imported below, after the strategy is created
 
@@ -27,6 +28,8 @@ FITS = [
     "masks",
     "loss scaling, and one infinity",  # D36
 ]
+if WHOLE_MATRIX:
+    FITS += ["clipped, of Keras", "a scalar loss"]
 OF_FOUR = ["compiled", "loss scaling, and one infinity"]  # on two replicas of each worker
 
 

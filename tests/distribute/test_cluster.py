@@ -287,7 +287,7 @@ def test_a_signal_is_handed_on_and_nothing_started_again(number, supervisor, tmp
     until(lambda: len([*tmp_path.glob("ready-*")]) == 2, "they do not begin")
     process.send_signal(number)
     assert process.wait(SECONDS) == 75
-    said = process.output()
+    said = process.output() + process.errors()
     assert sorted(x for x in said.splitlines() if "worker" in x) == [
         "[worker 0] saved",
         "[worker 1] saved",

@@ -1,7 +1,7 @@
 """Interrupted on n replicas and resumed on m equals one uninterrupted device."""
 
 import warnings
-from itertools import cycle
+from itertools import cycle, product
 
 import keras
 import numpy as np
@@ -10,11 +10,13 @@ import tensorflow as tf
 
 from keras_gdx import distribute, optimizers
 from keras_gdx.callbacks import ResumableCheckpoint
+from tests.matrix import WHOLE_MATRIX
 from tests.resume.test_positions import Interrupted, Interruption
 
 X = np.random.default_rng(0).normal(size=(50, 64)).astype("float32")
 Y = (X[:, :1] > 0).astype("float32")
 EPOCHS = 2
+WAYS = ["to one", "to two"]
 WINDOW = {"gradient_accumulation_steps": 3}
 OPTIMIZERS = {
     "accumulating": lambda: optimizers.AdamW(0.01, use_ema=True, **WINDOW),
@@ -89,7 +91,7 @@ def assert_same(found, expected, atol=1e-5):
 
 @pytest.mark.parametrize(
     ("optimizer", "way"),
-    zip(OPTIMIZERS, cycle(["to one", "to two"])),
+    [*(product(OPTIMIZERS, WAYS) if WHOLE_MATRIX else zip(OPTIMIZERS, cycle(WAYS)))],
 )
 def test_on_other_replicas(optimizer, way, straight, mirrored, tmp_path):
     """In the middle of an epoch, and of a window."""
@@ -98,7 +100,7 @@ def test_on_other_replicas(optimizer, way, straight, mirrored, tmp_path):
     assert_same(found, expected, 2e-3 if optimizer == "eight bits" else 1e-5)  # one code apart
 
 
-@pytest.mark.parametrize("way", ["to one", "to two"])
+@pytest.mark.parametrize("way", WAYS)
 def test_with_pipelines(way, straight, mirrored, tmp_path):
     before, after = (mirrored, None) if way == "to one" else (None, mirrored)
     found = interrupted("accumulating", tmp_path, before, after, data=pipeline)
