@@ -25,11 +25,6 @@ if keras.backend.backend() == "tensorflow":
     untuned.autotune.enabled = False
     tf.data.Dataset._apply_debug_options = lambda dataset: dataset.with_options(untuned)
 
-    # To optimize what a pipeline runs takes longer than to run it; what is compiled is optimized.
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-    context.ensure_initialized()
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
-
     # Each test sets seeds. TensorFlow would then prepare all programs anew, because some may have
     # drawn random numbers.
     def set_seed(self, seed):
@@ -37,12 +32,13 @@ if keras.backend.backend() == "tensorflow":
 
     context.Context._set_global_seed = set_seed
 
-    # To note the Python stack of each operation that is traced, for messages, takes a tenth of the
-    # time. What XLA compiles runs for milliseconds here: it need not be optimized much. At level 0
-    # its arithmetic would be rounded differently. TensorFlow reads these flags when it compiles for
-    # the first time. A release is tested without all of this.
+    # What is traced here runs for milliseconds, so that to prepare it takes longer than to run it:
+    # the Python stack of each operation is not noted for messages, TensorFlow does not rewrite its
+    # graphs, and XLA optimizes little (not at all would round differently). TensorFlow reads these
+    # flags when it compiles for the first time. A release is tested without all of this.
     if not WHOLE_MATRIX:
         ops._create_c_op = partial(ops._create_c_op, extract_traceback=False)
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
         flags = ["--xla_backend_optimization_level=1", "--xla_cpu_parallel_codegen_split_count=1"]
         if tuple(map(int, tf.__version__.split(".")[:2])) >= (2, 21):  # others refuse to start
             flags.append("--xla_cpu_use_fusion_emitters=false")
