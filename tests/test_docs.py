@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import gc
 import importlib
 import inspect
 import re
@@ -223,6 +224,7 @@ def test_code_on_page(name, tmp_path, monkeypatch):
     """The `python` blocks of a page are one program; a `py` block is a fragment."""
     monkeypatch.chdir(tmp_path)
     keras.utils.clear_session()  # restarts the numbering of layers
+    gc.freeze()  # a comparison collects garbage before each run: not in what other pages have left
     namespace = {"__name__": "page"}
     for block in re.finditer(r"^```python\n(.*?)^```", PAGES[name], re.M | re.S):
         above = PAGES[name].count("\n", 0, block.start(1))

@@ -1,5 +1,6 @@
 """Processes that make the runs of a comparison, each many in a row."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -203,6 +204,7 @@ def _serve(connection: Connection, folder: str, threads: int) -> None:
     except Exception as error:
         connection.send(f"{type(error).__name__}: {error}")
         return
+    gc.freeze()  # each run collects garbage first: not in what has been imported
     connection.send(None)
     with suppress(EOFError, ConnectionError):  # the parent is gone
         while True:

@@ -23,13 +23,12 @@ from tests.matrix import WHOLE_MATRIX
 # modules that create tensors are imported below, after the strategy is created
 
 FITS = [
-    "compiled",
-    "several steps at once",
+    "compiled, several steps at once",
     "masks",
     "loss scaling, and one infinity",  # D36
 ]
 if WHOLE_MATRIX:
-    FITS += ["clipped, of Keras", "a scalar loss"]
+    FITS += ["compiled", "several steps at once", "clipped, of Keras", "a scalar loss"]
 OF_FOUR = ["compiled", "loss scaling, and one infinity"]  # on two replicas of each worker
 
 
