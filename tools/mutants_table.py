@@ -352,6 +352,13 @@ MUTANTS = [
         "tests/resume/test_changed_programs.py -k number",
     ),
     Mutant(
+        "callbacks/resumable_checkpoint.py",
+        "a signal saves nothing",
+        "if self._due or self._is_signalled():",
+        "if self._due:",
+        "tests/distribute/test_resuming_workers.py -k more_workers",
+    ),
+    Mutant(
         "checkpoint/directory.py",
         "one checkpoint too many is kept",
         "self.found()[self.keep :]",

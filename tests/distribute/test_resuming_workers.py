@@ -123,11 +123,17 @@ def test_more_workers_and_fewer_go_on(tmp_path):
         assert [code for _, code in ended] == [EXIT_CODE if stop_after else 0] * count, ended
         return [errors for errors, _ in ended]
 
-    run(2, "resized", 4)
+    def stopped_after():
+        folders = [tmp_path / "resized" / optimizer for optimizer in optimizers]
+        return {max(path.name for path in each.glob("checkpoint-*")) for each in folders}
+
+    run(2, "resized", 4)  # workers tell each other in the next batch; every fourth is saved anyway
+    assert stopped_after() == {"checkpoint-000000005"}
     for errors in run(3, "resized", 4):
         said = "was saved by 2 workers with 1 replicas each, and this run has 3 with 1"
         assert errors.count(said) == len(optimizers)
         assert "retracing" not in errors  # what workers tell each other is one program
+    assert stopped_after() == {"checkpoint-000000010"}
     (errors,) = run(1, "resized", 0)
     said = "was saved by 3 workers with 1 replicas each, and this run has 1 with 1"
     assert errors.count(said) == len(optimizers)
